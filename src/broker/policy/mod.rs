@@ -1,0 +1,3 @@
+//! Policy as code: read, checked, compiled once, then decided by a pure function.
+
+pub mod model;

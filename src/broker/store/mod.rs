@@ -1,0 +1,1 @@
+//! The durable record: methods are whole transactions.

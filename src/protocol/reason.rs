@@ -1,0 +1,147 @@
+//! Stable reason codes: why something was refused, in words that a program can rely on and a stranger learns nothing from.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use crate::revocations::SelectorKind;
+
+macro_rules! reasons {
+    ($($(#[doc = $group:literal])? $variant:ident = $code:literal, $retry:literal, $meaning:literal, $action:literal;)*) => {
+        /// Why a request or a call was refused. Codes never change their meaning.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Reason {
+            $(#[doc = $meaning] $variant,)*
+            /// Something this token or request stands for is revoked; the code names what.
+            Revoked(SelectorKind),
+        }
+
+        impl Reason {
+            /// Every reason, for `explain` and for tests.
+            #[must_use]
+            pub fn all() -> Vec<Self> {
+                let plain = [$(Self::$variant),*];
+                plain.into_iter().chain(SelectorKind::ALL.into_iter().map(Self::Revoked)).collect()
+            }
+
+            /// The stable code, such as `revoked.workflow`.
+            #[must_use]
+            pub const fn code(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $code,)*
+                    Self::Revoked(kind) => kind.reason_code(),
+                }
+            }
+
+            /// What it means, in a sentence.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $meaning,)*
+                    Self::Revoked(_) => "An operator revoked what this token or request stands for.",
+                }
+            }
+
+            /// What the person who meets it can do.
+            #[must_use]
+            pub const fn action(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $action,)*
+                    Self::Revoked(_) => "Do not retry. `shortbread revocations list` shows who revoked it, when and why; an operator can lift it.",
+                }
+            }
+
+            /// Whether the same request may pass later without any change.
+            #[must_use]
+            pub const fn retryable(self) -> bool {
+                match self {
+                    $(Self::$variant => $retry,)*
+                    Self::Revoked(_) => false,
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    TokenMissing = "token.missing", false, "The call carried no token.", "Send it as `Authorization: Bearer TOKEN`.";
+    TokenMalformed = "token.malformed", false, "The bytes are not a Biscuit token in its one canonical spelling.", "Send the token exactly as the broker answered it.";
+    ProfileViolation = "profile_violation", false, "The token is a Biscuit but breaks a rule of profile sb1; the detail names the rule.", "Narrow tokens with `shortbread attenuate` or our clients, which keep to the profile.";
+    UnknownKey = "token.unknown_key", false, "No key in the key document may have signed this token.", "Check that the verifier follows the right broker; exchange for a new token.";
+    BadSignature = "token.bad_signature", false, "A signature in the token's chain does not fit.", "The token was changed on the way or forged; exchange for a new one.";
+    RevokedAll = "revoked.all", false, "An operator stopped everything that was issued before a moment.", "Do not retry. Ask an operator; `shortbread revocations list` shows it.";
+    RevokedBlock = "revoked.block", false, "This narrowed copy of the token was given back by its holder.", "Exchange for a new token.";
+    Expired = "token.expired", false, "The token's life is over.", "Exchange for a new token.";
+    NotYetValid = "token.not_yet_valid", true, "The token is not valid yet by this machine's clock.", "Check the clock of the tool service.";
+    WrongAudience = "token.wrong_audience", false, "The token is meant for another tool service.", "Ask for a token whose `resource` is this service.";
+    NotGranted = "not_granted", false, "The token does not grant this verb of this tool.", "Ask the broker for the verb; the policy must grant it to the workflow.";
+    ArgumentRefused = "argument_refused", false, "An argument lies outside what was granted, is missing, or is one that the grant does not list.", "Call with arguments that the token's `constraints` allow.";
+    Narrowed = "narrowed", false, "Whoever passed this token on narrowed it; the narrower copy refuses this call.", "Ask the one who delegated for a wider copy.";
+    ProofRequired = "proof.required", false, "The token is bound to a key and the call carried no proof of it.", "Send a DPoP proof made with the bound key.";
+    WrongHolder = "proof.wrong_key", false, "The token is bound to another key than the one that made the proof.", "Use the key that was named at the exchange.";
+    ApprovedCallOnly = "approval.other_call", false, "The token is good for one approved call, and this is not that call or its arguments were not read.", "Send exactly the arguments that were approved.";
+    AlreadyUsed = "approval.used", false, "The approved call was already made, or its use could not be claimed.", "Ask for a new approval.";
+    ListMissing = "list.missing", true, "The verifier has no revocation list yet, so nothing is allowed.", "Check that the verifier can reach the broker or a mirror.";
+    ListTooOld = "list.too_old", true, "The verifier's revocation list is too old for this kind of access.", "Check that the verifier can reach the broker or a mirror; it recovers by itself.";
+    CallMalformed = "call.malformed", false, "The call could not be read: broken or duplicated members, too many or too large arguments.", "Send one JSON object with at most 64 members and 64 KiB, no member twice.";
+    ClockUnsure = "clock.unsure", true, "The machine's clock jumped, so the age of the revocation list is unknown until the next one.", "Wait for the next list; check time synchronisation.";
+
+    RequestMalformed = "request.malformed", false, "The request could not be read; the description names the part.", "Correct the named part.";
+    GrantTypeUnknown = "request.grant_type", false, "This grant type is not served here.", "Use token-exchange, jwt-bearer or client_credentials.";
+    IdentityInvalid = "identity.invalid", false, "The identity was not accepted: unreadable, expired, replayed, or not meant for this broker.", "Make a fresh assertion for this broker. An operator sees the exact cause in the audit log under the decision id.";
+    IdentityUnmatched = "identity.unmatched", false, "The issuer is trusted but no identity entry of the policy matches exactly once.", "Ask an operator to look at `[[identities]]`; the decision id leads to the claims.";
+    WorkflowUnlisted = "identity.workflow_unlisted", false, "This identity may act for several workflows and the request named none of them.", "Send `client_id=workflow:NAME` with one that the identity entry lists.";
+    IssuerUnavailable = "identity.issuer_unavailable", true, "The keys of the identity's issuer cannot be had right now.", "Retry after the given time.";
+    PolicyMissing = "policy.missing", true, "The broker has no policy in force, so it grants nothing.", "An operator activates one with `shortbread policy activate`.";
+    PolicyDenied = "policy.not_granted", false, "No grant of the policy gives this workflow what it asked for.", "Ask for less, or ask an operator for a grant.";
+    PolicyForbidden = "policy.forbidden", false, "The policy forbids this to everyone, whatever a grant says.", "Do not retry; the description names the verb.";
+    IntentRefused = "policy.intent", false, "The grant does not cover this declared intent.", "Declare one of the intents that the policy lists for the workflow.";
+    ConstraintRefused = "policy.constraint", false, "The arguments asked for have nothing in common with those granted, or a bound claim is missing.", "Ask for arguments inside the grant.";
+    ApprovalRequired = "approval.required", false, "A person must approve this first, and this broker does not take approvals yet.", "Ask for verbs that need no approval.";
+    TargetUnknown = "target.unknown", false, "The resource, location or tool is not in the catalogue, or they disagree.", "Use the audience that the catalogue gives the tool.";
+    ScopeUnknown = "scope.unknown", false, "A tool, verb or constraint is not known; the description names it.", "Check the spelling against the broker's metadata document.";
+    TooLarge = "token.too_large", false, "The token would be larger than 5 KiB.", "Ask for fewer verbs or shorter constraints, or split over two requests.";
+    RateLimited = "rate.limited", true, "Too many requests.", "Wait as long as `Retry-After` says.";
+    Overloaded = "overloaded", true, "The broker is at its limit of requests in flight.", "Wait as long as `Retry-After` says.";
+    StoreUnavailable = "store.unavailable", true, "The broker could not make its record durable, so it answered nothing.", "Retry; operators see the cause in the log and on `/readyz`.";
+    Unauthenticated = "admin.unauthenticated", false, "The admin API wants an operator's token.", "Run `shortbread login`, or send a token for the tool `shortbread`.";
+    NotPermitted = "admin.not_permitted", false, "This operator's token does not grant the verb.", "Ask another operator, or ask for a grant.";
+    Conflict = "admin.conflict", false, "The change does not fit what is stored now; the detail says how.", "Look at the current state and try again.";
+    SecondOperator = "admin.second_operator", false, "Changing operators, approvers or their grants needs a second operator.", "Let another operator activate this version.";
+    NotFound = "not_found", false, "There is nothing at this address or under this id.", "Check the spelling.";
+    Internal = "internal", true, "The broker failed in a way it did not foresee.", "Retry once; give operators the decision id.";
+}
+
+impl Reason {
+    /// The reason that has this code.
+    #[must_use]
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::all().into_iter().find(|reason| reason.code() == code)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+impl Serialize for Reason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_found_again() {
+        let all = Reason::all();
+        for reason in &all {
+            assert_eq!(Reason::from_code(reason.code()), Some(*reason));
+            assert!(reason.meaning().ends_with('.') && !reason.action().is_empty());
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Checks Shortbread tokens offline, inside the tool service.
