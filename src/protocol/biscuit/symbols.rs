@@ -1,0 +1,109 @@
+//! Biscuit's symbol table: texts are written once and named by number.
+
+/// A text's number: below 1024 one of the format's own words, else one that a block added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sym(pub(super) u32);
+
+const OFFSET: u32 = 1024;
+
+// The words every Biscuit knows, by the specification; their order is their number.
+const DEFAULTS: [&str; 28] = [
+    "read",
+    "write",
+    "resource",
+    "operation",
+    "right",
+    "time",
+    "role",
+    "owner",
+    "tenant",
+    "namespace",
+    "user",
+    "team",
+    "service",
+    "admin",
+    "email",
+    "group",
+    "member",
+    "ip_address",
+    "client",
+    "client_ip",
+    "domain",
+    "path",
+    "version",
+    "cluster",
+    "node",
+    "hostname",
+    "nonce",
+    "query",
+];
+
+/// The texts of a token, in the order in which its blocks add them.
+#[derive(Clone, Debug, Default)]
+pub struct Symbols {
+    text: String,
+    ends: Vec<u32>,
+}
+
+impl Symbols {
+    /// Adds a text that a block brings. [`Symbols::distinct`] must hold once all blocks are read.
+    pub(super) fn add(&mut self, text: &str) {
+        self.push(text);
+    }
+
+    /// Whether every text has one number only; otherwise equal texts would not compare equal.
+    #[must_use]
+    pub fn distinct(&self) -> bool {
+        let mut texts: Vec<&str> = self.since(0).collect();
+        texts.sort_unstable();
+        let doubled = texts.windows(2).any(|pair| matches!(pair, [a, b] if a == b));
+        !doubled && !texts.iter().any(|text| DEFAULTS.contains(text))
+    }
+
+    /// The number of a text, added if it is new. For writers.
+    pub(super) fn intern(&mut self, text: &str) -> Sym {
+        self.find(text).unwrap_or_else(|| self.push(text))
+    }
+
+    /// The number of a text that is there.
+    #[must_use]
+    pub fn find(&self, text: &str) -> Option<Sym> {
+        if let Some(at) = DEFAULTS.iter().position(|word| *word == text) {
+            return u32::try_from(at).ok().map(Sym);
+        }
+        let same = |at: &u32| self.custom(*at) == Some(text);
+        (0..self.len()).find(same).map(|at| Sym(OFFSET + at))
+    }
+
+    /// The text of a number; `None` when no block has added it.
+    #[must_use]
+    pub fn text(&self, sym: Sym) -> Option<&str> {
+        match sym.0.checked_sub(OFFSET) {
+            Some(at) => self.custom(at),
+            None => DEFAULTS.get(sym.0 as usize).copied(),
+        }
+    }
+
+    /// How many texts the blocks have added.
+    pub(super) fn len(&self) -> u32 {
+        u32::try_from(self.ends.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The texts added since there were `from`.
+    pub(super) fn since(&self, from: u32) -> impl Iterator<Item = &str> {
+        (from..self.len()).filter_map(|at| self.custom(at))
+    }
+
+    fn push(&mut self, text: &str) -> Sym {
+        self.text.push_str(text);
+        self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
+        Sym(OFFSET + self.len() - 1)
+    }
+
+    fn custom(&self, at: u32) -> Option<&str> {
+        let at = at as usize;
+        let end = *self.ends.get(at)? as usize;
+        let start = at.checked_sub(1).and_then(|before| self.ends.get(before)).map_or(0, |end| *end as usize);
+        self.text.get(start..end)
+    }
+}

@@ -1,0 +1,131 @@
+//! Protocol Buffers, strictly: shortest varints, fields in ascending order, nothing unknown.
+
+use super::Flaw;
+
+/// One field's value.
+#[derive(Clone, Copy)]
+pub(super) enum Field<'a> {
+    Varint(u64),
+    Bytes(&'a [u8]),
+}
+
+impl<'a> Field<'a> {
+    pub(super) fn bytes(self) -> Result<&'a [u8], Flaw> {
+        match self {
+            Self::Bytes(bytes) => Ok(bytes),
+            Self::Varint(_) => Err(Flaw::Malformed("a number stands where bytes belong")),
+        }
+    }
+
+    pub(super) fn number(self) -> Result<u64, Flaw> {
+        match self {
+            Self::Varint(number) => Ok(number),
+            Self::Bytes(_) => Err(Flaw::Malformed("bytes stand where a number belongs")),
+        }
+    }
+
+    pub(super) fn number32(self) -> Result<u32, Flaw> {
+        u32::try_from(self.number()?).map_err(|_| Flaw::Malformed("a number is too large for its field"))
+    }
+
+    pub(super) fn text(self) -> Result<&'a str, Flaw> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| Flaw::Malformed("a text is not UTF-8"))
+    }
+}
+
+/// Calls `each` with every field of a message, in order.
+pub(super) fn message<'a>(
+    mut bytes: &'a [u8],
+    mut each: impl FnMut(u32, Field<'a>) -> Result<(), Flaw>,
+) -> Result<(), Flaw> {
+    let mut last = 0;
+    while !bytes.is_empty() {
+        let key =
+            u32::try_from(varint(&mut bytes)?).map_err(|_| Flaw::Malformed("a field number is too large"))?;
+        let (tag, kind) = (key >> 3, key & 7);
+        if tag == 0 || tag < last {
+            return Err(Flaw::Malformed("fields are out of order"));
+        }
+        last = tag;
+        let value = varint(&mut bytes)?;
+        match kind {
+            0 => each(tag, Field::Varint(value))?,
+            2 => {
+                let length = usize::try_from(value).map_err(|_| Flaw::Malformed("a length is too large"))?;
+                let (field, rest) =
+                    bytes.split_at_checked(length).ok_or(Flaw::Malformed("it ends too early"))?;
+                bytes = rest;
+                each(tag, Field::Bytes(field))?;
+            }
+            _ => return Err(Flaw::Malformed("a field has an unknown wire type")),
+        }
+    }
+    Ok(())
+}
+
+/// Fills an empty slot; a field given twice is refused.
+pub(super) fn once<T>(slot: &mut Option<T>, value: T) -> Result<(), Flaw> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(Flaw::Malformed("a field is given twice")),
+    }
+}
+
+pub(super) const fn unknown() -> Flaw {
+    Flaw::Malformed("it has an unknown field")
+}
+
+pub(super) const fn missing() -> Flaw {
+    Flaw::Malformed("a field is missing")
+}
+
+fn varint(bytes: &mut &[u8]) -> Result<u64, Flaw> {
+    let mut value = 0u64;
+    for shift in (0..64).step_by(7) {
+        let (&byte, rest) = bytes.split_first().ok_or(Flaw::Malformed("it ends too early"))?;
+        *bytes = rest;
+        let low = u64::from(byte & 0x7f);
+        if shift == 63 && low > 1 {
+            break;
+        }
+        value |= low << shift;
+        if byte & 0x80 == 0 {
+            let shortest = byte != 0 || shift == 0;
+            return if shortest {
+                Ok(value)
+            } else {
+                Err(Flaw::Malformed("a number is not in its shortest form"))
+            };
+        }
+    }
+    Err(Flaw::Malformed("a number is too long"))
+}
+
+pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value.to_le_bytes()[0] | 0x80);
+        value >>= 7;
+    }
+    out.push(value.to_le_bytes()[0]);
+}
+
+pub(super) fn put_number(out: &mut Vec<u8>, tag: u32, value: u64) {
+    put_varint(out, u64::from(tag << 3));
+    put_varint(out, value);
+}
+
+pub(super) fn put_bytes(out: &mut Vec<u8>, tag: u32, bytes: &[u8]) {
+    put_varint(out, u64::from(tag << 3 | 2));
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// Writes a nested message whose length is known only once it is written: in place, then its length is put before it.
+pub(super) fn put_message(out: &mut Vec<u8>, tag: u32, write: impl FnOnce(&mut Vec<u8>)) {
+    put_varint(out, u64::from(tag << 3 | 2));
+    let start = out.len();
+    write(out);
+    let mut length = Vec::with_capacity(2);
+    put_varint(&mut length, (out.len() - start) as u64);
+    out.splice(start..start, length);
+}

@@ -1,0 +1,197 @@
+//! Writes blocks and envelopes. Values are bound, never formatted into text.
+
+use super::container::{Proof, SignedBlock};
+use super::program::{Binary, Unary};
+use super::symbols::Symbols;
+use super::wire::{put_bytes, put_message, put_number};
+
+/// A value to write.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value<'a> {
+    /// A variable, by name.
+    Var(&'a str),
+    /// An integer.
+    Int(i64),
+    /// A text.
+    Str(&'a str),
+    /// Seconds since the epoch.
+    Date(u64),
+    /// Bytes.
+    Bytes(&'a [u8]),
+    /// True or false.
+    Bool(bool),
+    /// A set of values of one type.
+    Set(Vec<Value<'a>>),
+}
+
+/// One step of an expression to write, in reverse Polish order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Expr<'a> {
+    /// Pushes a value.
+    Value(Value<'a>),
+    /// Replaces the top.
+    Unary(Unary),
+    /// Replaces the top two.
+    Binary(Binary),
+}
+
+/// One alternative of a check to write.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Alternative<'a> {
+    predicates: Vec<(&'a str, Vec<Value<'a>>)>,
+    expressions: Vec<Vec<Expr<'a>>>,
+}
+
+impl<'a> Alternative<'a> {
+    /// An alternative that always holds, until something is demanded of it.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Demands that a fact matches.
+    #[must_use]
+    pub fn fact(mut self, name: &'a str, terms: impl IntoIterator<Item = Value<'a>>) -> Self {
+        self.predicates.push((name, terms.into_iter().collect()));
+        self
+    }
+
+    /// Demands that `left OP right` holds.
+    #[must_use]
+    pub fn holds(mut self, left: Value<'a>, op: Binary, right: Value<'a>) -> Self {
+        self.expressions.push(vec![Expr::Value(left), Expr::Value(right), Expr::Binary(op)]);
+        self
+    }
+
+    /// Demands that an expression is true.
+    #[must_use]
+    pub fn expression(mut self, ops: Vec<Expr<'a>>) -> Self {
+        self.expressions.push(ops);
+        self
+    }
+
+    /// How many expressions there are; the profile allows eight.
+    #[must_use]
+    pub fn expressions(&self) -> usize {
+        self.expressions.len()
+    }
+}
+
+/// Collects a block's facts and checks, and writes its bytes.
+#[derive(Debug)]
+pub struct BlockWriter {
+    symbols: Symbols,
+    known: u32,
+    facts: Vec<u8>,
+    checks: Vec<u8>,
+}
+
+impl BlockWriter {
+    /// A block that follows others with these symbols; the authority follows none.
+    #[must_use]
+    pub fn after(symbols: Symbols) -> Self {
+        let known = symbols.len();
+        Self { symbols, known, facts: Vec::with_capacity(512), checks: Vec::with_capacity(1024) }
+    }
+
+    /// Adds a fact.
+    pub fn fact(&mut self, name: &str, terms: &[Value<'_>]) {
+        let symbols = &mut self.symbols;
+        put_message(&mut self.facts, 4, |out| {
+            put_message(out, 1, |out| put_predicate(out, symbols, name, terms));
+        });
+    }
+
+    /// Adds `check if a or b or …`.
+    pub fn check(&mut self, alternatives: &[Alternative<'_>]) {
+        let symbols = &mut self.symbols;
+        put_message(&mut self.checks, 6, |out| {
+            for alternative in alternatives {
+                put_message(out, 1, |out| put_alternative(out, symbols, alternative));
+            }
+        });
+    }
+
+    /// The block's bytes.
+    #[must_use]
+    pub fn finish(self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.facts.len() + self.checks.len() + 1024);
+        for symbol in self.symbols.since(self.known) {
+            put_bytes(&mut out, 1, symbol.as_bytes());
+        }
+        put_number(&mut out, 3, 3);
+        out.extend_from_slice(&self.facts);
+        out.extend_from_slice(&self.checks);
+        out
+    }
+}
+
+/// Writes an envelope: the authority first among `blocks`.
+#[must_use]
+pub fn write_container(root_key_id: Option<u32>, blocks: &[SignedBlock<'_>], proof: &Proof<'_>) -> Vec<u8> {
+    let size = blocks.iter().map(|signed| signed.block.len() + 128).sum::<usize>() + 96;
+    let mut out = Vec::with_capacity(size);
+    if let Some(id) = root_key_id {
+        put_number(&mut out, 1, u64::from(id));
+    }
+    for (at, signed) in blocks.iter().enumerate() {
+        put_message(&mut out, if at == 0 { 2 } else { 3 }, |out| {
+            put_bytes(out, 1, signed.block);
+            put_message(out, 2, |out| {
+                put_number(out, 1, 0);
+                put_bytes(out, 2, signed.next_key);
+            });
+            put_bytes(out, 3, signed.signature);
+        });
+    }
+    put_message(&mut out, 4, |out| match proof {
+        Proof::NextSecret(secret) => put_bytes(out, 1, &secret[..]),
+        Proof::Sealed(signature) => put_bytes(out, 2, &signature[..]),
+    });
+    out
+}
+
+fn put_predicate(out: &mut Vec<u8>, symbols: &mut Symbols, name: &str, terms: &[Value<'_>]) {
+    put_number(out, 1, u64::from(symbols.intern(name).0));
+    for term in terms {
+        put_message(out, 2, |out| put_term(out, symbols, term));
+    }
+}
+
+fn put_term(out: &mut Vec<u8>, symbols: &mut Symbols, term: &Value<'_>) {
+    match term {
+        Value::Var(name) => put_number(out, 1, u64::from(symbols.intern(name).0)),
+        Value::Int(value) => put_number(out, 2, value.cast_unsigned()),
+        Value::Str(text) => put_number(out, 3, u64::from(symbols.intern(text).0)),
+        Value::Date(seconds) => put_number(out, 4, *seconds),
+        Value::Bytes(bytes) => put_bytes(out, 5, bytes),
+        Value::Bool(flag) => put_number(out, 6, u64::from(*flag)),
+        Value::Set(members) => put_message(out, 7, |out| {
+            for member in members {
+                put_message(out, 1, |out| put_term(out, symbols, member));
+            }
+        }),
+    }
+}
+
+fn put_alternative(out: &mut Vec<u8>, symbols: &mut Symbols, alternative: &Alternative<'_>) {
+    put_message(out, 1, |out| put_predicate(out, symbols, "query", &[]));
+    for (name, terms) in &alternative.predicates {
+        put_message(out, 2, |out| put_predicate(out, symbols, name, terms));
+    }
+    for ops in &alternative.expressions {
+        put_message(out, 3, |out| {
+            for op in ops {
+                put_message(out, 1, |out| put_op(out, symbols, op));
+            }
+        });
+    }
+}
+
+fn put_op(out: &mut Vec<u8>, symbols: &mut Symbols, op: &Expr<'_>) {
+    match op {
+        Expr::Value(value) => put_message(out, 1, |out| put_term(out, symbols, value)),
+        Expr::Unary(unary) => put_message(out, 2, |out| put_number(out, 1, *unary as u64)),
+        Expr::Binary(binary) => put_message(out, 3, |out| put_number(out, 1, *binary as u64)),
+    }
+}
