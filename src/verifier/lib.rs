@@ -1,1 +1,5 @@
 //! Checks Shortbread tokens offline, inside the tool service.
+
+pub mod chain;
+pub mod scope;
+pub mod vectors;

@@ -1,0 +1,235 @@
+//! From checked blocks to what is evaluated: predicates become conditions, constants are decided at once.
+
+use shortbread_protocol::biscuit::{Binary, Check as Source, Flaw, Predicate, Program, Query, Sym, Term};
+use shortbread_protocol::facts;
+use shortbread_protocol::revocations::{RevokedId, SelectorKind};
+
+use super::profile::date_bound;
+use super::{Alternative, Check, Condition, Right, Scope};
+
+/// The longest life of a token, in seconds.
+const MAX_LIFE: u64 = 3600;
+
+pub(super) fn compile(program: Program, signatures: &[&[u8; 64]]) -> Result<Scope, Flaw> {
+    let (ids, issued, rights) = authority_facts(&program)?;
+    let window = time_window(&program)?;
+    if window.1.saturating_sub(issued) > MAX_LIFE {
+        return Err(Flaw::Violation("the token lives longer than an hour"));
+    }
+    let audiences = audiences(&program)?;
+    let mut scope = Scope {
+        ids,
+        issued,
+        window,
+        rights,
+        audiences,
+        checks: Vec::with_capacity(program.checks.len()),
+        alternatives: Vec::with_capacity(32),
+        conditions: Vec::with_capacity(32),
+        revocable: signatures.iter().map(|signature| RevokedId::hash(&signature[..])).collect(),
+        program,
+    };
+    if let Some(token) = scope.id(SelectorKind::Token) {
+        let id = RevokedId::hash(token.as_bytes());
+        scope.revocable.insert(0, id);
+    }
+    scope.compile_checks();
+    Ok(scope)
+}
+
+type Facts = (Vec<(SelectorKind, Sym)>, u64, Vec<Right>);
+
+fn authority_facts(program: &Program) -> Result<Facts, Flaw> {
+    let (mut ids, mut issued, mut rights) = (Vec::with_capacity(10), None, Vec::with_capacity(8));
+    for fact in program.facts.iter().filter(|fact| fact.block == 0) {
+        match program.terms(&fact.predicate) {
+            [Term::Date(_)] if issued.is_some() => return Err(Flaw::Violation("there are two issue dates")),
+            [Term::Date(date)] => issued = Some(*date),
+            [Term::Str(kind), Term::Str(value)] => ids.push(id(program, *kind, *value, &ids)?),
+            [Term::Str(tool), Term::Str(verb), Term::Str(access)] => {
+                rights.push(right(program, [*tool, *verb, *access], &rights)?);
+            }
+            _ => {}
+        }
+    }
+    let issued = issued.ok_or(Flaw::Violation("there is no issue date"))?;
+    let has = |kind: SelectorKind| ids.iter().any(|(known, _)| *known == kind);
+    let named = [
+        SelectorKind::Issuer,
+        SelectorKind::Key,
+        SelectorKind::Intent,
+        SelectorKind::Task,
+        SelectorKind::Token,
+    ];
+    if !named.into_iter().all(has) {
+        return Err(Flaw::Violation("an id of issuer, key, intent, task or token is missing"));
+    }
+    if has(SelectorKind::Workflow) == has(SelectorKind::Operator) {
+        return Err(Flaw::Violation("there is not exactly one id of workflow or operator"));
+    }
+    Ok((ids, issued, rights))
+}
+
+fn id(
+    program: &Program,
+    kind: Sym,
+    value: Sym,
+    earlier: &[(SelectorKind, Sym)],
+) -> Result<(SelectorKind, Sym), Flaw> {
+    let word = program.text(kind);
+    let kind = facts::ID_KINDS.into_iter().find(|kind| kind.as_str() == word);
+    let kind = kind.ok_or(Flaw::Violation("an id is of a kind that the profile does not have"))?;
+    if earlier.iter().any(|(known, _)| *known == kind) {
+        return Err(Flaw::Violation("there are two ids of one kind"));
+    }
+    Ok((kind, value))
+}
+
+fn right(program: &Program, [tool, verb, access]: [Sym; 3], earlier: &[Right]) -> Result<Right, Flaw> {
+    let access =
+        program.text(access).parse().map_err(|_| Flaw::Violation("a right has an unknown access"))?;
+    if earlier.iter().any(|other| other.tool == tool && other.verb == verb) {
+        return Err(Flaw::Violation("a right is given twice"));
+    }
+    Ok(Right { tool, verb, access })
+}
+
+fn mentions(program: &Program, query: &Query, name: &str) -> bool {
+    program.predicates(query).iter().any(|predicate| program.text(predicate.name) == name)
+}
+
+fn mentioning<'a>(program: &'a Program, name: &str) -> Vec<&'a Source> {
+    let authority = program.checks.iter().filter(|check| check.block == 0);
+    authority
+        .filter(|check| program.queries(check).iter().any(|query| mentions(program, query, name)))
+        .collect()
+}
+
+// Exactly `check if time($now), $now >= {nbf}, $now < {exp}`.
+fn time_window(program: &Program) -> Result<(u64, u64), Flaw> {
+    const FLAW: Flaw = Flaw::Violation("there is not exactly one time window");
+    let [check] = mentioning(program, facts::TIME)[..] else {
+        return Err(FLAW);
+    };
+    let [query] = program.queries(check) else {
+        return Err(FLAW);
+    };
+    let [predicate] = program.predicates(query) else {
+        return Err(FLAW);
+    };
+    let [now @ Term::Var(_)] = program.terms(predicate) else {
+        return Err(FLAW);
+    };
+    let bounds: Option<Vec<_>> = program.expressions(query).map(|ops| date_bound(ops, *now)).collect();
+    match bounds.as_deref() {
+        Some(
+            [(Binary::GreaterOrEqual, from), (Binary::LessThan, until)]
+            | [(Binary::LessThan, until), (Binary::GreaterOrEqual, from)],
+        ) => Ok((*from, *until)),
+        _ => Err(FLAW),
+    }
+}
+
+fn audiences(program: &Program) -> Result<Vec<Sym>, Flaw> {
+    let [check] = mentioning(program, facts::AUDIENCE)[..] else {
+        return Err(Flaw::Violation("there is not exactly one audience check"));
+    };
+    let named = program.queries(check).iter().map(|query| {
+        let predicates = program.predicates(query).iter();
+        predicates.filter(|predicate| program.text(predicate.name) == facts::AUDIENCE).find_map(|predicate| {
+            match program.terms(predicate) {
+                [Term::Str(audience)] => Some(*audience),
+                _ => None,
+            }
+        })
+    });
+    let named: Option<Vec<Sym>> = named.collect();
+    named.ok_or(Flaw::Violation("an alternative of the audience check names no audience"))
+}
+
+impl Scope {
+    fn compile_checks(&mut self) {
+        let sources = std::mem::take(&mut self.program.checks);
+        let mut place = (0, 0);
+        for source in &sources {
+            place = if place.0 == source.block { (source.block, place.1 + 1) } else { (source.block, 1) };
+            let start = self.alternatives.len();
+            for at in 0..source.queries.len() {
+                if let Some(query) = self.program.queries(source).get(at).copied() {
+                    let alternative = self.compile_query(&query);
+                    self.alternatives.push(alternative);
+                }
+            }
+            let alternatives = run(start, self.alternatives.len());
+            self.checks.push(Check { block: source.block, place: place.1 - 1, alternatives });
+        }
+        self.program.checks = sources;
+    }
+
+    fn compile_query(&mut self, query: &Query) -> Alternative {
+        let (start, mut never, mut operation) = (self.conditions.len(), false, None);
+        for at in 0..query.predicates.len() {
+            let Some(predicate) = self.program.predicates(query).get(at).copied() else {
+                continue;
+            };
+            match self.condition(&predicate) {
+                Compiled::Operation(terms) => operation = Some(terms),
+                Compiled::Constant(holds) => never |= !holds,
+                Compiled::Condition(condition) => self.conditions.push(condition),
+            }
+        }
+        Alternative { operation, never, conditions: run(start, self.conditions.len()), query: *query }
+    }
+
+    fn condition(&self, predicate: &Predicate) -> Compiled {
+        let condition = match (self.program.text(predicate.name), self.program.terms(predicate)) {
+            (facts::OPERATION, [tool, verb]) => return Compiled::Operation([*tool, *verb]),
+            (facts::ID, [kind, value]) => return Compiled::Constant(self.has_id(kind, value)),
+            (facts::RIGHT, [tool @ Term::Var(_), verb, access]) => Condition::Right([*tool, *verb, *access]),
+            (facts::RIGHT, [tool, verb, access]) => {
+                return Compiled::Constant(self.has_right(tool, verb, access));
+            }
+            (facts::ARG, [Term::Str(name), value]) => Condition::Arg(*name, *value),
+            (facts::ARGS, [names]) => Condition::Args(*names),
+            (facts::ARGS_SHA256, [hash]) => Condition::ArgsSha256(*hash),
+            (facts::AUDIENCE, [audience]) => Condition::Audience(*audience),
+            (facts::HOLDER, [holder]) => Condition::Holder(*holder),
+            (facts::REVOCATION_AGE, [age]) => Condition::RevocationAge(*age),
+            (facts::TIME, [now]) => Condition::Time(*now),
+            (facts::UNUSED, [token]) => Condition::Unused(*token),
+            // The profile check lets nothing else through; if it did, nothing would match.
+            _ => return Compiled::Constant(false),
+        };
+        Compiled::Condition(condition)
+    }
+
+    fn has_id(&self, kind: &Term, value: &Term) -> bool {
+        let (Term::Str(kind), Term::Str(value)) = (kind, value) else {
+            return false;
+        };
+        self.ids
+            .iter()
+            .any(|(known, known_value)| known.as_str() == self.program.text(*kind) && known_value == value)
+    }
+
+    fn has_right(&self, tool: &Term, verb: &Term, access: &Term) -> bool {
+        let (Term::Str(tool), Term::Str(verb), Term::Str(access)) = (tool, verb, access) else {
+            return false;
+        };
+        let access = self.program.text(*access);
+        self.rights
+            .iter()
+            .any(|right| right.tool == *tool && right.verb == *verb && right.access.as_str() == access)
+    }
+}
+
+enum Compiled {
+    Operation([Term; 2]),
+    Constant(bool),
+    Condition(Condition),
+}
+
+fn run(start: usize, end: usize) -> (u32, u32) {
+    // Eight KiB of token make no table of 2^32 entries.
+    (u32::try_from(start).unwrap_or(u32::MAX), u32::try_from(end).unwrap_or(u32::MAX))
+}

@@ -1,0 +1,158 @@
+//! What a token allows, compiled from its blocks: read once, evaluated natively for every call.
+//! Datalog is never run; [`profile`] makes sure that it need not be.
+
+mod compile;
+mod evaluate;
+mod explain;
+mod profile;
+mod standing;
+mod value;
+
+pub use evaluate::{Demand, Refusal};
+pub use standing::Revocations;
+
+use shortbread_protocol::access::Access;
+use shortbread_protocol::biscuit::{Flaw, Program, Query, Sym, Term};
+use shortbread_protocol::revocations::SelectorKind;
+
+/// A right of the authority block.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Right {
+    tool: Sym,
+    verb: Sym,
+    access: Access,
+}
+
+/// Something an alternative demands besides its operation.
+#[derive(Clone, Copy, Debug)]
+enum Condition {
+    /// `right($t, $v, $a)` of the operation itself.
+    Right([Term; 3]),
+    Arg(Sym, Term),
+    Args(Term),
+    ArgsSha256(Term),
+    Audience(Term),
+    Holder(Term),
+    RevocationAge(Term),
+    Time(Term),
+    Unused(Term),
+}
+
+/// One alternative of a check.
+#[derive(Clone, Copy, Debug)]
+struct Alternative {
+    operation: Option<[Term; 2]>,
+    /// A constant `id` or `right` that the authority does not have: no call ever matches.
+    never: bool,
+    conditions: (u32, u32),
+    query: Query,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Check {
+    block: u8,
+    /// Its place among the checks of its block.
+    place: u8,
+    alternatives: (u32, u32),
+}
+
+/// A token's compiled contents. Whether its signatures hold is another question: see [`crate::chain`].
+#[derive(Clone, Debug)]
+pub struct Scope {
+    program: Program,
+    ids: Vec<(SelectorKind, Sym)>,
+    issued: u64,
+    window: (u64, u64),
+    rights: Vec<Right>,
+    checks: Vec<Check>,
+    alternatives: Vec<Alternative>,
+    conditions: Vec<Condition>,
+    audiences: Vec<Sym>,
+    /// The ids under which the token and its blocks can be revoked.
+    revocable: Vec<[u8; 16]>,
+}
+
+impl Scope {
+    /// Checks the blocks against profile sb1 and compiles them.
+    ///
+    /// # Errors
+    /// Names the first rule that is broken.
+    pub fn compile(blocks: &[&[u8]], signatures: &[&[u8; 64]]) -> Result<Self, Flaw> {
+        profile::check(blocks).and_then(|program| compile::compile(program, signatures))
+    }
+
+    /// The value of an `id` fact.
+    #[must_use]
+    pub fn id(&self, kind: SelectorKind) -> Option<&str> {
+        let found = self.ids.iter().find(|(known, _)| *known == kind);
+        found.map(|(_, value)| self.program.text(*value))
+    }
+
+    /// When the token was issued, in seconds since the epoch.
+    #[must_use]
+    pub const fn issued(&self) -> u64 {
+        self.issued
+    }
+
+    /// The first second in which the token is valid, and the first in which it is not any more.
+    /// A later block may end it earlier.
+    #[must_use]
+    pub const fn window(&self) -> (u64, u64) {
+        self.window
+    }
+
+    /// The granted verbs: tool, verb, access.
+    pub fn rights(&self) -> impl Iterator<Item = (&str, &str, Access)> {
+        self.rights
+            .iter()
+            .map(|right| (self.program.text(right.tool), self.program.text(right.verb), right.access))
+    }
+
+    /// The audiences that the token names.
+    pub fn audiences(&self) -> impl Iterator<Item = &str> {
+        self.audiences.iter().map(|audience| self.program.text(*audience))
+    }
+
+    /// How many blocks were added after the authority.
+    #[must_use]
+    pub fn narrowings(&self) -> usize {
+        self.program.checks.iter().map(|check| usize::from(check.block)).max().unwrap_or(0)
+    }
+
+    /// The blocks as flat tables, for showing them to people.
+    #[must_use]
+    pub const fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// The access of an operation, if it is granted at all.
+    #[must_use]
+    pub fn access(&self, tool: &str, verb: &str) -> Option<Access> {
+        self.right(tool, verb).map(|right| right.access)
+    }
+
+    /// The size in memory, in bytes, roughly.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.program.weight()
+            + self.alternatives.len() * size_of::<Alternative>()
+            + self.conditions.len() * size_of::<Condition>()
+            + size_of::<Self>()
+    }
+
+    fn right(&self, tool: &str, verb: &str) -> Option<&Right> {
+        let same =
+            |right: &&Right| self.program.text(right.verb) == verb && self.program.text(right.tool) == tool;
+        self.rights.iter().find(same)
+    }
+
+    fn alternatives(&self, check: &Check) -> &[Alternative] {
+        let (from, to) = check.alternatives;
+        self.alternatives.get(from as usize..to as usize).unwrap_or_default()
+    }
+
+    fn conditions(&self, alternative: &Alternative) -> &[Condition] {
+        let (from, to) = alternative.conditions;
+        self.conditions.get(from as usize..to as usize).unwrap_or_default()
+    }
+}
