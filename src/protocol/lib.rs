@@ -1,16 +1,19 @@
 //! What is signed or crosses a wire: names, facts, keys, revocation lists, bodies, reasons. No I/O.
 
 pub mod access;
+pub mod admin;
 pub mod biscuit;
 pub mod call;
 pub mod clock;
 pub mod constraint;
+pub mod event;
 pub mod facts;
 pub mod json;
 pub mod key_document;
 pub mod keys;
 pub mod names;
 pub mod note;
+pub mod oauth;
 pub mod random;
 pub mod reason;
 pub mod revocations;

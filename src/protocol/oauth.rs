@@ -1,0 +1,208 @@
+//! Bodies of `/oauth/*` and the metadata document (RFC 6749, 8414, 8693, 9396).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::constraint::Arguments;
+use crate::names::{Intent, Release, Task, ToolName, VerbName};
+use crate::reason::Reason;
+
+/// Grant type of RFC 8693.
+pub const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+/// Grant type of RFC 7523.
+pub const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+/// Grant type of RFC 6749, section 4.4.
+pub const CLIENT_CREDENTIALS: &str = "client_credentials";
+/// `client_assertion_type` of RFC 7523.
+pub const CLIENT_ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+/// `subject_token_type` of a workload's JWT.
+pub const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
+/// `subject_token_type` that OpenID Connect issuers' tokens may also be called by.
+pub const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
+/// What we issue, by its standard name.
+pub const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
+/// What we issue, by our own name; accepted where a type is asked for.
+pub const BISCUIT: &str = "urn:shortbread:token-type:biscuit";
+/// The one type of `authorization_details` element.
+pub const TOOL_CALL: &str = "shortbread_tool_call";
+
+/// Whether a holder may narrow the token and pass it on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum Delegation {
+    /// Sealed: nothing can be added to it.
+    None,
+    /// It can be narrowed offline.
+    #[default]
+    Attenuate,
+}
+
+/// One element of `authorization_details` (RFC 9396), in requests and answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AuthorizationDetail {
+    /// Always `shortbread_tool_call`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The audience of the tool, if given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub locations: Vec<String>,
+    /// The tool.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub tool: ToolName,
+    /// The verbs.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    pub actions: Vec<VerbName>,
+    /// By verb: what its arguments may be. A verb that is not named may have any arguments that the grant allows.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, BTreeMap<String, crate::constraint::Constraint>>))]
+    pub constraints: BTreeMap<VerbName, Arguments>,
+    /// Answers only: further ways in which a verb is granted, where several grants give it. Any one of them suffices.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, Vec<BTreeMap<String, crate::constraint::Constraint>>>))]
+    pub alternatives: BTreeMap<VerbName, Vec<Arguments>>,
+    /// The caller's id for this piece of work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub task: Option<Task>,
+    /// The declared purpose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub intent: Option<Intent>,
+    /// The prompt, model or code version that asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub release: Option<Release>,
+    /// The wished life in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<u32>,
+    /// Whether the token may be narrowed and passed on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegation: Option<Delegation>,
+    /// One exact call to be approved. Not served yet: anything but null is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
+    pub call: Option<serde_json::Value>,
+    /// A plan of calls to be approved. Not served yet: anything but null is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
+    pub calls: Option<serde_json::Value>,
+}
+
+/// The answer to a granted exchange (RFC 8693, section 2.2.1).
+#[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TokenAnswer {
+    /// The token.
+    pub access_token: String,
+    /// Always the standard access token type.
+    pub issued_token_type: String,
+    /// `Bearer`.
+    pub token_type: String,
+    /// Seconds until it ends.
+    pub expires_in: u64,
+    /// The granted verbs as `tool:verb`, in one string.
+    pub scope: String,
+    /// What was granted; may be narrower than asked.
+    pub authorization_details: Vec<AuthorizationDetail>,
+    /// What is ours.
+    pub shortbread: TokenExtras,
+}
+
+/// What the answer says beyond OAuth.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TokenExtras {
+    /// The token profile: `sb1`.
+    pub profile: String,
+    /// The token's id, by which it is revoked.
+    pub token_id: String,
+    /// The decision's id, by which the audit log finds it.
+    pub decision_id: String,
+    /// The digest of the policy that decided.
+    pub policy: String,
+    /// The sequence of the last revocation that was considered.
+    pub revocation_seq: u64,
+    /// Verbs that were asked for and not granted, each with its reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dropped: BTreeMap<String, String>,
+    /// The step of degraded service, if any.
+    pub degraded: Option<String>,
+}
+
+/// The answer to a refused request on `/oauth/*` (RFC 6749, section 5.2).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct OAuthError {
+    /// The code of the standard.
+    pub error: String,
+    /// What was wrong and what to do.
+    pub error_description: String,
+    /// What is ours.
+    pub shortbread: ErrorExtras,
+}
+
+/// What a refusal says beyond OAuth.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ErrorExtras {
+    /// The decision's id, by which the audit log and the log find it.
+    pub decision_id: String,
+    /// The request's id: its trace id.
+    pub request_id: String,
+    /// The stable reason code; `shortbread explain CODE` tells more.
+    pub reason: String,
+    /// Whether the same request may pass later.
+    pub retryable: bool,
+}
+
+impl ErrorExtras {
+    /// For a reason.
+    #[must_use]
+    pub fn new(reason: Reason, decision_id: String, request_id: String) -> Self {
+        Self { decision_id, request_id, reason: reason.code().to_owned(), retryable: reason.retryable() }
+    }
+}
+
+/// Authorization server metadata (RFC 8414): what this broker serves.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Metadata {
+    /// The broker's public URL; equal to `iss`.
+    pub issuer: String,
+    /// Where tokens are asked for.
+    pub token_endpoint: String,
+    /// Where holders give tokens back.
+    pub revocation_endpoint: String,
+    /// The token keys as a JWK set.
+    pub jwks_uri: String,
+    /// Always empty: there is no interactive grant.
+    pub response_types_supported: Vec<String>,
+    /// The grants that are served.
+    pub grant_types_supported: Vec<String>,
+    /// How clients prove who they are.
+    pub token_endpoint_auth_methods_supported: Vec<String>,
+    /// Signature algorithms of client assertions.
+    pub token_endpoint_auth_signing_alg_values_supported: Vec<String>,
+    /// Types of `authorization_details`.
+    pub authorization_details_types_supported: Vec<String>,
+    /// Every verb of the catalogue as `tool:verb`.
+    pub scopes_supported: Vec<String>,
+    /// What is ours.
+    pub shortbread: MetadataExtras,
+}
+
+/// What the metadata says beyond OAuth.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct MetadataExtras {
+    /// The token profile: `sb1`.
+    pub profile: String,
+    /// The token keys for Biscuit libraries.
+    pub biscuit_web_keys_uri: String,
+    /// The head of the revocation list.
+    pub revocations_head_uri: String,
+}
