@@ -77,10 +77,15 @@ impl HttpFetch {
     /// # Errors
     /// When TLS cannot be set up, for instance because the machine has no root certificates.
     pub fn new() -> Result<Self, FetchError> {
+        Self::within(TIMEOUT)
+    }
+
+    /// With another limit for one request.
+    pub(super) fn within(timeout: Duration) -> Result<Self, FetchError> {
         Ok(Self {
-            public: client(Reach::Public)?,
-            private: client(Reach::Private)?,
-            loopback: client(Reach::Loopback)?,
+            public: client(Reach::Public, timeout)?,
+            private: client(Reach::Private, timeout)?,
+            loopback: client(Reach::Loopback, timeout)?,
         })
     }
 
@@ -109,7 +114,7 @@ impl Fetch for HttpFetch {
     }
 }
 
-fn client(reach: Reach) -> Result<Client, FetchError> {
+fn client(reach: Reach, timeout: Duration) -> Result<Client, FetchError> {
     Client::builder()
         .user_agent(concat!("shortbread/", env!("CARGO_PKG_VERSION")))
         .https_only(reach != Reach::Loopback)
@@ -118,7 +123,7 @@ fn client(reach: Reach) -> Result<Client, FetchError> {
         // A proxy would resolve names out of the guard's sight.
         .no_proxy()
         .dns_resolver(Arc::new(Guard(reach)))
-        .timeout(TIMEOUT)
+        .timeout(timeout)
         .pool_max_idle_per_host(1)
         .build()
         .map_err(|_| FetchError::Failed)

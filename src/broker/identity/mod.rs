@@ -44,7 +44,6 @@ pub struct Identities {
 
 /// An identity that holds and that exactly one entry of the policy wants. Only [`Identities::verify`] makes one.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct Verified {
     /// The entry's label.
     pub entry: String,
@@ -70,6 +69,8 @@ pub struct Verified {
     pub tools: Vec<ToolName>,
     /// The RFC 7638 thumbprint of the registered key; none for an issuer's token.
     pub key_thumbprint: Option<String>,
+    // Nobody outside this module can write one down.
+    _checked: (),
 }
 
 impl Verified {
@@ -270,6 +271,7 @@ fn verified(entry: &Identity, issuer: &str, signed: Signed<'_>, times: Times) ->
         reuse: false,
         tools: entry.tools.clone(),
         key_thumbprint: None,
+        _checked: (),
     })
 }
 

@@ -39,7 +39,11 @@ async fn answering(answer: String) -> (SocketAddr, Arc<Mutex<usize>>) {
 }
 
 async fn fetch(address: SocketAddr) -> Result<Fetched, FetchError> {
-    HttpFetch::new().unwrap().fetch(&format!("http://{address}/jwks"), true).await
+    fetch_within(Duration::from_secs(3), address).await
+}
+
+async fn fetch_within(limit: Duration, address: SocketAddr) -> Result<Fetched, FetchError> {
+    HttpFetch::within(limit).unwrap().fetch(&format!("http://{address}/jwks"), true).await
 }
 
 #[tokio::test]
@@ -93,7 +97,8 @@ async fn a_slow_answer_is_given_up_even_when_it_drips() {
         }
     })
     .await;
-    let (silent, dripping) = tokio::join!(fetch(silent), fetch(dripping));
+    let limit = Duration::from_millis(400);
+    let (silent, dripping) = tokio::join!(fetch_within(limit, silent), fetch_within(limit, dripping));
     assert_eq!((silent, dripping), (Err(FetchError::TimedOut), Err(FetchError::TimedOut)));
 }
 

@@ -127,7 +127,8 @@ fn github() -> Oidc {
 }
 
 fn members(value: Value) -> BTreeMap<String, Value> {
-    value.as_object().unwrap().clone().into_iter().collect()
+    let Value::Object(members) = value else { panic!("not an object: {value}") };
+    members.into_iter().collect()
 }
 
 fn workflow(name: &str, proof: Proof) -> Identity {
@@ -162,10 +163,10 @@ fn demo() -> Vec<Identity> {
 /// Sets members of an object; `null` takes one away.
 fn with(mut value: Value, changes: Value) -> Value {
     let object = value.as_object_mut().unwrap();
-    for (name, change) in changes.as_object().unwrap() {
+    for (name, change) in members(changes) {
         match change {
-            Value::Null => object.remove(name),
-            other => object.insert(name.clone(), other.clone()),
+            Value::Null => object.remove(&name),
+            other => object.insert(name, other),
         };
     }
     value

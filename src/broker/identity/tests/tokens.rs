@@ -144,7 +144,7 @@ async fn nested_claims_match_member_by_member() {
     cluster.claims = members(
         json!({ "kubernetes.io": { "namespace": "agents", "serviceaccount": { "name": "worker" } } }),
     );
-    let mut entry = workflow("enrich+mail-merge", Proof::Oidc(cluster));
+    let mut entry = workflow("enrich", Proof::Oidc(cluster));
     entry.principals =
         ["enrich", "mail-merge"].map(|name| Principal::Workflow(name.parse().unwrap())).to_vec();
     let entries = [entry];
