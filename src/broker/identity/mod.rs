@@ -1,7 +1,7 @@
 //! Who is asking: assertions and tokens of issuers, checked and matched against the policy.
 //!
-//! An assertion is read ([`jwt`]), its issuer looked up in the policy, the issuer's key found ([`issuers`]),
-//! the signature checked, then the claims ([`claims`]); in the end exactly one entry must want it.
+//! An assertion is read (`jwt`), its issuer looked up in the policy, the issuer's key found (`issuers`),
+//! the signature checked, then the claims (`claims`); in the end exactly one entry must want it.
 
 mod address;
 mod claims;
@@ -69,9 +69,12 @@ pub struct Verified {
     pub tools: Vec<ToolName>,
     /// The RFC 7638 thumbprint of the registered key; none for an issuer's token.
     pub key_thumbprint: Option<String>,
-    // Nobody outside this module can write one down.
-    _checked: (),
+    _checked: Checked,
 }
+
+// Keeps others from writing a `Verified` down.
+#[derive(Clone, Copy, Debug)]
+struct Checked;
 
 impl Verified {
     /// Who the request acts as. Where only one principal is possible `client_id` may be absent.
@@ -271,7 +274,7 @@ fn verified(entry: &Identity, issuer: &str, signed: Signed<'_>, times: Times) ->
         reuse: false,
         tools: entry.tools.clone(),
         key_thumbprint: None,
-        _checked: (),
+        _checked: Checked,
     })
 }
 
