@@ -1,1 +1,282 @@
 //! Who is asking: assertions and tokens of issuers, checked and matched against the policy.
+//!
+//! An assertion is read (`jwt`), its issuer looked up in the policy, the issuer's key found (`issuers`),
+//! the signature checked, then the claims (`claims`); in the end exactly one entry must want it.
+
+mod address;
+mod claims;
+mod error;
+mod fetch;
+mod issuer;
+mod issuers;
+pub(crate) mod json;
+mod jwks;
+mod jwt;
+mod key;
+mod source;
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use shortbread_protocol::clock::{Clock, Timestamp};
+use shortbread_protocol::keys::PublicKey;
+use shortbread_protocol::names::ToolName;
+
+pub use self::claims::Replay;
+pub use self::error::{Cause, IdentityError};
+pub use self::fetch::{Fetch, FetchError, Fetched, HttpFetch};
+pub use self::json::JsonError;
+pub use self::jwks::{KeySet, KeySetError};
+
+use self::claims::Times;
+use self::issuers::Issuers;
+use self::jwt::{Kind, Signed, Unverified};
+use self::key::Key;
+use crate::policy::model::{Identity, KeySource, Oidc, Principal, Proof};
+
+/// Checks identities. One per broker: it keeps the issuers' keys.
+pub struct Identities {
+    clock: Arc<dyn Clock>,
+    issuers: Issuers,
+    /// Whom a registered key's assertion may be meant for: the broker or its token endpoint (RFC 7523, 3).
+    audiences: [String; 2],
+}
+
+/// An identity that holds and that exactly one entry of the policy wants. Only [`Identities::verify`] makes one.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// The entry's label.
+    pub entry: String,
+    /// Who this may be: one, or several workflows of which the request picks one.
+    pub principals: Vec<Principal>,
+    /// `iss`.
+    pub issuer: String,
+    /// `sub`.
+    pub subject: String,
+    /// `jti`, which issuers may leave out.
+    pub jti: Option<String>,
+    /// Every claim.
+    pub claims: Map<String, Value>,
+    /// `exp`.
+    pub expires: Timestamp,
+    /// `iat`.
+    pub issued: Timestamp,
+    /// What to remember so that this is taken once.
+    pub replay: Replay,
+    /// Whether the entry lets the same token be presented again until it expires (pinned to a key).
+    pub reuse: bool,
+    /// For a verifier: the tools whose calls it decides.
+    pub tools: Vec<ToolName>,
+    /// The RFC 7638 thumbprint of the registered key; none for an issuer's token.
+    pub key_thumbprint: Option<String>,
+    _checked: Checked,
+}
+
+// Keeps others from writing a `Verified` down.
+#[derive(Clone, Copy, Debug)]
+struct Checked;
+
+impl Verified {
+    /// Who the request acts as. Where only one principal is possible `client_id` may be absent.
+    ///
+    /// # Errors
+    /// [`IdentityError::WorkflowUnlisted`] when `client_id` names another, or has to choose and is absent.
+    pub fn principal(&self, client_id: Option<&str>) -> Result<Principal, IdentityError> {
+        let found = match (client_id, self.principals.as_slice()) {
+            (None, [only]) => Some(only),
+            (None, _) => None,
+            (Some(wanted), listed) => listed.iter().find(|principal| principal.to_string() == wanted),
+        };
+        found.cloned().ok_or(IdentityError::WorkflowUnlisted)
+    }
+}
+
+impl Identities {
+    /// For the broker whose issuer URL is `issuer`, exactly as clients write it.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>, fetch: Arc<dyn Fetch>, issuer: &str) -> Self {
+        let endpoint = format!("{}/oauth/token", issuer.strip_suffix('/').unwrap_or(issuer));
+        let issuers = Issuers::new(Arc::clone(&clock), fetch);
+        Self { clock, issuers, audiences: [issuer.to_owned(), endpoint] }
+    }
+
+    /// Checks an assertion (a JWS in compact form) against the policy's entries. It does not know what was
+    /// presented before: the caller settles [`Verified::replay`] in the transaction that records its answer.
+    /// Needs a Tokio runtime; it waits only when an issuer's keys must be fetched first (two requests of at
+    /// most 3 s each).
+    ///
+    /// # Errors
+    /// When the assertion does not hold, no entry or more than one wants it, or keys cannot be had.
+    pub async fn verify(&self, assertion: &str, entries: &[Identity]) -> Result<Verified, IdentityError> {
+        let token = Unverified::read(assertion)?;
+        let keys = registered(entries, token.issuer());
+        let tokens = federated(entries, token.issuer());
+        match (keys.is_empty(), tokens.is_empty()) {
+            (false, true) => self.by_key(&token, &keys),
+            (true, false) => self.by_issuer(&token, &tokens).await,
+            (true, true) => Err(Cause::UnknownIssuer.into()),
+            (false, false) => Err(IdentityError::Ambiguous),
+        }
+    }
+
+    /// Forgets the keys of issuers that the policy no longer names; for the activation of a policy.
+    pub fn retain(&self, entries: &[Identity]) {
+        let wanted: Vec<&Oidc> = entries
+            .iter()
+            .filter_map(|entry| match &entry.proof {
+                Proof::Oidc(oidc) => Some(oidc),
+                Proof::Key(_) => None,
+            })
+            .collect();
+        self.issuers.retain(&wanted);
+    }
+
+    /// RFC 7523: the key signs for itself, so `iss` and `sub` are the principal it is registered for.
+    fn by_key(
+        &self,
+        token: &Unverified<'_>,
+        candidates: &[Registered<'_>],
+    ) -> Result<Verified, IdentityError> {
+        let mut failure = Cause::Signature;
+        let mut proved = Vec::new();
+        for candidate in candidates {
+            match token.signed_by(&Key::Ed(*candidate.key)) {
+                Ok(signed) => proved.push((candidate, signed)),
+                Err(cause) => failure = cause,
+            }
+        }
+        let (candidate, signed) = one(&proved, failure.into())?;
+        let claims = signed.claims();
+        let times = Times::of_assertion(claims, self.clock.now())?;
+        if claims::subject(claims)? != token.issuer() {
+            return Err(Cause::Subject.into());
+        }
+        let audience = claims::audience(claims)?;
+        if !self.audiences.iter().any(|ours| ours == audience) {
+            return Err(Cause::Audience.into());
+        }
+        claims::token_id(claims)?.ok_or(Cause::Missing("jti"))?;
+        let mut verified = verified(candidate.entry, token.issuer(), *signed, times)?;
+        verified.principals = vec![candidate.principal.clone()];
+        verified.key_thumbprint = Some(candidate.key.thumbprint());
+        Ok(verified)
+    }
+
+    async fn by_issuer(
+        &self,
+        token: &Unverified<'_>,
+        candidates: &[Federated<'_>],
+    ) -> Result<Verified, IdentityError> {
+        if token.kind() != Kind::Plain {
+            return Err(Cause::Type.into());
+        }
+        let (signed, proved) = self.signed(token, candidates).await?;
+        let claims = signed.claims();
+        let times = Times::of_token(claims, self.clock.now())?;
+        claims::subject(claims)?;
+        let audience = claims::audience(claims)?;
+        let meant: Vec<_> = proved.into_iter().filter(|(_, oidc)| oidc.audience == audience).collect();
+        if meant.is_empty() {
+            return Err(Cause::Audience.into());
+        }
+        let wanted: Vec<_> =
+            meant.into_iter().filter(|(_, oidc)| claims::matches(claims, &oidc.claims)).collect();
+        let (entry, oidc) = one(&wanted, IdentityError::Unmatched)?;
+        let mut verified = verified(entry, token.issuer(), signed, times)?;
+        verified.reuse = oidc.reuse_until_expiry;
+        Ok(verified)
+    }
+
+    /// Checks the signature once per source of keys, and keeps the entries whose source made it.
+    async fn signed<'t, 'e>(
+        &self,
+        token: &'t Unverified<'_>,
+        candidates: &[Federated<'e>],
+    ) -> Result<(Signed<'t>, Vec<Federated<'e>>), IdentityError> {
+        let mut checked: Vec<(&KeySource, bool, Result<Signed<'t>, Cause>)> = Vec::new();
+        for (_, oidc) in candidates {
+            let known = |(source, private, _): &(&KeySource, bool, _)| {
+                *source == &oidc.keys && *private == oidc.allow_private
+            };
+            if checked.iter().any(known) {
+                continue;
+            }
+            let signed = match self.issuers.key(oidc, token.kid(), token.algorithm()).await {
+                Ok(key) => token.signed_by(&key),
+                Err(IdentityError::Invalid(cause)) => Err(cause),
+                // Which entries match cannot be known without this source.
+                Err(error) => return Err(error),
+            };
+            checked.push((&oidc.keys, oidc.allow_private, signed));
+        }
+        let mut proof = Err(Cause::Signature);
+        let mut proved = Vec::new();
+        for (source, private, signed) in checked {
+            if let Ok(signed) = signed {
+                proof = Ok(signed);
+                let same = |(_, oidc): &&Federated<'e>| &oidc.keys == source && oidc.allow_private == private;
+                proved.extend(candidates.iter().filter(same));
+            } else if proof.is_err() {
+                proof = signed;
+            }
+        }
+        Ok((proof?, proved))
+    }
+}
+
+/// An entry with a registered key, and which of its principals the assertion names.
+struct Registered<'e> {
+    entry: &'e Identity,
+    key: &'e PublicKey,
+    principal: &'e Principal,
+}
+
+type Federated<'e> = (&'e Identity, &'e Oidc);
+
+fn registered<'e>(entries: &'e [Identity], issuer: &str) -> Vec<Registered<'e>> {
+    let named = |entry: &'e Identity| {
+        let Proof::Key(key) = &entry.proof else { return None };
+        let principal = entry.principals.iter().find(|principal| principal.to_string() == issuer)?;
+        Some(Registered { entry, key, principal })
+    };
+    entries.iter().filter_map(named).collect()
+}
+
+fn federated<'e>(entries: &'e [Identity], issuer: &str) -> Vec<Federated<'e>> {
+    let of_issuer = |entry: &'e Identity| match &entry.proof {
+        Proof::Oidc(oidc) if oidc.issuer == issuer => Some((entry, oidc)),
+        _ => None,
+    };
+    entries.iter().filter_map(of_issuer).collect()
+}
+
+fn one<T>(found: &[T], none: IdentityError) -> Result<&T, IdentityError> {
+    match found {
+        [] => Err(none),
+        [only] => Ok(only),
+        _ => Err(IdentityError::Ambiguous),
+    }
+}
+
+fn verified(entry: &Identity, issuer: &str, signed: Signed<'_>, times: Times) -> Result<Verified, Cause> {
+    let claims = signed.claims();
+    let jti = claims::token_id(claims)?;
+    Ok(Verified {
+        entry: entry.entry.clone(),
+        principals: entry.principals.clone(),
+        issuer: issuer.to_owned(),
+        subject: claims::subject(claims)?.to_owned(),
+        jti: jti.map(str::to_owned),
+        claims: claims.clone(),
+        expires: times.expires,
+        issued: times.issued,
+        replay: claims::replay(issuer, jti, signed.input(), times.expires),
+        reuse: false,
+        tools: entry.tools.clone(),
+        key_thumbprint: None,
+        _checked: Checked,
+    })
+}
+
+#[cfg(test)]
+mod tests;
