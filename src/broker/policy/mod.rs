@@ -1,3 +1,173 @@
 //! Policy as code: read, checked, compiled once, then decided by a pure function.
 
+mod bind;
+pub mod builtin;
+mod check;
+mod cost;
+mod decide;
 pub mod model;
+mod pattern;
+mod problem;
+mod source;
+mod surface;
+mod units;
+
+#[cfg(test)]
+pub(crate) mod fixture;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+use shortbread_protocol::names::{OperatorName, ToolName, VerbName};
+
+pub use check::{Files, Options};
+pub use decide::{Alternative, Asked, DEFAULT_TTL, Granted, MAX_TTL, Refusal, Request, Right, decide};
+pub use pattern::Pattern;
+pub use problem::Problem;
+pub use surface::AdminSurface;
+
+use model::{Approvers, Catalogue, Forbid, Grant, Identity, Principal};
+
+/// A policy that passed every check. Cloning shares it; it never changes.
+#[derive(Clone)]
+pub struct Policy(Arc<Inner>);
+
+struct Inner {
+    source: String,
+    digest: String,
+    parts: check::Compiled,
+    grants: BTreeMap<Principal, BTreeMap<ToolName, Vec<Arc<Grant>>>>,
+}
+
+impl Policy {
+    /// Reads and checks the policy `source`. `file` is how problems name it. `files` gives the contents of
+    /// the key and JWKS files it refers to, so that compiling touches no disk.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, each with its line and what to do.
+    pub fn compile(
+        source: &str,
+        file: &str,
+        files: Files<'_>,
+        options: &Options,
+    ) -> Result<Self, Vec<Problem>> {
+        let parts = check::compile(source, file, files, options)?;
+        let mut grants: BTreeMap<Principal, BTreeMap<ToolName, Vec<Arc<Grant>>>> = BTreeMap::new();
+        for grant in &parts.grants {
+            let tools = grants.entry(grant.principal.clone()).or_default();
+            tools.entry(grant.tool.clone()).or_default().push(Arc::new(grant.clone()));
+        }
+        let digest = digest(source, &parts.files);
+        Ok(Self(Arc::new(Inner { source: source.to_owned(), digest, parts, grants })))
+    }
+
+    /// `sha256:` and the hash, in hex, of the source and of every file it refers to.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.0.digest
+    }
+
+    /// The text it was compiled from.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        &self.0.source
+    }
+
+    /// The files it refers to, by their paths as written: with the source, all that is needed to compile
+    /// it again.
+    #[must_use]
+    pub fn files(&self) -> &BTreeMap<String, String> {
+        &self.0.parts.files
+    }
+
+    /// Every tool, the built-in one included.
+    #[must_use]
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.0.parts.catalogue
+    }
+
+    /// Who may come, in the order of the file.
+    #[must_use]
+    pub fn identities(&self) -> &[Identity] {
+        &self.0.parts.identities
+    }
+
+    /// Every grant, in the order of the file.
+    #[must_use]
+    pub fn grants(&self) -> &[Grant] {
+        &self.0.parts.grants
+    }
+
+    /// What this principal is granted on this tool, in the order of the file.
+    #[must_use]
+    pub fn grants_of(&self, principal: &Principal, tool: &ToolName) -> &[Arc<Grant>] {
+        self.0.grants.get(principal).and_then(|tools| tools.get(tool)).map_or(&[], Vec::as_slice)
+    }
+
+    /// The groups of approvers.
+    #[must_use]
+    pub fn approvers(&self) -> &BTreeMap<String, Approvers> {
+        &self.0.parts.approvers
+    }
+
+    /// What nobody gets.
+    #[must_use]
+    pub fn forbids(&self) -> &[Forbid] {
+        &self.0.parts.forbids
+    }
+
+    /// Every operator that an identity names.
+    #[must_use]
+    pub fn operators(&self) -> BTreeSet<OperatorName> {
+        let principals = self.identities().iter().flat_map(|identity| &identity.principals);
+        let operators = principals.filter_map(|principal| match principal {
+            Principal::Operator(name) => Some(name.clone()),
+            _ => None,
+        });
+        operators.collect()
+    }
+
+    /// The operators who are granted this verb of the built-in tool.
+    #[must_use]
+    pub fn operators_with(&self, verb: &VerbName) -> BTreeSet<OperatorName> {
+        let granted = self.grants().iter().filter_map(|grant| match &grant.principal {
+            Principal::Operator(name) if grant.verbs.contains_key(verb) => Some(name.clone()),
+            _ => None,
+        });
+        granted.collect()
+    }
+
+    /// Whether someone besides this operator may activate a policy, so that a change of operators,
+    /// approvers or their grants can have a second pair of eyes.
+    #[must_use]
+    pub fn has_second_operator(&self, operator: &OperatorName) -> bool {
+        let activate = builtin::ACTIVATE.parse().map(|verb| self.operators_with(&verb)).unwrap_or_default();
+        activate.iter().any(|other| other != operator)
+    }
+
+    /// Operators, approvers and what they are granted, to be compared with another policy's.
+    #[must_use]
+    pub fn admin_surface(&self) -> AdminSurface {
+        AdminSurface::of(self)
+    }
+}
+
+impl fmt::Debug for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Policy({})", self.digest())
+    }
+}
+
+/// Each part is preceded by its length, so that no two different policies have the same bytes.
+fn digest(source: &str, files: &BTreeMap<String, String>) -> String {
+    let mut hash = Sha256::new();
+    hash.update(b"shortbread-policy/v1\n");
+    let named = files.iter().flat_map(|(name, text)| [name, text]);
+    for part in std::iter::once(source).chain(named.map(String::as_str)) {
+        hash.update(part.len().to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    format!("sha256:{}", hex::encode(hash.finalize()))
+}

@@ -1,13 +1,19 @@
 //! The compiled policy: checked, indexed, immutable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
 use serde_json::Value;
 use shortbread_protocol::access::Access;
+use shortbread_protocol::constraint::Constraint;
 use shortbread_protocol::keys::PublicKey;
-use shortbread_protocol::names::{ArgName, OperatorName, ToolName, VerbName, VerifierName, WorkflowName};
+use shortbread_protocol::names::{
+    ArgName, Intent, Operation, OperatorName, ToolName, VerbName, VerifierName, WorkflowName,
+};
+
+use super::builtin;
+use super::pattern::Pattern;
 
 /// Who an identity may be.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,9 +38,10 @@ impl fmt::Display for Principal {
 }
 
 /// One `[[identities]]` entry: what must be proved, and who that then is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// A short stable label for the audit log, such as `release-notes` or `enrich+mail-merge`.
+    /// A short stable label for the audit log, such as `release-notes` or `enrich+mail-merge`. A second
+    /// entry of the same name is `release-notes#2`, so that a label never means two entries.
     pub entry: String,
     /// One principal, or several workflows of which the request picks one.
     pub principals: Vec<Principal>,
@@ -45,7 +52,7 @@ pub struct Identity {
 }
 
 /// What an identity proves itself with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Proof {
     /// A registered Ed25519 key, by an RFC 7523 assertion.
     Key(PublicKey),
@@ -54,7 +61,7 @@ pub enum Proof {
 }
 
 /// A token of an OpenID Connect issuer, and which of its claims must have which value.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Oidc {
     /// The exact `iss`.
     pub issuer: String,
@@ -88,6 +95,20 @@ pub struct Catalogue {
     pub tools: BTreeMap<ToolName, Tool>,
 }
 
+impl Catalogue {
+    /// The verb that an operation names.
+    #[must_use]
+    pub fn verb(&self, operation: &Operation) -> Option<&Verb> {
+        self.tools.get(&operation.tool)?.verbs.get(&operation.verb)
+    }
+
+    /// The tool that has this exact audience.
+    #[must_use]
+    pub fn tool_at(&self, audience: &str) -> Option<(&ToolName, &Tool)> {
+        self.tools.iter().find(|(_, tool)| tool.audience == audience)
+    }
+}
+
 /// One tool of the catalogue.
 #[derive(Clone, Debug)]
 pub struct Tool {
@@ -113,4 +134,129 @@ pub struct Rate {
     pub count: u32,
     /// In how long.
     pub per: Duration,
+}
+
+/// One `[[grants]]` entry. Rights add up over grants; each grant keeps its own conditions.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// Its place in the policy, counted from one.
+    pub number: usize,
+    /// The same for the audit log: `grant:3`.
+    pub id: String,
+    /// Who gets it: a workflow or an operator.
+    pub principal: Principal,
+    /// Who answers for it and may not approve its requests.
+    pub owners: BTreeSet<OperatorName>,
+    /// The intents it is for; `None` is any declared intent, or none.
+    pub intents: Option<BTreeSet<Intent>>,
+    /// The tool.
+    pub tool: ToolName,
+    /// The verbs, wildcards expanded; `None` leaves a verb's arguments free.
+    pub verbs: BTreeMap<VerbName, Option<Limits>>,
+    /// The longest life of a token that this grant is part of.
+    pub max_ttl: Option<Duration>,
+    /// Whose approval it needs, and for what.
+    pub approval: Option<Approval>,
+    /// How often it may be used.
+    pub rate: Option<Rate>,
+}
+
+impl Grant {
+    /// Whether this grant is for requests of this intent.
+    #[must_use]
+    pub fn serves(&self, intent: &Intent) -> bool {
+        self.intents.as_ref().is_none_or(|listed| listed.contains(intent))
+    }
+}
+
+/// What a grant lets the arguments of one verb be: a closed world.
+pub type Limits = BTreeMap<ArgName, Limit>;
+
+/// What a grant lets one argument be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Inside this constraint.
+    Fixed(Constraint),
+    /// Exactly the value of this claim of the identity, bound when a token is minted.
+    Claim(String),
+}
+
+/// The approval that a grant demands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Approval {
+    /// Verbs of this access need it.
+    pub access: Vec<Access>,
+    /// These verbs need it, whatever their access.
+    pub verbs: BTreeSet<VerbName>,
+    /// The group that is asked first.
+    pub approvers: String,
+    /// How many of them must agree; never zero.
+    pub quorum: u32,
+    /// After this long the next group is asked.
+    pub sla: Duration,
+    /// After this long the request is over.
+    pub expires: Duration,
+}
+
+impl Approval {
+    /// Whether a call of this verb needs the approval.
+    #[must_use]
+    pub fn covers(&self, verb: &VerbName, access: Access) -> bool {
+        self.verbs.contains(verb) || self.access.iter().any(|demanded| demanded.covers(access))
+    }
+}
+
+/// One group of `[approvers]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Approvers {
+    /// Who may decide.
+    pub members: BTreeSet<OperatorName>,
+    /// The group that is asked when these took too long.
+    pub escalate: Option<String>,
+}
+
+/// One `[[forbids]]` entry: all its conditions together. A condition that is absent holds always.
+#[derive(Clone, Debug)]
+pub struct Forbid {
+    /// Its place in the policy, counted from one: `forbid:1`.
+    pub id: String,
+    /// Whose requests.
+    pub workflows: Option<BTreeSet<WorkflowName>>,
+    /// Of which intents.
+    pub intents: Option<BTreeSet<Intent>>,
+    /// For which tool.
+    pub tool: Option<ToolName>,
+    /// For which verbs.
+    pub verbs: Option<Vec<Pattern>>,
+    /// For verbs of which access; `write` includes `privileged`.
+    pub access: Option<Vec<Access>>,
+}
+
+impl Forbid {
+    /// Whether it forbids this operation to this principal and intent. It never reaches the verbs with
+    /// which operators press and release the switch: nobody can be locked out of those.
+    #[must_use]
+    pub fn reaches(
+        &self,
+        principal: &Principal,
+        intent: &Intent,
+        operation: &Operation,
+        access: Access,
+    ) -> bool {
+        let who = self
+            .workflows
+            .as_ref()
+            .is_none_or(|listed| matches!(principal, Principal::Workflow(name) if listed.contains(name)));
+        let why = self.intents.as_ref().is_none_or(|listed| listed.contains(intent));
+        who && why && self.concerns(operation, access)
+    }
+
+    /// Whether it forbids this operation to anyone at all.
+    #[must_use]
+    pub fn concerns(&self, operation: &Operation, access: Access) -> bool {
+        !builtin::is_switch(operation)
+            && self.tool.as_ref().is_none_or(|tool| *tool == operation.tool)
+            && self.verbs.as_ref().is_none_or(|verbs| verbs.iter().any(|p| p.matches(&operation.verb)))
+            && self.access.as_ref().is_none_or(|listed| listed.iter().any(|a| a.covers(access)))
+    }
 }

@@ -1,0 +1,93 @@
+//! `[tools]`: the catalogue.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use shortbread_protocol::names::ToolName;
+use toml::Spanned;
+
+use super::super::builtin;
+use super::super::model::{Catalogue, Tool, Verb};
+use super::super::source::{ToolSource, VerbSource};
+use super::{Check, Options, url};
+
+pub(super) fn compile(
+    check: &mut Check<'_>,
+    raw: &[(Spanned<String>, ToolSource)],
+    options: &Options,
+) -> Catalogue {
+    let mut tools = BTreeMap::from([(ToolName::shortbread(), builtin::tool(&options.issuer))]);
+    let mut audiences = BTreeMap::from([(builtin::audience(&options.issuer), ToolName::shortbread())]);
+    for (name, source) in raw {
+        let Some(tool) = tool_name(check, name) else { continue };
+        audience(check, &tool, &source.audience, &mut audiences);
+        if source.verbs.is_empty() {
+            check.problem(
+                name.span(),
+                format!("the tool {tool} has no verbs"),
+                "list them, such as verbs.\"issues.read\" = { access = \"read\" }",
+            );
+        }
+        let verbs =
+            source.verbs.iter().map(|(verb, source)| (verb.get_ref().clone(), self::verb(check, source)));
+        let verbs = verbs.collect();
+        tools.insert(tool, Tool { audience: source.audience.get_ref().clone(), verbs });
+    }
+    Catalogue { tools }
+}
+
+fn tool_name(check: &mut Check<'_>, name: &Spanned<String>) -> Option<ToolName> {
+    match name.get_ref().parse::<ToolName>() {
+        Ok(tool) if builtin::is(&tool) => {
+            let message = "the tool shortbread is the broker's own and fixed in code";
+            check.problem(name.span(), message, "give this tool another name");
+            None
+        }
+        Ok(tool) => Some(tool),
+        Err(error) => {
+            check.problem(name.span(), error.to_string(), "choose a name that keeps to that rule");
+            None
+        }
+    }
+}
+
+fn audience(
+    check: &mut Check<'_>,
+    tool: &ToolName,
+    audience: &Spanned<String>,
+    taken: &mut BTreeMap<String, ToolName>,
+) {
+    let text = audience.get_ref();
+    if let Err(why) = url::check(text, true) {
+        check.problem(
+            audience.span(),
+            format!("the audience {text:?} of the tool {tool} {why}"),
+            "use the https URL at which clients reach the tool (http only at this machine)",
+        );
+    }
+    // A client may add or drop the last slash, so two audiences must differ in more than that.
+    let plain = text.trim_end_matches('/').to_owned();
+    if let Some(other) = taken.get(&plain) {
+        check.problem(
+            audience.span(),
+            format!(
+                "the tools {other} and {tool} have the same audience, so each could use the other's tokens"
+            ),
+            "give each tool its own URL",
+        );
+    } else {
+        taken.insert(plain, tool.clone());
+    }
+}
+
+fn verb(check: &mut Check<'_>, source: &VerbSource) -> Verb {
+    let args = source.args.as_ref().map(|listed| {
+        let mut seen = BTreeSet::new();
+        for arg in listed {
+            if !seen.insert(arg.get_ref()) {
+                check.problem(arg.span(), format!("the argument {arg} is listed twice"), "list it once");
+            }
+        }
+        listed.iter().map(|arg| arg.get_ref().clone()).collect()
+    });
+    Verb { access: source.access, args }
+}

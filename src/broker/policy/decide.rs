@@ -1,0 +1,309 @@
+//! The decision: what a principal gets of what it asked for. A pure function of the policy and the request.
+
+#[cfg(test)]
+mod never_wider;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use shortbread_protocol::access::Access;
+use shortbread_protocol::constraint::{self, Arguments};
+use shortbread_protocol::names::{Intent, Operation};
+use shortbread_protocol::reason::Reason;
+use thiserror::Error;
+
+use super::model::{Grant, Principal, Rate};
+use super::{Policy, bind, cost};
+
+mod explain;
+
+/// The life of a token when neither request nor grant says anything.
+pub const DEFAULT_TTL: Duration = Duration::from_secs(300);
+/// The longest life of any token.
+pub const MAX_TTL: Duration = Duration::from_secs(3600);
+
+/// Who asks for what. The claims are those of the identity that was proved.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// Who asks.
+    pub principal: &'a Principal,
+    /// What the issuer says of them; empty for a registered key.
+    pub claims: &'a Map<String, Value>,
+    /// The declared purpose; `None` is the same as `undeclared`.
+    pub intent: Option<&'a Intent>,
+    /// What is asked for. One operation may stand there several times, with other arguments.
+    pub asked: &'a [Asked],
+    /// The life asked for.
+    pub ttl: Option<Duration>,
+}
+
+/// One operation that is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The tool and verb.
+    pub operation: Operation,
+    /// The arguments it is asked for; `None` leaves them to the grant.
+    pub arguments: Option<Arguments>,
+}
+
+/// What is granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// The rights, by operation; never empty, 64 at most.
+    pub rights: Vec<Right>,
+    /// The life of the token, in whole seconds.
+    pub ttl: Duration,
+    /// The rates of the grants that were used, with their ids.
+    pub rates: Vec<(String, Rate)>,
+    /// The ids of the grants that were used, such as `grant:3`, in the order of the policy.
+    pub grants: Vec<String>,
+    /// What was asked for and not granted, and why.
+    pub dropped: Vec<(Operation, Reason)>,
+}
+
+/// One granted operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Right {
+    /// The tool and verb.
+    pub operation: Operation,
+    /// The access of the verb.
+    pub access: Access,
+    /// A call is allowed when one of these allows it; never empty.
+    pub alternatives: Vec<Alternative>,
+}
+
+/// What one grant gives of one verb, met with what was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alternative {
+    /// The grant.
+    pub grant: String,
+    /// The conditions, a closed world; `None` is any arguments.
+    pub arguments: Option<Arguments>,
+}
+
+/// Nothing is granted.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{detail}")]
+pub struct Refusal {
+    /// The stable reason.
+    pub reason: Reason,
+    /// A sentence for the one who asked. It speaks of them and of the catalogue, of nobody else.
+    pub detail: String,
+}
+
+impl Refusal {
+    fn new(reason: Reason, detail: impl AsRef<str>) -> Self {
+        Self { reason, detail: super::problem::cut(detail.as_ref()) }
+    }
+}
+
+/// Decides a request.
+///
+/// Rights add up over grants and each grant keeps its own conditions. Forbids beat grants. Verbs that are
+/// not granted are dropped as long as one remains. Every demand of every grant that is used applies, and
+/// the shortest life wins.
+///
+/// # Errors
+/// When nothing remains, a name is unknown, an approval is demanded, or no token could hold the rights.
+pub fn decide(policy: &Policy, request: &Request<'_>) -> Result<Granted, Refusal> {
+    let asked = known(policy, request)?;
+    let life = life(request)?;
+    let undeclared = Intent::undeclared();
+    let case = Case { policy, request, intent: request.intent.unwrap_or(&undeclared) };
+    let (mut kept, mut lost) = (Vec::new(), Vec::new());
+    for (operation, (access, arguments)) in asked {
+        match case.weigh(operation, access, &arguments) {
+            Ok(won) => kept.push(won),
+            Err(refusal) => lost.push((operation.clone(), refusal)),
+        }
+    }
+    if kept.is_empty() {
+        return Err(most_telling(lost));
+    }
+    demand(&kept)?;
+    fit(&kept)?;
+    Ok(summary(kept, lost, life))
+}
+
+/// What is asked of each verb of the catalogue: its access, and each set of arguments.
+type Wanted<'a> = BTreeMap<&'a Operation, (Access, Vec<Option<&'a Arguments>>)>;
+
+fn known<'a>(policy: &Policy, request: &Request<'a>) -> Result<Wanted<'a>, Refusal> {
+    let mut wanted = Wanted::new();
+    for asked in request.asked {
+        let operation = &asked.operation;
+        let Some(verb) = policy.catalogue().verb(operation) else {
+            return Err(Refusal::new(Reason::ScopeUnknown, explain::unknown(policy, operation)));
+        };
+        for (name, constraint) in asked.arguments.iter().flatten() {
+            if let Err(why) = constraint.check() {
+                let detail = format!("the constraint on {name} of {operation} {why}");
+                return Err(Refusal::new(Reason::ScopeUnknown, detail));
+            }
+        }
+        wanted.entry(operation).or_insert((verb.access, Vec::new())).1.push(asked.arguments.as_ref());
+    }
+    if wanted.is_empty() {
+        return Err(Refusal::new(Reason::RequestMalformed, "the request asks for no verb at all"));
+    }
+    Ok(wanted)
+}
+
+fn life(request: &Request<'_>) -> Result<Duration, Refusal> {
+    let life = Duration::from_secs(request.ttl.unwrap_or(DEFAULT_TTL).min(MAX_TTL).as_secs());
+    if life.is_zero() {
+        return Err(Refusal::new(Reason::RequestMalformed, "the request asks for a token without any life"));
+    }
+    Ok(life)
+}
+
+/// A verb that is granted, and by which grants.
+struct Won {
+    right: Right,
+    grants: Vec<Arc<Grant>>,
+}
+
+struct Case<'a> {
+    policy: &'a Policy,
+    request: &'a Request<'a>,
+    intent: &'a Intent,
+}
+
+impl Case<'_> {
+    fn weigh(
+        &self,
+        operation: &Operation,
+        access: Access,
+        asked: &[Option<&Arguments>],
+    ) -> Result<Won, Refusal> {
+        let principal = self.request.principal;
+        if self.policy.forbids().iter().any(|f| f.reaches(principal, self.intent, operation, access)) {
+            return Err(Refusal::new(Reason::PolicyForbidden, explain::forbidden(operation)));
+        }
+        let all = self.policy.grants_of(principal, &operation.tool);
+        let listing: Vec<_> = all.iter().filter(|grant| grant.verbs.contains_key(&operation.verb)).collect();
+        if listing.is_empty() {
+            return Err(Refusal::new(Reason::PolicyDenied, explain::denied(principal, operation, all)));
+        }
+        let serving: Vec<_> = listing.iter().copied().filter(|grant| grant.serves(self.intent)).collect();
+        if serving.is_empty() {
+            let detail = explain::intent(operation, self.intent, &listing);
+            return Err(Refusal::new(Reason::IntentRefused, detail));
+        }
+        let mut won = Won {
+            right: Right { operation: operation.clone(), access, alternatives: Vec::new() },
+            grants: Vec::new(),
+        };
+        for grant in &serving {
+            won.add(grant, self.alternatives(grant, operation, asked));
+        }
+        if won.right.alternatives.is_empty() {
+            let detail = explain::arguments(operation, &serving, self.request.claims);
+            return Err(Refusal::new(Reason::ConstraintRefused, detail));
+        }
+        Ok(won)
+    }
+
+    /// What one grant gives: its own conditions met with each that was asked, never with another grant's.
+    fn alternatives(
+        &self,
+        grant: &Grant,
+        operation: &Operation,
+        asked: &[Option<&Arguments>],
+    ) -> Vec<Option<Arguments>> {
+        let own = match grant.verbs.get(&operation.verb) {
+            None => return Vec::new(),
+            Some(None) => None,
+            Some(Some(limits)) => match bind::bind(limits, self.request.claims) {
+                Ok(bound) => Some(bound),
+                Err(_) => return Vec::new(),
+            },
+        };
+        let met = asked.iter().filter_map(|asked| match (&own, asked) {
+            (None, asked) => Some(asked.cloned()),
+            (own, None) => Some(own.clone()),
+            (Some(own), Some(asked)) => constraint::meet(own, asked).map(Some),
+        });
+        met.collect()
+    }
+}
+
+impl Won {
+    fn add(&mut self, grant: &Arc<Grant>, alternatives: Vec<Option<Arguments>>) {
+        if alternatives.is_empty() {
+            return;
+        }
+        self.grants.push(Arc::clone(grant));
+        for arguments in alternatives {
+            if self.right.alternatives.iter().all(|other| other.arguments != arguments) {
+                self.right.alternatives.push(Alternative { grant: grant.id.clone(), arguments });
+            }
+        }
+    }
+}
+
+/// Of several reasons, the one that helps most: what cannot be helped first, then what the caller can change.
+fn most_telling(lost: Vec<(Operation, Refusal)>) -> Refusal {
+    let rank = |refusal: &Refusal| match refusal.reason {
+        Reason::PolicyForbidden => 0,
+        Reason::IntentRefused => 1,
+        Reason::ConstraintRefused => 2,
+        _ => 3,
+    };
+    let first = lost.into_iter().map(|(_, refusal)| refusal).min_by_key(rank);
+    first.unwrap_or_else(|| Refusal::new(Reason::PolicyDenied, "nothing that was asked for is granted"))
+}
+
+fn demand(kept: &[Won]) -> Result<(), Refusal> {
+    for won in kept {
+        let Right { operation, access, .. } = &won.right;
+        let demands = won.grants.iter().filter_map(|grant| grant.approval.as_ref());
+        if let Some(approval) = demands.into_iter().find(|a| a.covers(&operation.verb, *access)) {
+            let detail = format!(
+                "{operation} is a {access} verb and needs the approval of {} of {}",
+                approval.quorum, approval.approvers
+            );
+            return Err(Refusal::new(Reason::ApprovalRequired, detail));
+        }
+    }
+    Ok(())
+}
+
+fn fit(kept: &[Won]) -> Result<(), Refusal> {
+    let alternatives: usize = kept.iter().map(|won| won.right.alternatives.len()).sum();
+    if alternatives > cost::MAX_RIGHTS {
+        let detail = format!(
+            "the request comes to {} verbs under {alternatives} sets of conditions; a token holds {}, so split it",
+            kept.len(),
+            cost::MAX_RIGHTS
+        );
+        return Err(Refusal::new(Reason::TooLarge, detail));
+    }
+    for right in kept.iter().map(|won| &won.right) {
+        let arguments = right.alternatives.iter().filter_map(|a| a.arguments.as_ref());
+        if arguments.map(cost::expressions).any(|count| count > cost::MAX_EXPRESSIONS) {
+            let detail = format!(
+                "the constraints on {} take more than {} expressions; ask for fewer or simpler ones",
+                right.operation,
+                cost::MAX_EXPRESSIONS
+            );
+            return Err(Refusal::new(Reason::TooLarge, detail));
+        }
+    }
+    Ok(())
+}
+
+fn summary(kept: Vec<Won>, lost: Vec<(Operation, Refusal)>, life: Duration) -> Granted {
+    let used: BTreeMap<usize, &Arc<Grant>> =
+        kept.iter().flat_map(|won| &won.grants).map(|grant| (grant.number, grant)).collect();
+    let ttl = used.values().filter_map(|grant| grant.max_ttl).fold(life, Duration::min);
+    let rates = used.values().filter_map(|grant| grant.rate.map(|rate| (grant.id.clone(), rate))).collect();
+    let grants = used.values().map(|grant| grant.id.clone()).collect();
+    let dropped = lost.into_iter().map(|(operation, refusal)| (operation, refusal.reason)).collect();
+    let rights = kept.into_iter().map(|won| won.right).collect();
+    Granted { rights, ttl, rates, grants, dropped }
+}

@@ -1,0 +1,64 @@
+//! What a change of needs a second operator: operators, approvers and what they are granted.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use super::Policy;
+use super::model::{Identity, KeySource, Principal, Proof};
+
+/// Operators, approvers and their grants, in lines that can be compared and shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminSurface {
+    /// Each operator with what must be proved.
+    pub operators: BTreeSet<String>,
+    /// Each group with its members and its escalation.
+    pub approvers: BTreeSet<String>,
+    /// Each verb that an operator is granted, with the conditions of the grant.
+    pub grants: BTreeSet<String>,
+}
+
+impl AdminSurface {
+    pub(super) fn of(policy: &Policy) -> Self {
+        let operators = policy.identities().iter().flat_map(|identity| {
+            let operators = identity.principals.iter().filter(|p| matches!(p, Principal::Operator(_)));
+            operators.map(|operator| format!("{operator} {}", proof(identity)))
+        });
+        let approvers = policy.approvers().iter().map(|(name, group)| {
+            json!({ "approvers": name, "members": group.members, "escalate": group.escalate }).to_string()
+        });
+        let grants = policy.grants().iter().filter(|grant| matches!(grant.principal, Principal::Operator(_)));
+        let grants = grants.flat_map(|grant| {
+            grant.verbs.keys().map(|verb| {
+                let rate = grant.rate.map(|rate| (rate.count, rate.per.as_secs()));
+                let ttl = grant.max_ttl.map(|ttl| ttl.as_secs());
+                format!(
+                    "{} {}/{verb} {}",
+                    grant.principal,
+                    grant.tool,
+                    json!({ "max_ttl": ttl, "rate": rate })
+                )
+            })
+        });
+        Self { operators: operators.collect(), approvers: approvers.collect(), grants: grants.collect() }
+    }
+}
+
+fn proof(identity: &Identity) -> String {
+    match &identity.proof {
+        Proof::Key(key) => json!({ "key": hex::encode(key.as_bytes()) }).to_string(),
+        Proof::Oidc(oidc) => {
+            let keys = match &oidc.keys {
+                KeySource::Discovery => json!("discovery"),
+                KeySource::Url(url) => json!({ "url": url }),
+                KeySource::Pinned(jwks) => json!({ "sha256": hex::encode(Sha256::digest(jwks)) }),
+            };
+            json!({
+                "issuer": oidc.issuer, "audience": oidc.audience, "claims": oidc.claims, "keys": keys,
+                "allow_private": oidc.allow_private, "reuse_until_expiry": oidc.reuse_until_expiry,
+            })
+            .to_string()
+        }
+    }
+}
