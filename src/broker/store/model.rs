@@ -1,0 +1,399 @@
+//! What goes into the store and comes out of it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use shortbread_protocol::clock::Timestamp;
+use shortbread_protocol::names::ToolName;
+use shortbread_protocol::revocations::Selector;
+use zeroize::Zeroizing;
+
+use super::revocations::{Revocations, Standing};
+
+/// The most bytes an audit entry may have: a C2SP log tile gives its length two bytes.
+pub const AUDIT_LIMIT: usize = 65_535;
+
+/// The most rows that one read of the audit log answers.
+pub const TAIL_LIMIT: usize = 10_000;
+
+/// Who made the store, and so who may open it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// `shortbread dev`: sample policy and fresh keys; never to be served for real.
+    Dev,
+    /// `shortbread init`.
+    Broker,
+}
+
+impl StoreKind {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dev => "dev",
+            Self::Broker => "broker",
+        }
+    }
+}
+
+/// What a store says of itself: given when it is created, never changed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Meta {
+    /// Who made it.
+    pub kind: StoreKind,
+    /// The broker's public URL.
+    pub issuer: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Keys the hashes of claims in the audit log, so that they cannot be guessed from outside.
+    pub hmac_secret: Zeroizing<[u8; 32]>,
+}
+
+impl fmt::Debug for Meta {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Meta")
+            .field("kind", &self.kind)
+            .field("issuer", &self.issuer)
+            .field("created", &self.created)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How to open a store.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Whether a store that `dev` made is welcome.
+    pub dev: bool,
+    /// Whether an older schema is brought up to date; otherwise it is refused.
+    pub migrate: bool,
+    /// The most pages of 4 KiB that the file may have; `None` = as the disk allows.
+    pub max_pages: Option<u32>,
+}
+
+/// One entry of the audit log, before it has its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// When it happened.
+    pub at: Timestamp,
+    /// The decision's id, by which it is found.
+    pub decision: String,
+    /// The W3C trace id, by which it is found too.
+    pub trace: Option<[u8; 16]>,
+    /// The exact bytes that are logged: at most [`AUDIT_LIMIT`].
+    pub body: Vec<u8>,
+}
+
+/// One entry of the audit log in its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredEntry {
+    /// Its place, from 0, without gaps.
+    pub idx: u64,
+    /// When it happened.
+    pub at: Timestamp,
+    /// The exact bytes.
+    pub body: Vec<u8>,
+    /// SHA-256 of a zero byte and the body (RFC 6962, section 2.1).
+    pub leaf: [u8; 32],
+}
+
+/// An assertion that may be used once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replay {
+    /// What names the assertion: the same assertion must give the same hash.
+    pub hash: [u8; 32],
+    /// After this nobody accepts the assertion any more (unix seconds): its end, leeway included. The same
+    /// assertion must give the same value.
+    pub keep_until: u64,
+}
+
+/// A token as it is recorded; never the token itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenRecord {
+    /// The token's id: new, and rising with time.
+    pub id: String,
+    /// Whom it was given to, as `workflow:release-notes`.
+    pub principal: String,
+    /// The workflow, unless it is an operator's token.
+    pub workflow: Option<String>,
+    /// The declared intent.
+    pub intent: Option<String>,
+    /// The caller's task id; belongs to the first principal that uses it.
+    pub task: Option<String>,
+    /// When it was issued (unix seconds).
+    pub issued: u64,
+    /// When it ends (unix seconds).
+    pub expires: u64,
+    /// The thumbprint of the key it is bound to.
+    pub holder: Option<String>,
+    /// The policy version that granted it.
+    pub policy: u64,
+    /// Anything else that is kept, as JSON.
+    pub body: Vec<u8>,
+}
+
+/// A token that is about to be answered.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    /// The assertion that was used up for it.
+    pub replay: Option<Replay>,
+    /// Its record.
+    pub token: TokenRecord,
+    /// What can revoke it.
+    pub standing: Standing,
+    /// The audit entry of the decision.
+    pub audit: AuditEntry,
+}
+
+/// What a revocation or a lift points at.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    /// Everything the broker issued.
+    All,
+    /// What one selector names.
+    Selector(Selector),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("everything"),
+            Self::Selector(selector) => selector.fmt(f),
+        }
+    }
+}
+
+/// Which tokens a revocation reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RevokeMode {
+    /// All, until it is lifted.
+    Forever,
+    /// Those issued so far, whatever the clocks say: its moment is one second past both the time given and the
+    /// latest `issued` in the store.
+    IssuedSoFar,
+}
+
+/// One thing to revoke.
+#[derive(Clone, Debug)]
+pub struct Revoke {
+    /// What.
+    pub target: Target,
+    /// Which of its tokens.
+    pub mode: RevokeMode,
+    /// The public reason code.
+    pub reason: String,
+    /// The operator's words; never published.
+    pub note: String,
+    /// When it may leave the signed list (unix seconds); `None` = when lifted. Of no meaning for [`Target::All`].
+    pub until: Option<u64>,
+}
+
+/// What becomes of the old tokens when a revocation is lifted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LiftMode {
+    /// They stay dead: the revocation ends at the lift.
+    KeepOldDead,
+    /// They live again: the revocation is deleted.
+    Revive,
+}
+
+/// One thing to lift.
+#[derive(Clone, Debug)]
+pub struct Lift {
+    /// What.
+    pub target: Target,
+    /// What becomes of the old tokens.
+    pub mode: LiftMode,
+    /// When what is left of it may leave the signed list (unix seconds); `None` = never by itself.
+    pub until: Option<u64>,
+}
+
+/// A narrowed copy of a token that its holder gives back (RFC 7009).
+#[derive(Clone, Debug)]
+pub struct RevokeBlock {
+    /// The first 16 bytes of SHA-256 of the block's signature.
+    pub hash: [u8; 16],
+    /// The id of the token that the copy was made of.
+    pub token: String,
+    /// When it may leave the signed list (unix seconds): the token's end and the allowed skew.
+    pub until: u64,
+    /// The public reason code, should the whole token be revoked.
+    pub reason: String,
+    /// Who gave it back.
+    pub by: String,
+}
+
+/// What a change did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// Its sequence number.
+    pub seq: u64,
+    /// What it set, one for each target.
+    pub entries: Vec<ChangedEntry>,
+}
+
+/// What a change did to one target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangedEntry {
+    /// The target.
+    pub target: Target,
+    /// Tokens issued before this were dead (unix seconds); 0 = none.
+    pub was: u64,
+    /// Tokens issued before this are dead now (unix seconds); 0 = none.
+    pub before: u64,
+}
+
+/// What a block's revocation did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockChanged {
+    /// Its sequence number.
+    pub seq: u64,
+    /// Whether the whole token was revoked, because too many of its copies had been already.
+    pub whole_token: bool,
+}
+
+/// What the next head must say.
+#[derive(Clone, Debug)]
+pub struct HeadFacts {
+    /// The head's own sequence number.
+    pub seq: u64,
+    /// When it is issued.
+    pub issued: Timestamp,
+    /// The list that it stands for; its `changed_seq` and `global` go into the head.
+    pub revocations: Arc<Revocations>,
+}
+
+/// A signed head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Its sequence number.
+    pub seq: u64,
+    /// When it was issued.
+    pub issued: Timestamp,
+    /// Its exact bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// What one call of `prune` removed; call again while `more`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Used assertions that nobody would accept any more.
+    pub replays: usize,
+    /// Revocations that left the signed list.
+    pub delisted: usize,
+    /// Whether there may be more to do.
+    pub more: bool,
+}
+
+/// A policy to keep.
+#[derive(Clone, Debug)]
+pub struct NewPolicy {
+    /// Its exact bytes, as they are compiled.
+    pub bundle: Vec<u8>,
+    /// SHA-256 over them.
+    pub digest: [u8; 32],
+    /// Who wrote it.
+    pub author: String,
+    /// When it was taken in.
+    pub at: Timestamp,
+}
+
+/// A policy that is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyVersion {
+    /// Its number, from 1.
+    pub n: u64,
+    /// SHA-256 over its bytes.
+    pub digest: [u8; 32],
+    /// Who wrote it.
+    pub author: String,
+    /// When it was taken in.
+    pub at: Timestamp,
+}
+
+/// How a policy came to be active.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PolicyAction {
+    /// Forward.
+    Activate,
+    /// Back to an earlier one.
+    Rollback,
+}
+
+impl PolicyAction {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Activate => "activate",
+            Self::Rollback => "rollback",
+        }
+    }
+}
+
+/// A policy to make active.
+#[derive(Clone, Debug)]
+pub struct Activate {
+    /// The version's number.
+    pub version: u64,
+    /// Who does it.
+    pub operator: String,
+    /// Forward or back.
+    pub action: PolicyAction,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// One activation of a policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Activation {
+    /// Its number, from 1.
+    pub n: u64,
+    /// The policy version.
+    pub version: u64,
+    /// When.
+    pub at: Timestamp,
+    /// Who did it.
+    pub operator: String,
+    /// Forward or back.
+    pub action: PolicyAction,
+}
+
+/// The policy that holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActivePolicy {
+    /// The version.
+    pub version: PolicyVersion,
+    /// Its exact bytes.
+    pub bundle: Vec<u8>,
+    /// Since when and by whom.
+    pub activation: Activation,
+}
+
+/// What a revocation or a lift would touch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// Tokens that live: a revocation would end them.
+    pub living: u64,
+    /// Tokens that have time left but are refused by a revocation: a lift may revive them.
+    pub revoked: u64,
+    /// The workflows of both.
+    pub workflows: BTreeSet<String>,
+    /// The tools of both.
+    pub tools: BTreeSet<ToolName>,
+}
+
+/// How much is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Audit entries.
+    pub audit: u64,
+    /// Tokens, ended ones included.
+    pub tokens: u64,
+    /// Used assertions.
+    pub replays: u64,
+    /// Task ids.
+    pub tasks: u64,
+    /// Revocations by selector, those that left the list included.
+    pub revocations: u64,
+    /// Narrowed copies that were given back.
+    pub blocks: u64,
+    /// Policy versions.
+    pub policies: u64,
+}

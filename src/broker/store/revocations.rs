@@ -1,0 +1,180 @@
+//! All revocations in memory: what the writer checks against, and what everyone else may look at.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use shortbread_protocol::clock::Timestamp;
+use shortbread_protocol::revocations::SelectorKind;
+
+/// One revocation as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Tokens issued before this are dead (unix seconds); `FOREVER` for all.
+    pub before: u64,
+    /// When it may leave the signed list (unix seconds); `None` = when lifted. The broker's own refusal stays.
+    pub until: Option<u64>,
+    /// The sequence number of the change that set it.
+    pub seq: u64,
+    /// The public reason code.
+    pub reason: Arc<str>,
+    /// Who set it.
+    pub operator: Arc<str>,
+    /// When it was set.
+    pub set_at: Timestamp,
+    /// Whether it still stands in the signed list.
+    pub listed: bool,
+}
+
+/// A narrowed copy of a token that its holder gave back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// When it may leave the signed list (unix seconds).
+    pub until: u64,
+    /// The sequence number of the change that set it.
+    pub seq: u64,
+    /// Whether it still stands in the signed list.
+    pub listed: bool,
+}
+
+/// What refuses a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revoked {
+    /// The moment before which everything is dead.
+    All,
+    /// A selector of this kind.
+    Selector(SelectorKind),
+    /// A narrowed copy that was given back.
+    Block,
+}
+
+/// What a token can be revoked by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The `issued` that the token bears or will bear (unix seconds).
+    pub issued: u64,
+    /// Every selector that names it. They are compared as they are: the caller spells out that a privileged verb
+    /// of `payments` is reached by access `privileged`, `write`, `payments/privileged` and `payments/write`.
+    pub selectors: Vec<(SelectorKind, String)>,
+    /// The first 16 bytes of SHA-256 of each block signature of the token that was shown, if one was.
+    pub blocks: Vec<[u8; 16]>,
+    /// Operators' tokens for revoking are not reached by a revocation of everything.
+    pub exempt_global: bool,
+}
+
+/// Every revocation of the store at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Revocations {
+    global: Option<Entry>,
+    entries: HashMap<SelectorKind, HashMap<Arc<str>, Entry>>,
+    blocks: HashMap<[u8; 16], Block>,
+    changed_seq: u64,
+}
+
+impl Revocations {
+    /// Tokens issued before this are dead (unix seconds); 0 = everything lives.
+    #[must_use]
+    pub fn global(&self) -> u64 {
+        self.global.as_ref().map_or(0, |entry| entry.before)
+    }
+
+    /// Who set [`Self::global`], when and why.
+    #[must_use]
+    pub fn global_entry(&self) -> Option<&Entry> {
+        self.global.as_ref()
+    }
+
+    /// The sequence number of the last change of the list's contents.
+    #[must_use]
+    pub fn changed_seq(&self) -> u64 {
+        self.changed_seq
+    }
+
+    /// The revocation of this very selector.
+    #[must_use]
+    pub fn entry(&self, kind: SelectorKind, value: &str) -> Option<&Entry> {
+        self.entries.get(&kind)?.get(value)
+    }
+
+    /// All selectors, in no order.
+    pub fn entries(&self) -> impl Iterator<Item = (SelectorKind, &str, &Entry)> {
+        self.entries
+            .iter()
+            .flat_map(|(kind, entries)| entries.iter().map(|(value, entry)| (*kind, value.as_ref(), entry)))
+    }
+
+    /// The selectors that stand in the signed list, in no order.
+    pub fn listed_entries(&self) -> impl Iterator<Item = (SelectorKind, &str, &Entry)> {
+        self.entries().filter(|(_, _, entry)| entry.listed)
+    }
+
+    /// The revocation of this narrowed copy.
+    #[must_use]
+    pub fn block(&self, hash: &[u8; 16]) -> Option<&Block> {
+        self.blocks.get(hash)
+    }
+
+    /// All narrowed copies that were given back, in no order.
+    pub fn blocks(&self) -> impl Iterator<Item = (&[u8; 16], &Block)> {
+        self.blocks.iter()
+    }
+
+    /// Whether a token may be. A revocation reaches it when the token was issued before the revocation's moment,
+    /// whether it still stands in the signed list or not.
+    ///
+    /// # Errors
+    /// The first revocation that reaches it.
+    pub fn standing(&self, token: &Standing) -> Result<(), Revoked> {
+        if !token.exempt_global && token.issued < self.global() {
+            return Err(Revoked::All);
+        }
+        for (kind, value) in &token.selectors {
+            if self.entry(*kind, value).is_some_and(|entry| token.issued < entry.before) {
+                return Err(Revoked::Selector(*kind));
+            }
+        }
+        if token.blocks.iter().any(|hash| self.blocks.contains_key(hash)) {
+            return Err(Revoked::Block);
+        }
+        Ok(())
+    }
+
+    /// The earliest `issued` that no matching revocation reaches: a mint that would be below waits or moves up to
+    /// it. `FOREVER` = never; 0 = nothing matches. Blocks do not count.
+    #[must_use]
+    pub fn earliest(&self, token: &Standing) -> u64 {
+        let global = if token.exempt_global { 0 } else { self.global() };
+        let entries = token.selectors.iter().filter_map(|(kind, value)| self.entry(*kind, value));
+        entries.map(|entry| entry.before).fold(global, u64::max)
+    }
+
+    pub(super) fn apply(&mut self, change: Change) {
+        match change {
+            Change::Set(kind, value, entry) => {
+                self.entries.entry(kind).or_default().insert(value, entry);
+            }
+            Change::Remove(kind, value) => {
+                if let Some(entries) = self.entries.get_mut(&kind) {
+                    entries.remove(&value);
+                    if entries.is_empty() {
+                        self.entries.remove(&kind);
+                    }
+                }
+            }
+            Change::Global(entry) => self.global = entry,
+            Change::Block(hash, block) => {
+                self.blocks.insert(hash, block);
+            }
+            Change::Seq(seq) => self.changed_seq = seq,
+        }
+    }
+}
+
+/// One step from one [`Revocations`] to the next.
+#[derive(Clone, Debug)]
+pub(super) enum Change {
+    Set(SelectorKind, Arc<str>, Entry),
+    Remove(SelectorKind, Arc<str>),
+    Global(Option<Entry>),
+    Block([u8; 16], Block),
+    Seq(u64),
+}

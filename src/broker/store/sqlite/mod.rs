@@ -1,0 +1,256 @@
+//! The embedded backend: one thread writes, a few connections read.
+
+mod change;
+mod open;
+mod policy;
+mod read;
+mod record;
+mod schema;
+mod sql;
+mod state;
+mod unit;
+mod upkeep;
+mod writer;
+
+use std::fmt;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use shortbread_protocol::clock::Timestamp;
+use tokio::sync::{mpsc, oneshot};
+
+use self::change::By;
+use self::open::Opened;
+use self::read::Readers;
+use self::sql::{fault, io_fault};
+use self::state::State;
+use self::unit::{Failure, Unit, check_audit};
+use self::writer::{Job, Shared, View, Writer, unavailable};
+use super::revocations::Revocations;
+use super::{
+    Activate, ActivateError, Activation, ActivePolicy, AuditEntry, BlockChanged, ChangeError, Changed,
+    Counts, Exchange, Head, HeadError, HeadFacts, Lift, Meta, NewPolicy, Options, PolicyVersion, Pruned,
+    RecordError, Replay, Revoke, RevokeBlock, StoreError, StoredEntry, Target, TokenRecord, Touched,
+};
+
+/// How many operations may wait for the writer before the next caller waits to be queued.
+const QUEUE: usize = 1024;
+
+/// An open SQLite store. Dropping it waits for what is queued, then closes the file.
+pub(super) struct Sqlite {
+    path: PathBuf,
+    meta: Meta,
+    jobs: Option<mpsc::Sender<Job>>,
+    writer: Option<JoinHandle<()>>,
+    readers: Arc<Readers>,
+    shared: Arc<Shared>,
+    // Let go last, when the writer is done.
+    _lock: File,
+}
+
+impl fmt::Debug for Sqlite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sqlite").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        if let Some(writer) = self.writer.take() {
+            // Its panic, if there was one, has been reported where it happened.
+            let _ = writer.join();
+        }
+    }
+}
+
+impl Sqlite {
+    pub(super) fn create(path: &Path, meta: &Meta, options: &Options) -> Result<Self, StoreError> {
+        open::create(path, meta, options).and_then(Self::start)
+    }
+
+    pub(super) fn open(path: &Path, options: &Options) -> Result<Self, StoreError> {
+        open::open(path, options).and_then(Self::start)
+    }
+
+    fn start(opened: Opened) -> Result<Self, StoreError> {
+        let Opened { path, conn, lock, meta } = opened;
+        let state = State::load(&conn).map_err(|error| fault(&path, &error))?;
+        let view = ArcSwap::from_pointee(View::of(&state));
+        let shared = Arc::new(Shared { view, fault: ArcSwapOption::empty() });
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let writer = Writer::new(conn, path.clone(), state, shared.clone());
+        let writer = thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || writer.run(queue))
+            .map_err(|error| io_fault(&path, &error))?;
+        let readers = Readers::new(path.clone());
+        Ok(Self { path, meta, jobs: Some(jobs), writer: Some(writer), readers, shared, _lock: lock })
+    }
+
+    /// Queues an operation and waits until its transaction holds.
+    async fn write<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        F: FnOnce(&mut Unit<'_>) -> Result<T, Failure<E>> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (sender, answer) = oneshot::channel();
+        let job: Job = Box::new(move |unit| {
+            let result = unit.map_err(E::from).and_then(|unit| unit.isolated(work));
+            Box::new(move |failed: Option<StoreError>| {
+                // A caller that went away has left its record behind; that is what the audit log is for.
+                let _ = sender.send(failed.map_or(result, |error| Err(error.into())));
+            })
+        });
+        let closed = || unavailable(&self.path, "its writer has ended; restart the broker");
+        let jobs = self.jobs.as_ref().ok_or_else(closed)?;
+        jobs.send(job).await.map_err(|_| closed())?;
+        answer.await.map_err(|_| unavailable(&self.path, "the operation broke off"))?
+    }
+
+    pub(super) async fn record_exchange(&self, exchange: Exchange) -> Result<u64, RecordError> {
+        check_audit(&exchange.audit)?;
+        self.write(|unit| record::exchange(unit, exchange)).await
+    }
+
+    pub(super) async fn record_denial(
+        &self,
+        replay: Option<Replay>,
+        audit: AuditEntry,
+    ) -> Result<u64, StoreError> {
+        check_audit(&audit)?;
+        self.write(move |unit| record::denial(unit, replay, &audit)).await
+    }
+
+    pub(super) async fn revoke(
+        &self,
+        revokes: Vec<Revoke>,
+        operator: String,
+        now: Timestamp,
+        audit: Box<dyn FnOnce(&Changed) -> AuditEntry + Send>,
+    ) -> Result<Changed, ChangeError> {
+        self.write(move |unit| change::revoke(unit, revokes, &By { operator, now }, audit)).await
+    }
+
+    pub(super) async fn lift(
+        &self,
+        lift: Lift,
+        operator: String,
+        now: Timestamp,
+        audit: Box<dyn FnOnce(&Changed) -> AuditEntry + Send>,
+    ) -> Result<Changed, ChangeError> {
+        self.write(move |unit| change::lift(unit, lift, &By { operator, now }, audit)).await
+    }
+
+    pub(super) async fn revoke_block(
+        &self,
+        revoke: RevokeBlock,
+        now: Timestamp,
+        audit: Box<dyn FnOnce(&BlockChanged) -> AuditEntry + Send>,
+    ) -> Result<BlockChanged, StoreError> {
+        self.write(move |unit| change::revoke_block(unit, revoke, now, audit)).await
+    }
+
+    pub(super) async fn next_head(
+        &self,
+        now: Timestamp,
+        sign: Box<dyn FnOnce(HeadFacts) -> Option<Vec<u8>> + Send>,
+    ) -> Result<Arc<Head>, HeadError> {
+        self.write(move |unit| upkeep::next_head(unit, now, sign)).await
+    }
+
+    pub(super) async fn prune(&self, now: Timestamp) -> Result<Pruned, StoreError> {
+        self.write(move |unit| upkeep::prune(unit, now)).await
+    }
+
+    pub(super) async fn add_policy(
+        &self,
+        policy: NewPolicy,
+        audit: AuditEntry,
+    ) -> Result<PolicyVersion, StoreError> {
+        self.write(move |unit| policy::add(unit, policy, &audit)).await
+    }
+
+    pub(super) async fn activate_policy(
+        &self,
+        activate: Activate,
+        audit: AuditEntry,
+    ) -> Result<Activation, ActivateError> {
+        self.write(move |unit| policy::activate(unit, activate, &audit)).await
+    }
+
+    pub(super) fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    pub(super) fn mirror(&self) -> Arc<Revocations> {
+        self.shared.view.load().revocations.clone()
+    }
+
+    pub(super) fn head(&self) -> Option<Arc<Head>> {
+        self.shared.view.load().head.clone()
+    }
+
+    pub(super) fn seq(&self) -> u64 {
+        self.shared.view.load().seq
+    }
+
+    pub(super) fn audit_size(&self) -> u64 {
+        self.shared.view.load().audit_size
+    }
+
+    pub(super) fn healthy(&self) -> Result<(), StoreError> {
+        if self.jobs.as_ref().is_none_or(mpsc::Sender::is_closed) {
+            return Err(unavailable(&self.path, "its writer has ended; restart the broker"));
+        }
+        self.shared.fault.load().as_deref().map_or(Ok(()), |fault| Err(fault.clone()))
+    }
+
+    pub(super) async fn active_policy(&self) -> Result<Option<ActivePolicy>, StoreError> {
+        self.readers.read(policy::active).await
+    }
+
+    pub(super) async fn policy_versions(&self) -> Result<Vec<PolicyVersion>, StoreError> {
+        self.readers.read(policy::versions).await
+    }
+
+    pub(super) async fn policy_bundle(&self, n: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        self.readers.read(move |conn| policy::bundle(conn, n)).await
+    }
+
+    pub(super) async fn policy_history(&self) -> Result<Vec<Activation>, StoreError> {
+        self.readers.read(policy::history).await
+    }
+
+    pub(super) async fn audit_tail(&self, from: u64, limit: usize) -> Result<Vec<StoredEntry>, StoreError> {
+        self.readers.read(move |conn| read::audit_tail(conn, from, limit)).await
+    }
+
+    pub(super) async fn audit_by_decision(&self, id: String) -> Result<Vec<StoredEntry>, StoreError> {
+        self.readers.read(move |conn| read::audit_by_key(conn, &id)).await
+    }
+
+    pub(super) async fn audit_by_trace(&self, trace: [u8; 16]) -> Result<Vec<StoredEntry>, StoreError> {
+        self.readers.read(move |conn| read::audit_by_key(conn, &trace)).await
+    }
+
+    pub(super) async fn token(&self, id: String) -> Result<Option<TokenRecord>, StoreError> {
+        self.readers.read(move |conn| record::token(conn, &id)).await
+    }
+
+    pub(super) async fn touched(&self, target: Target, now: Timestamp) -> Result<Touched, StoreError> {
+        let view = self.shared.view.load_full();
+        let read = move |conn: &rusqlite::Connection| {
+            read::touched(conn, &target, now, &view.revocations, view.longest_life)
+        };
+        self.readers.read(read).await
+    }
+
+    pub(super) async fn counts(&self) -> Result<Counts, StoreError> {
+        self.readers.read(read::counts).await
+    }
+}

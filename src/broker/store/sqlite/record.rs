@@ -1,0 +1,112 @@
+//! Recording decisions: a token with its audit entry, or a denial.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::sql::Int;
+use super::unit::{Failure, Unit, refuse};
+use crate::store::revocations::{Revoked, Standing};
+use crate::store::{AuditEntry, Exchange, RecordError, Replay, StoreError, TokenRecord};
+
+pub(super) fn exchange(unit: &mut Unit<'_>, exchange: Exchange) -> Result<u64, Failure<RecordError>> {
+    let Exchange { replay, token, mut standing, audit } = exchange;
+    standing.issued = token.issued;
+    if let Err(revoked) = unit.state.revocations.standing(&standing) {
+        return refuse(match revoked {
+            Revoked::All => RecordError::RevokedAll,
+            Revoked::Selector(kind) => RecordError::Revoked(kind),
+            Revoked::Block => RecordError::RevokedBlock,
+        });
+    }
+    if let Some(replay) = replay {
+        let floor = unit.state.counters.marks.replay_floor;
+        if replay.keep_until < floor {
+            return Err(StoreError::Forgotten { keep_until: replay.keep_until, floor }.into());
+        }
+        if !use_up(unit.conn, &replay)? {
+            return refuse(RecordError::Replayed);
+        }
+    }
+    if let Some(task) = &token.task
+        && !claim(unit.conn, task, &token.principal)?
+    {
+        return refuse(RecordError::TaskTaken);
+    }
+    if !insert(unit.conn, &token, &standing)? {
+        return Err(StoreError::TokenExists(token.id).into());
+    }
+    let marks = &mut unit.state.counters.marks;
+    marks.latest_issued = marks.latest_issued.max(token.issued);
+    marks.latest_expires = marks.latest_expires.max(token.expires);
+    marks.longest_life = marks.longest_life.max(token.expires.saturating_sub(token.issued));
+    unit.append(&audit)
+}
+
+pub(super) fn denial(
+    unit: &mut Unit<'_>,
+    replay: Option<Replay>,
+    audit: &AuditEntry,
+) -> Result<u64, Failure<StoreError>> {
+    if let Some(replay) = replay {
+        // Used before or not: either way it is used up now, and the denial is recorded.
+        use_up(unit.conn, &replay)?;
+    }
+    unit.append(audit)
+}
+
+fn use_up(conn: &Connection, replay: &Replay) -> rusqlite::Result<bool> {
+    let sql = "INSERT INTO replay (keep_until, hash) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+    Ok(conn.prepare_cached(sql)?.execute(params![Int(replay.keep_until), replay.hash])? == 1)
+}
+
+fn claim(conn: &Connection, task: &str, principal: &str) -> rusqlite::Result<bool> {
+    let sql = "INSERT INTO task (task, principal) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+    if conn.prepare_cached(sql)?.execute([task, principal])? == 1 {
+        return Ok(true);
+    }
+    let sql = "SELECT principal = ?2 FROM task WHERE task = ?1";
+    conn.prepare_cached(sql)?.query_row([task, principal], |row| row.get(0))
+}
+
+fn insert(conn: &Connection, token: &TokenRecord, standing: &Standing) -> rusqlite::Result<bool> {
+    let sql = "INSERT INTO token
+        (id, principal, workflow, intent, task, issued, expires, holder, policy, exempt, selectors, body)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT DO NOTHING";
+    let selectors = serde_json::to_string(&standing.selectors)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+    let added = conn.prepare_cached(sql)?.execute(params![
+        token.id,
+        token.principal,
+        token.workflow,
+        token.intent,
+        token.task,
+        Int(token.issued),
+        Int(token.expires),
+        token.holder,
+        Int(token.policy),
+        standing.exempt_global,
+        selectors,
+        token.body,
+    ])?;
+    Ok(added == 1)
+}
+
+pub(super) fn token(conn: &Connection, id: &str) -> rusqlite::Result<Option<TokenRecord>> {
+    let sql = "SELECT id, principal, workflow, intent, task, issued, expires, holder, policy, body
+        FROM token WHERE id = ?1";
+    conn.prepare_cached(sql)?
+        .query_row([id], |row| {
+            Ok(TokenRecord {
+                id: row.get(0)?,
+                principal: row.get(1)?,
+                workflow: row.get(2)?,
+                intent: row.get(3)?,
+                task: row.get(4)?,
+                issued: row.get::<_, Int>(5)?.0,
+                expires: row.get::<_, Int>(6)?.0,
+                holder: row.get(7)?,
+                policy: row.get::<_, Int>(8)?.0,
+                body: row.get(9)?,
+            })
+        })
+        .optional()
+}
