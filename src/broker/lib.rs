@@ -1,5 +1,15 @@
 //! The broker as a library: exchange, revoke, publish, audit, and the HTTP around them.
 
+pub mod activation;
+pub mod audit;
+pub mod broker;
+pub mod config;
+pub mod exchange;
 pub mod identity;
+pub mod keyring;
+pub mod limits;
+pub mod mint;
 pub mod policy;
+pub mod publish;
+pub mod signer;
 pub mod store;

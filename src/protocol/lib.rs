@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod admin;
+pub mod alternatives;
 pub mod biscuit;
 pub mod call;
 pub mod clock;

@@ -33,9 +33,15 @@ pub enum NoteError {
 /// Signs a text that ends in a newline, under a key name without spaces or `+`.
 #[must_use]
 pub fn sign(text: &str, name: &str, key: &PrivateKey) -> String {
-    let mut signature = key_hash(name, &key.public()).to_vec();
-    signature.extend_from_slice(&key.sign(text.as_bytes()));
-    format!("{text}\n{MARK}{name} {}\n", STANDARD.encode(signature))
+    attach(text, name, &key.public(), &key.sign(text.as_bytes()))
+}
+
+/// Puts a signature of the text, made elsewhere, under it.
+#[must_use]
+pub fn attach(text: &str, name: &str, key: &PublicKey, signature: &[u8; 64]) -> String {
+    let mut line = key_hash(name, key).to_vec();
+    line.extend_from_slice(signature);
+    format!("{text}\n{MARK}{name} {}\n", STANDARD.encode(line))
 }
 
 /// Reads a note of at most `limit` bytes and gives the text once one of `keys` is found to have signed it under `name`.

@@ -130,6 +130,9 @@ pub enum Cause {
     /// Not our audience, or several.
     #[error("`aud` is not this broker alone")]
     Audience,
+    /// It was used before.
+    #[error("the assertion was used before")]
+    Replayed,
     /// A registered key's `sub` differs from its `iss`.
     #[error("`sub` is not equal to `iss`")]
     Subject,

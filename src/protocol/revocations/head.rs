@@ -81,6 +81,12 @@ impl Head {
     /// Signs it for an origin.
     #[must_use]
     pub fn sign(&self, origin: &str, key: &PrivateKey) -> String {
+        note::sign(&self.text(origin), origin, key)
+    }
+
+    /// The text that is signed, for signing elsewhere.
+    #[must_use]
+    pub fn text(&self, origin: &str) -> String {
         let mut text = format!("{origin}\n{FORMAT}\n");
         // Writing to a String cannot fail.
         let _ = writeln!(text, "seq {}\nissued {}\nnext {}", self.seq, self.issued, self.next);
@@ -90,7 +96,7 @@ impl Head {
             let _ = writeln!(text, "delta {} {}", delta.from, file(&delta.to));
         }
         let _ = writeln!(text, "keys {} {}", self.keys.0, STANDARD.encode(self.keys.1));
-        note::sign(&text, origin, key)
+        text
     }
 
     /// Reads a head that one of the revocation keys signed for this origin.

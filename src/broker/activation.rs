@@ -1,0 +1,291 @@
+//! Which policy is in force: taken in as versions, put in force by operators, kept in memory for every decision.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use shortbread_protocol::event::{Decision, EventType};
+use shortbread_protocol::names::OperatorName;
+use thiserror::Error;
+
+use crate::audit::Scribe;
+use crate::policy::{Options, Policy, Problem};
+use crate::store::{Activate, ActivateError, NewPolicy, PolicyAction, PolicyVersion, Store, StoreError};
+
+/// How long a first operator's wish waits for the second.
+const PROPOSAL: Duration = Duration::from_secs(3600);
+
+/// Why a policy was not taken in or put in force.
+#[derive(Debug, Error)]
+pub enum ActivationError {
+    /// The file cannot be read.
+    #[error("the policy {path} cannot be read: {cause}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// It does not pass its checks.
+    #[error("{}", problems(.0))]
+    Problems(Vec<Problem>),
+    /// A stored version can no longer be read.
+    #[error("policy version {0} in the store is damaged")]
+    Damaged(u64),
+    /// No such version.
+    #[error("there is no policy version {0}; `shortbread policy history` lists them")]
+    Unknown(u64),
+    /// Nothing to go back to.
+    #[error("no earlier policy was in force; there is nothing to roll back to")]
+    NoEarlier,
+    /// Never in force, so no rollback.
+    #[error("policy version {0} was never in force; use `shortbread policy activate {0}`")]
+    NeverActive(u64),
+    /// A second operator is needed.
+    #[error(
+        "version {0} changes operators, approvers or their grants: another operator must activate it too, within an hour"
+    )]
+    SecondOperator(u64),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+fn problems(problems: &[Problem]) -> String {
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}
+
+/// A policy and all it refers to, as it is stored.
+#[derive(Serialize, Deserialize)]
+struct Bundle {
+    v: u32,
+    file: String,
+    source: String,
+    files: BTreeMap<String, String>,
+}
+
+struct InForce {
+    version: u64,
+    policy: Policy,
+}
+
+/// Holds the policy in force.
+pub struct PolicyHolder {
+    store: Store,
+    options: Options,
+    scribe: Scribe,
+    current: ArcSwapOption<InForce>,
+    proposal: Mutex<Option<Proposal>>,
+    turn: tokio::sync::Mutex<()>,
+}
+
+struct Proposal {
+    version: u64,
+    by: OperatorName,
+    until: Duration,
+}
+
+/// Who puts a policy in force.
+#[derive(Clone, Debug)]
+pub enum Actor {
+    /// The program itself, on the host: `init`, `dev`, `rollback --offline`.
+    Host(&'static str),
+    /// An operator over the admin API.
+    Operator(OperatorName),
+}
+
+impl Actor {
+    /// The name that is recorded.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Host(name) => name,
+            Self::Operator(name) => name.as_str(),
+        }
+    }
+}
+
+impl PolicyHolder {
+    /// Loads the policy in force from the store. One that can no longer be compiled is not in force: then no token
+    /// is issued, and the problem is logged.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn load(store: Store, issuer: &str, scribe: Scribe) -> Result<Self, StoreError> {
+        let options = Options { issuer: issuer.to_owned() };
+        let active = store.active_policy().await?;
+        let holder = Self {
+            store,
+            options,
+            scribe,
+            current: ArcSwapOption::empty(),
+            proposal: Mutex::new(None),
+            turn: tokio::sync::Mutex::new(()),
+        };
+        if let Some(active) = active {
+            let version = active.version.n;
+            match holder.compile_bundle(version, &active.bundle) {
+                Ok(policy) => holder.current.store(Some(Arc::new(InForce { version, policy }))),
+                Err(error) => {
+                    tracing::error!(policy.version = version, error = %error, "the policy in force cannot be used")
+                }
+            }
+        }
+        Ok(holder)
+    }
+
+    /// The policy in force, if there is one.
+    #[must_use]
+    pub fn in_force(&self) -> Option<Policy> {
+        self.current.load().as_ref().map(|current| current.policy.clone())
+    }
+
+    /// Its version; 0 without one.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.current.load().as_ref().map_or(0, |current| current.version)
+    }
+
+    /// Takes a policy file in as a new version, unless it is one already.
+    ///
+    /// # Errors
+    /// When it cannot be read or does not pass its checks.
+    pub async fn take_in(
+        &self,
+        path: &Path,
+        author: &str,
+        decision: &Decision,
+    ) -> Result<PolicyVersion, ActivationError> {
+        let (policy, file) = self.compile_file(path)?;
+        let bundle = Bundle { v: 1, file, source: policy.source().to_owned(), files: policy.files().clone() };
+        let bytes = serde_json::to_vec(&bundle).unwrap_or_default();
+        let digest = policy.digest().strip_prefix("sha256:").and_then(|hex| hex::decode(hex).ok());
+        let digest = digest.and_then(|bytes| bytes.try_into().ok()).unwrap_or_default();
+        let data = json!({ "policy": policy.digest(), "author": author });
+        let audit = self.scribe.entry(EventType::PolicyAdded, decision, "policy".to_owned(), data);
+        let new = NewPolicy { bundle: bytes, digest, author: author.to_owned(), at: decision.at };
+        Ok(self.store.add_policy(new, audit).await?)
+    }
+
+    fn compile_file(&self, path: &Path) -> Result<(Policy, String), ActivationError> {
+        let shown = path.display().to_string();
+        let source = std::fs::read_to_string(path)
+            .map_err(|cause| ActivationError::Unreadable { path: shown.clone(), cause })?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let files =
+            |name: &str| std::fs::read_to_string(folder.join(name)).map_err(|error| error.to_string());
+        let policy =
+            Policy::compile(&source, &shown, &files, &self.options).map_err(ActivationError::Problems)?;
+        Ok((policy, shown))
+    }
+
+    fn compile_bundle(&self, version: u64, bytes: &[u8]) -> Result<Policy, ActivationError> {
+        let bundle: Bundle = serde_json::from_slice(bytes).map_err(|_| ActivationError::Damaged(version))?;
+        let files =
+            |name: &str| bundle.files.get(name).cloned().ok_or_else(|| "it is not in the bundle".to_owned());
+        Policy::compile(&bundle.source, &bundle.file, &files, &self.options)
+            .map_err(ActivationError::Problems)
+    }
+
+    /// Puts a version in force; the newest where none is named.
+    ///
+    /// # Errors
+    /// When there is no such version, it no longer passes its checks, or a second operator is needed.
+    pub async fn activate(
+        &self,
+        version: Option<u64>,
+        actor: &Actor,
+        decision: &Decision,
+        monotonic: Duration,
+    ) -> Result<u64, ActivationError> {
+        let version = match version {
+            Some(version) => version,
+            None => {
+                self.store.policy_versions().await?.last().map(|v| v.n).ok_or(ActivationError::Unknown(0))?
+            }
+        };
+        self.put(version, PolicyAction::Activate, actor, decision, monotonic).await
+    }
+
+    /// Puts a version in force that was in force before; the one before this where none is named.
+    ///
+    /// # Errors
+    /// As [`PolicyHolder::activate`], and when the version was never in force.
+    pub async fn roll_back(
+        &self,
+        version: Option<u64>,
+        actor: &Actor,
+        decision: &Decision,
+        monotonic: Duration,
+    ) -> Result<u64, ActivationError> {
+        let history = self.store.policy_history().await?;
+        let current = self.version();
+        let version = match version {
+            Some(version) if history.iter().any(|activation| activation.version == version) => version,
+            Some(version) => return Err(ActivationError::NeverActive(version)),
+            None => {
+                let earlier = history.iter().rev().find(|activation| activation.version != current);
+                earlier.map(|activation| activation.version).ok_or(ActivationError::NoEarlier)?
+            }
+        };
+        self.put(version, PolicyAction::Rollback, actor, decision, monotonic).await
+    }
+
+    async fn put(
+        &self,
+        version: u64,
+        action: PolicyAction,
+        actor: &Actor,
+        decision: &Decision,
+        monotonic: Duration,
+    ) -> Result<u64, ActivationError> {
+        let _turn = self.turn.lock().await;
+        let bundle = self.store.policy_bundle(version).await?.ok_or(ActivationError::Unknown(version))?;
+        let policy = self.compile_bundle(version, &bundle)?;
+        self.second_operator(version, &policy, actor, monotonic)?;
+        let (operator, at) = (actor.name().to_owned(), decision.at);
+        let data = json!({ "policy": policy.digest(), "version": version, "operator": operator, "before": self.version() });
+        let audit =
+            self.scribe.entry(EventType::PolicyActivated, decision, format!("operator/{operator}"), data);
+        match self.store.activate_policy(Activate { version, operator, action, at }, audit).await {
+            Ok(_) => {}
+            Err(ActivateError::Store(error)) => return Err(error.into()),
+            Err(_) => return Err(ActivationError::Unknown(version)),
+        }
+        self.current.store(Some(Arc::new(InForce { version, policy })));
+        Ok(version)
+    }
+
+    // Who may run the broker is not one person's to change, where there are two.
+    fn second_operator(
+        &self,
+        version: u64,
+        next: &Policy,
+        actor: &Actor,
+        now: Duration,
+    ) -> Result<(), ActivationError> {
+        let (Actor::Operator(operator), Some(current)) = (actor, self.in_force()) else {
+            return Ok(());
+        };
+        if current.admin_surface() == next.admin_surface() || !current.has_second_operator(operator) {
+            return Ok(());
+        }
+        let mut proposal = self.proposal.lock().unwrap_or_else(PoisonError::into_inner);
+        let seconded =
+            proposal.as_ref().is_some_and(|p| p.version == version && p.by != *operator && now < p.until);
+        if seconded {
+            *proposal = None;
+            return Ok(());
+        }
+        let keep = proposal.as_ref().is_some_and(|p| p.version == version && now < p.until);
+        if !keep {
+            *proposal = Some(Proposal { version, by: operator.clone(), until: now + PROPOSAL });
+        }
+        Err(ActivationError::SecondOperator(version))
+    }
+}

@@ -1,0 +1,37 @@
+//! The audit log: what is written for each decision, and how strangers are kept from filling it.
+
+mod strangers;
+
+pub use strangers::{Counted, Strangers, range};
+
+use serde_json::{Value, json};
+use shortbread_protocol::event::{Decision, Event, EventType, MAX_ENTRY};
+
+use crate::store::AuditEntry;
+
+/// Writes events for one broker.
+#[derive(Clone, Debug)]
+pub struct Scribe {
+    issuer: String,
+}
+
+impl Scribe {
+    /// For the broker of this issuer.
+    #[must_use]
+    pub fn new(issuer: &str) -> Self {
+        Self { issuer: issuer.to_owned() }
+    }
+
+    /// An entry, ready for the store. Particulars that would not fit are left out and said to be.
+    #[must_use]
+    pub fn entry(&self, kind: EventType, decision: &Decision, subject: String, data: Value) -> AuditEntry {
+        let event = |data| Event::new(kind, &self.issuer, decision, subject.clone(), data).to_bytes();
+        let mut body = event(data);
+        if body.len() > MAX_ENTRY {
+            body = event(
+                json!({ "left_out": "the particulars are longer than an entry may be", "bytes": body.len() }),
+            );
+        }
+        AuditEntry { at: decision.at, decision: decision.id.clone(), trace: Some(decision.trace), body }
+    }
+}

@@ -1,0 +1,179 @@
+//! One broker: its keys, store, policy and limits, and the chores that run beside the requests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use shortbread_protocol::clock::{Clock, Timestamp};
+use shortbread_protocol::event::Decision;
+use shortbread_protocol::key_document::KeyDocument;
+use shortbread_protocol::random::{Random, RandomError, id};
+use thiserror::Error;
+
+use crate::activation::PolicyHolder;
+use crate::audit::{Scribe, Strangers};
+use crate::config::Config;
+use crate::identity::{Fetch, Identities};
+use crate::keyring::Keyring;
+use crate::limits::Limits;
+use crate::publish::{PERIOD, PublishError, Publisher};
+use crate::store::{Store, StoreError};
+
+/// Why a broker does not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The store is another broker's.
+    #[error(
+        "the store belongs to {stored}, the configuration says {configured}; correct `issuer` or name another store"
+    )]
+    OtherIssuer {
+        /// What the store says.
+        stored: String,
+        /// What the configuration says.
+        configured: String,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The first head could not be published.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+}
+
+/// What a broker is made of, handed in.
+pub struct Parts {
+    /// `broker.toml`.
+    pub config: Config,
+    /// The keys, checked.
+    pub keyring: Keyring,
+    /// The store, open.
+    pub store: Store,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+    /// The network, for issuers' keys.
+    pub fetch: Arc<dyn Fetch>,
+}
+
+/// A broker.
+pub struct Broker {
+    /// The public URL.
+    pub issuer: String,
+    /// What it was configured with.
+    pub config: Config,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+    /// The record.
+    pub store: Store,
+    /// The policy in force.
+    pub policy: PolicyHolder,
+    /// Checks identities.
+    pub identities: Identities,
+    /// The keys.
+    pub keyring: Keyring,
+    /// The served revocation list.
+    pub publisher: Publisher,
+    /// Request limits.
+    pub limits: Limits,
+    /// Writes audit entries.
+    pub scribe: Scribe,
+    /// Counts refusals of strangers.
+    pub strangers: Strangers,
+}
+
+impl Broker {
+    /// Puts a broker together and publishes its first head.
+    ///
+    /// # Errors
+    /// When the store is another broker's or fails.
+    pub async fn start(parts: Parts) -> Result<Arc<Self>, StartError> {
+        let Parts { config, keyring, store, clock, random, fetch } = parts;
+        let issuer = config.issuer.clone();
+        if store.meta().issuer != issuer {
+            return Err(StartError::OtherIssuer { stored: store.meta().issuer.clone(), configured: issuer });
+        }
+        let scribe = Scribe::new(&issuer);
+        let keys = (keyring.document.version, KeyDocument::hash(&keyring.signed));
+        let signer = Arc::clone(&keyring.revocation);
+        let publisher = Publisher::new(store.clone(), signer, Arc::clone(&clock), &issuer, keys);
+        publisher.publish().await?;
+        Ok(Arc::new(Self {
+            policy: PolicyHolder::load(store.clone(), &issuer, scribe.clone()).await?,
+            identities: Identities::new(Arc::clone(&clock), fetch, &issuer),
+            limits: Limits::new(&config.limits, Arc::clone(&clock)),
+            strangers: Strangers::default(),
+            issuer,
+            config,
+            clock,
+            random,
+            store,
+            keyring,
+            publisher,
+            scribe,
+        }))
+    }
+
+    /// A decision that begins now, as part of a trace or of a new one.
+    ///
+    /// # Errors
+    /// When there is no randomness.
+    pub fn decision(&self, trace: Option<([u8; 16], u8)>) -> Result<Decision, RandomError> {
+        begin(&*self.clock, &*self.random, trace)
+    }
+
+    /// Publishes heads on time, prunes the store and sweeps the limits until it is dropped.
+    pub async fn chores(self: Arc<Self>) {
+        let mut failing = false;
+        loop {
+            tokio::time::sleep(PERIOD - Duration::from_secs(1)).await;
+            match self.publisher.publish().await {
+                Ok(_) if failing => {
+                    failing = false;
+                    tracing::info!("revocation heads are published again");
+                }
+                Ok(_) => {}
+                Err(error) if !failing => {
+                    failing = true;
+                    tracing::error!(error = %error, "no revocation head could be published; verifiers will grow strict");
+                }
+                Err(_) => {}
+            }
+            self.limits.sweep();
+            self.prune(self.clock.now()).await;
+        }
+    }
+
+    async fn prune(&self, now: Timestamp) {
+        match self.store.prune(now).await {
+            Ok(pruned) => {
+                tracing::debug!(replays = pruned.replays, delisted = pruned.delisted, "pruned the store")
+            }
+            Err(error) => tracing::warn!(error = %error, "the store could not be pruned"),
+        }
+    }
+}
+
+/// A decision that begins now.
+///
+/// # Errors
+/// When there is no randomness.
+pub fn begin(
+    clock: &dyn Clock,
+    random: &dyn Random,
+    trace: Option<([u8; 16], u8)>,
+) -> Result<Decision, RandomError> {
+    let at = clock.now();
+    let (trace, flags) = match trace {
+        Some(known) => known,
+        None => {
+            let mut fresh = [0; 16];
+            random.fill(&mut fresh)?;
+            (fresh, 1)
+        }
+    };
+    let mut span = [0; 8];
+    random.fill(&mut span)?;
+    Ok(Decision { id: id("dec_", at, random)?, at, trace, span, flags })
+}

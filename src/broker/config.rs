@@ -1,0 +1,290 @@
+//! `broker.toml`: every default works, unknown keys are refused, secrets stand in files.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::Deserialize;
+use thiserror::Error;
+
+/// Why a configuration is refused.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("the configuration {path} cannot be read: {cause}; name another with --config")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// Not TOML of this form.
+    #[error("{path}: {cause}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Where and what, as the parser says.
+        cause: Box<toml::de::Error>,
+    },
+    /// A value that cannot be.
+    #[error("{path}: {cause}")]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to write instead.
+        cause: String,
+    },
+}
+
+/// The broker's configuration.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The public URL; equal to `iss`.
+    pub issuer: String,
+    /// Where HTTP is served.
+    #[serde(default = "listen")]
+    pub listen: SocketAddr,
+    /// The policy file, taken in as a new version when it changed.
+    #[serde(default = "policy")]
+    pub policy: PathBuf,
+    /// One key per purpose.
+    #[serde(default)]
+    pub keys: Keys,
+    /// Where the record is kept.
+    #[serde(default)]
+    pub store: StorePlace,
+    /// What stands before the broker, and where its metrics are.
+    #[serde(default)]
+    pub network: Network,
+    /// How much it takes on.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// Key files: PKCS#8 PEM, readable by the broker's user alone.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Keys {
+    /// Signs tokens.
+    pub token: PathBuf,
+    /// Signs heads of the revocation list.
+    pub revocation: PathBuf,
+    /// Signs checkpoints of the audit log.
+    pub audit: PathBuf,
+    /// The public half of the offline root key.
+    pub root: PathBuf,
+    /// The key document that the root key signed.
+    pub document: PathBuf,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        let at = |name: &str| Path::new("keys").join(name);
+        Self {
+            token: at("token.pem"),
+            revocation: at("revocation.pem"),
+            audit: at("audit.pem"),
+            root: at("root.pub.pem"),
+            document: at("key-document.txt"),
+        }
+    }
+}
+
+/// Where the record is kept.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StorePlace {
+    /// An SQLite file.
+    pub sqlite: PathBuf,
+}
+
+impl Default for StorePlace {
+    fn default() -> Self {
+        Self { sqlite: PathBuf::from("shortbread.db") }
+    }
+}
+
+/// What stands before the broker.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Network {
+    /// Whose `X-Forwarded-For` counts: addresses or ranges such as `10.0.0.0/8`.
+    pub trusted_proxies: Vec<AddressRange>,
+    /// Where metrics are served; absent: nowhere.
+    pub metrics: Option<SocketAddr>,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self { trusted_proxies: Vec::new(), metrics: Some(SocketAddr::from(([127, 0, 0, 1], 8701))) }
+    }
+}
+
+/// How much the broker takes on.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Exchanges per second and client address.
+    pub exchanges_per_second: u32,
+    /// Failed authentications per minute and client address.
+    pub failures_per_minute: u32,
+    /// Requests in flight.
+    pub in_flight: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { exchanges_per_second: 200, failures_per_minute: 60, in_flight: 1024 }
+    }
+}
+
+fn listen() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 8700))
+}
+
+fn policy() -> PathBuf {
+    PathBuf::from("policy.toml")
+}
+
+impl Config {
+    /// Reads a file. Relative paths in it start at its folder.
+    ///
+    /// # Errors
+    /// When it cannot be read, has an unknown key, or a value that cannot be.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|cause| ConfigError::Unreadable { path: path.to_owned(), cause })?;
+        let mut config: Self = toml::from_str(&text)
+            .map_err(|cause| ConfigError::Malformed { path: path.to_owned(), cause: Box::new(cause) })?;
+        config.check().map_err(|cause| ConfigError::Value { path: path.to_owned(), cause })?;
+        config.rebase(path.parent().unwrap_or(Path::new("")));
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        check_issuer(&self.issuer)?;
+        if self.limits.exchanges_per_second == 0
+            || self.limits.failures_per_minute == 0
+            || self.limits.in_flight == 0
+        {
+            return Err("a limit of 0 would refuse everything; leave it out for the default".to_owned());
+        }
+        Ok(())
+    }
+
+    fn rebase(&mut self, folder: &Path) {
+        let keys = &mut self.keys;
+        for path in [
+            &mut self.policy,
+            &mut self.store.sqlite,
+            &mut keys.token,
+            &mut keys.revocation,
+            &mut keys.audit,
+            &mut keys.root,
+            &mut keys.document,
+        ] {
+            *path = folder.join(&*path);
+        }
+    }
+}
+
+/// An issuer is an https URL without a query, a fragment or a slash at its end; http only on loopback.
+///
+/// # Errors
+/// Says what to write instead.
+pub fn check_issuer(issuer: &str) -> Result<(), String> {
+    let plain =
+        !issuer.ends_with('/') && issuer.bytes().all(|b| b.is_ascii_graphic() && !b"?#\"\\<>@".contains(&b));
+    let host = issuer.strip_prefix("https://").or_else(|| {
+        let rest = issuer.strip_prefix("http://")?;
+        ["127.0.0.1", "localhost", "[::1]"].iter().any(|local| rest.starts_with(local)).then_some(rest)
+    });
+    if plain && host.is_some_and(|host| !host.is_empty()) {
+        Ok(())
+    } else {
+        Err(format!(
+            "issuer {issuer:?} is not a URL like https://broker.acme.example (no slash at the end; http only on loopback)"
+        ))
+    }
+}
+
+/// A range of addresses: `10.0.0.0/8`, or one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct AddressRange {
+    base: IpAddr,
+    bits: u8,
+}
+
+impl AddressRange {
+    /// Whether an address lies inside.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let (base, other, width) = match (self.base, address.to_canonical()) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => (u128::from(a.to_bits()), u128::from(b.to_bits()), 32),
+            (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits(), b.to_bits(), 128),
+            _ => return false,
+        };
+        let shift = u32::from(width - self.bits);
+        base.checked_shr(shift) == other.checked_shr(shift)
+    }
+}
+
+impl FromStr for AddressRange {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is no address or range such as 10.0.0.0/8");
+        let (address, bits) = match text.split_once('/') {
+            Some((address, bits)) => (address, Some(bits.parse::<u8>().map_err(|_| wrong())?)),
+            None => (text, None),
+        };
+        let base: IpAddr = address.parse().map_err(|_| wrong())?;
+        let width = if base.is_ipv4() { 32 } else { 128 };
+        match bits.unwrap_or(width) {
+            bits if bits <= width => Ok(Self { base, bits }),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+impl TryFrom<String> for AddressRange {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_works_and_unknown_keys_do_not() {
+        let config: Config = toml::from_str(r#"issuer = "https://broker.acme.example""#).unwrap();
+        assert!(config.check().is_ok());
+        assert!(
+            toml::from_str::<Config>("issuer = \"https://x\"\nlissen = 1")
+                .unwrap_err()
+                .to_string()
+                .contains("lissen")
+        );
+        for bad in ["http://broker.example", "https://x/", "https://", "broker", "https://x?y", "https://u@x"]
+        {
+            assert!(check_issuer(bad).is_err(), "{bad}");
+        }
+        assert!(check_issuer("http://127.0.0.1:8700").is_ok());
+    }
+
+    #[test]
+    fn ranges_hold_what_they_say() {
+        let range: AddressRange = "10.1.0.0/16".parse().unwrap();
+        assert!(range.contains("10.1.2.3".parse().unwrap()) && !range.contains("10.2.0.0".parse().unwrap()));
+        assert!(range.contains("::ffff:10.1.2.3".parse().unwrap()));
+        let all: AddressRange = "0.0.0.0/0".parse().unwrap();
+        assert!(all.contains("1.2.3.4".parse().unwrap()) && !all.contains("::1".parse().unwrap()));
+        assert!("10.0.0.0/33".parse::<AddressRange>().is_err() && "x".parse::<AddressRange>().is_err());
+    }
+}

@@ -1,0 +1,329 @@
+//! The exchange, step by step. Nothing is answered before its record is durable.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use shortbread_protocol::event::{Decision, EventType};
+use shortbread_protocol::names::{Intent, Task, ToolName};
+use shortbread_protocol::oauth::{Delegation, TokenAnswer};
+use shortbread_protocol::random::id;
+use shortbread_protocol::reason::Reason;
+
+use super::answer::{Parts, answer};
+use super::record::Trail;
+use super::refusal::Refusal;
+use super::request::{self, Request};
+use super::standing::{Bearer, stand};
+use crate::audit::Counted;
+use crate::broker::Broker;
+use crate::identity::Verified;
+use crate::mint::{Minting, mint};
+use crate::policy::model::Principal;
+use crate::policy::{self, Granted, Policy, decide};
+use crate::store::{Exchange, Replay, Standing, TokenRecord};
+
+/// The longest life of an operator's token that is not bound to a key.
+const OPERATOR_TTL: Duration = Duration::from_secs(120);
+
+/// What is known of a request before its body is read.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// What ties answer, log line and audit entry together.
+    pub decision: Decision,
+    /// The client's address.
+    pub address: IpAddr,
+    /// The monotonic clock when it began.
+    pub begun: Duration,
+}
+
+/// Exchanges an identity for a token. Every outcome is recorded before it is answered.
+///
+/// # Errors
+/// With the reason, the words for the caller and the cause for operators.
+pub async fn exchange(broker: &Broker, body: &[u8], context: &Context) -> Result<TokenAnswer, Refusal> {
+    let mut trail = Trail { stage: "limits", ..Trail::default() };
+    let mut replay = None;
+    match run(broker, body, context, &mut trail, &mut replay).await {
+        Ok(answer) => Ok(answer),
+        Err(refusal) => Err(record_refusal(broker, context, &trail, replay, refusal).await),
+    }
+}
+
+async fn run(
+    broker: &Broker,
+    body: &[u8],
+    context: &Context,
+    trail: &mut Trail,
+    replay: &mut Option<Replay>,
+) -> Result<TokenAnswer, Refusal> {
+    broker
+        .limits
+        .exchange(context.address)
+        .map_err(|limited| Refusal::plain(Reason::RateLimited).after(limited.0))?;
+    trail.stage = "request";
+    let request = request::read(body)?;
+    trail.asked(&request);
+    trail.stage = "policy";
+    let policy = broker
+        .policy
+        .in_force()
+        .ok_or_else(|| Refusal::plain(Reason::PolicyMissing).after(Duration::from_secs(5)))?;
+    trail.under(&policy);
+    trail.stage = "identity";
+    let (identity, principal) = identify(broker, &request, &policy, context, trail).await?;
+    let used = Replay { hash: identity.replay.hash, keep_until: identity.replay.keep_until.seconds() };
+    *replay = Some(used);
+    trail.stage = "policy";
+    let mut granted = decided(&request, &policy, &identity, &principal)?;
+    let audiences = targets(&request, &policy, &granted)?;
+    trail.stage = "limits";
+    within_rates(broker, &principal, &granted)?;
+    trail.stage = "revocation";
+    let draft = Draft::new(broker, request, &principal, context)?;
+    let standing = draft.stand(broker, &mut granted)?;
+    trail.segment.task = Some(draft.task.clone());
+    trail.stage = "mint";
+    let token = draft.mint(broker, &granted, &audiences, standing.issued, context)?;
+    trail.stage = "record";
+    let seq = broker.store.mirror().changed_seq();
+    let expires = draft.expires(&granted, context);
+    let latency = micros(broker, context);
+    let data = trail.granted(&granted, &draft.token_id, expires, seq, latency);
+    let audit = broker.scribe.entry(EventType::TokenMinted, &context.decision, trail.subject(), data);
+    let record = draft.record(&granted, &policy, broker.policy.version(), standing.issued, expires);
+    // Recorded with its own check of revocations and replay, in one transaction: from here on it is answered.
+    *replay = None;
+    broker.store.record_exchange(Exchange { replay: Some(used), token: record, standing, audit }).await?;
+    Ok(draft.answer(&granted, token, expires, &audiences, &policy, seq, context))
+}
+
+async fn identify(
+    broker: &Broker,
+    request: &Request,
+    policy: &Policy,
+    context: &Context,
+    trail: &mut Trail,
+) -> Result<(Verified, Principal), Refusal> {
+    let checked = broker.identities.verify(&request.assertion, policy.identities()).await;
+    let identity = checked.map_err(|error| {
+        let refusal = Refusal::from(error).of(request.grant_type);
+        match broker.limits.failure(context.address) {
+            Ok(()) => refusal,
+            Err(limited) => Refusal::plain(Reason::RateLimited)
+                .after(limited.0)
+                .because("too many failed authentications"),
+        }
+    })?;
+    let principal = identity.principal(request.client_id.as_deref())?;
+    trail.proved(&identity, &principal);
+    Ok((identity, principal))
+}
+
+fn decided(
+    request: &Request,
+    policy: &Policy,
+    identity: &Verified,
+    principal: &Principal,
+) -> Result<Granted, Refusal> {
+    let ttl = match principal {
+        Principal::Operator(_) => Some(request.ttl.unwrap_or(OPERATOR_TTL).min(OPERATOR_TTL)),
+        _ => request.ttl,
+    };
+    let asked = policy::Request {
+        principal,
+        claims: &identity.claims,
+        intent: request.intent.as_ref(),
+        asked: &request.asked,
+        ttl,
+    };
+    Ok(decide(policy, &asked)?)
+}
+
+// One tool a token, until tokens are bound to keys: whoever is handed it could use it at the other tools.
+fn targets(request: &Request, policy: &Policy, granted: &Granted) -> Result<Vec<(String, String)>, Refusal> {
+    let mut tools: Vec<&ToolName> = request.asked.iter().map(|asked| &asked.operation.tool).collect();
+    tools.dedup();
+    if tools.len() > 1 {
+        let detail = "a token that is not bound to a key is for one tool; ask once for each";
+        return Err(Refusal::new(Reason::TargetUnknown, detail));
+    }
+    let Some(right) = granted.rights.first() else {
+        return Err(Refusal::plain(Reason::PolicyDenied));
+    };
+    let tool = &right.operation.tool;
+    let entry = policy.catalogue().tools.get(tool).ok_or_else(|| Refusal::plain(Reason::TargetUnknown))?;
+    if let Some(other) = request.resources.iter().find(|resource| **resource != entry.audience) {
+        let short: String = other.chars().take(200).collect();
+        let detail = format!("resource {short:?} is not the audience of {tool}, which is {}", entry.audience);
+        return Err(Refusal::new(Reason::TargetUnknown, detail));
+    }
+    Ok(vec![(tool.to_string(), entry.audience.clone())])
+}
+
+fn within_rates(broker: &Broker, principal: &Principal, granted: &Granted) -> Result<(), Refusal> {
+    let who = principal.to_string();
+    for (grant, rate) in &granted.rates {
+        if let Err(limited) = broker.limits.grant(&who, grant, *rate) {
+            let detail = format!("the rate of {grant} in the policy is used up");
+            return Err(Refusal::new(Reason::RateLimited, detail).after(limited.0));
+        }
+    }
+    Ok(())
+}
+
+/// A token in the making.
+struct Draft<'a> {
+    request: Request,
+    principal: &'a Principal,
+    intent: Intent,
+    task: Task,
+    token_id: String,
+    sealed: bool,
+}
+
+impl<'a> Draft<'a> {
+    fn new(
+        broker: &Broker,
+        request: Request,
+        principal: &'a Principal,
+        context: &Context,
+    ) -> Result<Self, Refusal> {
+        let fresh = |prefix| {
+            id(prefix, context.decision.at, &*broker.random)
+                .map_err(|error| Refusal::plain(Reason::Internal).because(error))
+        };
+        let task = match &request.task {
+            Some(task) => task.clone(),
+            None => {
+                fresh("tsk_")?.parse().map_err(|error| Refusal::plain(Reason::Internal).because(error))?
+            }
+        };
+        let sealed = request.delegation == Delegation::None || matches!(principal, Principal::Operator(_));
+        let intent = request.intent.clone().unwrap_or_else(Intent::undeclared);
+        Ok(Self { principal, intent, task, token_id: fresh("tok_")?, sealed, request })
+    }
+
+    fn stand(&self, broker: &Broker, granted: &mut Granted) -> Result<Standing, Refusal> {
+        let bearer = Bearer {
+            issuer: &broker.issuer,
+            key: broker.keyring.token.name().as_str(),
+            principal: self.principal,
+            intent: &self.intent,
+            task: &self.task,
+            token: &self.token_id,
+        };
+        let now = broker.clock.now().seconds();
+        stand(granted, &bearer, &broker.store.mirror(), now).map_err(Refusal::plain)
+    }
+
+    fn mint(
+        &self,
+        broker: &Broker,
+        granted: &Granted,
+        audiences: &[(String, String)],
+        issued: u64,
+        context: &Context,
+    ) -> Result<String, Refusal> {
+        let minting = Minting {
+            issuer: &broker.issuer,
+            principal: self.principal,
+            intent: &self.intent,
+            task: &self.task,
+            token: &self.token_id,
+            issued,
+            expires: self.expires(granted, context),
+            rights: &granted.rights,
+            audiences,
+            sealed: self.sealed,
+        };
+        Ok(mint(&minting, &*broker.keyring.token, &*broker.random)?)
+    }
+
+    fn expires(&self, granted: &Granted, context: &Context) -> u64 {
+        context.decision.at.seconds() + granted.ttl.as_secs()
+    }
+
+    fn record(
+        &self,
+        granted: &Granted,
+        policy: &Policy,
+        version: u64,
+        issued: u64,
+        expires: u64,
+    ) -> TokenRecord {
+        let rights: Vec<String> = granted.rights.iter().map(|right| right.operation.to_string()).collect();
+        let body =
+            serde_json::json!({ "rights": rights, "grants": granted.grants, "policy": policy.digest() });
+        TokenRecord {
+            id: self.token_id.clone(),
+            principal: self.principal.to_string(),
+            workflow: match self.principal {
+                Principal::Workflow(name) => Some(name.to_string()),
+                _ => None,
+            },
+            intent: self.request.intent.as_ref().map(ToString::to_string),
+            task: self.request.task.as_ref().map(ToString::to_string),
+            issued,
+            expires,
+            holder: None,
+            policy: version,
+            body: body.to_string().into_bytes(),
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the answer is where everything meets")]
+    fn answer(
+        self,
+        granted: &Granted,
+        token: String,
+        expires: u64,
+        audiences: &[(String, String)],
+        policy: &Policy,
+        revocation_seq: u64,
+        context: &Context,
+    ) -> TokenAnswer {
+        let parts = Parts {
+            token,
+            token_id: self.token_id,
+            expires_in: expires.saturating_sub(context.decision.at.seconds()),
+            intent: self.request.intent,
+            task: self.task,
+            release: self.request.release,
+            delegation: if self.sealed { Delegation::None } else { Delegation::Attenuate },
+            audiences,
+            decision: context.decision.id.clone(),
+            policy: policy.digest().to_owned(),
+            revocation_seq,
+        };
+        answer(granted, parts)
+    }
+}
+
+async fn record_refusal(
+    broker: &Broker,
+    context: &Context,
+    trail: &Trail,
+    replay: Option<Replay>,
+    refusal: Refusal,
+) -> Refusal {
+    let known = trail.principal.is_some();
+    let (count, from) = if known {
+        (1, None)
+    } else {
+        match broker.strangers.count(context.address, refusal.reason, broker.clock.monotonic()) {
+            Counted::Write(count) => (count, Some(crate::audit::range(context.address).to_string())),
+            Counted::Later => return refusal,
+        }
+    };
+    let data = trail.refused(&refusal, count, from, micros(broker, context));
+    let audit = broker.scribe.entry(EventType::TokenRefused, &context.decision, trail.subject(), data);
+    match broker.store.record_denial(replay, audit).await {
+        Ok(_) => refusal,
+        Err(error) => Refusal::from(error),
+    }
+}
+
+fn micros(broker: &Broker, context: &Context) -> u64 {
+    let spent = broker.clock.monotonic().saturating_sub(context.begun);
+    u64::try_from(spent.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,11 @@
+//! Flow 1: identity -> workflow -> policy -> revocation check -> mint -> record -> answer.
+
+mod answer;
+mod flow;
+mod record;
+mod refusal;
+mod request;
+mod standing;
+
+pub use flow::{Context, exchange};
+pub use refusal::Refusal;

@@ -1,0 +1,155 @@
+//! What the audit log and the log say of an exchange, granted or refused.
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use shortbread_protocol::access::Access;
+use shortbread_protocol::event::Segment;
+use shortbread_protocol::reason::Reason;
+
+use super::refusal::Refusal;
+use super::request::Request;
+use crate::identity::Verified;
+use crate::policy::model::Principal;
+use crate::policy::{Granted, Policy};
+
+/// How far an exchange came, and what was known by then.
+#[derive(Debug, Default)]
+pub struct Trail {
+    /// The step that is under way.
+    pub stage: &'static str,
+    /// Who asks, once proved.
+    pub principal: Option<Principal>,
+    /// The verbs that were asked for, as `tool/verb`.
+    pub requested: Vec<String>,
+    /// What it is counted by.
+    pub segment: Segment,
+    /// The policy that decided.
+    pub policy: Option<String>,
+    identity: Option<Value>,
+}
+
+impl Trail {
+    /// The request was read.
+    pub fn asked(&mut self, request: &Request) {
+        self.requested = request.asked.iter().map(|asked| asked.operation.to_string()).collect();
+        self.segment = Segment {
+            workflow: None,
+            intent: request.intent.clone(),
+            task: request.task.clone(),
+            tool: request.asked.first().map(|asked| asked.operation.tool.to_string()),
+            access: None,
+            release: request.release.clone(),
+        };
+    }
+
+    /// The identity was proved: its particulars go into the log as hashes.
+    pub fn proved(&mut self, identity: &Verified, principal: &Principal) {
+        let hash = |text: &str| hex::encode(Sha256::digest(text));
+        self.identity = Some(json!({
+            "iss": identity.issuer,
+            "entry": identity.entry,
+            "sub_sha256": hash(&identity.subject),
+            "jti_sha256": identity.jti.as_deref().map(hash),
+        }));
+        self.segment.workflow = Some(principal_name(principal).to_owned());
+        self.principal = Some(principal.clone());
+    }
+
+    /// A policy was found.
+    pub fn under(&mut self, policy: &Policy) {
+        self.policy = Some(policy.digest().to_owned());
+        let asked = self.requested.iter().filter_map(|text| text.parse().ok());
+        let worst =
+            asked.filter_map(|operation| policy.catalogue().verb(&operation)).map(|verb| verb.access).max();
+        self.segment.access = worst.map(|access: Access| access.to_string());
+    }
+
+    /// Whom the entry concerns.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        match &self.principal {
+            Some(Principal::Workflow(name)) => format!("workflow/{name}"),
+            Some(Principal::Operator(name)) => format!("operator/{name}"),
+            Some(Principal::Verifier(name)) => format!("verifier/{name}"),
+            None => "unknown".to_owned(),
+        }
+    }
+
+    /// The particulars of a granted exchange.
+    #[must_use]
+    pub fn granted(
+        &self,
+        granted: &Granted,
+        token: &str,
+        expires: u64,
+        revocation_seq: u64,
+        latency_us: u64,
+    ) -> Value {
+        let rights = granted.rights.iter().map(|right| right.operation.to_string()).collect::<Vec<_>>();
+        let dropped = granted
+            .dropped
+            .iter()
+            .map(|(o, reason)| json!({ "verb": o.to_string(), "reason": reason.code() }));
+        json!({
+            "outcome": "allow",
+            "reasons": granted.grants,
+            "workflow": self.segment.workflow,
+            "task": self.segment.task,
+            "token": token,
+            "expires": expires,
+            "identity": self.identity,
+            "requested": self.requested,
+            "granted": rights,
+            "dropped": dropped.collect::<Vec<_>>(),
+            "policy": self.policy,
+            "revocation_seq": revocation_seq,
+            "segment": self.segment,
+            "stage": "record",
+            "error_class": null,
+            "latency_us": latency_us,
+            "degraded": null,
+        })
+    }
+
+    /// The particulars of a refusal; `count` refusals of strangers may share one entry.
+    #[must_use]
+    pub fn refused(&self, refusal: &Refusal, count: u64, from: Option<String>, latency_us: u64) -> Value {
+        json!({
+            "outcome": "deny",
+            "reasons": [refusal.reason.code()],
+            "detail": refusal.detail,
+            "cause": refusal.cause,
+            "workflow": self.segment.workflow,
+            "task": self.segment.task,
+            "identity": self.identity,
+            "requested": self.requested,
+            "policy": self.policy,
+            "segment": self.segment,
+            "stage": self.stage,
+            "error_class": error_class(refusal.reason),
+            "latency_us": latency_us,
+            "count": count,
+            "from": from,
+            "degraded": null,
+        })
+    }
+}
+
+/// The name alone.
+#[must_use]
+pub fn principal_name(principal: &Principal) -> &str {
+    match principal {
+        Principal::Workflow(name) => name.as_str(),
+        Principal::Operator(name) => name.as_str(),
+        Principal::Verifier(name) => name.as_str(),
+    }
+}
+
+fn error_class(reason: Reason) -> &'static str {
+    match reason {
+        Reason::StoreUnavailable | Reason::Internal => "fault",
+        Reason::IssuerUnavailable | Reason::PolicyMissing => "dependency",
+        Reason::RateLimited | Reason::Overloaded => "limit",
+        _ => "refusal",
+    }
+}

@@ -1,0 +1,150 @@
+//! A refused exchange: the reason for programs, the words for people, the cause for operators alone.
+
+use std::time::Duration;
+
+use shortbread_protocol::reason::Reason;
+
+use super::request::GrantType;
+use crate::identity::IdentityError;
+use crate::mint::MintError;
+use crate::policy;
+use crate::store::{RecordError, StoreError};
+
+/// Why no token is answered.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// The stable reason.
+    pub reason: Reason,
+    /// What was wrong and what to do, for the caller.
+    pub detail: String,
+    /// The exact cause, for the audit log.
+    pub cause: Option<String>,
+    /// When to try again.
+    pub retry_after: Option<Duration>,
+    /// The OAuth code, where the reason alone does not decide it.
+    pub error: Option<&'static str>,
+}
+
+impl Refusal {
+    /// For a reason, with words for the caller.
+    #[must_use]
+    pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into(), cause: None, retry_after: None, error: None }
+    }
+
+    /// With the reason's own words.
+    #[must_use]
+    pub fn plain(reason: Reason) -> Self {
+        Self::new(reason, reason.meaning())
+    }
+
+    /// About `authorization_details` (RFC 9396, section 5).
+    #[must_use]
+    pub fn details(self) -> Self {
+        Self { error: Some("invalid_authorization_details"), ..self }
+    }
+
+    /// With a cause that only the audit log tells.
+    #[must_use]
+    pub fn because(self, cause: impl ToString) -> Self {
+        Self { cause: Some(cause.to_string()), ..self }
+    }
+
+    /// With a time after which to try again.
+    #[must_use]
+    pub fn after(self, wait: Duration) -> Self {
+        Self { retry_after: Some(wait), ..self }
+    }
+
+    /// A bad identity is `invalid_client` where it was client authentication (RFC 6749, section 5.2).
+    #[must_use]
+    pub fn of(self, grant_type: GrantType) -> Self {
+        match (self.reason, grant_type) {
+            (Reason::IdentityInvalid, GrantType::ClientCredentials) => {
+                Self { error: Some("invalid_client"), ..self }
+            }
+            _ => self,
+        }
+    }
+
+    /// The OAuth error code and HTTP status.
+    #[must_use]
+    pub fn code(&self) -> (&'static str, u16) {
+        let (code, status) = match self.reason {
+            Reason::GrantTypeUnknown => ("unsupported_grant_type", 400),
+            Reason::IdentityInvalid => ("invalid_grant", 400),
+            Reason::IdentityUnmatched | Reason::WorkflowUnlisted => ("unauthorized_client", 400),
+            Reason::TargetUnknown => ("invalid_target", 400),
+            Reason::ScopeUnknown => ("invalid_scope", 400),
+            Reason::PolicyDenied
+            | Reason::PolicyForbidden
+            | Reason::IntentRefused
+            | Reason::ConstraintRefused
+            | Reason::ApprovalRequired
+            | Reason::Revoked(_)
+            | Reason::RevokedAll
+            | Reason::RevokedBlock => ("access_denied", 400),
+            Reason::RateLimited => ("slow_down", 429),
+            Reason::IssuerUnavailable
+            | Reason::PolicyMissing
+            | Reason::StoreUnavailable
+            | Reason::Overloaded => ("temporarily_unavailable", 503),
+            Reason::Internal => ("server_error", 500),
+            _ => ("invalid_request", 400),
+        };
+        match self.error {
+            Some("invalid_client") => ("invalid_client", 401),
+            Some(error) => (error, status),
+            None => (code, status),
+        }
+    }
+}
+
+impl From<IdentityError> for Refusal {
+    fn from(error: IdentityError) -> Self {
+        let refusal = Self::new(error.reason(), error.to_string());
+        match error {
+            IdentityError::Invalid(cause) => refusal.because(cause),
+            IdentityError::Ambiguous => refusal.because("two identity entries match"),
+            IdentityError::Unavailable { retry_after } => refusal.after(retry_after),
+            IdentityError::Unmatched | IdentityError::WorkflowUnlisted => refusal,
+        }
+    }
+}
+
+impl From<policy::Refusal> for Refusal {
+    fn from(refusal: policy::Refusal) -> Self {
+        Self::new(refusal.reason, refusal.detail)
+    }
+}
+
+impl From<MintError> for Refusal {
+    fn from(error: MintError) -> Self {
+        match error {
+            MintError::TooLarge(_) | MintError::TooMany(_) => Self::new(Reason::TooLarge, error.to_string()),
+            MintError::Profile(_) | MintError::Signer(_) | MintError::Random(_) => {
+                Self::plain(Reason::Internal).because(error)
+            }
+        }
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::plain(Reason::StoreUnavailable).because(error).after(Duration::from_secs(1))
+    }
+}
+
+impl From<RecordError> for Refusal {
+    fn from(error: RecordError) -> Self {
+        match error {
+            // The same answer as for any other bad assertion: no oracle.
+            RecordError::Replayed => Self::from(IdentityError::from(crate::identity::Cause::Replayed)),
+            RecordError::Revoked(kind) => Self::plain(Reason::Revoked(kind)),
+            RecordError::RevokedAll => Self::plain(Reason::RevokedAll),
+            RecordError::RevokedBlock => Self::plain(Reason::RevokedBlock),
+            RecordError::TaskTaken => Self::new(Reason::RequestMalformed, error.to_string()),
+            RecordError::Store(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! The form of `POST /oauth/token`, read strictly into what is asked for.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use shortbread_protocol::json;
+use shortbread_protocol::names::{Intent, Operation, Release, Task};
+use shortbread_protocol::oauth::{
+    ACCESS_TOKEN, AuthorizationDetail, BISCUIT, CLIENT_ASSERTION, CLIENT_CREDENTIALS, Delegation, ID_TOKEN,
+    JWT, JWT_BEARER, TOKEN_EXCHANGE, TOOL_CALL,
+};
+use shortbread_protocol::reason::Reason;
+
+use super::refusal::Refusal;
+use crate::policy::Asked;
+
+const MAX_DETAILS: usize = 16;
+const MAX_SCOPES: usize = 64;
+
+/// How the client proves who it is, which decides how a bad proof is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GrantType {
+    /// RFC 8693.
+    TokenExchange,
+    /// RFC 7523, section 2.1.
+    JwtBearer,
+    /// RFC 6749, section 4.4, with RFC 7523, section 2.2.
+    ClientCredentials,
+}
+
+/// A request that was read; nothing in it is believed yet.
+#[derive(Debug)]
+pub struct Request {
+    /// How it came.
+    pub grant_type: GrantType,
+    /// The identity's assertion.
+    pub assertion: String,
+    /// `client_id`, where the identity may be several workflows.
+    pub client_id: Option<String>,
+    /// What is asked for.
+    pub asked: Vec<Asked>,
+    /// `resource` and the `locations` of the details.
+    pub resources: Vec<String>,
+    /// The declared purpose.
+    pub intent: Option<Intent>,
+    /// The caller's task id.
+    pub task: Option<Task>,
+    /// The version that asks.
+    pub release: Option<Release>,
+    /// The wished life.
+    pub ttl: Option<Duration>,
+    /// Whether the token may be narrowed and passed on.
+    pub delegation: Delegation,
+}
+
+/// Reads a form body.
+///
+/// # Errors
+/// Names the parameter that is missing, doubled, unknown in its value, or at odds with another.
+pub fn read(body: &[u8]) -> Result<Request, Refusal> {
+    let form = Form::read(body)?;
+    let (grant_type, assertion) = proof(&form)?;
+    for unserved in ["actor_token", "actor_token_type"] {
+        if form.one(unserved).is_some() {
+            return Err(malformed(format!("{unserved} is not served")));
+        }
+    }
+    let mut request = Request {
+        grant_type,
+        assertion,
+        client_id: form.one("client_id").map(str::to_owned),
+        asked: Vec::new(),
+        resources: form.resources.clone(),
+        intent: None,
+        task: None,
+        release: None,
+        ttl: None,
+        delegation: Delegation::default(),
+    };
+    match (form.one("scope"), form.one("authorization_details")) {
+        (Some(_), Some(_)) => return Err(malformed("send scope or authorization_details, not both")),
+        (Some(scope), None) => by_scope(&mut request, &form, scope)?,
+        (None, Some(details)) => by_details(&mut request, &form, details)?,
+        (None, None) => {
+            return Err(malformed("send scope or authorization_details: nothing is granted by default"));
+        }
+    }
+    Ok(request)
+}
+
+fn proof(form: &Form) -> Result<(GrantType, String), Refusal> {
+    let (grant_type, parameter) = match form.need("grant_type")? {
+        TOKEN_EXCHANGE => {
+            form.is_one_of("subject_token_type", &[JWT, ID_TOKEN])?;
+            if form.one("requested_token_type").is_some() {
+                form.is_one_of("requested_token_type", &[ACCESS_TOKEN, BISCUIT])?;
+            }
+            (GrantType::TokenExchange, "subject_token")
+        }
+        JWT_BEARER => (GrantType::JwtBearer, "assertion"),
+        CLIENT_CREDENTIALS => {
+            form.is_one_of("client_assertion_type", &[CLIENT_ASSERTION])?;
+            (GrantType::ClientCredentials, "client_assertion")
+        }
+        other => {
+            let detail = format!("grant_type {} is not served here", shown(other));
+            return Err(Refusal::new(Reason::GrantTypeUnknown, detail));
+        }
+    };
+    let proofs = ["subject_token", "assertion", "client_assertion"];
+    if let Some(second) = proofs.into_iter().find(|name| *name != parameter && form.one(name).is_some()) {
+        return Err(malformed(format!("{second} does not go with this grant_type")));
+    }
+    Ok((grant_type, form.need(parameter)?.to_owned()))
+}
+
+fn by_scope(request: &mut Request, form: &Form, scope: &str) -> Result<(), Refusal> {
+    let scopes: Vec<&str> = scope.split(' ').filter(|part| !part.is_empty()).collect();
+    if scopes.is_empty() || scopes.len() > MAX_SCOPES {
+        return Err(Refusal::new(Reason::ScopeUnknown, "scope names 1 to 64 verbs as tool:verb"));
+    }
+    for part in scopes {
+        let operation =
+            Operation::from_scope(part).map_err(|e| Refusal::new(Reason::ScopeUnknown, e.to_string()))?;
+        request.asked.push(Asked { operation, arguments: None });
+    }
+    request.intent = form.parsed("intent")?;
+    request.task = form.parsed("task")?;
+    request.release = form.parsed("release")?;
+    request.ttl = form.parsed::<u32>("ttl")?.map(|seconds| Duration::from_secs(seconds.into()));
+    match form.one("delegation") {
+        None | Some("attenuate") => {}
+        Some("none") => request.delegation = Delegation::None,
+        Some(_) => return Err(malformed("delegation is none or attenuate")),
+    }
+    Ok(())
+}
+
+fn by_details(request: &mut Request, form: &Form, details: &str) -> Result<(), Refusal> {
+    let beside = ["intent", "task", "ttl", "release", "delegation"];
+    if let Some(name) = beside.into_iter().find(|name| form.one(name).is_some()) {
+        return Err(malformed(format!(
+            "with authorization_details, {name} is a member of each element, not a parameter"
+        )));
+    }
+    let details: Vec<AuthorizationDetail> = json::read_as(details.as_bytes()).map_err(|e| {
+        Refusal::new(Reason::RequestMalformed, format!("authorization_details: {e}")).details()
+    })?;
+    let Some(first) = details.first() else {
+        return Err(malformed("authorization_details is empty").details());
+    };
+    if details.len() > MAX_DETAILS {
+        return Err(malformed("authorization_details has more than 16 elements").details());
+    }
+    for detail in &details {
+        check_detail(detail, first)?;
+        request.resources.extend(detail.locations.iter().cloned());
+        for verb in &detail.actions {
+            let operation = Operation { tool: detail.tool.clone(), verb: verb.clone() };
+            request.asked.push(Asked { operation, arguments: detail.constraints.get(verb).cloned() });
+        }
+    }
+    if request.asked.len() > MAX_SCOPES {
+        return Err(malformed("authorization_details names more than 64 verbs").details());
+    }
+    request.intent = first.intent.clone();
+    request.task = first.task.clone();
+    request.release = first.release.clone();
+    request.ttl = first.ttl.map(|seconds| Duration::from_secs(seconds.into()));
+    request.delegation = first.delegation.unwrap_or_default();
+    Ok(())
+}
+
+fn check_detail(detail: &AuthorizationDetail, first: &AuthorizationDetail) -> Result<(), Refusal> {
+    let wrong = if detail.kind != TOOL_CALL {
+        format!("type {} is not served; use {TOOL_CALL}", shown(&detail.kind))
+    } else if detail.call.is_some() || detail.calls.is_some() {
+        "call and calls are for approvals, which are not served yet".to_owned()
+    } else if !detail.alternatives.is_empty() {
+        "alternatives stand in answers only".to_owned()
+    } else if detail.actions.is_empty() {
+        format!("actions of {} is empty", detail.tool)
+    } else if let Some(verb) = detail.constraints.keys().find(|verb| !detail.actions.contains(verb)) {
+        format!("constraints name {verb}, which is not among the actions")
+    } else if (&detail.intent, &detail.task, &detail.release, detail.ttl, detail.delegation)
+        != (&first.intent, &first.task, &first.release, first.ttl, first.delegation)
+    {
+        "intent, task, release, ttl and delegation must be equal in all elements".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(malformed(format!("authorization_details: {wrong}")).details())
+}
+
+/// A form in which no parameter stands twice, but for `resource` and `audience` (RFC 8707, RFC 8693).
+/// Parameters that are not known are ignored, as RFC 6749, section 3.2, has it.
+struct Form {
+    parameters: HashMap<String, String>,
+    resources: Vec<String>,
+}
+
+impl Form {
+    fn read(body: &[u8]) -> Result<Self, Refusal> {
+        if std::str::from_utf8(body).is_err() {
+            return Err(malformed("the body is not UTF-8"));
+        }
+        let mut form = Self { parameters: HashMap::new(), resources: Vec::new() };
+        for (name, value) in form_urlencoded::parse(body) {
+            if name == "resource" || name == "audience" {
+                form.resources.push(value.into_owned());
+            } else if let Some(doubled) = form.put(name.into_owned(), value.into_owned()) {
+                return Err(malformed(format!("parameter {} is given twice", shown(&doubled))));
+            }
+        }
+        Ok(form)
+    }
+
+    // Gives the name back when it was there. An empty parameter is an absent one (RFC 6749, section 3.2).
+    fn put(&mut self, name: String, value: String) -> Option<String> {
+        if value.is_empty() {
+            return None;
+        }
+        let twice = self.parameters.insert(name.clone(), value).is_some();
+        twice.then_some(name)
+    }
+
+    fn one(&self, name: &str) -> Option<&str> {
+        self.parameters.get(name).map(String::as_str)
+    }
+
+    fn need(&self, name: &str) -> Result<&str, Refusal> {
+        self.one(name).ok_or_else(|| malformed(format!("parameter {name} is missing")))
+    }
+
+    fn is_one_of(&self, name: &str, served: &[&str]) -> Result<(), Refusal> {
+        let value = self.need(name)?;
+        if served.contains(&value) {
+            return Ok(());
+        }
+        Err(malformed(format!("{name} {} is not served; use {}", shown(value), served.join(" or "))))
+    }
+
+    fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(&self, name: &str) -> Result<Option<T>, Refusal> {
+        let parsed = self.one(name).map(str::parse::<T>).transpose();
+        parsed.map_err(|e| malformed(format!("parameter {name}: {e}")))
+    }
+}
+
+fn malformed(detail: impl Into<String>) -> Refusal {
+    Refusal::new(Reason::RequestMalformed, detail)
+}
+
+fn shown(value: &str) -> String {
+    let short: String = value.chars().take(64).collect();
+    format!("{short:?}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(body: &str) -> String {
+        read(body.as_bytes()).unwrap_err().detail
+    }
+
+    const BASE: &str = "grant_type=client_credentials&client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer&client_assertion=a.b.c";
+
+    #[test]
+    fn a_scope_request_is_read() {
+        let request =
+            read(format!("{BASE}&scope=github:issues.read&ttl=60&intent=triage&unknown=1").as_bytes())
+                .unwrap();
+        assert_eq!(request.asked.len(), 1);
+        assert_eq!(request.ttl, Some(Duration::from_secs(60)));
+        assert_eq!(request.grant_type, GrantType::ClientCredentials);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        assert!(refused("").contains("grant_type is missing"));
+        assert!(refused("grant_type=password").contains("\"password\" is not served"));
+        assert!(refused(BASE).contains("nothing is granted by default"));
+        assert!(refused(&format!("{BASE}&scope=a:b&scope=a:c")).contains("\"scope\" is given twice"));
+        assert!(refused(&format!("{BASE}&scope=a:b&ttl=-1")).contains("parameter ttl"));
+        assert!(refused(&format!("{BASE}&scope=github")).contains("tool:verb"));
+        assert!(refused(&format!("{BASE}&scope=a:b&subject_token=x")).contains("subject_token does not go"));
+        assert!(refused(&format!("{BASE}&scope=a:b&actor_token=x")).contains("actor_token is not served"));
+        assert!(refused(&format!("{BASE}&scope=a:b&authorization_details=[]")).contains("not both"));
+        assert!(read(b"grant_type=\xff\xfe").unwrap_err().detail.contains("UTF-8"));
+    }
+
+    #[test]
+    fn details_are_read_strictly() {
+        let refused = |details: &str| refused(&format!("{BASE}&authorization_details={details}"));
+        let detail = r#"{"type":"shortbread_tool_call","tool":"github","actions":["issues.read"]}"#;
+        assert!(read(format!("{BASE}&authorization_details=[{detail}]").as_bytes()).is_ok());
+        assert!(refused("[]").contains("empty"));
+        assert!(refused("[{}]").contains("missing field"));
+        assert!(refused(&format!("[{}]", detail.replace("\"tool\"", "\"color\""))).contains("unknown field"));
+        assert!(refused(&format!("[{}]", detail.replace("}", ",\"tool\":\"x\"}"))).contains("twice"));
+        assert!(refused(&format!("[{}]", detail.replace("tool_call", "other"))).contains("is not served"));
+        assert!(
+            refused(&format!("[{}]", detail.replace("}", ",\"constraints\":{\"x\":{}}}")))
+                .contains("not among")
+        );
+        assert!(refused(&"[".repeat(5000)).contains("authorization_details"));
+        let other = detail.replace("}", ",\"ttl\":5}");
+        assert!(refused(&format!("[{detail},{other}]")).contains("must be equal"));
+    }
+}

@@ -1,0 +1,112 @@
+//! Everything a token can be revoked by, before there is a token.
+
+use shortbread_protocol::access::Access;
+use shortbread_protocol::names::{Intent, Task};
+use shortbread_protocol::reason::Reason;
+use shortbread_protocol::revocations::SelectorKind;
+
+use crate::policy::model::Principal;
+use crate::policy::{Granted, Right, builtin};
+use crate::store::{Revocations, Revoked, Standing};
+
+/// How far ahead of the clock a token may be issued, in seconds: as far as verifiers put up with.
+const AHEAD: u64 = 30;
+
+/// What the token will stand for, whatever its rights.
+pub struct Bearer<'a> {
+    /// The broker.
+    pub issuer: &'a str,
+    /// The token key's name.
+    pub key: &'a str,
+    /// Whose token.
+    pub principal: &'a Principal,
+    /// For what.
+    pub intent: &'a Intent,
+    /// In which task.
+    pub task: &'a Task,
+    /// The token's id.
+    pub token: &'a str,
+}
+
+/// Drops rights that are revoked, and gives what the token that remains can be revoked by. Its issue date is
+/// moved past revocations that ended moments ago, so that it is not born dead.
+///
+/// # Errors
+/// When no right remains: the reason of the first.
+pub fn stand(
+    granted: &mut Granted,
+    bearer: &Bearer<'_>,
+    list: &Revocations,
+    now: u64,
+) -> Result<Standing, Reason> {
+    let (mut kept, mut union) = (Vec::with_capacity(granted.rights.len()), None);
+    let mut first = None;
+    for right in granted.rights.drain(..) {
+        let standing = of_right(&right, bearer, now);
+        match list.earliest(&standing) {
+            earliest if earliest <= now + AHEAD => {
+                let issued = now.max(earliest);
+                union = Some(join(union, Standing { issued, ..standing }));
+                kept.push(right);
+            }
+            _ => {
+                let reason = list.standing(&standing).err().map_or(Reason::RevokedAll, reason);
+                first.get_or_insert(reason);
+                granted.dropped.push((right.operation, reason));
+            }
+        }
+    }
+    granted.rights = kept;
+    union.ok_or(first.unwrap_or(Reason::PolicyDenied))
+}
+
+const fn reason(revoked: Revoked) -> Reason {
+    match revoked {
+        Revoked::All => Reason::RevokedAll,
+        Revoked::Block => Reason::RevokedBlock,
+        Revoked::Selector(kind) => Reason::Revoked(kind),
+    }
+}
+
+fn join(union: Option<Standing>, next: Standing) -> Standing {
+    let Some(mut union) = union else {
+        return next;
+    };
+    union.issued = union.issued.max(next.issued);
+    union.exempt_global &= next.exempt_global;
+    for selector in next.selectors {
+        if !union.selectors.contains(&selector) {
+            union.selectors.push(selector);
+        }
+    }
+    union
+}
+
+fn of_right(right: &Right, bearer: &Bearer<'_>, now: u64) -> Standing {
+    let (kind, name) = match bearer.principal {
+        Principal::Workflow(name) => (SelectorKind::Workflow, name.as_str()),
+        Principal::Operator(name) => (SelectorKind::Operator, name.as_str()),
+        Principal::Verifier(name) => (SelectorKind::Workflow, name.as_str()),
+    };
+    let mut selectors = vec![
+        (kind, name.to_owned()),
+        (SelectorKind::Key, bearer.key.to_owned()),
+        (SelectorKind::Token, bearer.token.to_owned()),
+    ];
+    // Nobody can lock the operators out of the switch.
+    let switch = matches!(bearer.principal, Principal::Operator(_)) && builtin::is_switch(&right.operation);
+    if !switch {
+        selectors.extend([
+            (SelectorKind::Issuer, bearer.issuer.to_owned()),
+            (SelectorKind::Intent, bearer.intent.as_str().to_owned()),
+            (SelectorKind::Task, bearer.task.as_str().to_owned()),
+            (SelectorKind::Tool, right.operation.tool.as_str().to_owned()),
+            (SelectorKind::Verb, right.operation.to_string()),
+        ]);
+        for access in Access::ALL.into_iter().filter(|access| access.covers(right.access)) {
+            selectors.push((SelectorKind::Access, access.as_str().to_owned()));
+            selectors.push((SelectorKind::Access, format!("{}/{access}", right.operation.tool)));
+        }
+    }
+    Standing { issued: now, selectors, blocks: Vec::new(), exempt_global: switch }
+}

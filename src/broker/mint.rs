@@ -1,0 +1,178 @@
+//! Makes a token: what was granted, as facts and checks of profile sb1, signed. Every value is bound, none is
+//! formatted into text, and the verifier's own profile check looks at the result before it leaves.
+
+use shortbread_protocol::access::Access;
+use shortbread_protocol::alternatives::{TooManyExpressions, alternative};
+use shortbread_protocol::biscuit::{
+    Alternative, Binary, BlockWriter, Flaw, Proof, SignedBlock, Symbols, Value, key_id, seal_payload,
+    signed_payload, write_container,
+};
+use shortbread_protocol::facts;
+use shortbread_protocol::keys::PrivateKey;
+use shortbread_protocol::names::{Intent, Operation, Task};
+use shortbread_protocol::random::{Random, RandomError};
+use shortbread_protocol::revocations::SelectorKind;
+use shortbread_verifier::chain;
+use thiserror::Error;
+
+use crate::policy::Right;
+use crate::policy::model::Principal;
+use crate::signer::{Signer, SignerError};
+
+/// The largest token that is minted, in bytes before base64: it must pass through header limits of 8 KiB.
+const MAX_MINTED: usize = 5 * 1024;
+
+/// How long before its issue date a token is valid, in seconds: clocks differ.
+const EARLY: u64 = 30;
+
+/// How old the revocation list may be for calls of an access, in seconds.
+const WINDOWS: [(Access, i64); 2] = [(Access::Privileged, 60), (Access::Write, 300)];
+
+/// What to put into a token.
+#[derive(Debug)]
+pub struct Minting<'a> {
+    /// The broker's public URL.
+    pub issuer: &'a str,
+    /// Who it is for.
+    pub principal: &'a Principal,
+    /// The declared purpose.
+    pub intent: &'a Intent,
+    /// The task.
+    pub task: &'a Task,
+    /// The token's id.
+    pub token: &'a str,
+    /// The issue date, in seconds since the epoch.
+    pub issued: u64,
+    /// When it ends, in seconds since the epoch.
+    pub expires: u64,
+    /// What is granted.
+    pub rights: &'a [Right],
+    /// The audience of each tool among the rights.
+    pub audiences: &'a [(String, String)],
+    /// Whether nothing may be added to it.
+    pub sealed: bool,
+}
+
+/// Why no token was made.
+#[derive(Clone, Debug, Error)]
+pub enum MintError {
+    /// It would be too large.
+    #[error("the token would have {0} bytes and may have 5120; ask for fewer verbs or shorter constraints")]
+    TooLarge(usize),
+    /// A verb has more conditions than a check may have.
+    #[error(transparent)]
+    TooMany(#[from] TooManyExpressions),
+    /// What was made is outside the profile: nothing leaves.
+    #[error("the minted token is not within its own profile: {0}")]
+    Profile(#[from] Flaw),
+    /// No key.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+    /// No randomness for the next key.
+    #[error(transparent)]
+    Random(#[from] RandomError),
+}
+
+/// Makes and signs a token; gives its text.
+///
+/// # Errors
+/// When it would be too large or outside the profile, or when it cannot be signed.
+pub fn mint(minting: &Minting<'_>, signer: &dyn Signer, random: &dyn Random) -> Result<String, MintError> {
+    let block = authority(minting, signer)?;
+    let next = PrivateKey::generate(random)?;
+    let next_public = next.public();
+    let signature = signer.sign(&signed_payload(&block, next_public.as_bytes()))?;
+    let signed = SignedBlock { block: &block, next_key: next_public.as_bytes(), signature: &signature };
+    let hint = Some(key_id(&signer.public()));
+    let bytes = if minting.sealed {
+        let seal = next.sign(&seal_payload(&signed));
+        write_container(hint, &[signed], &Proof::Sealed(&seal))
+    } else {
+        write_container(hint, &[signed], &Proof::NextSecret(&next.seed()))
+    };
+    if bytes.len() > MAX_MINTED {
+        return Err(MintError::TooLarge(bytes.len()));
+    }
+    chain::peek(&bytes)?;
+    Ok(chain::encode(&bytes))
+}
+
+fn authority(minting: &Minting<'_>, signer: &dyn Signer) -> Result<Vec<u8>, MintError> {
+    let mut block = BlockWriter::after(Symbols::default());
+    identify(&mut block, minting, signer);
+    block.fact(facts::ISSUED, &[Value::Date(minting.issued)]);
+    for right in minting.rights {
+        let Operation { tool, verb } = &right.operation;
+        let access = Value::Str(right.access.as_str());
+        block.fact(facts::RIGHT, &[Value::Str(tool.as_str()), Value::Str(verb.as_str()), access]);
+    }
+    let operation = [Value::Var("tool"), Value::Var("verb")];
+    let right = [Value::Var("tool"), Value::Var("verb"), Value::Var("access")];
+    block.check(&[Alternative::new().fact(facts::OPERATION, operation).fact(facts::RIGHT, right)]);
+    block.check(&granted(minting.rights)?);
+    block.check(&audiences(minting));
+    let window = Alternative::new()
+        .fact(facts::TIME, [Value::Var("now")])
+        .holds(Value::Var("now"), Binary::GreaterOrEqual, Value::Date(minting.issued.saturating_sub(EARLY)))
+        .holds(Value::Var("now"), Binary::LessThan, Value::Date(minting.expires));
+    block.check(&[window]);
+    for (access, seconds) in WINDOWS {
+        fresh(&mut block, minting.rights, access, seconds);
+    }
+    Ok(block.finish())
+}
+
+fn identify(block: &mut BlockWriter, minting: &Minting<'_>, signer: &dyn Signer) {
+    let (kind, name) = match minting.principal {
+        Principal::Workflow(name) => (SelectorKind::Workflow, name.as_str()),
+        Principal::Operator(name) => (SelectorKind::Operator, name.as_str()),
+        // A verifier signs reports and never holds a token; its name is no workflow, so no grant reaches it.
+        Principal::Verifier(name) => (SelectorKind::Workflow, name.as_str()),
+    };
+    for (kind, value) in [
+        (SelectorKind::Issuer, minting.issuer),
+        (SelectorKind::Key, signer.name().as_str()),
+        (kind, name),
+        (SelectorKind::Intent, minting.intent.as_str()),
+        (SelectorKind::Task, minting.task.as_str()),
+        (SelectorKind::Token, minting.token),
+    ] {
+        block.fact(facts::ID, &[Value::Str(kind.as_str()), Value::Str(value)]);
+    }
+}
+
+// One alternative per granted verb and grant: conditions of two grants are never merged.
+fn granted(rights: &[Right]) -> Result<Vec<Alternative<'_>>, MintError> {
+    let ways = rights.iter().flat_map(|right| right.alternatives.iter().map(move |way| (right, way)));
+    let made = ways.map(|(right, way)| alternative(&right.operation, way.arguments.as_ref()));
+    Ok(made.collect::<Result<_, _>>()?)
+}
+
+fn operation(operation: &Operation) -> Alternative<'_> {
+    let terms = [Value::Str(operation.tool.as_str()), Value::Str(operation.verb.as_str())];
+    Alternative::new().fact(facts::OPERATION, terms)
+}
+
+fn audiences<'a>(minting: &'a Minting<'_>) -> Vec<Alternative<'a>> {
+    let one = |(tool, audience): &'a (String, String)| {
+        Alternative::new()
+            .fact(facts::AUDIENCE, [Value::Str(audience)])
+            .fact(facts::OPERATION, [Value::Str(tool), Value::Var("verb")])
+    };
+    minting.audiences.iter().map(one).collect()
+}
+
+// Milder verbs need no list of this age; the others do.
+fn fresh(block: &mut BlockWriter, rights: &[Right], access: Access, seconds: i64) {
+    if !rights.iter().any(|right| right.access >= access) {
+        return;
+    }
+    let milder = rights.iter().filter(|right| right.access < access).map(|right| operation(&right.operation));
+    let aged = Alternative::new().fact(facts::REVOCATION_AGE, [Value::Var("seconds")]).holds(
+        Value::Var("seconds"),
+        Binary::LessOrEqual,
+        Value::Int(seconds),
+    );
+    let alternatives: Vec<_> = milder.chain([aged]).collect();
+    block.check(&alternatives);
+}
