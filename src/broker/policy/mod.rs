@@ -6,6 +6,7 @@ mod check;
 mod cost;
 mod decide;
 pub mod model;
+mod nesting;
 mod pattern;
 mod problem;
 mod source;
@@ -14,6 +15,8 @@ mod units;
 
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -14,6 +14,7 @@ use shortbread_protocol::names::{
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
+use super::nesting;
 use super::problem::Problems;
 use super::units::{Pace, Span};
 
@@ -187,6 +188,14 @@ pub(super) fn read(text: &str, problems: &mut Problems) -> Source {
     let mut source = Source::default();
     if text.len() > MAX_BYTES {
         problems.add(0..0, "the policy is larger than 1 MiB", "split the tools over several brokers");
+        return source;
+    }
+    if let Some(at) = nesting::too_deep(text) {
+        problems.add(
+            at..at,
+            "brackets and dots nest too deep here",
+            "write fewer levels; no policy needs as many",
+        );
         return source;
     }
     let (table, errors) = DeTable::parse_recoverable(text);

@@ -20,7 +20,9 @@ pub(super) fn compile(
     let mut forbids = Vec::new();
     for (index, entry) in raw.iter().enumerate() {
         let source = entry.get_ref();
-        conditions(check, entry);
+        if !conditions(check, entry) {
+            continue;
+        }
         tool(check, source, known);
         let forbid = Forbid {
             id: format!("forbid:{}", index + 1),
@@ -73,7 +75,8 @@ fn concerns(forbid: &Forbid, grant: &Grant, catalogue: &Catalogue) -> bool {
     })
 }
 
-fn conditions(check: &mut Check<'_>, entry: &Spanned<ForbidSource>) {
+/// Whether there is any condition at all.
+fn conditions(check: &mut Check<'_>, entry: &Spanned<ForbidSource>) -> bool {
     let source = entry.get_ref();
     let lists = [
         source.workflows.as_ref().map(Vec::is_empty),
@@ -85,11 +88,12 @@ fn conditions(check: &mut Check<'_>, entry: &Spanned<ForbidSource>) {
         let message = "a condition of this forbid is an empty list, which nothing meets";
         check.problem(entry.span(), message, "name what is meant, or leave the condition out");
     }
-    let named = source.workflow.is_some() || source.tool.is_some();
-    if !named && lists.iter().all(Option::is_none) {
+    let any = source.workflow.is_some() || source.tool.is_some() || lists.iter().any(Option::is_some);
+    if !any {
         let message = "this forbid has no condition, so it would forbid everything to everyone";
         check.problem(entry.span(), message, "add workflow, workflows, intents, tool, verbs or access");
     }
+    any
 }
 
 fn workflows(

