@@ -18,25 +18,20 @@ use crate::store::{
 /// After so many copies of one token were given back, the next takes the whole token with it.
 const BLOCKS_PER_TOKEN: u64 = 8;
 
-/// Who changes, and when.
-pub(super) struct By {
-    pub(super) operator: String,
-    pub(super) now: Timestamp,
-}
-
 type Audit<T> = Box<dyn FnOnce(&T) -> AuditEntry + Send>;
 
 pub(super) fn revoke(
     unit: &mut Unit<'_>,
     revokes: Vec<Revoke>,
-    by: &By,
+    operator: &str,
+    now: Timestamp,
     audit: Audit<Changed>,
 ) -> Result<Changed, Failure<ChangeError>> {
     if revokes.is_empty() {
         return refuse(ChangeError::Nothing);
     }
     let seq = unit.next_seq();
-    let operator: Arc<str> = by.operator.as_str().into();
+    let operator: Arc<str> = operator.into();
     let mut set: BTreeMap<Target, (Entry, String)> = BTreeMap::new();
     for revoke in revokes {
         let before = match revoke.mode {
@@ -44,10 +39,10 @@ pub(super) fn revoke(
             RevokeMode::IssuedSoFar if is_key(&revoke.target) => {
                 return refuse(ChangeError::KeyNotDated(revoke.target.to_string()));
             }
-            RevokeMode::IssuedSoFar => after_all_issued(unit, by.now),
+            RevokeMode::IssuedSoFar => after_all_issued(unit, now),
         };
         let reason = revoke.reason.as_str().into();
-        let (operator, set_at) = (operator.clone(), by.now);
+        let (operator, set_at) = (operator.clone(), now);
         let new = Entry { before, until: revoke.until, seq, reason, operator, set_at, listed: true };
         let old = set.get(&revoke.target).map(|(entry, _)| entry).or_else(|| standing(unit, &revoke.target));
         let merged = merge(old, new);
@@ -68,7 +63,7 @@ pub(super) fn revoke(
 pub(super) fn lift(
     unit: &mut Unit<'_>,
     lift: Lift,
-    by: &By,
+    now: Timestamp,
     audit: Audit<Changed>,
 ) -> Result<Changed, Failure<ChangeError>> {
     let Some(old) = standing(unit, &lift.target).cloned() else {
@@ -80,7 +75,7 @@ pub(super) fn lift(
             return refuse(ChangeError::KeyNotDated(lift.target.to_string()));
         }
         // A dated revocation let newer tokens live; its lift must not end them.
-        LiftMode::KeepOldDead => old.before.min(after_all_issued(unit, by.now)),
+        LiftMode::KeepOldDead => old.before.min(after_all_issued(unit, now)),
         LiftMode::Revive => 0,
     };
     match lift.mode {

@@ -22,7 +22,6 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use shortbread_protocol::clock::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
-use self::change::By;
 use self::open::Opened;
 use self::read::Readers;
 use self::sql::{fault, io_fault};
@@ -133,17 +132,16 @@ impl Sqlite {
         now: Timestamp,
         audit: Box<dyn FnOnce(&Changed) -> AuditEntry + Send>,
     ) -> Result<Changed, ChangeError> {
-        self.write(move |unit| change::revoke(unit, revokes, &By { operator, now }, audit)).await
+        self.write(move |unit| change::revoke(unit, revokes, &operator, now, audit)).await
     }
 
     pub(super) async fn lift(
         &self,
         lift: Lift,
-        operator: String,
         now: Timestamp,
         audit: Box<dyn FnOnce(&Changed) -> AuditEntry + Send>,
     ) -> Result<Changed, ChangeError> {
-        self.write(move |unit| change::lift(unit, lift, &By { operator, now }, audit)).await
+        self.write(move |unit| change::lift(unit, lift, now, audit)).await
     }
 
     pub(super) async fn revoke_block(

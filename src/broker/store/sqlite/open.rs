@@ -37,13 +37,14 @@ pub(super) fn create(path: &Path, meta: &Meta, options: &Options) -> Result<Open
     }
     let mut conn = connect(&path)?;
     let runner = schema::runner();
-    if schema::check(&conn, &path, &runner)? != Schema::Empty
-        && read_meta(&conn).map_err(|error| fault(&path, &error))?.is_some()
-    {
+    let schema = schema::check(&conn, &path, &runner)?;
+    if schema != Schema::Empty && read_meta(&conn).map_err(|error| fault(&path, &error))?.is_some() {
         return Err(StoreError::AlreadyInitialised { path });
     }
     tune(&conn, options).map_err(|error| fault(&path, &error))?;
-    schema::apply(&mut conn, &path, &runner)?;
+    if schema != Schema::Current {
+        schema::apply(&mut conn, &path, &runner)?;
+    }
     write_meta(&conn, meta).map_err(|error| fault(&path, &error))?;
     Ok(Opened { path, conn, lock, meta: meta.clone() })
 }
@@ -61,7 +62,8 @@ pub(super) fn open(path: &Path, options: &Options) -> Result<Opened, StoreError>
     let lock = lock(&path)?;
     let mut conn = connect(&path)?;
     let runner = schema::runner();
-    match schema::check(&conn, &path, &runner)? {
+    let schema = schema::check(&conn, &path, &runner)?;
+    match schema {
         Schema::Empty => return Err(StoreError::NotInitialised { path }),
         Schema::Behind { found, needed } if !options.migrate => {
             return Err(StoreError::NeedsMigration { path, found, needed });
@@ -75,7 +77,9 @@ pub(super) fn open(path: &Path, options: &Options) -> Result<Opened, StoreError>
         return Err(StoreError::Dev { path });
     }
     tune(&conn, options).map_err(|error| fault(&path, &error))?;
-    schema::apply(&mut conn, &path, &runner)?;
+    if schema != Schema::Current {
+        schema::apply(&mut conn, &path, &runner)?;
+    }
     Ok(Opened { path, conn, lock, meta })
 }
 

@@ -36,7 +36,11 @@ pub(super) fn check(conn: &Connection, path: &Path, runner: &Runner) -> Result<S
     let failed = |error| fault(path, &error);
     let owner: i64 = conn.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(failed)?;
     let tables: i64 = conn
-        .query_row("SELECT count(*) FROM sqlite_schema WHERE name NOT LIKE 'refinery%'", [], |row| row.get(0))
+        .query_row(
+            "SELECT count(*) FROM sqlite_schema WHERE tbl_name <> 'refinery_schema_history'",
+            [],
+            |row| row.get(0),
+        )
         .map_err(failed)?;
     if tables == 0 && (owner == 0 || owner == APPLICATION_ID) {
         return Ok(Schema::Empty);
