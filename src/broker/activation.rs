@@ -132,7 +132,7 @@ impl PolicyHolder {
             match holder.compile_bundle(version, &active.bundle) {
                 Ok(policy) => holder.current.store(Some(Arc::new(InForce { version, policy }))),
                 Err(error) => {
-                    tracing::error!(policy.version = version, error = %error, "the policy in force cannot be used")
+                    tracing::error!(policy.version = version, error = %error, "the policy in force cannot be used");
                 }
             }
         }

@@ -123,6 +123,13 @@ impl Broker {
         begin(&*self.clock, &*self.random, trace)
     }
 
+    /// Another policy is in force: issuers that it no longer names are forgotten.
+    pub fn policy_changed(&self) {
+        if let Some(policy) = self.policy.in_force() {
+            self.identities.retain(policy.identities());
+        }
+    }
+
     /// Publishes heads on time, prunes the store and sweeps the limits until it is dropped.
     pub async fn chores(self: Arc<Self>) {
         let mut failing = false;
@@ -148,7 +155,7 @@ impl Broker {
     async fn prune(&self, now: Timestamp) {
         match self.store.prune(now).await {
             Ok(pruned) => {
-                tracing::debug!(replays = pruned.replays, delisted = pruned.delisted, "pruned the store")
+                tracing::debug!(replays = pruned.replays, delisted = pruned.delisted, "pruned the store");
             }
             Err(error) => tracing::warn!(error = %error, "the store could not be pruned"),
         }

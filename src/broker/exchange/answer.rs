@@ -10,34 +10,34 @@ use shortbread_protocol::oauth::{
 use crate::policy::{Granted, Right};
 
 /// What goes into the answer besides the rights.
-pub struct Parts<'a> {
+pub(super) struct Parts<'a> {
     /// The token's text.
-    pub token: String,
+    pub(super) token: String,
     /// Its id.
-    pub token_id: String,
+    pub(super) token_id: String,
     /// Seconds until it ends.
-    pub expires_in: u64,
+    pub(super) expires_in: u64,
     /// The declared purpose, if any.
-    pub intent: Option<Intent>,
+    pub(super) intent: Option<Intent>,
     /// The task.
-    pub task: Task,
+    pub(super) task: Task,
     /// The version that asked.
-    pub release: Option<Release>,
+    pub(super) release: Option<Release>,
     /// Whether it may be narrowed.
-    pub delegation: Delegation,
+    pub(super) delegation: Delegation,
     /// The audience of each tool.
-    pub audiences: &'a [(String, String)],
+    pub(super) audiences: &'a [(String, String)],
     /// The decision's id.
-    pub decision: String,
+    pub(super) decision: String,
     /// The policy's digest.
-    pub policy: String,
+    pub(super) policy: String,
     /// The sequence of the last revocation that was considered.
-    pub revocation_seq: u64,
+    pub(super) revocation_seq: u64,
 }
 
 /// Puts the answer together.
 #[must_use]
-pub fn answer(granted: &Granted, parts: Parts<'_>) -> TokenAnswer {
+pub(super) fn answer(granted: &Granted, parts: Parts<'_>) -> TokenAnswer {
     let scopes: Vec<String> = granted.rights.iter().map(|right| right.operation.scope()).collect();
     let mut by_tool: BTreeMap<&ToolName, Vec<&Right>> = BTreeMap::new();
     for right in &granted.rights {

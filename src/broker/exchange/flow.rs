@@ -41,11 +41,15 @@ pub struct Context {
 /// # Errors
 /// With the reason, the words for the caller and the cause for operators.
 pub async fn exchange(broker: &Broker, body: &[u8], context: &Context) -> Result<TokenAnswer, Refusal> {
-    let mut trail = Trail { stage: "limits", ..Trail::default() };
+    let mut trail = Trail::default();
+    trail.stage = "limits";
     let mut replay = None;
     match run(broker, body, context, &mut trail, &mut replay).await {
         Ok(answer) => Ok(answer),
-        Err(refusal) => Err(record_refusal(broker, context, &trail, replay, refusal).await),
+        Err(refusal) => {
+            let recorded = record_refusal(broker, context, &trail, replay, refusal).await;
+            Err(Refusal { trail: Some(Box::new(trail)), ..recorded })
+        }
     }
 }
 
@@ -129,13 +133,11 @@ fn decided(
         Principal::Operator(_) => Some(request.ttl.unwrap_or(OPERATOR_TTL).min(OPERATOR_TTL)),
         _ => request.ttl,
     };
-    let asked = policy::Request {
-        principal,
-        claims: &identity.claims,
-        intent: request.intent.as_ref(),
-        asked: &request.asked,
-        ttl,
-    };
+    // A registered key signs its own claims: no constraint is bound to them.
+    let none = serde_json::Map::new();
+    let claims = if identity.key_thumbprint.is_some() { &none } else { &identity.claims };
+    let asked =
+        policy::Request { principal, claims, intent: request.intent.as_ref(), asked: &request.asked, ttl };
     Ok(decide(policy, &asked)?)
 }
 

@@ -8,4 +8,6 @@ mod request;
 mod standing;
 
 pub use flow::{Context, exchange};
+pub use record::Trail;
 pub use refusal::Refusal;
+pub use request::GrantType;

@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use shortbread_protocol::access::Access;
 use shortbread_protocol::event::Segment;
-use shortbread_protocol::reason::Reason;
 
 use super::refusal::Refusal;
 use super::request::Request;
@@ -13,24 +12,24 @@ use crate::policy::model::Principal;
 use crate::policy::{Granted, Policy};
 
 /// How far an exchange came, and what was known by then.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Trail {
     /// The step that is under way.
     pub stage: &'static str,
     /// Who asks, once proved.
-    pub principal: Option<Principal>,
+    pub(super) principal: Option<Principal>,
     /// The verbs that were asked for, as `tool/verb`.
-    pub requested: Vec<String>,
+    pub(super) requested: Vec<String>,
     /// What it is counted by.
     pub segment: Segment,
     /// The policy that decided.
-    pub policy: Option<String>,
+    pub(super) policy: Option<String>,
     identity: Option<Value>,
 }
 
 impl Trail {
     /// The request was read.
-    pub fn asked(&mut self, request: &Request) {
+    pub(super) fn asked(&mut self, request: &Request) {
         self.requested = request.asked.iter().map(|asked| asked.operation.to_string()).collect();
         self.segment = Segment {
             workflow: None,
@@ -43,7 +42,7 @@ impl Trail {
     }
 
     /// The identity was proved: its particulars go into the log as hashes.
-    pub fn proved(&mut self, identity: &Verified, principal: &Principal) {
+    pub(super) fn proved(&mut self, identity: &Verified, principal: &Principal) {
         let hash = |text: &str| hex::encode(Sha256::digest(text));
         self.identity = Some(json!({
             "iss": identity.issuer,
@@ -56,7 +55,7 @@ impl Trail {
     }
 
     /// A policy was found.
-    pub fn under(&mut self, policy: &Policy) {
+    pub(super) fn under(&mut self, policy: &Policy) {
         self.policy = Some(policy.digest().to_owned());
         let asked = self.requested.iter().filter_map(|text| text.parse().ok());
         let worst =
@@ -66,7 +65,7 @@ impl Trail {
 
     /// Whom the entry concerns.
     #[must_use]
-    pub fn subject(&self) -> String {
+    pub(super) fn subject(&self) -> String {
         match &self.principal {
             Some(Principal::Workflow(name)) => format!("workflow/{name}"),
             Some(Principal::Operator(name)) => format!("operator/{name}"),
@@ -77,7 +76,7 @@ impl Trail {
 
     /// The particulars of a granted exchange.
     #[must_use]
-    pub fn granted(
+    pub(super) fn granted(
         &self,
         granted: &Granted,
         token: &str,
@@ -113,7 +112,13 @@ impl Trail {
 
     /// The particulars of a refusal; `count` refusals of strangers may share one entry.
     #[must_use]
-    pub fn refused(&self, refusal: &Refusal, count: u64, from: Option<String>, latency_us: u64) -> Value {
+    pub(super) fn refused(
+        &self,
+        refusal: &Refusal,
+        count: u64,
+        from: Option<String>,
+        latency_us: u64,
+    ) -> Value {
         json!({
             "outcome": "deny",
             "reasons": [refusal.reason.code()],
@@ -126,7 +131,7 @@ impl Trail {
             "policy": self.policy,
             "segment": self.segment,
             "stage": self.stage,
-            "error_class": error_class(refusal.reason),
+            "error_class": refusal.error_class(),
             "latency_us": latency_us,
             "count": count,
             "from": from,
@@ -137,19 +142,10 @@ impl Trail {
 
 /// The name alone.
 #[must_use]
-pub fn principal_name(principal: &Principal) -> &str {
+pub(super) fn principal_name(principal: &Principal) -> &str {
     match principal {
         Principal::Workflow(name) => name.as_str(),
         Principal::Operator(name) => name.as_str(),
         Principal::Verifier(name) => name.as_str(),
-    }
-}
-
-fn error_class(reason: Reason) -> &'static str {
-    match reason {
-        Reason::StoreUnavailable | Reason::Internal => "fault",
-        Reason::IssuerUnavailable | Reason::PolicyMissing => "dependency",
-        Reason::RateLimited | Reason::Overloaded => "limit",
-        _ => "refusal",
     }
 }

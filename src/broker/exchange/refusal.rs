@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use shortbread_protocol::reason::Reason;
 
+use super::record::Trail;
 use super::request::GrantType;
 use crate::identity::IdentityError;
 use crate::mint::MintError;
@@ -23,13 +24,15 @@ pub struct Refusal {
     pub retry_after: Option<Duration>,
     /// The OAuth code, where the reason alone does not decide it.
     pub error: Option<&'static str>,
+    /// How far the exchange came, for the log.
+    pub trail: Option<Box<Trail>>,
 }
 
 impl Refusal {
     /// For a reason, with words for the caller.
     #[must_use]
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into(), cause: None, retry_after: None, error: None }
+        Self { reason, detail: detail.into(), cause: None, retry_after: None, error: None, trail: None }
     }
 
     /// With the reason's own words.
@@ -64,6 +67,17 @@ impl Refusal {
                 Self { error: Some("invalid_client"), ..self }
             }
             _ => self,
+        }
+    }
+
+    /// What kind of trouble it is: `refusal`, `limit`, `dependency` or `fault`.
+    #[must_use]
+    pub const fn error_class(&self) -> &'static str {
+        match self.reason {
+            Reason::StoreUnavailable | Reason::Internal => "fault",
+            Reason::IssuerUnavailable | Reason::PolicyMissing => "dependency",
+            Reason::RateLimited | Reason::Overloaded => "limit",
+            _ => "refusal",
         }
     }
 

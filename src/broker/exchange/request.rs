@@ -30,34 +30,34 @@ pub enum GrantType {
 
 /// A request that was read; nothing in it is believed yet.
 #[derive(Debug)]
-pub struct Request {
+pub(super) struct Request {
     /// How it came.
-    pub grant_type: GrantType,
+    pub(super) grant_type: GrantType,
     /// The identity's assertion.
-    pub assertion: String,
+    pub(super) assertion: String,
     /// `client_id`, where the identity may be several workflows.
-    pub client_id: Option<String>,
+    pub(super) client_id: Option<String>,
     /// What is asked for.
-    pub asked: Vec<Asked>,
+    pub(super) asked: Vec<Asked>,
     /// `resource` and the `locations` of the details.
-    pub resources: Vec<String>,
+    pub(super) resources: Vec<String>,
     /// The declared purpose.
-    pub intent: Option<Intent>,
+    pub(super) intent: Option<Intent>,
     /// The caller's task id.
-    pub task: Option<Task>,
+    pub(super) task: Option<Task>,
     /// The version that asks.
-    pub release: Option<Release>,
+    pub(super) release: Option<Release>,
     /// The wished life.
-    pub ttl: Option<Duration>,
+    pub(super) ttl: Option<Duration>,
     /// Whether the token may be narrowed and passed on.
-    pub delegation: Delegation,
+    pub(super) delegation: Delegation,
 }
 
 /// Reads a form body.
 ///
 /// # Errors
 /// Names the parameter that is missing, doubled, unknown in its value, or at odds with another.
-pub fn read(body: &[u8]) -> Result<Request, Refusal> {
+pub(super) fn read(body: &[u8]) -> Result<Request, Refusal> {
     let form = Form::read(body)?;
     let (grant_type, assertion) = proof(&form)?;
     for unserved in ["actor_token", "actor_token_type"] {

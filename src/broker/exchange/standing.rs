@@ -13,19 +13,19 @@ use crate::store::{Revocations, Revoked, Standing};
 const AHEAD: u64 = 30;
 
 /// What the token will stand for, whatever its rights.
-pub struct Bearer<'a> {
+pub(super) struct Bearer<'a> {
     /// The broker.
-    pub issuer: &'a str,
+    pub(super) issuer: &'a str,
     /// The token key's name.
-    pub key: &'a str,
+    pub(super) key: &'a str,
     /// Whose token.
-    pub principal: &'a Principal,
+    pub(super) principal: &'a Principal,
     /// For what.
-    pub intent: &'a Intent,
+    pub(super) intent: &'a Intent,
     /// In which task.
-    pub task: &'a Task,
+    pub(super) task: &'a Task,
     /// The token's id.
-    pub token: &'a str,
+    pub(super) token: &'a str,
 }
 
 /// Drops rights that are revoked, and gives what the token that remains can be revoked by. Its issue date is
@@ -33,7 +33,7 @@ pub struct Bearer<'a> {
 ///
 /// # Errors
 /// When no right remains: the reason of the first.
-pub fn stand(
+pub(super) fn stand(
     granted: &mut Granted,
     bearer: &Bearer<'_>,
     list: &Revocations,

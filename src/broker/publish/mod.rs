@@ -3,6 +3,8 @@
 
 mod snapshot;
 
+pub(crate) use snapshot::cause;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -164,6 +166,7 @@ impl Publisher {
             snapshots,
         });
         self.current.store(Some(Arc::clone(&published)));
+        crate::telemetry::published(published.seq, snapshot.reference.bytes);
         published
     }
 }

@@ -116,7 +116,14 @@ impl Scope {
     /// How many blocks were added after the authority.
     #[must_use]
     pub fn narrowings(&self) -> usize {
-        self.program.checks.iter().map(|check| usize::from(check.block)).max().unwrap_or(0)
+        // The token's id, the authority's, then one for each later block.
+        self.revocable.len().saturating_sub(2)
+    }
+
+    /// The id under which the last block can be revoked.
+    #[must_use]
+    pub fn last_block(&self) -> Option<[u8; 16]> {
+        self.revocable.last().copied()
     }
 
     /// The blocks as flat tables, for showing them to people.

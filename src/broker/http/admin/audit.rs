@@ -1,0 +1,85 @@
+//! `/api/v1/audit`: the log.
+
+use axum::Json;
+use axum::extract::{Extension, Path, Query, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+use serde_json::Value;
+use shortbread_protocol::admin::{AuditAnswer, AuditEntryBody, Problem};
+use shortbread_protocol::reason::Reason;
+
+use super::super::App;
+use super::super::failure::Failure;
+use super::admit;
+use crate::exchange::Context;
+use crate::store::StoredEntry;
+
+const MAX_ENTRIES: usize = 500;
+
+/// Which entries.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct Page {
+    /// From this place on; absent: the newest.
+    after: Option<u64>,
+    /// At most so many; 100 unless told, 500 at most.
+    limit: Option<usize>,
+}
+
+/// Entries in order.
+#[utoipa::path(get, path = "/api/v1/audit", tag = "admin", security(("operator" = ["audit.read"])), params(Page),
+    responses((status = 200, body = AuditAnswer), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 503, body = Problem)))]
+pub(in crate::http) async fn tail(
+    State(app): State<App>,
+    Extension(context): Extension<Context>,
+    headers: HeaderMap,
+    page: Result<Query<Page>, axum::extract::rejection::QueryRejection>,
+) -> Response {
+    let done = async {
+        admit(&app.broker, &headers, "audit.read")?;
+        let Query(page) = page.map_err(|error| Failure::new(Reason::RequestMalformed, error.body_text()))?;
+        let limit = page.limit.unwrap_or(100).min(MAX_ENTRIES);
+        let newest = app.broker.store.audit_size().saturating_sub(limit as u64);
+        let entries = app.broker.store.audit_tail(page.after.unwrap_or(newest), limit).await?;
+        let next = entries.last().map(|entry| entry.idx + 1).or(page.after);
+        Ok::<_, Failure>(AuditAnswer { entries: entries.iter().map(body).collect(), next })
+    };
+    answer(done.await, &context)
+}
+
+/// The entries of a decision (`dec_…`) or of a trace (32 hex digits).
+#[utoipa::path(get, path = "/api/v1/audit/{id}", tag = "admin", security(("operator" = ["audit.read"])), params(("id" = String, Path)),
+    responses((status = 200, body = AuditAnswer), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 503, body = Problem)))]
+pub(in crate::http) async fn show(
+    State(app): State<App>,
+    Extension(context): Extension<Context>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Response {
+    let done = async {
+        admit(&app.broker, &headers, "audit.read")?;
+        let trace = hex::decode(&id).ok().and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
+        let entries = match trace {
+            Some(trace) => app.broker.store.audit_by_trace(trace).await?,
+            None => app.broker.store.audit_by_decision(&id).await?,
+        };
+        if entries.is_empty() {
+            let detail = "no entry has this decision id or trace id; refusals of strangers are counted, not all written";
+            return Err(Failure::new(Reason::NotFound, detail));
+        }
+        Ok(AuditAnswer { entries: entries.iter().map(body).collect(), next: None })
+    };
+    answer(done.await, &context)
+}
+
+fn body(entry: &StoredEntry) -> AuditEntryBody {
+    AuditEntryBody { index: entry.idx, event: serde_json::from_slice(&entry.body).unwrap_or(Value::Null) }
+}
+
+fn answer(done: Result<AuditAnswer, Failure>, context: &Context) -> Response {
+    match done {
+        Ok(answer) => Json(answer).into_response(),
+        Err(failure) => failure.answer(&context.decision),
+    }
+}

@@ -1,0 +1,70 @@
+//! The admin API: every route wants an operator's token for the built-in tool, checked by the broker's own verifier.
+
+pub(super) mod audit;
+pub(super) mod policy;
+pub(super) mod revocations;
+
+use axum::http::{HeaderMap, header};
+use shortbread_protocol::call::Args;
+use shortbread_protocol::names::{OperatorName, ToolName};
+use shortbread_protocol::reason::Reason;
+use shortbread_protocol::revocations::SelectorKind;
+use shortbread_verifier::chain::{Token, decode};
+use shortbread_verifier::scope::Demand;
+
+use super::failure::Failure;
+use crate::broker::Broker;
+use crate::policy::builtin;
+use crate::revoke::AdminList;
+
+/// Who asks, if their token grants this verb of the built-in tool.
+pub(super) fn admit(broker: &Broker, headers: &HeaderMap, verb: &str) -> Result<OperatorName, Failure> {
+    let token = bearer(headers)?;
+    let refused = |reason: Reason| Failure::plain(reason);
+    let bytes = decode(token).map_err(|_| refused(Reason::TokenMalformed))?;
+    let token = Token::open(&bytes, &broker.keyring).map_err(|error| refused(error.reason()))?;
+    let tool = ToolName::shortbread();
+    let mirror = broker.store.mirror();
+    // Nobody can lock the operators out of the switch.
+    let list = AdminList { list: &mirror, switch: verb.starts_with("revocations.") };
+    token.scope().standing(&list, tool.as_str(), verb).map_err(refused)?;
+    let audience = builtin::audience(&broker.issuer);
+    let args = Args::default();
+    let demand = Demand {
+        now: broker.clock.now().seconds(),
+        audience: &audience,
+        tool: tool.as_str(),
+        verb,
+        args: Some(&args),
+        holder: None,
+        unused: None,
+        revocation_age: Some(0),
+        args_sha256: None,
+    };
+    token.scope().evaluate(&demand).map_err(|refusal| match refusal.reason {
+        Reason::NotGranted => {
+            Failure::new(Reason::NotPermitted, format!("this token does not grant shortbread/{verb}"))
+        }
+        reason => Failure::plain(reason),
+    })?;
+    let operator = token.scope().id(SelectorKind::Operator).and_then(|name| name.parse().ok());
+    operator.ok_or_else(|| refused(Reason::NotPermitted))
+}
+
+fn bearer(headers: &HeaderMap) -> Result<&str, Failure> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return Err(Failure::new(
+            Reason::Unauthenticated,
+            "send one Authorization header with an operator's token",
+        ));
+    };
+    let value = value.to_str().unwrap_or_default();
+    let token = value
+        .split_once(' ')
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim());
+    token.filter(|token| !token.is_empty()).ok_or_else(|| {
+        Failure::new(Reason::Unauthenticated, "the Authorization header is not `Bearer TOKEN`")
+    })
+}

@@ -1,0 +1,110 @@
+//! `/api/v1/policy`: versions and what is in force.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Extension, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse as _, Response};
+use shortbread_protocol::admin::{ActivateBody, PolicyAnswer, PolicyVersionBody, Problem};
+use shortbread_protocol::reason::Reason;
+
+use super::super::App;
+use super::super::failure::Failure;
+use super::admit;
+use super::revocations::read;
+use crate::activation::{ActivationError, Actor};
+use crate::broker::Broker;
+use crate::exchange::Context;
+
+/// All versions, newest first.
+#[utoipa::path(get, path = "/api/v1/policy", tag = "admin", security(("operator" = ["policy.read"])),
+    responses((status = 200, body = PolicyAnswer), (status = 401, body = Problem), (status = 403, body = Problem), (status = 503, body = Problem)))]
+pub(in crate::http) async fn history(
+    State(app): State<App>,
+    Extension(context): Extension<Context>,
+    headers: HeaderMap,
+) -> Response {
+    let done = async {
+        admit(&app.broker, &headers, "policy.read")?;
+        versions(&app.broker).await
+    };
+    answer(done.await, &context)
+}
+
+/// Puts a version in force: the newest, or the one named. The policy file is taken in first.
+#[utoipa::path(post, path = "/api/v1/policy/activate", tag = "admin", security(("operator" = ["policy.activate"])), request_body = ActivateBody,
+    responses((status = 200, body = PolicyAnswer), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
+pub(in crate::http) async fn activate(
+    State(app): State<App>,
+    Extension(context): Extension<Context>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let done = async {
+        let operator = admit(&app.broker, &headers, "policy.activate")?;
+        let (broker, asked) = (&app.broker, read::<ActivateBody>(&body)?);
+        let version = match asked.version {
+            Some(version) => Some(version),
+            None => Some(broker.policy.take_in(&broker.config.policy, "file", &context.decision).await?.n),
+        };
+        broker
+            .policy
+            .activate(version, &Actor::Operator(operator), &context.decision, broker.clock.monotonic())
+            .await?;
+        broker.policy_changed();
+        versions(broker).await
+    };
+    answer(done.await, &context)
+}
+
+/// Puts a version in force again that was in force before.
+#[utoipa::path(post, path = "/api/v1/policy/rollback", tag = "admin", security(("operator" = ["policy.rollback"])), request_body = ActivateBody,
+    responses((status = 200, body = PolicyAnswer), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
+pub(in crate::http) async fn rollback(
+    State(app): State<App>,
+    Extension(context): Extension<Context>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let done = async {
+        let operator = admit(&app.broker, &headers, "policy.rollback")?;
+        let (broker, asked) = (&app.broker, read::<ActivateBody>(&body)?);
+        let actor = Actor::Operator(operator);
+        broker.policy.roll_back(asked.version, &actor, &context.decision, broker.clock.monotonic()).await?;
+        broker.policy_changed();
+        versions(broker).await
+    };
+    answer(done.await, &context)
+}
+
+async fn versions(broker: &Broker) -> Result<PolicyAnswer, Failure> {
+    let (versions, history) = (broker.store.policy_versions().await?, broker.store.policy_history().await?);
+    let active = broker.policy.version();
+    let body = |version: &crate::store::PolicyVersion| PolicyVersionBody {
+        version: version.n,
+        digest: format!("sha256:{}", hex::encode(version.digest)),
+        author: version.author.clone(),
+        at: version.at.seconds(),
+        active: version.n == active,
+        was_active: history.iter().any(|activation| activation.version == version.n),
+    };
+    Ok(PolicyAnswer { versions: versions.iter().rev().map(body).collect() })
+}
+
+fn answer(done: Result<PolicyAnswer, Failure>, context: &Context) -> Response {
+    match done {
+        Ok(answer) => Json(answer).into_response(),
+        Err(failure) => failure.answer(&context.decision),
+    }
+}
+
+impl From<ActivationError> for Failure {
+    fn from(error: ActivationError) -> Self {
+        match error {
+            ActivationError::Store(error) => error.into(),
+            ActivationError::SecondOperator(_) => Self::new(Reason::SecondOperator, error.to_string()),
+            ActivationError::Unknown(_) => Self::new(Reason::NotFound, error.to_string()),
+            _ => Self::new(Reason::Conflict, error.to_string()),
+        }
+    }
+}

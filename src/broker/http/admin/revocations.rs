@@ -1,0 +1,93 @@
+//! `/api/v1/revocations`: the switch.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Extension, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse as _, Response};
+use shortbread_protocol::admin::{ChangeAnswer, LiftBody, Problem, RevocationsAnswer, RevokeBody};
+use shortbread_protocol::json;
+use shortbread_protocol::reason::Reason;
+
+use super::super::App;
+use super::super::failure::Failure;
+use super::admit;
+use crate::exchange::Context;
+use crate::revoke;
+
+/// What is revoked.
+#[utoipa::path(get, path = "/api/v1/revocations", tag = "admin", security(("operator" = ["revocations.read"])),
+    responses((status = 200, body = RevocationsAnswer), (status = 401, body = Problem), (status = 403, body = Problem)))]
+pub(in crate::http) async fn list(
+    State(app): State<App>,
+    Extension(context): Extension<Context>,
+    headers: HeaderMap,
+) -> Response {
+    match admit(&app.broker, &headers, "revocations.read") {
+        Ok(_) => Json(revoke::list(&app.broker)).into_response(),
+        Err(failure) => failure.answer(&context.decision),
+    }
+}
+
+/// Revokes, and publishes a head that carries it before it answers.
+#[utoipa::path(post, path = "/api/v1/revocations", tag = "admin", security(("operator" = ["revocations.revoke"])), request_body = RevokeBody,
+    responses((status = 200, body = ChangeAnswer), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 503, body = Problem)))]
+pub(in crate::http) async fn revoke(
+    State(app): State<App>,
+    Extension(context): Extension<Context>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let done = async {
+        let operator = admit(&app.broker, &headers, "revocations.revoke")?;
+        let body = read::<RevokeBody>(&body)?;
+        revoke::revoke(&app.broker, &body, &operator, &context.decision).await.map_err(Failure::from)
+    };
+    match done.await {
+        Ok(answer) => Json(answer).into_response(),
+        Err(failure) => failure.answer(&context.decision),
+    }
+}
+
+/// Lifts a revocation.
+#[utoipa::path(post, path = "/api/v1/revocations/lift", tag = "admin", security(("operator" = ["revocations.lift"])), request_body = LiftBody,
+    responses((status = 200, body = ChangeAnswer), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
+pub(in crate::http) async fn lift(
+    State(app): State<App>,
+    Extension(context): Extension<Context>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let done = async {
+        let operator = admit(&app.broker, &headers, "revocations.lift")?;
+        let body = read::<LiftBody>(&body)?;
+        revoke::lift(&app.broker, &body, &operator, &context.decision).await.map_err(Failure::from)
+    };
+    match done.await {
+        Ok(answer) => Json(answer).into_response(),
+        Err(failure) => failure.answer(&context.decision),
+    }
+}
+
+/// Reads a JSON body strictly.
+pub(super) fn read<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+    json::read_as(body)
+        .map_err(|error| Failure::new(Reason::RequestMalformed, format!("the body is not read: {error}")))
+}
+
+impl From<revoke::RevokeError> for Failure {
+    fn from(error: revoke::RevokeError) -> Self {
+        match error {
+            revoke::RevokeError::Malformed(detail) => Self::new(Reason::RequestMalformed, detail),
+            revoke::RevokeError::Conflict(detail) => Self::new(Reason::Conflict, detail),
+            revoke::RevokeError::Store(error) => error.into(),
+            revoke::RevokeError::Publish(error) => {
+                tracing::error!(error = %error, "a change is stored but its head is not published yet");
+                Self::new(
+                    Reason::StoreUnavailable,
+                    "the change is stored, but no head could be published yet; the broker keeps trying, look at `revocations status`",
+                )
+            }
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Refusals as HTTP answers: RFC 6749 bodies on `/oauth/*`, RFC 9457 on the admin API.
+
+use std::any::Any;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::Extension;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use shortbread_protocol::admin::Problem;
+use shortbread_protocol::event::Decision;
+use shortbread_protocol::oauth::{ErrorExtras, OAuthError};
+use shortbread_protocol::reason::Reason;
+
+use crate::exchange::{Context, Refusal};
+
+/// The answer to a refused exchange.
+pub(super) fn oauth(refusal: &Refusal, decision: &Decision) -> Response {
+    let (error, status) = refusal.code();
+    let body = OAuthError {
+        error: error.to_owned(),
+        error_description: refusal.detail.clone(),
+        shortbread: ErrorExtras::new(refusal.reason, decision.id.clone(), decision.request_id()),
+    };
+    let mut response = (status_of(status), Json(body)).into_response();
+    if status == 401 {
+        let challenge = HeaderValue::from_static("Bearer realm=\"shortbread\", error=\"invalid_client\"");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    no_store(retry(response, refusal.retry_after))
+}
+
+/// A refusal on the admin API.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) reason: Reason,
+    pub(super) detail: String,
+    pub(super) retry_after: Option<Duration>,
+}
+
+impl Failure {
+    pub(super) fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into(), retry_after: None }
+    }
+
+    pub(super) fn plain(reason: Reason) -> Self {
+        Self::new(reason, reason.meaning())
+    }
+
+    fn status(&self) -> StatusCode {
+        match self.reason {
+            Reason::Unauthenticated
+            | Reason::Expired
+            | Reason::TokenMissing
+            | Reason::TokenMalformed
+            | Reason::BadSignature
+            | Reason::UnknownKey
+            | Reason::ProfileViolation => StatusCode::UNAUTHORIZED,
+            Reason::NotPermitted
+            | Reason::NotGranted
+            | Reason::Revoked(_)
+            | Reason::RevokedAll
+            | Reason::RevokedBlock
+            | Reason::WrongAudience
+            | Reason::NotYetValid => StatusCode::FORBIDDEN,
+            Reason::NotFound => StatusCode::NOT_FOUND,
+            Reason::Conflict | Reason::SecondOperator => StatusCode::CONFLICT,
+            Reason::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Reason::StoreUnavailable | Reason::Overloaded | Reason::PolicyMissing => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Reason::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    pub(super) fn answer(&self, decision: &Decision) -> Response {
+        let status = self.status();
+        let body = Problem {
+            kind: format!("urn:shortbread:problem:{}", self.reason.code()),
+            title: self.reason.meaning().to_owned(),
+            status: status.as_u16(),
+            detail: self.detail.clone(),
+            reason: self.reason.code().to_owned(),
+            decision_id: decision.id.clone(),
+            request_id: decision.request_id(),
+            retryable: self.reason.retryable(),
+        };
+        let mut response = (status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer realm=\"shortbread\", error=\"invalid_token\""),
+            );
+        }
+        no_store(retry(response, self.retry_after))
+    }
+}
+
+impl From<crate::store::StoreError> for Failure {
+    fn from(error: crate::store::StoreError) -> Self {
+        tracing::error!(error = %error, "the store failed");
+        Self { retry_after: Some(Duration::from_secs(1)), ..Self::plain(Reason::StoreUnavailable) }
+    }
+}
+
+pub(super) async fn no_route(Extension(context): Extension<Context>) -> Response {
+    Failure::new(
+        Reason::NotFound,
+        "there is nothing at this address; /.well-known/oauth-authorization-server says what there is",
+    )
+    .answer(&context.decision)
+}
+
+pub(super) async fn no_method(Extension(context): Extension<Context>) -> Response {
+    let mut response = Failure::new(Reason::RequestMalformed, "this address does not take this method")
+        .answer(&context.decision);
+    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    response
+}
+
+pub(super) fn no_randomness() -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, "the system's random source is not available").into_response()
+}
+
+/// A panic is our mistake: logged without its message, which could hold anything.
+pub(super) fn panicked(_: Box<dyn Any + Send + 'static>) -> Response<Body> {
+    tracing::error!("a request handler panicked");
+    (StatusCode::INTERNAL_SERVER_ERROR, "internal error").into_response()
+}
+
+fn retry(mut response: Response, after: Option<Duration>) -> Response {
+    if let Some(after) = after {
+        // Rounded up: a client that comes back too early is refused again.
+        let seconds = after.as_millis().div_ceil(1000).max(1).to_string();
+        if let Ok(value) = HeaderValue::try_from(seconds) {
+            response.headers_mut().insert(header::RETRY_AFTER, value);
+        }
+    }
+    response
+}
+
+fn no_store(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn status_of(status: u16) -> StatusCode {
+    StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}

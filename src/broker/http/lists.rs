@@ -1,0 +1,76 @@
+//! The revocation list, for verifiers and mirrors.
+
+use axum::extract::{Extension, Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use shortbread_protocol::reason::Reason;
+
+use super::App;
+use super::failure::Failure;
+use crate::exchange::Context;
+
+const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+
+/// The signed head.
+#[utoipa::path(get, path = "/revocations/head", tag = "revocations", params(("If-None-Match" = Option<String>, Header, description = "The entity tag that the reader has")),
+    responses((status = 200, body = String, content_type = "text/plain"), (status = 304), (status = 503)))]
+pub(super) async fn head(
+    State(app): State<App>,
+    Extension(context): Extension<Context>,
+    headers: HeaderMap,
+) -> Response {
+    let Some(current) = app.broker.publisher.current() else {
+        return Failure::plain(Reason::StoreUnavailable).answer(&context.decision);
+    };
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let fresh =
+        [(header::ETAG, current.etag.clone()), (header::CACHE_CONTROL, "public, max-age=1".to_owned())];
+    if known.is_some_and(|known| known.split(',').any(|tag| tag.trim() == current.etag)) {
+        return (StatusCode::NOT_MODIFIED, fresh).into_response();
+    }
+    (fresh, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], current.head.clone()).into_response()
+}
+
+/// A snapshot by its sequence and hash, as the head names it.
+#[utoipa::path(get, path = "/revocations/snapshot/{name}", tag = "revocations", params(("name" = String, Path, description = "sequence, a hyphen, SHA-256 in hex")),
+    responses((status = 200, body = String, content_type = "application/octet-stream"), (status = 404)))]
+pub(super) async fn snapshot(
+    State(app): State<App>,
+    Extension(context): Extension<Context>,
+    Path(name): Path<String>,
+) -> Response {
+    let current = app.broker.publisher.current();
+    let found = current.as_ref().and_then(|current| {
+        current
+            .snapshots
+            .iter()
+            .find(|file| format!("{}-{}", file.reference.seq, hex::encode(file.reference.sha256)) == name)
+    });
+    match found {
+        Some(file) => immutable("application/octet-stream", file.bytes.clone()),
+        None => {
+            Failure::new(Reason::NotFound, "no such snapshot; read the head again").answer(&context.decision)
+        }
+    }
+}
+
+/// A key document by its version.
+#[utoipa::path(get, path = "/revocations/keys/{version}", tag = "revocations", params(("version" = u64, Path)),
+    responses((status = 200, body = String, content_type = "text/plain"), (status = 404)))]
+pub(super) async fn keys(
+    State(app): State<App>,
+    Extension(context): Extension<Context>,
+    Path(version): Path<String>,
+) -> Response {
+    let keyring = &app.broker.keyring;
+    if version == keyring.document.version.to_string() {
+        immutable("text/plain; charset=utf-8", keyring.signed.clone())
+    } else {
+        Failure::new(Reason::NotFound, "no such key document; the head names the one in force")
+            .answer(&context.decision)
+    }
+}
+
+fn immutable(kind: &'static str, bytes: Vec<u8>) -> Response {
+    ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, IMMUTABLE)], bytes).into_response()
+}

@@ -1,0 +1,114 @@
+//! HTTP: translates, decides nothing. Every route goes through one documented router.
+
+mod admin;
+mod context;
+mod failure;
+mod health;
+mod lists;
+mod oauth;
+mod serve;
+mod well_known;
+
+pub use serve::{ServeError, Server};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{from_fn_with_state, map_response};
+use axum::response::Response;
+use tokio::sync::Semaphore;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::timeout::TimeoutLayer;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::broker::Broker;
+
+/// The largest request body, in bytes.
+pub const MAX_BODY: usize = 64 * 1024;
+
+/// How long a request may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What handlers share.
+#[derive(Clone)]
+pub struct App {
+    broker: Arc<Broker>,
+    in_flight: Arc<Semaphore>,
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Shortbread",
+        description = "A credential broker for agent workflows.",
+        license(name = "Apache-2.0")
+    ),
+    components(schemas(shortbread_protocol::admin::Problem, shortbread_protocol::oauth::OAuthError))
+)]
+struct Document;
+
+/// All routes, and their description.
+fn documented() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
+    let public = OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(oauth::token))
+        .routes(routes!(oauth::revoke))
+        .routes(routes!(well_known::metadata))
+        .routes(routes!(well_known::metadata_oidc))
+        .routes(routes!(well_known::jwks))
+        .routes(routes!(well_known::biscuit_keys))
+        .routes(routes!(lists::head))
+        .routes(routes!(lists::snapshot))
+        .routes(routes!(lists::keys))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz));
+    let admin = OpenApiRouter::new()
+        .routes(routes!(admin::revocations::list, admin::revocations::revoke))
+        .routes(routes!(admin::revocations::lift))
+        .routes(routes!(admin::policy::history))
+        .routes(routes!(admin::policy::activate))
+        .routes(routes!(admin::policy::rollback))
+        .routes(routes!(admin::audit::tail))
+        .routes(routes!(admin::audit::show));
+    (public, admin)
+}
+
+/// The description of the HTTP interface.
+#[must_use]
+pub fn document() -> utoipa::openapi::OpenApi {
+    let (public, admin) = documented();
+    public.merge(admin).into_openapi()
+}
+
+/// The broker's HTTP service.
+pub fn router(broker: Arc<Broker>) -> Router {
+    let in_flight = Arc::new(Semaphore::new(broker.config.limits.in_flight));
+    let app = App { broker, in_flight };
+    let (public, admin) = documented();
+    let (router, _) = public.merge(admin).split_for_parts();
+    router
+        .fallback(failure::no_route)
+        .method_not_allowed_fallback(failure::no_method)
+        .layer(map_response(harden))
+        .layer(from_fn_with_state(app.clone(), context::attach))
+        .layer(CatchPanicLayer::custom(failure::panicked))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, TIMEOUT))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(app)
+}
+
+// Nothing the broker answers is a page.
+async fn harden(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+    );
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}

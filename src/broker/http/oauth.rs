@@ -1,0 +1,96 @@
+//! `/oauth/*`.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Extension, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use shortbread_protocol::oauth::{OAuthError, TokenAnswer};
+use shortbread_protocol::reason::Reason;
+
+use super::{App, failure};
+use crate::exchange::{Context, Refusal, exchange};
+use crate::revoke::give_back;
+use crate::telemetry;
+
+/// Exchanges an identity for a token (RFC 6749, 7523, 8693, 9396).
+#[utoipa::path(post, path = "/oauth/token", tag = "oauth",
+    request_body(content = String, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, body = TokenAnswer), (status = 400, body = OAuthError), (status = 401, body = OAuthError),
+        (status = 413, body = OAuthError), (status = 429, body = OAuthError), (status = 500, body = OAuthError), (status = 503, body = OAuthError),
+    ))]
+pub(super) async fn token(
+    State(app): State<App>,
+    Extension(context): Extension<Context>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let Ok(_permit) = app.in_flight.try_acquire() else {
+        let refusal = Refusal::plain(Reason::Overloaded).after(Duration::from_secs(1));
+        return failure::oauth(&refusal, &context.decision);
+    };
+    let body = match form(&headers, body) {
+        Ok(body) => body,
+        Err((refusal, status)) => {
+            let mut response = failure::oauth(&refusal, &context.decision);
+            *response.status_mut() = status;
+            return response;
+        }
+    };
+    let outcome = exchange(&app.broker, &body, &context).await;
+    telemetry::exchanged(&app.broker, &context, &outcome);
+    match outcome {
+        Ok(answer) => {
+            let mut response = Json(answer).into_response();
+            response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            response
+        }
+        Err(refusal) => failure::oauth(&refusal, &context.decision),
+    }
+}
+
+/// Gives a token back (RFC 7009): the answer is 200 whatever it was.
+#[utoipa::path(post, path = "/oauth/revoke", tag = "oauth",
+    request_body(content = String, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200), (status = 400, body = OAuthError), (status = 413, body = OAuthError), (status = 429, body = OAuthError), (status = 503, body = OAuthError)))]
+pub(super) async fn revoke(
+    State(app): State<App>,
+    Extension(context): Extension<Context>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let given = match form(&headers, body) {
+        Ok(body) => give_back(&app.broker, &body, &context).await,
+        Err((refusal, status)) => {
+            let mut response = failure::oauth(&refusal, &context.decision);
+            *response.status_mut() = status;
+            return response;
+        }
+    };
+    match given {
+        Ok(()) => StatusCode::OK.into_response(),
+        Err(refusal) => failure::oauth(&refusal, &context.decision),
+    }
+}
+
+fn form(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Bytes, (Refusal, StatusCode)> {
+    let malformed = |detail: &str| Refusal::new(Reason::RequestMalformed, detail);
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if !kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        return Err((
+            malformed("send the parameters as application/x-www-form-urlencoded"),
+            StatusCode::BAD_REQUEST,
+        ));
+    }
+    body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            (malformed("the body has more than 64 KiB"), StatusCode::PAYLOAD_TOO_LARGE)
+        }
+        status => (malformed("the body could not be read"), status),
+    })
+}

@@ -1,0 +1,332 @@
+//! Flow 3, the broker's side: an operator's change in one transaction, then a head that carries it, then the answer.
+
+use serde_json::json;
+use shortbread_protocol::admin::{
+    ChangeAnswer, LiftBody, RevocationBody, RevocationsAnswer, RevokeBody, SelectorBody, Touched,
+};
+use shortbread_protocol::clock::FOREVER;
+use shortbread_protocol::event::{Decision, EventType};
+use shortbread_protocol::names::OperatorName;
+use shortbread_protocol::reason::Reason;
+use shortbread_protocol::revocations::{Cause, Selector, SelectorKind};
+use shortbread_verifier::chain::{Token, decode};
+use shortbread_verifier::scope::Revocations as Questions;
+use thiserror::Error;
+
+use crate::broker::Broker;
+use crate::exchange::{Context, Refusal};
+use crate::publish::{PublishError, cause};
+use crate::store::{
+    AuditEntry, ChangeError, Changed, Lift, LiftMode, Revocations, Revoke, RevokeBlock, RevokeMode,
+    StoreError, Target,
+};
+
+/// How long a dated revocation stays listed past its moment: the longest life of a token, and what clocks differ by.
+const DATED: u64 = 3600 + 60;
+
+/// How long after a change a conforming verifier may still allow a write, in seconds.
+const WRITE_WINDOW: u64 = 300;
+
+const MAX_SELECTORS: usize = 100;
+
+/// Why a change was not made.
+#[derive(Debug, Error)]
+pub enum RevokeError {
+    /// The request says nothing that can be done.
+    #[error("{0}")]
+    Malformed(String),
+    /// It does not fit what is stored.
+    #[error("{0}")]
+    Conflict(String),
+    /// The store failed; nothing changed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The change is stored; its head is late.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+}
+
+impl From<ChangeError> for RevokeError {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::Store(error) => error.into(),
+            ChangeError::Nothing => Self::Malformed(error.to_string()),
+            ChangeError::NotRevoked(_) | ChangeError::KeyNotDated(_) => Self::Conflict(error.to_string()),
+        }
+    }
+}
+
+/// Revokes for an operator. When this returns, the head that is served carries the change.
+///
+/// # Errors
+/// When the request is not sound or the store fails.
+pub async fn revoke(
+    broker: &Broker,
+    body: &RevokeBody,
+    operator: &OperatorName,
+    decision: &Decision,
+) -> Result<ChangeAnswer, RevokeError> {
+    let targets = targets(&body.selectors, body.all)?;
+    let reason = words(&body.reason)?;
+    let touched = touched(broker, &targets, false).await?;
+    if body.dry_run {
+        return Ok(answer(None, None, touched, decision, None));
+    }
+    let now = broker.clock.now().seconds();
+    let code = code(body.cause);
+    let mode = if body.issued_so_far { RevokeMode::IssuedSoFar } else { RevokeMode::Forever };
+    let mut revokes = Vec::with_capacity(targets.len());
+    for target in targets {
+        let until = listed_until(broker, &target, mode, now).await?;
+        revokes.push(Revoke { target, mode, reason: code.clone(), note: reason.clone(), until });
+    }
+    let audit = audited(broker, EventType::RevocationSet, operator, decision, reason, &touched);
+    let changed = broker.store.revoke(revokes, operator.to_string(), decision.at, audit).await?;
+    let head = broker.publisher.publish().await?;
+    Ok(answer(Some(changed.seq), Some(head.seq), touched, decision, Some(now + WRITE_WINDOW)))
+}
+
+/// Lifts for an operator, one selector after the other.
+///
+/// # Errors
+/// When the request is not sound, something named is not revoked, or the store fails.
+pub async fn lift(
+    broker: &Broker,
+    body: &LiftBody,
+    operator: &OperatorName,
+    decision: &Decision,
+) -> Result<ChangeAnswer, RevokeError> {
+    let targets = targets(&body.selectors, body.all)?;
+    let reason = words(&body.reason)?;
+    let touched = touched(broker, &targets, true).await?;
+    if body.dry_run {
+        return Ok(answer(None, None, touched, decision, None));
+    }
+    let mode = if body.revive { LiftMode::Revive } else { LiftMode::KeepOldDead };
+    let mut seq = None;
+    for target in targets {
+        let until = (target != Target::All).then(|| broker.clock.now().seconds() + DATED);
+        let audit =
+            audited(broker, EventType::RevocationLifted, operator, decision, reason.clone(), &touched);
+        let lifted = broker.store.lift(Lift { target, mode, until }, decision.at, audit).await?;
+        seq = Some(lifted.seq);
+    }
+    let head = broker.publisher.publish().await?;
+    Ok(answer(seq, Some(head.seq), touched, decision, None))
+}
+
+/// What is revoked, newest first.
+#[must_use]
+pub fn list(broker: &Broker) -> RevocationsAnswer {
+    let list = broker.store.mirror();
+    let body = |kind: String, value: &str, entry: &crate::store::Entry| RevocationBody {
+        kind,
+        value: value.to_owned(),
+        before: entry.before,
+        until: entry.until,
+        seq: entry.seq,
+        cause: cause(&entry.reason),
+        operator: entry.operator.to_string(),
+        at: entry.set_at.seconds(),
+        reason: String::new(),
+    };
+    let mut revocations: Vec<_> =
+        list.entries().map(|(kind, value, entry)| body(kind.to_string(), value, entry)).collect();
+    revocations.extend(
+        list.global_entry().filter(|entry| entry.before > 0).map(|entry| body("all".to_owned(), "", entry)),
+    );
+    revocations.sort_by_key(|revocation| std::cmp::Reverse(revocation.seq));
+    let current = broker.publisher.current();
+    let (head, issued) = current.map_or((0, 0), |current| (current.seq, current.issued.seconds()));
+    RevocationsAnswer { head, issued, revocations }
+}
+
+/// RFC 7009: whoever holds a living token may give it back. Anything else is answered alike and changes nothing.
+///
+/// # Errors
+/// When the form is unreadable, the address asks too often, or the store fails.
+pub async fn give_back(broker: &Broker, form: &[u8], context: &Context) -> Result<(), Refusal> {
+    broker
+        .limits
+        .failure(context.address)
+        .map_err(|limited| Refusal::plain(Reason::RateLimited).after(limited.0))?;
+    let mut tokens = form_urlencoded::parse(form).filter(|(name, _)| name == "token").map(|(_, value)| value);
+    let (Some(text), None) = (tokens.next(), tokens.next()) else {
+        return Err(Refusal::new(Reason::RequestMalformed, "send the parameter token once"));
+    };
+    let opened = decode(&text).ok().and_then(|bytes| Token::open(&bytes, &broker.keyring).ok());
+    let now = context.decision.at.seconds();
+    let Some(token) = opened.filter(|token| now < token.scope().window().1) else {
+        return Ok(());
+    };
+    let scope = token.scope();
+    let Some(id) = scope.id(SelectorKind::Token).map(str::to_owned) else {
+        return Ok(());
+    };
+    let until = scope.window().1 + 60;
+    let (scribe, decision, subject) =
+        (broker.scribe.clone(), context.decision.clone(), format!("token/{id}"));
+    let code = "returned".to_owned();
+    match scope.last_block() {
+        Some(hash) if scope.narrowings() > 0 => {
+            let data = json!({ "outcome": "revoked", "token": id, "narrowed_copy": true, "by": "holder" });
+            let audit = move |_: &_| scribe.entry(EventType::RevocationSet, &decision, subject, data);
+            let block = RevokeBlock { hash, token: id, until, reason: code, by: "holder".to_owned() };
+            broker.store.revoke_block(block, context.decision.at, audit).await?;
+        }
+        _ => {
+            let data = json!({ "outcome": "revoked", "token": id, "by": "holder" });
+            let audit = move |_: &Changed| scribe.entry(EventType::RevocationSet, &decision, subject, data);
+            let Ok(selector) = Selector::new(SelectorKind::Token, &id) else {
+                return Ok(());
+            };
+            let target = Target::Selector(selector);
+            let revoke = Revoke {
+                target,
+                mode: RevokeMode::Forever,
+                reason: code,
+                note: String::new(),
+                until: Some(until),
+            };
+            let changed =
+                broker.store.revoke(vec![revoke], "holder".to_owned(), context.decision.at, audit).await;
+            changed.map_err(|error| Refusal::plain(Reason::StoreUnavailable).because(error))?;
+        }
+    }
+    let published = broker.publisher.publish().await;
+    published.map(drop).map_err(|error| Refusal::plain(Reason::StoreUnavailable).because(error))
+}
+
+/// The store's list, as the broker asks it about operators' tokens. For the verbs of the switch only operator,
+/// holder, token and key count: nobody can lock the operators out.
+pub(crate) struct AdminList<'a> {
+    pub(crate) list: &'a Revocations,
+    pub(crate) switch: bool,
+}
+
+impl AdminList<'_> {
+    const fn counts(&self, kind: SelectorKind) -> bool {
+        !self.switch
+            || matches!(
+                kind,
+                SelectorKind::Operator | SelectorKind::Holder | SelectorKind::Token | SelectorKind::Key
+            )
+    }
+}
+
+impl Questions for AdminList<'_> {
+    fn global(&self) -> u64 {
+        if self.switch { 0 } else { self.list.global() }
+    }
+
+    fn before(&self, kind: SelectorKind, value: &str) -> Option<u64> {
+        self.list.entry(kind, value).filter(|_| self.counts(kind)).map(|entry| entry.before)
+    }
+
+    fn any(&self, kind: SelectorKind) -> bool {
+        self.counts(kind)
+    }
+
+    fn has_id(&self, id: &[u8; 16]) -> bool {
+        self.list.block(id).is_some()
+    }
+}
+
+fn targets(selectors: &[SelectorBody], all: bool) -> Result<Vec<Target>, RevokeError> {
+    if selectors.len() > MAX_SELECTORS {
+        return Err(RevokeError::Malformed("more than 100 selectors at once".to_owned()));
+    }
+    let checked = selectors.iter().map(|body| Selector::new(body.kind, &body.value).map(Target::Selector));
+    let mut targets =
+        checked.collect::<Result<Vec<_>, _>>().map_err(|error| RevokeError::Malformed(error.to_string()))?;
+    if all {
+        targets.push(Target::All);
+    }
+    if targets.is_empty() {
+        return Err(RevokeError::Malformed("name at least one selector, or all".to_owned()));
+    }
+    Ok(targets)
+}
+
+fn words(reason: &str) -> Result<String, RevokeError> {
+    let reason = reason.trim();
+    if reason.is_empty() || reason.chars().count() > 500 {
+        return Err(RevokeError::Malformed(
+            "give a reason of 1 to 500 characters: others will want to know why".to_owned(),
+        ));
+    }
+    Ok(reason.to_owned())
+}
+
+async fn touched(broker: &Broker, targets: &[Target], lifting: bool) -> Result<Touched, StoreError> {
+    let (mut tokens, mut workflows, mut tools) =
+        (0, std::collections::BTreeSet::new(), std::collections::BTreeSet::new());
+    for target in targets {
+        let hit = broker.store.touched(target.clone(), broker.clock.now()).await?;
+        tokens += if lifting { hit.revoked } else { hit.living };
+        workflows.extend(hit.workflows);
+        tools.extend(hit.tools);
+    }
+    Ok(Touched { tokens, workflows: workflows.len() as u64, tools: tools.len() as u64 })
+}
+
+// A single token leaves the list when it has ended; a dated revocation when all it reaches has.
+async fn listed_until(
+    broker: &Broker,
+    target: &Target,
+    mode: RevokeMode,
+    now: u64,
+) -> Result<Option<u64>, StoreError> {
+    match target {
+        Target::Selector(selector) if selector.kind() == SelectorKind::Token => {
+            let record = broker.store.token(selector.value()).await?;
+            Ok(Some(record.map_or(now + DATED, |record| record.expires + 60)))
+        }
+        Target::Selector(_) if mode == RevokeMode::IssuedSoFar => Ok(Some(now + DATED + 60)),
+        _ => Ok(None),
+    }
+}
+
+fn audited(
+    broker: &Broker,
+    kind: EventType,
+    operator: &OperatorName,
+    decision: &Decision,
+    reason: String,
+    touched: &Touched,
+) -> impl FnOnce(&Changed) -> AuditEntry + Send + 'static {
+    let (scribe, decision, subject) =
+        (broker.scribe.clone(), decision.clone(), format!("operator/{operator}"));
+    let (operator, touched) = (operator.clone(), *touched);
+    move |changed: &Changed| {
+        let entry = |entry: &crate::store::ChangedEntry| json!({ "what": entry.target.to_string(), "before": dated(entry.before), "was": dated(entry.was) });
+        let entries: Vec<_> = changed.entries.iter().map(entry).collect();
+        let data = json!({
+            "outcome": "done", "operator": operator, "reason": reason, "revocation_seq": changed.seq,
+            "entries": entries, "touched": touched, "stage": "record", "error_class": null,
+        });
+        scribe.entry(kind, &decision, subject, data)
+    }
+}
+
+fn dated(before: u64) -> serde_json::Value {
+    match before {
+        0 => serde_json::Value::Null,
+        FOREVER => "lifted".into(),
+        seconds => seconds.into(),
+    }
+}
+
+fn answer(
+    seq: Option<u64>,
+    head: Option<u64>,
+    touched: Touched,
+    decision: &Decision,
+    bound: Option<u64>,
+) -> ChangeAnswer {
+    ChangeAnswer { seq, head, touched, decision_id: decision.id.clone(), bound }
+}
+
+fn code(cause: Cause) -> String {
+    serde_json::to_value(cause).ok().and_then(|code| code.as_str().map(str::to_owned)).unwrap_or_default()
+}

@@ -1,0 +1,100 @@
+//! Logs and metrics: JSON lines with the fields that tie them to the audit log.
+
+use std::net::SocketAddr;
+
+use metrics::{counter, gauge, histogram};
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use shortbread_protocol::oauth::TokenAnswer;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::util::TryInitError;
+
+use crate::broker::Broker;
+use crate::exchange::{Context, Refusal};
+
+/// Writes JSON lines to standard output at the level that `SHORTBREAD_LOG` names (`info` unless told).
+///
+/// # Errors
+/// When logging was set up before.
+pub fn log_json() -> Result<(), TryInitError> {
+    let filter = EnvFilter::try_from_env("SHORTBREAD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines =
+        tracing_subscriber::fmt().json().flatten_event(true).with_current_span(false).with_span_list(false);
+    lines.with_env_filter(filter).with_target(false).finish().try_init()
+}
+
+/// Collects metrics for this process.
+///
+/// # Errors
+/// When another collector was set up before.
+pub fn collect() -> Result<PrometheusHandle, BuildError> {
+    PrometheusBuilder::new().install_recorder()
+}
+
+/// Serves metrics in Prometheus' text form at `/metrics` of its own listener, until it is dropped.
+///
+/// # Errors
+/// When the address cannot be listened on.
+pub async fn serve_metrics(
+    address: SocketAddr,
+    handle: PrometheusHandle,
+) -> Result<(), crate::http::ServeError> {
+    let upkeep = handle.clone();
+    let render = move || std::future::ready(handle.render());
+    let router = axum::Router::new().route("/metrics", axum::routing::get(render));
+    let server = crate::http::Server::bind(address, router).await?;
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+            upkeep.run_upkeep();
+        }
+    });
+    server.run(std::future::pending(), std::time::Duration::ZERO).await;
+    Ok(())
+}
+
+/// Counts an exchange and writes its line: refusals at `info`, grants at `debug`, for the audit log has them all.
+pub(crate) fn exchanged(broker: &Broker, context: &Context, outcome: &Result<TokenAnswer, Refusal>) {
+    let spent = broker.clock.monotonic().saturating_sub(context.begun);
+    let reason = outcome.as_ref().map_or_else(|refusal| refusal.reason.code(), |_| "granted");
+    counter!("shortbread_exchanges_total", "reason" => reason).increment(1);
+    histogram!("shortbread_exchange_seconds").record(spent.as_secs_f64());
+    let decision = &context.decision;
+    let (trace_id, span_id) = (hex::encode(decision.trace), hex::encode(decision.span));
+    match outcome {
+        Ok(answer) => tracing::debug!(
+            trace_id,
+            span_id,
+            decision_id = decision.id,
+            token = answer.shortbread.token_id,
+            scope = answer.scope,
+            "a token was issued"
+        ),
+        Err(refusal) => {
+            let trail = refusal.trail.as_deref();
+            let segment = trail.map(|trail| &trail.segment);
+            tracing::info!(
+                trace_id,
+                span_id,
+                decision_id = decision.id,
+                reason,
+                workflow = segment.and_then(|segment| segment.workflow.as_deref()),
+                intent = segment.and_then(|segment| segment.intent.as_ref()).map(tracing::field::display),
+                task = segment.and_then(|segment| segment.task.as_ref()).map(tracing::field::display),
+                stage = trail.map(|trail| trail.stage),
+                error_class = refusal.error_class(),
+                cause = refusal.cause,
+                "a token was refused"
+            );
+        }
+    }
+}
+
+/// Notes what was published.
+pub(crate) fn published(seq: u64, entries: u64) {
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+    {
+        gauge!("shortbread_revocation_head_seq").set(seq as f64);
+        gauge!("shortbread_revocation_snapshot_bytes").set(entries as f64);
+    }
+}
