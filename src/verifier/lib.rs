@@ -1,1 +1,4 @@
 //! Checks Shortbread tokens offline, inside the tool service.
+
+pub mod decision;
+pub mod list;
