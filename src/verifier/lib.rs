@@ -1,4 +1,6 @@
 //! Checks Shortbread tokens offline, inside the tool service.
 
 pub mod decision;
+#[cfg(feature = "feed")]
+pub mod feed;
 pub mod list;

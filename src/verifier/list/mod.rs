@@ -1,11 +1,14 @@
 //! The revocation list as a verifier holds it: what it learned, how old that is, and that it never goes back.
 
 mod floor;
+mod head;
 mod ratchet;
 mod refused;
 mod restore;
 mod set;
 mod state;
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod trust;

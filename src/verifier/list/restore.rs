@@ -8,10 +8,11 @@ use shortbread_protocol::key_document::{KeyDocument, MAX_KEY_DOCUMENT};
 use shortbread_protocol::revocations::{Head, MAX_HEAD, MAX_SNAPSHOT, Snapshot};
 
 use super::floor::{Dir, Floor, FloorError, HEAD, KEYS, Step, snapshot_name};
+use super::head::{MAX_AHEAD, signers};
 use super::ratchet::{Highest, Known, Ratchet, sha256, text};
 use super::set::RevocationSet;
 use super::state::{Applied, Mark, Seen, State};
-use super::trust::{MAX_AHEAD, Pin, signers};
+use super::trust::Pin;
 
 /// Reads the state directory. The floor must be sound; a list beside it that is missing, damaged or no longer signed
 /// by a valid key is left out and said so in the status, for without it everything is denied.

@@ -7,89 +7,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use shortbread_protocol::clock::{FOREVER, ManualClock, Timestamp};
-use shortbread_protocol::key_document::{DocumentKey, KeyDocument, KeyPurpose};
-use shortbread_protocol::keys::PrivateKey;
-use shortbread_protocol::revocations::{
-    Cause, DeltaRef, Entry, FileRef, Head, SelectorKind, Snapshot, origin,
-};
+use shortbread_protocol::revocations::{DeltaRef, FileRef, SelectorKind, origin};
 
+use super::testing::*;
 use super::*;
-
-const ISSUER: &str = "https://broker.acme.example";
-const NOW: u64 = 1_795_348_800;
-
-fn key(seed: u8) -> PrivateKey {
-    PrivateKey::from_seed(&[seed; 32])
-}
-
-/// A broker that signs whatever a test asks for.
-struct Broker {
-    document: KeyDocument,
-    snapshot: Snapshot,
-}
-
-impl Broker {
-    fn new() -> Self {
-        let named = |purpose, name: &str, seed| DocumentKey {
-            purpose,
-            name: name.parse().unwrap(),
-            key: key(seed).public(),
-            not_before: 1,
-            not_after: FOREVER,
-        };
-        let keys =
-            vec![named(KeyPurpose::Token, "k2026-11a", 2), named(KeyPurpose::Revocation, "r2026-11a", 3)];
-        let document = KeyDocument { version: 1, issuer: ISSUER.to_owned(), break_glass: 0, keys };
-        Self { document, snapshot: Snapshot { seq: 5, ..Snapshot::default() } }
-    }
-
-    fn keys(&self) -> Vec<u8> {
-        self.document.sign(&key(1)).into_bytes()
-    }
-
-    fn snapshot(&self) -> Vec<u8> {
-        self.snapshot.encode(&origin(ISSUER))
-    }
-
-    fn revoke(&mut self, seq: u64, workflow: &str) {
-        let (kind, value) = (SelectorKind::Workflow, workflow.to_owned());
-        let entry = Entry { kind, value, before: FOREVER, until: None, seq, cause: Cause::Incident };
-        self.snapshot.entries.push(entry);
-        self.snapshot.seq = seq;
-    }
-
-    fn head(&self, seq: u64, issued: u64) -> Head {
-        let snapshot = self.snapshot();
-        let sha256 = ratchet::sha256(&snapshot);
-        Head {
-            seq,
-            issued,
-            next: issued + 5,
-            expires: issued + 900,
-            global: 0,
-            snapshot: FileRef { seq: self.snapshot.seq, sha256, bytes: snapshot.len() as u64 },
-            deltas: Vec::new(),
-            keys: (self.document.version, KeyDocument::hash(&self.keys())),
-        }
-    }
-
-    fn signed(&self, seq: u64, issued: u64) -> Vec<u8> {
-        sign(&self.head(seq, issued))
-    }
-}
-
-fn sign(head: &Head) -> Vec<u8> {
-    head.sign(&origin(ISSUER), &key(3)).into_bytes()
-}
-
-fn clock() -> Arc<ManualClock> {
-    Arc::new(ManualClock::at(Timestamp::from_seconds(NOW)))
-}
-
-fn open(clock: &Arc<ManualClock>, dir: Option<&Path>) -> Result<Trust, FloorError> {
-    let pin = Pin { issuer: ISSUER.to_owned(), root: key(1).public() };
-    Trust::new(pin, Arc::clone(clock) as Arc<dyn shortbread_protocol::clock::Clock>, dir)
-}
 
 /// A trust that follows the broker at sequence 10.
 fn following(broker: &Broker, clock: &Arc<ManualClock>, dir: Option<&Path>) -> Trust {

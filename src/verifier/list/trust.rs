@@ -5,23 +5,19 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use shortbread_protocol::clock::{Clock, Timestamp};
-use shortbread_protocol::key_document::{KeyDocument, KeyPurpose};
+use shortbread_protocol::clock::Clock;
+use shortbread_protocol::key_document::KeyDocument;
 use shortbread_protocol::keys::PublicKey;
 use shortbread_protocol::note::NoteError;
-use shortbread_protocol::revocations::{self, FileRef, Head, HeadError, MAX_HEAD, MAX_SNAPSHOT, Snapshot};
+use shortbread_protocol::revocations::{self, FileRef, Head, HeadError, Snapshot};
 
 use super::floor::{Dir, FloorError, HEAD, KEYS, Step, snapshot_name};
+use super::head;
 use super::ratchet::{Highest, Known, Pending, Ratchet, Status, sha256, text};
 use super::refused::Refused;
 use super::restore;
 use super::set::RevocationSet;
 use super::state::{Age, Applied, Mark, Seen, State};
-
-/// How far ahead of this machine's clock a head may be issued, in seconds.
-pub(super) const MAX_AHEAD: u64 = 30;
 
 /// The one thing that a verifier is told: whose lists it follows, and the offline root key behind them.
 #[derive(Clone, Debug)]
@@ -174,25 +170,25 @@ impl Trust {
     }
 
     fn judge(&self, ratchet: &mut Ratchet, bytes: &[u8], now: Seen) -> Result<Next, Refused> {
-        let hash = self.check_origin(bytes)?;
+        let hash = head::check_origin(bytes, &self.origin)?;
         let seen = ratchet.first_seen(hash, now);
         let Some(known) = ratchet.document.clone() else {
-            return peek_keys(bytes, 0).ok_or(Refused::Malformed("keys"));
+            return head::peek_keys(bytes, 0).ok_or(Refused::Malformed("keys"));
         };
-        let head = match Head::open(bytes, &self.origin, &signers(&known.document, now.wall)) {
+        let head = match Head::open(bytes, &self.origin, &head::signers(&known.document, now.wall)) {
             Ok(head) => head,
             // Perhaps by a key that a newer document names. The root key signs that one too: asking costs nothing.
             Err(HeadError::Note(NoteError::Unsigned)) => {
-                return peek_keys(bytes, known.document.version).ok_or(Refused::Signature);
+                return head::peek_keys(bytes, known.document.version).ok_or(Refused::Signature);
             }
-            Err(error) => return Err(refusal(error)),
+            Err(error) => return Err(head::refusal(error)),
         };
         let step = Step { number: head.seq, sha256: hash };
         if self.is_known(ratchet, step)? {
             return Ok(Next::Nothing);
         }
-        check_times(&head, now.wall.seconds())?;
-        self.check_contents(&head)?;
+        head::check_times(&head, now.wall.seconds())?;
+        head::check_contents(&head, self.state.load().list.as_ref())?;
         if head.keys.0 < known.document.version {
             return Err(Refused::KeysOlder { offered: head.keys.0, seen: known.document.version });
         }
@@ -200,18 +196,6 @@ impl Trust {
         ratchet.head = Some(Highest { step, seen });
         ratchet.pending = Some(Pending { head, bytes: bytes.to_vec(), mark });
         Ok(self.advance(ratchet, &known))
-    }
-
-    fn check_origin(&self, bytes: &[u8]) -> Result<[u8; 32], Refused> {
-        if bytes.len() > MAX_HEAD {
-            return Err(Refused::TooLarge);
-        }
-        let text = text(bytes).ok_or(Refused::Malformed("form"))?;
-        let line = text.split(|b| *b == b'\n').next().unwrap_or_default();
-        if line != self.origin.as_bytes() {
-            return Err(Refused::Origin(self.origin.clone()));
-        }
-        Ok(sha256(text))
     }
 
     /// Whether a signed head is already in force; refuses what is older and raises the alarm when it is a second one.
@@ -231,24 +215,6 @@ impl Trust {
         self.state.store(Arc::new(state.with_distrust()));
         self.write(ratchet, |_| Ok(()));
         Err(Refused::Equivocation(step.number))
-    }
-
-    fn check_contents(&self, head: &Head) -> Result<(), Refused> {
-        if head.snapshot.seq > head.seq {
-            return Err(Refused::Malformed("snapshot"));
-        }
-        if head.snapshot.bytes > MAX_SNAPSHOT {
-            return Err(Refused::TooLarge);
-        }
-        if head.deltas.iter().any(|delta| delta.to.seq > head.snapshot.seq) {
-            return Err(Refused::DeltaNeeded);
-        }
-        match &self.state.load().list {
-            Some(list) if head.snapshot.seq < list.contents.seq => {
-                Err(Refused::SnapshotOlder { offered: head.snapshot.seq, applied: list.contents.seq })
-            }
-            _ => Ok(()),
-        }
     }
 
     /// What the pending head still needs; when that is nothing, it is put in force.
@@ -335,38 +301,4 @@ impl fmt::Debug for Trust {
             .field("status", &self.status())
             .finish_non_exhaustive()
     }
-}
-
-/// The revocation keys whose validity covers a moment.
-pub(super) fn signers(document: &KeyDocument, now: Timestamp) -> Vec<PublicKey> {
-    let now = now.seconds();
-    let valid =
-        document.of(KeyPurpose::Revocation).filter(|key| (key.not_before..key.not_after).contains(&now));
-    valid.map(|key| key.key).collect()
-}
-
-fn check_times(head: &Head, now: u64) -> Result<(), Refused> {
-    if head.issued > now.saturating_add(MAX_AHEAD) {
-        return Err(Refused::Future(head.issued));
-    }
-    if head.expires <= now { Err(Refused::Expired(head.expires)) } else { Ok(()) }
-}
-
-fn refusal(error: HeadError) -> Refused {
-    match error {
-        HeadError::Note(NoteError::TooLarge) => Refused::TooLarge,
-        HeadError::Note(NoteError::Malformed) => Refused::Malformed("form"),
-        HeadError::Note(NoteError::Unsigned | NoteError::BadSignature) => Refused::Signature,
-        HeadError::Line(line) => Refused::Malformed(line),
-    }
-}
-
-/// The `keys` line of a head that nobody vouched for, when it names a version above `known`. It only says what to ask
-/// for: the document is believed for the root key's signature, and the head after that.
-fn peek_keys(bytes: &[u8], known: u64) -> Option<Next> {
-    let text = std::str::from_utf8(text(bytes)?).ok()?;
-    let (version, encoded) = text.lines().last()?.strip_prefix("keys ")?.split_once(' ')?;
-    let version = version.parse().ok().filter(|version| *version > known)?;
-    let sha256 = STANDARD.decode(encoded).ok()?.try_into().ok()?;
-    Some(Next::Keys { version, sha256 })
 }
