@@ -4,3 +4,5 @@ pub mod decision;
 #[cfg(feature = "feed")]
 pub mod feed;
 pub mod list;
+#[cfg(feature = "tower")]
+pub mod tower;
