@@ -1,5 +1,15 @@
-//! Checks Shortbread tokens offline, inside the tool service.
+#![doc = include_str!("README.md")]
 
 pub mod chain;
+pub mod decision;
+#[cfg(feature = "feed")]
+pub mod feed;
+pub mod list;
+pub mod narrow;
 pub mod scope;
+#[cfg(feature = "tower")]
+pub mod tower;
 pub mod vectors;
+mod verifier;
+
+pub use verifier::{Config as VerifierConfig, Sink, Verifier, Windows};

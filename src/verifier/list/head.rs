@@ -1,0 +1,80 @@
+//! The questions that a head is asked before it counts.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use shortbread_protocol::clock::Timestamp;
+use shortbread_protocol::key_document::{KeyDocument, KeyPurpose};
+use shortbread_protocol::keys::PublicKey;
+use shortbread_protocol::note::NoteError;
+use shortbread_protocol::revocations::{Head, HeadError, MAX_HEAD, MAX_SNAPSHOT};
+
+use super::ratchet::{sha256, text};
+use super::refused::Refused;
+use super::state::Applied;
+use super::trust::Next;
+
+/// How far ahead of this machine's clock a head may be issued, in seconds.
+pub(super) const MAX_AHEAD: u64 = 30;
+
+/// The hash of the signed text, when the head says that it is of this origin.
+pub(super) fn check_origin(bytes: &[u8], origin: &str) -> Result<[u8; 32], Refused> {
+    if bytes.len() > MAX_HEAD {
+        return Err(Refused::TooLarge);
+    }
+    let text = text(bytes).ok_or(Refused::Malformed("form"))?;
+    let line = text.split(|b| *b == b'\n').next().unwrap_or_default();
+    if line == origin.as_bytes() { Ok(sha256(text)) } else { Err(Refused::Origin(origin.to_owned())) }
+}
+
+/// Whether the snapshot alone is the whole list, of a size that is taken, and not older than what is in force.
+pub(super) fn check_contents(head: &Head, applied: Option<&Applied>) -> Result<(), Refused> {
+    if head.snapshot.seq > head.seq {
+        return Err(Refused::Malformed("snapshot"));
+    }
+    if head.snapshot.bytes > MAX_SNAPSHOT {
+        return Err(Refused::TooLarge);
+    }
+    if head.deltas.iter().any(|delta| delta.to.seq > head.snapshot.seq) {
+        return Err(Refused::DeltaNeeded);
+    }
+    match applied {
+        Some(list) if head.snapshot.seq < list.contents.seq => {
+            Err(Refused::SnapshotOlder { offered: head.snapshot.seq, applied: list.contents.seq })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The revocation keys whose validity covers a moment.
+pub(super) fn signers(document: &KeyDocument, now: Timestamp) -> Vec<PublicKey> {
+    let now = now.seconds();
+    let valid =
+        document.of(KeyPurpose::Revocation).filter(|key| (key.not_before..key.not_after).contains(&now));
+    valid.map(|key| key.key).collect()
+}
+
+pub(super) fn check_times(head: &Head, now: u64) -> Result<(), Refused> {
+    if head.issued > now.saturating_add(MAX_AHEAD) {
+        return Err(Refused::Future(head.issued));
+    }
+    if head.expires <= now { Err(Refused::Expired(head.expires)) } else { Ok(()) }
+}
+
+pub(super) fn refusal(error: HeadError) -> Refused {
+    match error {
+        HeadError::Note(NoteError::TooLarge) => Refused::TooLarge,
+        HeadError::Note(NoteError::Malformed) => Refused::Malformed("form"),
+        HeadError::Note(NoteError::Unsigned | NoteError::BadSignature) => Refused::Signature,
+        HeadError::Line(line) => Refused::Malformed(line),
+    }
+}
+
+/// The `keys` line of a head that nobody vouched for, when it names a version above `known`. It only says what to ask
+/// for: the document is believed for the root key's signature, and the head after that.
+pub(super) fn peek_keys(bytes: &[u8], known: u64) -> Option<Next> {
+    let text = std::str::from_utf8(text(bytes)?).ok()?;
+    let (version, encoded) = text.lines().last()?.strip_prefix("keys ")?.split_once(' ')?;
+    let version = version.parse().ok().filter(|version| *version > known)?;
+    let sha256 = STANDARD.decode(encoded).ok()?.try_into().ok()?;
+    Some(Next::Keys { version, sha256 })
+}

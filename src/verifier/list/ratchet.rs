@@ -1,0 +1,127 @@
+//! What only goes up, what is on its way in, and what went wrong: the part of the trust behind its lock.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+use shortbread_protocol::clock::Timestamp;
+use shortbread_protocol::key_document::KeyDocument;
+use shortbread_protocol::revocations::Head;
+
+use super::floor::{Floor, Step};
+use super::refused::Refused;
+use super::state::{Age, Mark, Seen};
+
+/// What a verifier reports about its list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The sequence of the head in force; 0 for none.
+    pub seq: u64,
+    /// The version of the key document in force; 0 for none.
+    pub keys_version: u64,
+    /// How old the list is.
+    pub age: Age,
+    /// When the head in force was applied.
+    pub applied_at: Option<Timestamp>,
+    /// How many heads were refused, by [`Refused::code`].
+    pub heads_refused: BTreeMap<&'static str, u64>,
+    /// How many key documents and snapshots were refused, by [`Refused::code`].
+    pub files_refused: BTreeMap<&'static str, u64>,
+    /// The last refusal since a head was applied, or what was not taken from disk at the start.
+    pub last_error: Option<String>,
+    /// Why the floor could not be written, when that failed last time.
+    pub floor_error: Option<String>,
+}
+
+/// The mutable half of the trust.
+#[derive(Debug, Default)]
+pub(super) struct Ratchet {
+    /// The highest key document: version, and hash of the signed text.
+    pub(super) keys: Option<Step>,
+    pub(super) document: Option<Known>,
+    /// The key document that a verified head waits for: version, and hash of all bytes.
+    pub(super) wanted: Option<(u64, [u8; 32])>,
+    /// The highest valid head.
+    pub(super) head: Option<Highest>,
+    /// A valid head whose entries are not applied yet.
+    pub(super) pending: Option<Pending>,
+    /// The last head offered, believed or not.
+    glimpse: Option<([u8; 32], Seen)>,
+    pub(super) heads_refused: BTreeMap<&'static str, u64>,
+    pub(super) files_refused: BTreeMap<&'static str, u64>,
+    pub(super) last_error: Option<String>,
+    pub(super) floor_error: Option<String>,
+}
+
+/// The key document in force, and the hash of its bytes as they were served.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub(super) document: Arc<KeyDocument>,
+    pub(super) sha256: [u8; 32],
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Highest {
+    pub(super) step: Step,
+    pub(super) seen: Seen,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Pending {
+    pub(super) head: Head,
+    pub(super) bytes: Vec<u8>,
+    pub(super) mark: Mark,
+}
+
+impl Ratchet {
+    /// When a head was first seen. Offering it again, after its key document came, does not make it younger.
+    pub(super) fn first_seen(&mut self, text: [u8; 32], now: Seen) -> Seen {
+        if let Some(highest) = self.head.filter(|highest| highest.step.sha256 == text) {
+            return highest.seen;
+        }
+        match self.glimpse {
+            Some((last, seen)) if last == text => seen,
+            _ => {
+                self.glimpse = Some((text, now));
+                now
+            }
+        }
+    }
+
+    pub(super) fn count_head(&mut self, refused: &Refused) {
+        *self.heads_refused.entry(refused.code()).or_default() += 1;
+        self.last_error = Some(refused.to_string());
+    }
+
+    pub(super) fn count_file(&mut self, refused: &Refused) {
+        *self.files_refused.entry(refused.code()).or_default() += 1;
+        self.last_error = Some(refused.to_string());
+    }
+
+    pub(super) fn wrote(&mut self, result: io::Result<()>) {
+        self.floor_error = result.err().map(|e| format!("the state directory cannot be written: {e}"));
+    }
+
+    pub(super) fn floor(&self, issuer: &str, equivocation: bool) -> Floor {
+        Floor {
+            v: 1,
+            issuer: issuer.to_owned(),
+            keys: self.keys,
+            head: self.head.map(|highest| highest.step),
+            break_glass: 0,
+            equivocation,
+        }
+    }
+}
+
+/// The text of a note, without its signatures. They are not compared: anyone on the way can add a line by an unknown
+/// key, and that is no second head.
+pub(super) fn text(note: &[u8]) -> Option<&[u8]> {
+    let end = note.windows(2).rposition(|pair| pair == b"\n\n")?;
+    note.get(..=end)
+}
+
+pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}

@@ -1,0 +1,188 @@
+//! The revocation list in the form in which it is looked up.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+
+use shortbread_protocol::clock::FOREVER;
+use shortbread_protocol::revocations::{RevokedId, SelectorKind, Snapshot};
+
+const KINDS: usize = SelectorKind::ALL.len();
+
+// The longest `tool/part` there is: 32 bytes of tool, the slash, 64 bytes of verb.
+const MAX_PAIR: usize = 32 + 1 + 64;
+
+/// An immutable list: what is dead, and since when. Lookups hash and do not allocate; cloning is cheap.
+#[derive(Clone, Default)]
+pub struct RevocationSet {
+    seq: u64,
+    global: u64,
+    entries: Arc<Entries>,
+}
+
+#[derive(Default)]
+struct Entries {
+    // By kind, in the order of its definition.
+    selectors: [HashMap<Box<str>, u64>; KINDS],
+    // The hasher is keyed: holders can choose what their blocks hash to, in part.
+    ids: HashSet<[u8; 16]>,
+}
+
+impl RevocationSet {
+    /// The list that a snapshot holds, under the `global` of its head.
+    #[must_use]
+    pub fn new(snapshot: Snapshot, global: u64) -> Self {
+        let selectors = snapshot.entries.into_iter().map(|entry| (entry.kind, entry.value, entry.before));
+        let ids = snapshot.ids.into_iter().map(|record| record.id);
+        Self { seq: snapshot.seq, global, entries: Arc::new(Entries::collect(selectors, ids)) }
+    }
+
+    /// A list from its parts: the global not-before, the selectors with theirs, and the hashes of single tokens and
+    /// blocks (see [`RevokedId::hash`]). Its sequence is 0.
+    #[must_use]
+    pub fn from_parts(global: u64, selectors: Vec<(SelectorKind, String, u64)>, ids: Vec<[u8; 16]>) -> Self {
+        Self { seq: 0, global, entries: Arc::new(Entries::collect(selectors.into_iter(), ids.into_iter())) }
+    }
+
+    /// The same entries under another `global`.
+    #[must_use]
+    pub fn with_global(&self, global: u64) -> Self {
+        Self { global, ..self.clone() }
+    }
+
+    /// The sequence of the last change it holds.
+    #[must_use]
+    pub const fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// Everything issued before this second is dead; 0 for nothing.
+    #[must_use]
+    pub const fn global(&self) -> u64 {
+        self.global
+    }
+
+    /// The second before which tokens with this kind and value are dead; `None` when nothing is said about it.
+    #[must_use]
+    pub fn before(&self, kind: SelectorKind, value: &str) -> Option<u64> {
+        self.entries.of(kind)?.get(value).copied()
+    }
+
+    /// As [`before`](Self::before) for the value `tool/part`: a verb of a tool, or an access to it.
+    #[must_use]
+    pub fn before_pair(&self, kind: SelectorKind, tool: &str, part: &str) -> Option<u64> {
+        let entries = self.entries.of(kind).filter(|entries| !entries.is_empty())?;
+        let mut pair = [0; MAX_PAIR];
+        let end = tool.len().checked_add(1)?.checked_add(part.len())?;
+        let pair = pair.get_mut(..end)?;
+        let (first, rest) = pair.split_at_mut_checked(tool.len())?;
+        let (slash, last) = rest.split_first_mut()?;
+        first.copy_from_slice(tool.as_bytes());
+        *slash = b'/';
+        last.copy_from_slice(part.as_bytes());
+        entries.get(std::str::from_utf8(pair).ok()?).copied()
+    }
+
+    /// Whether a single token or block is revoked, by the hash of its id or signature.
+    #[must_use]
+    pub fn has_id(&self, id: &[u8; 16]) -> bool {
+        self.entries.ids.contains(id)
+    }
+
+    /// Whether nothing at all is revoked.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.global == 0
+            && self.entries.ids.is_empty()
+            && self.entries.selectors.iter().all(HashMap::is_empty)
+    }
+}
+
+impl fmt::Debug for RevocationSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let selectors: usize = self.entries.selectors.iter().map(HashMap::len).sum();
+        f.debug_struct("RevocationSet")
+            .field("seq", &self.seq)
+            .field("global", &self.global)
+            .field("selectors", &selectors)
+            .field("ids", &self.entries.ids.len())
+            .finish()
+    }
+}
+
+impl Entries {
+    fn collect(
+        selectors: impl Iterator<Item = (SelectorKind, String, u64)>,
+        ids: impl Iterator<Item = [u8; 16]>,
+    ) -> Self {
+        let mut entries = Self { ids: ids.collect(), ..Self::default() };
+        for (kind, value, before) in selectors {
+            // Where a token that is dead for good stands must not matter: it is found both ways.
+            if kind == SelectorKind::Token && before >= FOREVER {
+                entries.ids.insert(RevokedId::hash(value.as_bytes()));
+            }
+            if let Some(of_kind) = entries.selectors.get_mut(kind as usize) {
+                let known = of_kind.entry(value.into_boxed_str()).or_insert(before);
+                *known = before.max(*known);
+            }
+        }
+        entries
+    }
+
+    fn of(&self, kind: SelectorKind) -> Option<&HashMap<Box<str>, u64>> {
+        self.selectors.get(kind as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set() -> RevocationSet {
+        let parts = [
+            (SelectorKind::Workflow, "payroll", 50),
+            (SelectorKind::Workflow, "payroll", 40),
+            (SelectorKind::Access, "payments/write", FOREVER),
+            (SelectorKind::Token, "tok_1", FOREVER),
+            (SelectorKind::Token, "tok_2", 7),
+            (SelectorKind::Holder, "last", 1),
+        ];
+        let parts = parts.map(|(kind, value, before)| (kind, value.to_owned(), before));
+        RevocationSet::from_parts(9, parts.to_vec(), vec![RevokedId::hash(b"block")])
+    }
+
+    #[test]
+    fn entries_are_found_by_kind_and_value() {
+        let set = set();
+        assert_eq!(set.before(SelectorKind::Workflow, "payroll"), Some(50));
+        assert_eq!(set.before(SelectorKind::Operator, "payroll"), None);
+        assert_eq!(set.before(SelectorKind::Workflow, "payrol"), None);
+        assert_eq!(set.before(SelectorKind::Holder, "last"), Some(1));
+        assert_eq!(set.global(), 9);
+    }
+
+    #[test]
+    fn pairs_are_found_without_being_joined_by_the_caller() {
+        let set = set();
+        assert_eq!(set.before_pair(SelectorKind::Access, "payments", "write"), Some(FOREVER));
+        assert_eq!(set.before_pair(SelectorKind::Access, "payments", "read"), None);
+        assert_eq!(set.before_pair(SelectorKind::Access, "payments/", "write"), None);
+        assert_eq!(set.before_pair(SelectorKind::Access, &"x".repeat(200), "write"), None);
+    }
+
+    #[test]
+    fn a_token_dead_for_good_is_found_by_its_hash() {
+        let set = set();
+        assert!(set.has_id(&RevokedId::hash(b"tok_1")) && set.has_id(&RevokedId::hash(b"block")));
+        assert!(!set.has_id(&RevokedId::hash(b"tok_2")));
+        assert_eq!(set.before(SelectorKind::Token, "tok_2"), Some(7));
+    }
+
+    #[test]
+    fn only_a_list_without_anything_is_empty() {
+        assert!(RevocationSet::default().is_empty());
+        assert!(!RevocationSet::default().with_global(1).is_empty());
+        assert!(!RevocationSet::from_parts(0, Vec::new(), vec![[0; 16]]).is_empty());
+        assert!(!set().with_global(0).is_empty());
+    }
+}

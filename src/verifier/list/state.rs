@@ -1,0 +1,163 @@
+//! One consistent picture of what a verifier knows: keys, list, and when the list was true.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use shortbread_protocol::clock::{Clock, Timestamp};
+use shortbread_protocol::key_document::{KeyDocument, KeyPurpose};
+use shortbread_protocol::keys::PublicKey;
+use shortbread_protocol::names::KeyName;
+use shortbread_protocol::revocations::FileRef;
+
+use super::set::RevocationSet;
+
+// How far the wall clock may move against the monotonic one while one head is relied on.
+const MAX_DRIFT: Duration = Duration::from_secs(5);
+
+/// How old the list is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Age {
+    /// There is no list yet: deny everything.
+    None,
+    /// There is one, but how old it is cannot be known: the clock jumped, the head expired, or two different heads
+    /// were signed with one sequence. Deny whatever needs a list of some age.
+    Unsure,
+    /// So many seconds since the applied head was issued, at least.
+    Seconds(u64),
+}
+
+/// A key that signs tokens. Times are seconds since the epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenKey {
+    /// The key.
+    pub key: PublicKey,
+    /// What it signed is valid from here on.
+    pub not_before: u64,
+    /// What it signed is valid until here.
+    pub not_after: u64,
+}
+
+/// What a verifier knows at one moment. Immutable: a check takes one and looks at nothing else.
+#[derive(Clone, Debug)]
+pub struct State {
+    issuer: Arc<str>,
+    document: Option<Arc<KeyDocument>>,
+    keys: Arc<HashMap<KeyName, TokenKey>>,
+    pub(super) list: Option<Applied>,
+    pub(super) distrusted: bool,
+}
+
+/// A list whose entries are in force, and the head that vouches for it.
+#[derive(Clone, Debug)]
+pub(super) struct Applied {
+    pub(super) set: RevocationSet,
+    pub(super) seq: u64,
+    pub(super) contents: FileRef,
+    pub(super) mark: Mark,
+    pub(super) at: Timestamp,
+}
+
+/// When a head was issued, by its own word, and when it was first seen, by both clocks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark {
+    pub(super) issued: u64,
+    pub(super) expires: u64,
+    pub(super) seen: Seen,
+}
+
+/// A reading of both clocks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    pub(super) wall: Timestamp,
+    pub(super) monotonic: Duration,
+}
+
+impl State {
+    pub(super) fn empty(issuer: &str) -> Self {
+        Self { issuer: issuer.into(), document: None, keys: Arc::default(), list: None, distrusted: false }
+    }
+
+    pub(super) fn with_document(&self, document: Arc<KeyDocument>) -> Self {
+        let token_key = |key: &shortbread_protocol::key_document::DocumentKey| {
+            let validity = TokenKey { key: key.key, not_before: key.not_before, not_after: key.not_after };
+            (key.name.clone(), validity)
+        };
+        let keys = document.of(KeyPurpose::Token).map(token_key).collect();
+        Self { keys: Arc::new(keys), document: Some(document), ..self.clone() }
+    }
+
+    pub(super) fn with_list(&self, list: Applied) -> Self {
+        Self { list: Some(list), distrusted: false, ..self.clone() }
+    }
+
+    pub(super) fn with_distrust(&self) -> Self {
+        Self { distrusted: true, ..self.clone() }
+    }
+
+    /// The broker's public URL, as it must stand in tokens.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// The key document, once there is one.
+    #[must_use]
+    pub fn document(&self) -> Option<&KeyDocument> {
+        self.document.as_deref()
+    }
+
+    /// The token key of a name. The caller compares its validity with the token's times.
+    #[must_use]
+    pub fn token_key(&self, name: &str) -> Option<&TokenKey> {
+        self.keys.get(name)
+    }
+
+    /// All token keys.
+    pub fn token_keys(&self) -> impl Iterator<Item = (&KeyName, &TokenKey)> {
+        self.keys.iter()
+    }
+
+    /// The list in force; `None` when there is none yet, and then nothing may be allowed.
+    #[must_use]
+    pub fn set(&self) -> Option<&RevocationSet> {
+        self.list.as_ref().map(|list| &list.set)
+    }
+
+    /// The sequence of the last head whose entries are in force; 0 for none.
+    #[must_use]
+    pub fn seq(&self) -> u64 {
+        self.list.as_ref().map_or(0, |list| list.seq)
+    }
+
+    /// How old the list is now. Two readings of the clock and some subtractions: cheap enough for each call.
+    #[must_use]
+    pub fn age(&self, clock: &dyn Clock) -> Age {
+        match &self.list {
+            None => Age::None,
+            Some(_) if self.distrusted => Age::Unsure,
+            Some(list) => list.mark.age(Seen::now(clock)),
+        }
+    }
+}
+
+impl Mark {
+    fn age(&self, now: Seen) -> Age {
+        let elapsed = now.monotonic.saturating_sub(self.seen.monotonic);
+        let expected = self.seen.wall.plus(elapsed);
+        let drift = now.wall.since(expected).max(expected.since(now.wall));
+        if drift > MAX_DRIFT || now.wall.seconds() >= self.expires {
+            return Age::Unsure;
+        }
+        let since_issued = now.wall.seconds().saturating_sub(self.issued);
+        // Rounded up, so that a window of 60 s ends after 60 s.
+        let since_seen = elapsed.as_secs() + u64::from(elapsed.subsec_nanos() > 0);
+        Age::Seconds(since_issued.max(since_seen))
+    }
+}
+
+impl Seen {
+    pub(super) fn now(clock: &dyn Clock) -> Self {
+        Self { wall: clock.now(), monotonic: clock.monotonic() }
+    }
+}

@@ -1,0 +1,218 @@
+//! What a refused caller is told, and in which words of HTTP.
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use serde_json::json;
+use shortbread_protocol::reason::Reason;
+
+use super::Unmapped;
+use crate::decision::{Call, Checker, Decision};
+
+const DECISION_ID: HeaderName = HeaderName::from_static("shortbread-decision-id");
+
+// A head is due every five seconds.
+const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("5");
+
+// Longer lists are left out: servers in between cut or refuse header lines of more than 4 or 8 KiB.
+const MAX_SCOPE: usize = 2048;
+
+/// A refusal on its way out. Its status is never a success.
+#[derive(Debug)]
+pub(super) struct Answer {
+    status: StatusCode,
+    error: &'static str,
+    challenge: Option<Challenge>,
+    reason: Reason,
+    detail: Option<String>,
+    id: String,
+}
+
+#[derive(Debug)]
+struct Challenge {
+    scheme: &'static str,
+    error: Option<&'static str>,
+    scope: Option<String>,
+}
+
+/// What a client can do about a reason.
+enum Class {
+    /// Come with a token.
+    Missing,
+    /// Get another token.
+    Token,
+    /// Get another token, or prove the key of this one.
+    Proof,
+    /// Get a token that holds more.
+    Scope,
+    /// Nothing that an exchange could help with.
+    Final,
+    /// Correct the request.
+    Request,
+    /// Wait.
+    Wait,
+}
+
+impl Class {
+    fn of(reason: Reason) -> Self {
+        match reason {
+            Reason::TokenMissing => Self::Missing,
+            Reason::TokenMalformed
+            | Reason::ProfileViolation
+            | Reason::UnknownKey
+            | Reason::BadSignature
+            | Reason::Expired
+            | Reason::NotYetValid
+            | Reason::WrongAudience => Self::Token,
+            Reason::ProofRequired | Reason::WrongHolder => Self::Proof,
+            Reason::NotGranted => Self::Scope,
+            Reason::CallMalformed => Self::Request,
+            Reason::ListMissing | Reason::ListTooOld | Reason::ClockUnsure | Reason::Internal => Self::Wait,
+            // Revoked, narrowed, refused by its arguments, approved for another call: asking again changes nothing.
+            _ => Self::Final,
+        }
+    }
+
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::Missing | Self::Token | Self::Proof => StatusCode::UNAUTHORIZED,
+            Self::Scope | Self::Final => StatusCode::FORBIDDEN,
+            Self::Request => StatusCode::BAD_REQUEST,
+            Self::Wait => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    const fn error(&self) -> &'static str {
+        match self {
+            Self::Missing => "unauthorized",
+            Self::Token | Self::Proof => "invalid_token",
+            Self::Scope => "insufficient_scope",
+            Self::Final => "access_denied",
+            Self::Request => "invalid_request",
+            Self::Wait => "temporarily_unavailable",
+        }
+    }
+
+    fn challenge(&self, decision: &Decision, call: &Call<'_>) -> Option<Challenge> {
+        let (scheme, error, scope) = match self {
+            Self::Missing => ("Bearer", None, scope(&[], call)),
+            Self::Token => ("Bearer", Some(self.error()), None),
+            Self::Proof => ("DPoP", Some(self.error()), None),
+            Self::Scope => ("Bearer", Some(self.error()), scope(&decision.held, call)),
+            Self::Final | Self::Request | Self::Wait => return None,
+        };
+        Some(Challenge { scheme, error, scope })
+    }
+}
+
+impl Answer {
+    /// For a call that was denied. A denial without a reason is a failure of ours.
+    pub(super) fn denied(decision: &Decision, call: &Call<'_>) -> Self {
+        let reason = decision.reason.unwrap_or(Reason::Internal);
+        let class = Class::of(reason);
+        Self {
+            status: class.status(),
+            error: class.error(),
+            challenge: class.challenge(decision, call),
+            reason,
+            detail: decision.detail.clone(),
+            id: decision.id.clone(),
+        }
+    }
+
+    /// For credentials of which it cannot be said which token is meant (RFC 6750, section 3.1: `invalid_request`).
+    pub(super) fn bad_header(checker: &dyn Checker, cause: &'static str) -> Self {
+        Self::refused(checker, StatusCode::BAD_REQUEST, Reason::TokenMalformed, cause)
+    }
+
+    pub(super) fn unmapped(checker: &dyn Checker, cause: &Unmapped) -> Self {
+        match cause {
+            Unmapped::NotFound => Self {
+                error: "not_found",
+                ..Self::refused(checker, StatusCode::NOT_FOUND, Reason::NotFound, "")
+            },
+            Unmapped::Malformed(cause) => {
+                Self::refused(checker, StatusCode::BAD_REQUEST, Reason::CallMalformed, cause)
+            }
+        }
+    }
+
+    pub(super) fn too_large(checker: &dyn Checker) -> Self {
+        let cause = "The body has more than 64 KiB.";
+        Self::refused(checker, StatusCode::PAYLOAD_TOO_LARGE, Reason::CallMalformed, cause)
+    }
+
+    /// Only the id is taken from the checker, so that nothing it answers can turn this into an allowance.
+    fn refused(checker: &dyn Checker, status: StatusCode, reason: Reason, cause: &str) -> Self {
+        let id = checker.refuse(reason, cause).id;
+        let detail = (!cause.is_empty()).then(|| cause.to_owned());
+        Self { status, error: "invalid_request", challenge: None, reason, detail, id }
+    }
+
+    pub(super) fn into_response<R: From<Bytes>>(self, metadata: Option<&str>) -> Response<R> {
+        let mut response = Response::new(R::from(self.body()));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, RETRY_SECONDS);
+        }
+        if let Some(value) = self.challenge.and_then(|challenge| challenge.header(metadata)) {
+            headers.insert(WWW_AUTHENTICATE, value);
+        }
+        let id: String = self.id.chars().filter(char::is_ascii_graphic).collect();
+        if let Some(value) = HeaderValue::from_str(&id).ok().filter(|id| !id.is_empty()) {
+            headers.insert(DECISION_ID, value);
+        }
+        response
+    }
+
+    fn body(&self) -> Bytes {
+        let (meaning, action) = (self.reason.meaning(), self.reason.action());
+        let description = match &self.detail {
+            Some(detail) => format!("{meaning} {detail} {action}"),
+            None => format!("{meaning} {action}"),
+        };
+        let body = json!({
+            "error": self.error,
+            "error_description": description,
+            "shortbread": {
+                "reason": self.reason.code(),
+                "decision_id": (!self.id.is_empty()).then_some(&self.id),
+                "retryable": self.reason.retryable(),
+            },
+        });
+        Bytes::from(body.to_string())
+    }
+}
+
+impl Challenge {
+    fn header(&self, metadata: Option<&str>) -> Option<HeaderValue> {
+        let metadata = metadata.filter(|url| quotable(url));
+        let parameters: Vec<String> =
+            [("error", self.error), ("scope", self.scope.as_deref()), ("resource_metadata", metadata)]
+                .into_iter()
+                .filter_map(|(name, value)| value.map(|value| format!("{name}=\"{value}\"")))
+                .collect();
+        // A scheme alone is a challenge too.
+        let value = format!("{} {}", self.scheme, parameters.join(", "));
+        HeaderValue::from_str(value.trim_end()).ok()
+    }
+}
+
+/// What the token holds and what the call needs: clients replace the scope they have by the one they are told.
+/// `None` when that cannot be said whole.
+fn scope(held: &[String], call: &Call<'_>) -> Option<String> {
+    let missing = format!("{}:{}", call.tool, call.verb);
+    let mut scopes: Vec<&str> = held.iter().map(String::as_str).filter(|held| *held != missing).collect();
+    scopes.push(&missing);
+    let sound = scopes.iter().all(|scope| quotable(scope) && !scope.contains(' '));
+    let scope = scopes.join(" ");
+    (sound && scope.len() <= MAX_SCOPE).then_some(scope)
+}
+
+/// Whether a text can stand in quotes as it is: printable ASCII without `"` and `\`.
+fn quotable(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| matches!(b, b' '..=b'~') && b != b'"' && b != b'\\')
+}

@@ -1,0 +1,217 @@
+//! A layer in front of an HTTP service: each request becomes a call, each call a decision. What is allowed goes on with
+//! the [`Decision`] as a request extension; what is denied is answered here, never with a success.
+
+mod answer;
+mod metadata;
+#[cfg(test)]
+mod tests;
+mod token;
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use shortbread_protocol::call::{Args, MAX_ARGS_BYTES};
+use tower::{Layer, Service};
+
+use crate::decision::{Call, Checker, Decision};
+use answer::Answer;
+pub use metadata::{metadata_path, metadata_url, protected_resource};
+
+/// The most bytes that a request's body may have.
+pub const MAX_BODY: usize = MAX_ARGS_BYTES;
+
+/// What a request means.
+#[derive(Clone, Debug)]
+pub enum Mapped {
+    /// A call, which needs a token.
+    Call {
+        /// The tool.
+        tool: String,
+        /// The verb.
+        verb: String,
+        /// All arguments, or `None` when they cannot be told whole; then nothing with conditions on arguments passes.
+        args: Option<Args>,
+    },
+    /// Something that everyone may have, such as a health check or the metadata document. No token is looked at.
+    Public,
+}
+
+/// Why a request is no call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unmapped {
+    /// There is nothing at this address.
+    NotFound,
+    /// It cannot be read as the call it should be; the text says why, and the caller reads it.
+    Malformed(String),
+}
+
+/// Puts a check in front of a service.
+///
+/// `map` tells what a request means, from its parts and its whole body. It must read the call exactly as the service
+/// behind does: the check is worth no more than that. Bodies are read whole, [`MAX_BODY`] at most; how long a client may
+/// take to send one is for the server to limit.
+pub struct CheckLayer<M>(Arc<Shared<M>>);
+
+struct Shared<M> {
+    checker: Arc<dyn Checker>,
+    map: M,
+    metadata: Option<String>,
+}
+
+impl<M> CheckLayer<M> {
+    /// A layer that asks `checker` about what `map` makes of a request.
+    #[must_use]
+    pub fn new(checker: Arc<dyn Checker>, map: M) -> Self {
+        Self(Arc::new(Shared { checker, map, metadata: None }))
+    }
+
+    /// Names the address of the RFC 9728 document in challenges, so that clients find the broker; see [`metadata_url`].
+    #[must_use]
+    pub fn resource_metadata(self, url: impl Into<String>) -> Self
+    where
+        M: Clone,
+    {
+        let (checker, map) = (Arc::clone(&self.0.checker), self.0.map.clone());
+        Self(Arc::new(Shared { checker, map, metadata: Some(url.into()) }))
+    }
+}
+
+impl<M> Clone for CheckLayer<M> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<M> fmt::Debug for CheckLayer<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CheckLayer").field("metadata", &self.0.metadata).finish_non_exhaustive()
+    }
+}
+
+impl<S, M> Layer<S> for CheckLayer<M> {
+    type Service = CheckService<S, M>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        CheckService { inner, shared: Arc::clone(&self.0) }
+    }
+}
+
+/// A service behind a check.
+pub struct CheckService<S, M> {
+    inner: S,
+    shared: Arc<Shared<M>>,
+}
+
+impl<S: Clone, M> Clone for CheckService<S, M> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<S: fmt::Debug, M> fmt::Debug for CheckService<S, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CheckService").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}
+
+impl<S, M, B, R> Service<Request<B>> for CheckService<S, M>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
+    S::Future: Send,
+    M: Fn(&Parts, &[u8]) -> Result<Mapped, Unmapped> + Send + Sync + 'static,
+    B: Body + From<Bytes> + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    R: From<Bytes>,
+{
+    type Response = Response<R>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        // The clone may not be ready; the one that said it was takes the call.
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            let (mut parts, body) = request.into_parts();
+            let judged = match whole(body).await {
+                Ok(bytes) => shared.judge(&mut parts, &bytes).map(|()| bytes),
+                Err(unread) => Err(Box::new(shared.unread(unread))),
+            };
+            match judged {
+                Ok(bytes) => inner.call(Request::from_parts(parts, B::from(bytes))).await,
+                Err(answer) => Ok(answer.into_response(shared.metadata.as_deref())),
+            }
+        })
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Unread {
+    TooLarge,
+    Broken,
+}
+
+async fn whole<B>(body: B) -> Result<Bytes, Unread>
+where
+    B: Body,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    if body.size_hint().lower() > MAX_BODY as u64 {
+        return Err(Unread::TooLarge);
+    }
+    match Limited::new(body, MAX_BODY).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Unread::TooLarge),
+        Err(_) => Err(Unread::Broken),
+    }
+}
+
+impl<M> Shared<M>
+where
+    M: Fn(&Parts, &[u8]) -> Result<Mapped, Unmapped>,
+{
+    /// Lets the request through, with the decision in it and the token taken out, or says what to answer.
+    fn judge(&self, parts: &mut Parts, body: &[u8]) -> Result<(), Box<Answer>> {
+        let (tool, verb, args) = match (self.map)(parts, body) {
+            Ok(Mapped::Public) => return Ok(()),
+            Ok(Mapped::Call { tool, verb, args }) => (tool, verb, args),
+            Err(unmapped) => return Err(Box::new(Answer::unmapped(&*self.checker, &unmapped))),
+        };
+        let call = Call { tool: &tool, verb: &verb, args: args.as_ref() };
+        let decision = match token::find(parts) {
+            Ok(token) => self.checker.check(token, &call),
+            Err(cause) => return Err(Box::new(Answer::bad_header(&*self.checker, cause))),
+        };
+        if !decision.is_allowed() {
+            return Err(Box::new(Answer::denied(&decision, &call)));
+        }
+        // The service has the decision; the token is not for it, nor for anyone that it calls.
+        parts.headers.remove(AUTHORIZATION);
+        parts.extensions.insert::<Decision>(decision);
+        Ok(())
+    }
+
+    fn unread(&self, unread: Unread) -> Answer {
+        match unread {
+            Unread::TooLarge => Answer::too_large(&*self.checker),
+            Unread::Broken => {
+                let cause = Unmapped::Malformed("The body broke off.".to_owned());
+                Answer::unmapped(&*self.checker, &cause)
+            }
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! One answer for each class of decision, through a real router.
+
+use std::convert::Infallible;
+use std::sync::Mutex;
+
+use axum::body::{Body, to_bytes};
+use axum::routing::any;
+use axum::{Extension, Router};
+use http::{HeaderMap, StatusCode};
+use serde_json::Value;
+use shortbread_protocol::reason::Reason;
+use shortbread_protocol::revocations::SelectorKind;
+use tower::ServiceExt as _;
+
+use super::*;
+use crate::decision::Outcome;
+
+/// Answers what a test tells it to, and remembers what it was asked.
+struct Fake {
+    answer: Option<Reason>,
+    asked: Mutex<Vec<String>>,
+}
+
+impl Checker for Fake {
+    fn check(&self, token: Option<&str>, call: &Call<'_>) -> Decision {
+        let names: Vec<_> =
+            call.args.map(|args| args.names().map(str::to_owned).collect()).unwrap_or_default();
+        self.asked.lock().unwrap().push(format!("{token:?} {}/{} {names:?}", call.tool, call.verb));
+        let reason = token.map_or(Some(Reason::TokenMissing), |_| self.answer);
+        let outcome = if reason.is_none() { Outcome::Allow } else { Outcome::Deny };
+        let held = vec!["github:issues.read".to_owned()];
+        Decision { outcome, reason, held, ..Decision::denied("dec_1".to_owned(), Reason::Internal) }
+    }
+
+    fn refuse(&self, reason: Reason, detail: &str) -> Decision {
+        // Even a checker that answers nonsense opens nothing.
+        let denied = Decision::denied("dec_2".to_owned(), reason);
+        Decision { outcome: Outcome::Allow, detail: Some(detail.to_owned()), ..denied }
+    }
+}
+
+fn map(parts: &Parts, body: &[u8]) -> Result<Mapped, Unmapped> {
+    match parts.uri.path() {
+        "/health" => return Ok(Mapped::Public),
+        "/none" => return Err(Unmapped::NotFound),
+        _ => {}
+    }
+    let args = Args::from_json(body).map_err(|e| Unmapped::Malformed(e.to_string()))?;
+    let verb = parts.uri.path().trim_start_matches('/').to_owned();
+    Ok(Mapped::Call { tool: "github".to_owned(), verb, args: Some(args) })
+}
+
+struct Reply {
+    status: StatusCode,
+    headers: HeaderMap,
+    text: String,
+}
+
+impl Reply {
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap()
+    }
+}
+
+async fn send(answer: Option<Reason>, request: Request<Body>) -> (Reply, Vec<String>) {
+    let checker = Arc::new(Fake { answer, asked: Mutex::default() });
+    let seen = Arc::clone(&checker);
+    let layer = CheckLayer::new(checker, map).resource_metadata("https://tools.acme.example/.well-known/x");
+    let handler = |decision: Option<Extension<Decision>>, headers: HeaderMap, body: String| async move {
+        let id = decision.map_or_else(String::new, |Extension(decision)| decision.id);
+        assert!(id.is_empty() || !headers.contains_key("authorization"));
+        format!("{id} {body}")
+    };
+    let router: Router = Router::new().fallback(any(handler)).layer(layer);
+    let response: Result<_, Infallible> = router.oneshot(request).await;
+    let (parts, body) = response.unwrap().into_parts();
+    let text = String::from_utf8(to_bytes(body, 1 << 20).await.unwrap().to_vec()).unwrap();
+    let asked = seen.asked.lock().unwrap().clone();
+    (Reply { status: parts.status, headers: parts.headers, text }, asked)
+}
+
+fn post(uri: &str, body: impl Into<Body>) -> Request<Body> {
+    let request = Request::builder().method("POST").uri(uri).header("authorization", "Bearer abc");
+    request.body(body.into()).unwrap()
+}
+
+#[tokio::test]
+async fn what_is_allowed_goes_on_with_its_decision_and_its_body() {
+    let (reply, asked) = send(None, post("/issues.write", r#"{"title":"x","repo":"acme/web"}"#)).await;
+    assert_eq!(
+        (reply.status, reply.text.as_str()),
+        (StatusCode::OK, r#"dec_1 {"title":"x","repo":"acme/web"}"#)
+    );
+    assert_eq!(asked, [r#"Some("abc") github/issues.write ["repo", "title"]"#]);
+}
+
+#[tokio::test]
+async fn what_is_public_needs_no_token() {
+    let (reply, asked) =
+        send(Some(Reason::Internal), Request::get("/health").body(Body::empty()).unwrap()).await;
+    assert_eq!((reply.status, reply.text.as_str(), asked.len()), (StatusCode::OK, " ", 0));
+}
+
+#[tokio::test]
+async fn each_reason_has_its_answer() {
+    let metadata = r#"resource_metadata="https://tools.acme.example/.well-known/x""#;
+    let token = format!(r#"Bearer error="invalid_token", {metadata}"#);
+    let proof = format!(r#"DPoP error="invalid_token", {metadata}"#);
+    let scope = format!(
+        r#"Bearer error="insufficient_scope", scope="github:issues.read github:issues.write", {metadata}"#
+    );
+    let cases = [
+        (Reason::Expired, 401, "invalid_token", token.as_str()),
+        (Reason::BadSignature, 401, "invalid_token", &token),
+        (Reason::WrongAudience, 401, "invalid_token", &token),
+        (Reason::ProofRequired, 401, "invalid_token", &proof),
+        (Reason::NotGranted, 403, "insufficient_scope", &scope),
+        (Reason::Revoked(SelectorKind::Workflow), 403, "access_denied", ""),
+        (Reason::RevokedAll, 403, "access_denied", ""),
+        (Reason::ArgumentRefused, 403, "access_denied", ""),
+        (Reason::Narrowed, 403, "access_denied", ""),
+        (Reason::AlreadyUsed, 403, "access_denied", ""),
+        (Reason::CallMalformed, 400, "invalid_request", ""),
+        (Reason::ListMissing, 503, "temporarily_unavailable", ""),
+        (Reason::ListTooOld, 503, "temporarily_unavailable", ""),
+        (Reason::ClockUnsure, 503, "temporarily_unavailable", ""),
+    ];
+    for (reason, status, error, challenge) in cases {
+        let (reply, _) = send(Some(reason), post("/issues.write", "{}")).await;
+        assert_eq!(
+            (reply.status.as_u16(), reply.header("www-authenticate")),
+            (status, challenge),
+            "{reason}"
+        );
+        assert_eq!(reply.header("retry-after"), if status == 503 { "5" } else { "" }, "{reason}");
+        assert_eq!(reply.header("cache-control"), "no-store");
+        assert_eq!(reply.header("shortbread-decision-id"), "dec_1");
+        let body = reply.json();
+        assert_eq!(body["error"], error, "{reason}");
+        assert_eq!(body["shortbread"]["reason"], reason.code());
+        assert_eq!(body["shortbread"]["decision_id"], "dec_1");
+        assert_eq!(body["shortbread"]["retryable"], reason.retryable());
+        assert!(body["error_description"].as_str().unwrap().contains(reason.meaning()));
+    }
+}
+
+#[tokio::test]
+async fn no_reason_is_a_success() {
+    for reason in Reason::all() {
+        let (reply, _) = send(Some(reason), post("/issues.write", "{}")).await;
+        assert!(reply.status.is_client_error() || reply.status.is_server_error(), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn a_missing_token_is_challenged_without_an_error() {
+    for scheme in [None, Some("Basic abc")] {
+        let mut request = post("/issues.write", "{}");
+        request.headers_mut().remove(AUTHORIZATION);
+        if let Some(scheme) = scheme {
+            request.headers_mut().insert(AUTHORIZATION, scheme.parse().unwrap());
+        }
+        let (reply, asked) = send(None, request).await;
+        let challenge = r#"Bearer scope="github:issues.write", resource_metadata="https://tools.acme.example/.well-known/x""#;
+        assert_eq!((reply.status.as_u16(), reply.header("www-authenticate")), (401, challenge));
+        assert_eq!(reply.json()["shortbread"]["reason"], "token.missing");
+        assert_eq!(asked.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn two_tokens_or_one_in_the_address_are_refused_unchecked() {
+    let mut twice = post("/issues.write", "{}");
+    twice.headers_mut().append(AUTHORIZATION, "Bearer def".parse().unwrap());
+    for request in [twice, post("/issues.write?access_token=abc", "{}")] {
+        let (reply, asked) = send(None, request).await;
+        assert_eq!((reply.status.as_u16(), asked.len()), (400, 0));
+        assert_eq!(reply.json()["shortbread"]["reason"], "token.malformed");
+        assert_eq!(reply.header("shortbread-decision-id"), "dec_2");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_refused() {
+    let stream = |size: usize| {
+        // Without a length, so that only reading finds out.
+        let body =
+            http_body_util::BodyExt::boxed_unsync(http_body_util::Full::new(Bytes::from(vec![b' '; size])));
+        Body::new(http_body_util::BodyExt::map_frame(body, |frame| frame))
+    };
+    let cases = [
+        (post("/x", vec![b' '; MAX_BODY + 1]), 413, "call.malformed"),
+        (post("/x", stream(MAX_BODY + 1)), 413, "call.malformed"),
+        (post("/x", r#"{"a":1,"a":2}"#), 400, "call.malformed"),
+        (post("/none", "{}"), 404, "not_found"),
+    ];
+    for (request, status, reason) in cases {
+        let (reply, asked) = send(None, request).await;
+        assert_eq!((reply.status.as_u16(), asked.len()), (status, 0));
+        assert_eq!(reply.json()["shortbread"]["reason"], reason);
+    }
+    let whole = format!("{{\"a\":\"{}\"}}", "x".repeat(MAX_BODY - 8));
+    assert_eq!(send(None, post("/x", whole)).await.0.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn what_a_caller_names_cannot_write_headers() {
+    for verb in ["a%22,evil=%22", "a\"b", "a\\b", "\u{e9}", "a b"] {
+        let call = Call { tool: "github", verb, args: None };
+        let denied = Decision::denied("dec\r\nx: y".to_owned(), Reason::NotGranted);
+        let response: Response<Bytes> = Answer::denied(&denied, &call).into_response(Some("https://x\"y"));
+        let challenge = response.headers()["www-authenticate"].to_str().unwrap();
+        assert_eq!(challenge.matches('"').count() % 2, 0, "{challenge}");
+        assert!(!challenge.contains('\\') && !challenge.contains("resource_metadata"), "{challenge}");
+        assert_eq!(response.headers()["shortbread-decision-id"], "decx:y");
+    }
+}
