@@ -1,6 +1,7 @@
 //! What is signed or crosses a wire: names, facts, keys, revocation lists, bodies, reasons. No I/O.
 
 pub mod access;
+pub mod alternatives;
 pub mod biscuit;
 pub mod call;
 pub mod clock;
