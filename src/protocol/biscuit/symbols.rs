@@ -60,16 +60,6 @@ impl Symbols {
         !doubled && !texts.iter().any(|text| DEFAULTS.contains(text))
     }
 
-    /// The number of a text that is there.
-    #[must_use]
-    pub fn find(&self, text: &str) -> Option<Sym> {
-        if let Some(at) = DEFAULTS.iter().position(|word| *word == text) {
-            return u32::try_from(at).ok().map(Sym);
-        }
-        let same = |at: &u32| self.custom(*at) == Some(text);
-        (0..self.len()).find(same).map(|at| Sym(OFFSET + at))
-    }
-
     /// The text of a number; `None` when no block has added it.
     #[must_use]
     pub fn text(&self, sym: Sym) -> Option<&str> {
