@@ -2,7 +2,7 @@
 //! formatted into text, and the verifier's own profile check looks at the result before it leaves.
 
 use shortbread_protocol::access::Access;
-use shortbread_protocol::alternatives::{TooManyExpressions, alternative};
+use shortbread_protocol::alternatives::{AlternativeError, alternative};
 use shortbread_protocol::biscuit::{
     Alternative, Binary, BlockWriter, Flaw, Proof, SignedBlock, Symbols, Value, key_id, seal_payload,
     signed_payload, write_container,
@@ -59,9 +59,9 @@ pub enum MintError {
     /// It would be too large.
     #[error("the token would have {0} bytes and may have 5120; ask for fewer verbs or shorter constraints")]
     TooLarge(usize),
-    /// A verb has more conditions than a check may have.
+    /// A verb's conditions cannot be written as a check.
     #[error(transparent)]
-    TooMany(#[from] TooManyExpressions),
+    Conditions(#[from] AlternativeError),
     /// What was made is outside the profile: nothing leaves.
     #[error("the minted token is not within its own profile: {0}")]
     Profile(#[from] Flaw),

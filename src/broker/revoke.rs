@@ -223,10 +223,6 @@ impl Questions for AdminList<'_> {
         self.list.entry(kind, value).filter(|_| self.counts(kind)).map(|entry| entry.before)
     }
 
-    fn any(&self, kind: SelectorKind) -> bool {
-        self.counts(kind)
-    }
-
     fn has_id(&self, id: &[u8; 16]) -> bool {
         self.list.block(id).is_some()
     }

@@ -1,104 +1,167 @@
-//! From a verb and its constraints to the one alternative of a check that allows it: for the mint and for narrowing.
+//! Constraints as Datalog: the one place where what was granted becomes what a token demands.
+//! The broker's mint and offline narrowing both write their checks with it.
+
+use std::collections::BTreeSet;
 
 use thiserror::Error;
 
 use crate::biscuit::{Alternative, Binary, Expr, Unary, Value};
 use crate::constraint::{Arguments, Constraint, Scalar};
 use crate::facts;
-use crate::names::Operation;
+use crate::names::{ArgName, Operation};
 
-/// The most expressions an alternative may have in profile sb1.
+/// The most expressions that profile sb1 allows an alternative.
 pub const MAX_EXPRESSIONS: usize = 8;
 
-// No argument's name has a colon, so this variable never meets an argument's.
-const NAMES: &str = "all:names";
+// Outside the table of argument variables, so that no argument is ever tied to the list of names.
+const NAMES: &str = "names";
 
-/// A verb has more conditions than one alternative of a check may have.
+// An argument with a variable has an expression, so there are never more variables than expressions.
+const VARIABLES: [&str; MAX_EXPRESSIONS] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+
+/// Why constraints cannot be written into a token.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("the constraints on {0} take more than 8 expressions; use fewer or simpler ones")]
-pub struct TooManyExpressions(String);
+pub enum AlternativeError {
+    /// More demands than a token may make of one call.
+    #[error(
+        "the constraints of {0} are too many for a token, which holds {MAX_EXPRESSIONS} conditions for one verb; constrain fewer of its arguments or use eq"
+    )]
+    TooMany(Operation),
+    /// A constraint that means nothing or can never hold.
+    #[error("the constraint on argument {argument} of {operation} {cause}")]
+    Unsound {
+        /// Of which verb.
+        operation: Operation,
+        /// On which argument.
+        argument: ArgName,
+        /// What is wrong, in words that follow the argument's name.
+        cause: &'static str,
+    },
+}
 
-/// Allows the operation; with `arguments` only inside them, and no argument that they do not name.
+/// The alternative that admits calls of `operation` with arguments inside `arguments`; `None` leaves them free.
+///
+/// - An argument that is not named is refused, whatever its type; one that is merely listed (`any`) may be missing.
+/// - `eq`, `in`, `prefix`, `min` and `max` admit a single value of their type, never a list.
+/// - `subset` admits a list with at least one member, never a single value.
+///
+/// Members are compared before a type is forced: a value of another type then is no match, so that the alternative
+/// of another grant gets its turn, where forcing the type first would end the whole check.
 ///
 /// # Errors
-/// When the arguments take more than eight expressions.
+/// When a constraint is not sound, or the constraints need more than [`MAX_EXPRESSIONS`].
 pub fn alternative<'a>(
     operation: &'a Operation,
     arguments: Option<&'a Arguments>,
-) -> Result<Alternative<'a>, TooManyExpressions> {
-    let terms = [Value::Str(operation.tool.as_str()), Value::Str(operation.verb.as_str())];
-    let mut alternative = Alternative::new().fact(facts::OPERATION, terms);
+) -> Result<Alternative<'a>, AlternativeError> {
+    let (tool, verb) = (Value::Str(operation.tool.as_str()), Value::Str(operation.verb.as_str()));
+    let mut alternative = Alternative::new().fact(facts::OPERATION, [tool, verb]);
     let Some(arguments) = arguments else {
         return Ok(alternative);
     };
+    let mut variables = VARIABLES.into_iter();
     for (name, constraint) in arguments {
-        alternative = argument(alternative, name.as_str(), constraint);
+        constraint.check().map_err(|cause| AlternativeError::Unsound {
+            operation: operation.clone(),
+            argument: name.clone(),
+            cause,
+        })?;
+        if constraint.any {
+            continue;
+        }
+        if let Some(value) = constant(constraint) {
+            alternative = alternative.fact(facts::ARG, [Value::Str(name.as_str()), scalar(value)]);
+            continue;
+        }
+        let variable = variables.next().ok_or_else(|| AlternativeError::TooMany(operation.clone()))?;
+        alternative = alternative.fact(facts::ARG, [Value::Str(name.as_str()), Value::Var(variable)]);
+        alternative = demand(alternative, variable, constraint);
     }
-    let listed = arguments.keys().map(|name| Value::Str(name.as_str())).collect();
-    alternative = alternative.fact(facts::ARGS, [Value::Var(NAMES)]).holds(
-        Value::Set(listed),
-        Binary::Contains,
-        Value::Var(NAMES),
-    );
+    let listed = Value::Set(arguments.keys().map(|name| Value::Str(name.as_str())).collect());
+    alternative =
+        alternative.fact(facts::ARGS, [Value::Var(NAMES)]).holds(listed, Binary::Contains, Value::Var(NAMES));
     if alternative.expressions() > MAX_EXPRESSIONS {
-        return Err(TooManyExpressions(operation.to_string()));
+        return Err(AlternativeError::TooMany(operation.clone()));
     }
     Ok(alternative)
 }
 
-fn argument<'a>(alternative: Alternative<'a>, name: &'a str, constraint: &'a Constraint) -> Alternative<'a> {
-    if constraint.any {
-        return alternative;
-    }
-    if let Some(value) = &constraint.eq {
-        return alternative.fact(facts::ARG, [Value::Str(name), scalar(value)]);
-    }
-    // One variable an argument, named after it.
-    let variable = || Value::Var(name);
-    let mut alternative = alternative.fact(facts::ARG, [Value::Str(name), variable()]);
+// A single permitted value needs no expression: the fact itself must be that one.
+fn constant(constraint: &Constraint) -> Option<&Scalar> {
+    let single = constraint.one_of.as_ref().filter(|set| set.len() == 1).and_then(BTreeSet::first);
+    constraint.eq.as_ref().or(single)
+}
+
+fn demand<'a>(
+    mut alternative: Alternative<'a>,
+    variable: &'a str,
+    constraint: &'a Constraint,
+) -> Alternative<'a> {
     if let Some(set) = &constraint.one_of {
-        alternative = single(alternative, name, set.first());
-        alternative =
-            alternative.holds(Value::Set(set.iter().map(scalar).collect()), Binary::Contains, variable());
+        alternative = one_of(alternative, variable, set);
     }
     if let Some(set) = &constraint.subset {
-        let length = vec![
-            Expr::Value(variable()),
-            Expr::Unary(Unary::Length),
-            Expr::Value(Value::Int(0)),
-            Expr::Binary(Binary::GreaterThan),
-        ];
-        alternative = alternative.expression(length);
-        alternative =
-            alternative.holds(Value::Set(set.iter().map(scalar).collect()), Binary::Contains, variable());
+        alternative = subset(alternative, variable, set);
     }
     if let Some(prefix) = &constraint.prefix {
-        alternative = alternative.holds(variable(), Binary::Prefix, Value::Str(prefix));
+        alternative = alternative.holds(Value::Var(variable), Binary::Prefix, Value::Str(prefix));
     }
     if let Some(min) = constraint.min {
-        alternative = alternative.holds(variable(), Binary::GreaterOrEqual, Value::Int(min));
+        alternative = alternative.holds(Value::Var(variable), Binary::GreaterOrEqual, Value::Int(min));
     }
     if let Some(max) = constraint.max {
-        alternative = alternative.holds(variable(), Binary::LessOrEqual, Value::Int(max));
+        alternative = alternative.holds(Value::Var(variable), Binary::LessOrEqual, Value::Int(max));
     }
     alternative
 }
 
-// A set contains a list of its members as well as one of them: force the type of a single value.
-fn single<'a>(alternative: Alternative<'a>, name: &'a str, like: Option<&Scalar>) -> Alternative<'a> {
-    match like {
-        Some(Scalar::Text(_)) => alternative.holds(Value::Var(name), Binary::Prefix, Value::Str("")),
-        Some(Scalar::Int(_)) => {
-            alternative.holds(Value::Var(name), Binary::GreaterOrEqual, Value::Int(i64::MIN))
-        }
-        // Equal to itself-or-not is true of a boolean only: `!b === false` fails on any other type.
-        Some(Scalar::Bool(_)) | None => alternative.expression(vec![
-            Expr::Value(Value::Set(vec![Value::Bool(true), Value::Bool(false)])),
-            Expr::Value(Value::Var(name)),
+// `contains` takes a list as well, so each type is forced by an operation that no list has.
+fn one_of<'a>(alternative: Alternative<'a>, variable: &'a str, set: &'a BTreeSet<Scalar>) -> Alternative<'a> {
+    let value = Value::Var(variable);
+    match set.first() {
+        Some(Scalar::Text(_)) => alternative.holds(members(set), Binary::Contains, value.clone()).holds(
+            value,
+            Binary::Prefix,
+            Value::Str(""),
+        ),
+        Some(Scalar::Int(least)) => alternative.holds(members(set), Binary::Contains, value.clone()).holds(
+            value,
+            Binary::GreaterOrEqual,
+            Value::Int(*least),
+        ),
+        // Two booleans are all there are: `!(!$v === $v)` is true of either and an error for anything else.
+        _ => alternative.expression(vec![
+            Expr::Value(value.clone()),
             Expr::Unary(Unary::Negate),
-            Expr::Binary(Binary::Contains),
+            Expr::Value(value),
+            Expr::Binary(Binary::Equal),
+            Expr::Unary(Unary::Parens),
+            Expr::Unary(Unary::Negate),
         ]),
     }
+}
+
+// The empty set passes every `contains`, so a member is demanded too. A text has a length as a list has, and may
+// itself be a member: `$v.contains({,}) === ($v.length() > 0)` is an error for it, and one expression, not two.
+fn subset<'a>(alternative: Alternative<'a>, variable: &'a str, set: &'a BTreeSet<Scalar>) -> Alternative<'a> {
+    let value = Value::Var(variable);
+    let alternative = alternative.holds(members(set), Binary::Contains, value.clone());
+    let mut filled = vec![
+        Expr::Value(value.clone()),
+        Expr::Unary(Unary::Length),
+        Expr::Value(Value::Int(0)),
+        Expr::Binary(Binary::GreaterThan),
+    ];
+    if matches!(set.first(), Some(Scalar::Text(_))) {
+        let list = [Expr::Value(value), Expr::Value(Value::Set(Vec::new())), Expr::Binary(Binary::Contains)];
+        filled.splice(0..0, list);
+        filled.extend([Expr::Unary(Unary::Parens), Expr::Binary(Binary::Equal)]);
+    }
+    alternative.expression(filled)
+}
+
+fn members(set: &BTreeSet<Scalar>) -> Value<'_> {
+    Value::Set(set.iter().map(scalar).collect())
 }
 
 fn scalar(value: &Scalar) -> Value<'_> {
@@ -106,5 +169,69 @@ fn scalar(value: &Scalar) -> Value<'_> {
         Scalar::Int(number) => Value::Int(*number),
         Scalar::Text(text) => Value::Str(text),
         Scalar::Bool(flag) => Value::Bool(*flag),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::biscuit::{BlockWriter, Program, Symbols, print, read_block};
+
+    fn printed(arguments: &str) -> Result<String, AlternativeError> {
+        let operation: Operation = "stripe/refunds.create".parse().unwrap();
+        let arguments: Arguments = serde_json::from_str(arguments).unwrap();
+        let mut writer = BlockWriter::after(Symbols::default());
+        writer.check(&[alternative(&operation, Some(&arguments))?]);
+        let mut program = Program::default();
+        read_block(&mut program, 0, &writer.finish()).unwrap();
+        Ok(print::check(&program, 0, 0).unwrap())
+    }
+
+    #[test]
+    fn each_kind_has_one_form() {
+        let head = "check if operation(\"stripe\", \"refunds.create\")";
+        for (arguments, body) in [
+            ("{}", "args($names), {,}.contains($names)"),
+            (r#"{"x":{"any":true}}"#, r#"args($names), {"x"}.contains($names)"#),
+            (r#"{"x":{"eq":"a"}}"#, r#"arg("x", "a"), args($names), {"x"}.contains($names)"#),
+            (
+                r#"{"x":{"in":["a","b"]}}"#,
+                r#"arg("x", $a), args($names), {"a", "b"}.contains($a), $a.starts_with(""), {"x"}.contains($names)"#,
+            ),
+            (
+                r#"{"x":{"in":[2,1]}}"#,
+                r#"arg("x", $a), args($names), {1, 2}.contains($a), $a >= 1, {"x"}.contains($names)"#,
+            ),
+            (
+                r#"{"x":{"in":[true,false]}}"#,
+                r#"arg("x", $a), args($names), !(!$a === $a), {"x"}.contains($names)"#,
+            ),
+            (
+                r#"{"x":{"subset":["a"]}}"#,
+                r#"arg("x", $a), args($names), {"a"}.contains($a), $a.contains({,}) === ($a.length() > 0), {"x"}.contains($names)"#,
+            ),
+            (
+                r#"{"x":{"min":1,"max":3},"y":{"prefix":"p"}}"#,
+                r#"arg("x", $a), arg("y", $b), args($names), $a >= 1, $a <= 3, $b.starts_with("p"), {"x", "y"}.contains($names)"#,
+            ),
+        ] {
+            assert_eq!(printed(arguments).unwrap(), format!("{head}, {body}"), "{arguments}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_named() {
+        let many: Vec<String> = (0..8).map(|n| format!("\"x{n}\":{{\"prefix\":\"p\"}}")).collect();
+        let error = printed(&format!("{{{}}}", many.join(","))).unwrap_err();
+        assert!(error.to_string().contains("stripe/refunds.create"), "{error}");
+        let many: Vec<String> = (0..9).map(|n| format!("\"x{n}\":{{\"prefix\":\"p\"}}")).collect();
+        assert!(matches!(printed(&format!("{{{}}}", many.join(","))), Err(AlternativeError::TooMany(_))));
+        assert!(matches!(printed(r#"{"x":{}}"#), Err(AlternativeError::Unsound { .. })));
+    }
+
+    #[test]
+    fn an_argument_called_names_is_not_tied_to_the_list_of_names() {
+        let text = printed(r#"{"names":{"in":["a","b"]}}"#).unwrap();
+        assert!(text.contains(r#"arg("names", $a), args($names)"#), "{text}");
     }
 }

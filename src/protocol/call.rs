@@ -83,6 +83,12 @@ impl Args {
         self.entries.iter().map(|(name, _)| name.as_str())
     }
 
+    /// The name at a place in that order.
+    #[must_use]
+    pub fn name(&self, at: usize) -> Option<&str> {
+        self.entries.get(at).map(|(name, _)| name.as_str())
+    }
+
     /// The value of an argument, if it is there and sb1 has a type for it.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&ArgValue> {

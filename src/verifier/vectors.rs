@@ -183,10 +183,6 @@ impl Revocations for List<'_> {
         self.0.iter().find(|(k, v, _)| *k == kind && *v == value).map(|(_, _, before)| *before)
     }
 
-    fn any(&self, _: SelectorKind) -> bool {
-        true
-    }
-
     fn has_id(&self, _: &[u8; 16]) -> bool {
         false
     }

@@ -135,7 +135,9 @@ impl From<policy::Refusal> for Refusal {
 impl From<MintError> for Refusal {
     fn from(error: MintError) -> Self {
         match error {
-            MintError::TooLarge(_) | MintError::TooMany(_) => Self::new(Reason::TooLarge, error.to_string()),
+            MintError::TooLarge(_) | MintError::Conditions(_) => {
+                Self::new(Reason::TooLarge, error.to_string())
+            }
             MintError::Profile(_) | MintError::Signer(_) | MintError::Random(_) => {
                 Self::plain(Reason::Internal).because(error)
             }

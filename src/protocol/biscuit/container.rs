@@ -6,8 +6,8 @@ use super::wire::{Field, message, missing, once, unknown};
 use super::{Flaw, MAX_TOKEN};
 use crate::keys::PublicKey;
 
-/// The most blocks a token may have.
-const MAX_BLOCKS: usize = 8;
+/// The most blocks a token may have, the authority among them.
+pub const MAX_BLOCKS: usize = 8;
 
 /// One block with its signature, borrowed from the token's bytes.
 #[derive(Clone, Copy, Debug)]

@@ -5,13 +5,14 @@
 //! the next key's algorithm (little-endian `i32`) and the next key.
 
 mod container;
+pub mod print;
 mod program;
 mod read;
 mod symbols;
 mod wire;
 mod write;
 
-pub use container::{Container, Proof, SignedBlock, key_id, seal_payload, signed_payload};
+pub use container::{Container, MAX_BLOCKS, Proof, SignedBlock, key_id, seal_payload, signed_payload};
 pub use program::{Binary, Check, Fact, Op, Predicate, Program, Query, Span, Term, Unary};
 pub use read::read_block;
 pub use symbols::{Sym, Symbols};

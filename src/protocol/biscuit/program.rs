@@ -191,6 +191,12 @@ impl Program {
         self.symbols.text(sym).unwrap_or_default()
     }
 
+    /// The name of a variable, without its `$`. The reader has checked that every variable has one.
+    #[must_use]
+    pub fn variable(&self, variable: u32) -> &str {
+        self.text(Sym(variable))
+    }
+
     /// The size in memory, in bytes, roughly.
     #[must_use]
     pub fn weight(&self) -> usize {

@@ -139,7 +139,7 @@ impl Program {
         let mut term = None;
         message(bytes, |tag, field| {
             let read = match tag {
-                1 => Term::Var(field.number32()?),
+                1 => Term::Var(self.symbol(field)?.0),
                 2 => Term::Int(field.number()?.cast_signed()),
                 3 => Term::Str(self.symbol(field)?),
                 4 => Term::Date(field.number()?),

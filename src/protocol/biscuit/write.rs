@@ -2,7 +2,7 @@
 
 use super::container::{Proof, SignedBlock};
 use super::program::{Binary, Unary};
-use super::symbols::Symbols;
+use super::symbols::{Interner, Symbols};
 use super::wire::{put_bytes, put_message, put_number};
 
 /// A value to write.
@@ -80,7 +80,7 @@ impl<'a> Alternative<'a> {
 /// Collects a block's facts and checks, and writes its bytes.
 #[derive(Debug)]
 pub struct BlockWriter {
-    symbols: Symbols,
+    symbols: Interner,
     known: u32,
     facts: Vec<u8>,
     checks: Vec<u8>,
@@ -91,7 +91,12 @@ impl BlockWriter {
     #[must_use]
     pub fn after(symbols: Symbols) -> Self {
         let known = symbols.len();
-        Self { symbols, known, facts: Vec::with_capacity(512), checks: Vec::with_capacity(1024) }
+        Self {
+            symbols: Interner::new(symbols),
+            known,
+            facts: Vec::with_capacity(512),
+            checks: Vec::with_capacity(1024),
+        }
     }
 
     /// Adds a fact.
@@ -151,14 +156,14 @@ pub fn write_container(root_key_id: Option<u32>, blocks: &[SignedBlock<'_>], pro
     out
 }
 
-fn put_predicate(out: &mut Vec<u8>, symbols: &mut Symbols, name: &str, terms: &[Value<'_>]) {
+fn put_predicate(out: &mut Vec<u8>, symbols: &mut Interner, name: &str, terms: &[Value<'_>]) {
     put_number(out, 1, u64::from(symbols.intern(name).0));
     for term in terms {
         put_message(out, 2, |out| put_term(out, symbols, term));
     }
 }
 
-fn put_term(out: &mut Vec<u8>, symbols: &mut Symbols, term: &Value<'_>) {
+fn put_term(out: &mut Vec<u8>, symbols: &mut Interner, term: &Value<'_>) {
     match term {
         Value::Var(name) => put_number(out, 1, u64::from(symbols.intern(name).0)),
         Value::Int(value) => put_number(out, 2, value.cast_unsigned()),
@@ -174,7 +179,7 @@ fn put_term(out: &mut Vec<u8>, symbols: &mut Symbols, term: &Value<'_>) {
     }
 }
 
-fn put_alternative(out: &mut Vec<u8>, symbols: &mut Symbols, alternative: &Alternative<'_>) {
+fn put_alternative(out: &mut Vec<u8>, symbols: &mut Interner, alternative: &Alternative<'_>) {
     put_message(out, 1, |out| put_predicate(out, symbols, "query", &[]));
     for (name, terms) in &alternative.predicates {
         put_message(out, 2, |out| put_predicate(out, symbols, name, terms));
@@ -188,7 +193,7 @@ fn put_alternative(out: &mut Vec<u8>, symbols: &mut Symbols, alternative: &Alter
     }
 }
 
-fn put_op(out: &mut Vec<u8>, symbols: &mut Symbols, op: &Expr<'_>) {
+fn put_op(out: &mut Vec<u8>, symbols: &mut Interner, op: &Expr<'_>) {
     match op {
         Expr::Value(value) => put_message(out, 1, |out| put_term(out, symbols, value)),
         Expr::Unary(unary) => put_message(out, 2, |out| put_number(out, 1, *unary as u64)),

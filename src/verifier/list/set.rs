@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
+use crate::scope::Revocations;
 use shortbread_protocol::clock::FOREVER;
 use shortbread_protocol::revocations::{RevokedId, SelectorKind, Snapshot};
 
@@ -131,6 +132,24 @@ impl Entries {
 
     fn of(&self, kind: SelectorKind) -> Option<&HashMap<Box<str>, u64>> {
         self.selectors.get(kind as usize)
+    }
+}
+
+impl Revocations for RevocationSet {
+    fn global(&self) -> u64 {
+        self.global()
+    }
+
+    fn before(&self, kind: SelectorKind, value: &str) -> Option<u64> {
+        self.before(kind, value)
+    }
+
+    fn before_pair(&self, kind: SelectorKind, tool: &str, part: &str) -> Option<u64> {
+        self.before_pair(kind, tool, part)
+    }
+
+    fn has_id(&self, id: &[u8; 16]) -> bool {
+        self.has_id(id)
     }
 }
 

@@ -130,6 +130,24 @@ fn time_window(program: &Program) -> Result<(u64, u64), Flaw> {
     }
 }
 
+/// The date of `check if time($now), $now < date`.
+pub(super) fn sole_end(program: &Program, check: &Source) -> Option<u64> {
+    let [query] = program.queries(check) else {
+        return None;
+    };
+    let [predicate] = program.predicates(query) else {
+        return None;
+    };
+    match (program.text(predicate.name), program.terms(predicate)) {
+        (facts::TIME, [now @ Term::Var(_)]) => program
+            .expressions(query)
+            .filter_map(|ops| date_bound(ops, *now))
+            .filter_map(|(op, date)| (op == Binary::LessThan).then_some(date))
+            .min(),
+        _ => None,
+    }
+}
+
 fn audiences(program: &Program) -> Result<Vec<Sym>, Flaw> {
     let [check] = mentioning(program, facts::AUDIENCE)[..] else {
         return Err(Flaw::Violation("there is not exactly one audience check"));

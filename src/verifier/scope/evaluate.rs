@@ -150,6 +150,7 @@ impl<'a> Run<'a> {
             Condition::Right([_, _, access]) => self.unify(access, Value::Str(self.right.access.as_str())),
             Condition::Arg(name, term) => {
                 let name = self.scope.program.text(*name);
+                self.machine.spend(name.len())?;
                 let value = demand.args.and_then(|args| args.value(name)).map(Value::of_argument);
                 self.unify_some(term, value)
             }

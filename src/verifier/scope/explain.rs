@@ -115,9 +115,12 @@ impl Run<'_> {
             return None;
         };
         let listed = self.scope.program.set(*listed);
-        let known = |name: &&str| {
-            listed.iter().any(|term| matches!(term, Term::Str(sym) if self.scope.program.text(*sym) == *name))
+        let text = |term: &Term| match term {
+            Term::Str(sym) => self.scope.program.text(*sym),
+            _ => "",
         };
+        // Sets are in the order of their texts.
+        let known = |name: &&str| listed.binary_search_by(|term| text(term).cmp(*name)).is_ok();
         let extra = self.demand.args?.names().find(|name| !known(name))?;
         let short: String = extra.chars().take(64).collect();
         Some(format!("argument {short:?} is not one that the grant lists"))

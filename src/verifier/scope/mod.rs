@@ -101,6 +101,14 @@ impl Scope {
         self.window
     }
 
+    /// The first second in which the token is not valid any more, by the authority's window and by every later check
+    /// of the form `check if time($now), $now < date`, which is how our clients shorten a life.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        let later = self.program.checks.iter().filter(|check| check.block > 0);
+        later.filter_map(|check| compile::sole_end(&self.program, check)).fold(self.window.1, u64::min)
+    }
+
     /// The granted verbs: tool, verb, access.
     pub fn rights(&self) -> impl Iterator<Item = (&str, &str, Access)> {
         self.rights

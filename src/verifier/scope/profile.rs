@@ -1,7 +1,7 @@
 //! The profile check: everything that makes native evaluation with fixed work possible.
 //! Limits: `schema/token.md`.
 
-use shortbread_protocol::biscuit::{Check, Flaw, Op, Predicate, Program, Query, Term, read_block};
+use shortbread_protocol::biscuit::{Check, Flaw, Op, Predicate, Program, Query, Sym, Term, read_block};
 use shortbread_protocol::facts;
 
 const MAX_RIGHTS: usize = 64;
@@ -22,7 +22,7 @@ pub(super) fn check(blocks: &[&[u8]]) -> Result<Program, Flaw> {
         return Err(Flaw::Malformed("a text is in the symbol table twice"));
     }
     facts_of(&program)?;
-    let mut in_block = [0usize; 256];
+    let (mut in_block, mut asked) = ([0usize; 256], Vec::with_capacity(8));
     for check in &program.checks {
         let count = in_block.get_mut(usize::from(check.block));
         let count = count.map_or(0, |count| {
@@ -30,7 +30,7 @@ pub(super) fn check(blocks: &[&[u8]]) -> Result<Program, Flaw> {
             *count
         });
         check_count(check, count)?;
-        program.queries(check).iter().try_for_each(|query| alternative(&program, query))?;
+        program.queries(check).iter().try_for_each(|query| alternative(&program, query, &mut asked))?;
     }
     Ok(program)
 }
@@ -70,15 +70,16 @@ fn check_count(check: &Check, count: usize) -> Result<(), Flaw> {
 }
 
 // At most one fact can match each predicate, so there is no join to search.
-fn alternative(program: &Program, query: &Query) -> Result<(), Flaw> {
+fn alternative(program: &Program, query: &Query, asked: &mut Vec<Asked>) -> Result<(), Flaw> {
     let predicates = program.predicates(query);
-    for (at, predicate) in predicates.iter().enumerate() {
-        shape(program, predicate, predicates)?;
-        let earlier = predicates.get(..at).unwrap_or_default();
-        if earlier.iter().any(|other| same_fact(program, predicate, other)) {
-            return Err(Flaw::Violation("an alternative uses a predicate twice"));
-        }
+    asked.clear();
+    asked.extend(predicates.iter().filter_map(|predicate| single(program, predicate)));
+    // Sorted: a block has room for hundreds of predicates, too many to compare each with each.
+    asked.sort_unstable();
+    if asked.windows(2).any(|pair| matches!(pair, [a, b] if a == b)) {
+        return Err(Flaw::Violation("an alternative uses a predicate twice"));
     }
+    predicates.iter().try_for_each(|predicate| shape(program, predicate, predicates))?;
     if query.expressions.len() > MAX_EXPRESSIONS {
         return Err(Flaw::Violation("an alternative has more than 8 expressions"));
     }
@@ -91,7 +92,9 @@ fn alternative(program: &Program, query: &Query) -> Result<(), Flaw> {
 fn shape(program: &Program, predicate: &Predicate, beside: &[Predicate]) -> Result<(), Flaw> {
     let sound = match (program.text(predicate.name), program.terms(predicate)) {
         (facts::OPERATION, [_, _]) | (facts::ARG, [Term::Str(_), _]) => true,
-        (facts::ID, [kind, value]) => constant(kind) && constant(value),
+        // Of the kinds that a token may have. A stock authorizer is given the call's tool and verb as ids too;
+        // what asks for those would mean one thing there and another here, so it is refused.
+        (facts::ID, [Term::Str(kind), value]) => constant(value) && known_kind(program.text(*kind)),
         (facts::RIGHT, terms @ [tool, verb, access]) => {
             terms.iter().all(constant) || of_operation(program, [tool, verb, access], beside)
         }
@@ -114,6 +117,10 @@ fn shape(program: &Program, predicate: &Predicate, beside: &[Predicate]) -> Resu
     }
 }
 
+fn known_kind(kind: &str) -> bool {
+    facts::ID_KINDS.into_iter().any(|known| known.as_str() == kind)
+}
+
 fn constant(term: &Term) -> bool {
     !matches!(term, Term::Var(_))
 }
@@ -129,16 +136,16 @@ fn of_operation(program: &Program, [tool, verb, access]: [&Term; 3], beside: &[P
     variables && different && beside.iter().any(bound)
 }
 
-fn same_fact(program: &Program, a: &Predicate, b: &Predicate) -> bool {
-    if a.name != b.name {
-        return false;
-    }
-    match program.text(a.name) {
-        // Arguments are told apart by name; constants of the authority match once or never.
-        facts::ARG => program.terms(a).first() == program.terms(b).first(),
-        facts::ID => false,
-        facts::RIGHT => !(program.terms(a).iter().all(constant) && program.terms(b).iter().all(constant)),
-        _ => true,
+/// What an alternative may ask for once: a predicate, or for `arg` one argument.
+type Asked = (Sym, Option<Sym>);
+
+fn single(program: &Program, predicate: &Predicate) -> Option<Asked> {
+    match (program.text(predicate.name), program.terms(predicate)) {
+        // Constants of the authority match once or never.
+        (facts::ID, _) => None,
+        (facts::RIGHT, terms) if terms.iter().all(constant) => None,
+        (facts::ARG, [Term::Str(argument), _]) => Some((predicate.name, Some(*argument))),
+        _ => Some((predicate.name, None)),
     }
 }
 

@@ -4,7 +4,7 @@ use shortbread_protocol::access::Access;
 use shortbread_protocol::reason::Reason;
 use shortbread_protocol::revocations::SelectorKind;
 
-use super::{Right, Scope};
+use super::Scope;
 
 /// The questions that a token asks of a revocation list.
 pub trait Revocations {
@@ -12,8 +12,10 @@ pub trait Revocations {
     fn global(&self) -> u64;
     /// Tokens that match the selector and were issued before this second are dead.
     fn before(&self, kind: SelectorKind, value: &str) -> Option<u64>;
-    /// Whether any selector of the kind is listed.
-    fn any(&self, kind: SelectorKind) -> bool;
+    /// As [`Revocations::before`] for the value `tool/part`: a verb of a tool, or an access to it.
+    fn before_pair(&self, kind: SelectorKind, tool: &str, part: &str) -> Option<u64> {
+        self.before(kind, &format!("{tool}/{part}"))
+    }
     /// Whether a single token or block is listed.
     fn has_id(&self, id: &[u8; 16]) -> bool;
 }
@@ -43,29 +45,18 @@ impl Scope {
         if hit(SelectorKind::Tool, tool) {
             return Err(Reason::Revoked(SelectorKind::Tool));
         }
-        if list.any(SelectorKind::Verb) && hit(SelectorKind::Verb, &format!("{tool}/{verb}")) {
+        let hit_pair =
+            |kind, part: &str| list.before_pair(kind, tool, part).is_some_and(|before| self.issued < before);
+        if hit_pair(SelectorKind::Verb, verb) {
             return Err(Reason::Revoked(SelectorKind::Verb));
         }
-        match self.right(tool, verb) {
-            Some(Right { access, .. }) if list.any(SelectorKind::Access) => {
-                access_standing(*access, tool, hit)
-            }
-            _ => Ok(()),
-        }
+        let covering = |access: Access| Access::ALL.into_iter().filter(move |scope| scope.covers(access));
+        let access = self.access(tool, verb);
+        let revoked = access
+            .into_iter()
+            .flat_map(covering)
+            .map(Access::as_str)
+            .any(|scope| hit(SelectorKind::Access, scope) || hit_pair(SelectorKind::Access, scope));
+        if revoked { Err(Reason::Revoked(SelectorKind::Access)) } else { Ok(()) }
     }
-}
-
-fn access_standing(
-    access: Access,
-    tool: &str,
-    hit: impl Fn(SelectorKind, &str) -> bool,
-) -> Result<(), Reason> {
-    let covering = Access::ALL.into_iter().filter(|scope| scope.covers(access));
-    for scope in covering {
-        if hit(SelectorKind::Access, scope.as_str()) || hit(SelectorKind::Access, &format!("{tool}/{scope}"))
-        {
-            return Err(Reason::Revoked(SelectorKind::Access));
-        }
-    }
-    Ok(())
 }

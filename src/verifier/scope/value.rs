@@ -81,7 +81,7 @@ impl<'a> Set<'a> {
         match self {
             Self::Terms(terms) => terms.get(index).and_then(|term| Value::of_term(program, term)),
             Self::Scalars(scalars) => scalars.get(index).map(Value::of_scalar),
-            Self::Names(args) => args.names().nth(index).map(Value::Str),
+            Self::Names(args) => args.name(index).map(Value::Str),
         }
     }
 }
@@ -93,7 +93,7 @@ pub(super) struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
-    fn spend(&mut self, work: usize) -> Result<(), Fault> {
+    pub(super) fn spend(&mut self, work: usize) -> Result<(), Fault> {
         self.left = self.left.checked_sub(work + 1).ok_or(Fault::Work)?;
         Ok(())
     }
@@ -163,6 +163,8 @@ impl<'a> Machine<'a> {
 
     // `None` for two types.
     fn order(&mut self, left: Value<'a>, right: Value<'a>) -> Result<Option<Ordering>, Fault> {
+        // A comparison of two numbers counts too: a list of the call may hold tens of thousands.
+        self.spend(0)?;
         let order = match (left, right) {
             (Value::Int(a), Value::Int(b)) => a.cmp(&b),
             (Value::Date(a), Value::Date(b)) => a.cmp(&b),
@@ -217,7 +219,7 @@ impl<'a> Machine<'a> {
                 at += 1;
                 match self.order(here, wanted)? {
                     Some(Ordering::Equal) => break,
-                    Some(Ordering::Less) => self.spend(0)?,
+                    Some(Ordering::Less) => {}
                     Some(Ordering::Greater) | None => return Ok(false),
                 }
             }

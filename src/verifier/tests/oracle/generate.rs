@@ -1,0 +1,504 @@
+//! Random tokens within the profile and random calls: usually ones that fit each other, sometimes anything but.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+use shortbread_protocol::biscuit::{Binary, Unary};
+use shortbread_protocol::revocations::SelectorKind;
+
+use super::model::{
+    Alt, Block, Call, Fact, HASH, HOLDER, ISSUER, KEY, NOW, OPERATIONS, Spec, Step, TOKEN, Val, audience,
+    authority,
+};
+
+/// The type that a variable has where the call is an ordinary one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    Int,
+    Str,
+    Date,
+    Bytes,
+    Bool,
+    Texts,
+    Ints,
+}
+
+const KINDS: [Kind; 7] = [Kind::Int, Kind::Str, Kind::Date, Kind::Bytes, Kind::Bool, Kind::Texts, Kind::Ints];
+
+const ARGUMENTS: [(&str, Kind); 6] = [
+    ("repo", Kind::Str),
+    ("title", Kind::Str),
+    ("amount", Kind::Int),
+    ("draft", Kind::Bool),
+    ("labels", Kind::Texts),
+    ("ids", Kind::Ints),
+];
+
+const TEXTS: [&str; 12] = [
+    "",
+    "a",
+    "acme/web",
+    "acme/docs",
+    "acme",
+    "repo",
+    "github",
+    "issues.read",
+    "read",
+    "zażółć",
+    "amount",
+    HOLDER,
+];
+
+const VARIABLES: [&str; 3] = ["x", "y", "z"];
+
+fn constant(kind: Kind) -> BoxedStrategy<Val> {
+    let (text, int) = (select(&TEXTS[..]).prop_map(Val::text), (-2i64..8).prop_map(Val::Int));
+    match kind {
+        Kind::Int => {
+            prop_oneof![8 => int, 1 => select(&[i64::MIN, i64::MAX, 10_000][..]).prop_map(Val::Int)].boxed()
+        }
+        Kind::Str => text.boxed(),
+        Kind::Date => select(&[0, NOW - 60, NOW, NOW + 60, u64::MAX][..]).prop_map(Val::Date).boxed(),
+        Kind::Bytes => select(vec![Vec::new(), vec![7], HASH.to_vec()]).prop_map(Val::Bytes).boxed(),
+        Kind::Bool => any::<bool>().prop_map(Val::Bool).boxed(),
+        Kind::Texts => vec(text, 0..5).prop_map(Val::Set).boxed(),
+        Kind::Ints => vec(int, 0..5).prop_map(Val::Set).boxed(),
+    }
+}
+
+fn any_constant() -> BoxedStrategy<Val> {
+    let sets = vec![Kind::Date, Kind::Bytes, Kind::Bool];
+    let odd_set = select(sets).prop_flat_map(|kind| vec(constant(kind), 0..3)).prop_map(Val::Set);
+    prop_oneof![7 => select(&KINDS[..]).prop_flat_map(constant), 1 => odd_set].boxed()
+}
+
+// ---- later blocks
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Shape {
+    Operation,
+    OfRight,
+    Right,
+    Id,
+    Args,
+    Hash,
+    Audience,
+    Holder,
+    Age,
+    Time,
+    Unused,
+    Arg(usize),
+}
+
+const SHAPES: [Shape; 17] = [
+    Shape::Operation,
+    Shape::OfRight,
+    Shape::Right,
+    Shape::Id,
+    Shape::Args,
+    Shape::Hash,
+    Shape::Audience,
+    Shape::Holder,
+    Shape::Age,
+    Shape::Time,
+    Shape::Unused,
+    Shape::Arg(0),
+    Shape::Arg(1),
+    Shape::Arg(2),
+    Shape::Arg(3),
+    Shape::Arg(4),
+    Shape::Arg(5),
+];
+
+type Asked = (Vec<Fact>, Vec<(&'static str, Kind)>);
+
+// Mostly a variable of its own, at times one that another predicate binds too, a fitting constant, or any.
+fn slot(
+    own: &'static str,
+    kind: Kind,
+    fitting: BoxedStrategy<Val>,
+) -> BoxedStrategy<(Val, Option<(&'static str, Kind)>)> {
+    let variable = prop_oneof![8 => Just(own), 1 => select(&VARIABLES[..])];
+    prop_oneof![
+        8 => variable.prop_map(move |name| (Val::Var(name), Some((name, kind)))),
+        4 => fitting.prop_map(|value| (value, None)),
+        1 => any_constant().prop_map(|value| (value, None)),
+    ]
+    .boxed()
+}
+
+fn one(
+    name: &'static str,
+    own: &'static str,
+    kind: Kind,
+    fitting: BoxedStrategy<Val>,
+) -> BoxedStrategy<Asked> {
+    slot(own, kind, fitting)
+        .prop_map(move |(value, bound)| (vec![(name, vec![value])], bound.into_iter().collect()))
+        .boxed()
+}
+
+fn text(text: &str) -> BoxedStrategy<Val> {
+    Just(Val::text(text)).boxed()
+}
+
+fn asked(shape: Shape) -> BoxedStrategy<Asked> {
+    match shape {
+        Shape::Operation => select(&OPERATIONS[..])
+            .prop_flat_map(|(tool, verb, _)| {
+                (slot("t", Kind::Str, text(tool)), slot("v", Kind::Str, text(verb)))
+            })
+            .prop_map(|((tool, a), (verb, b))| {
+                (vec![("operation", vec![tool, verb])], a.into_iter().chain(b).collect())
+            })
+            .boxed(),
+        Shape::OfRight => {
+            let [tool, verb, access] = ["t", "v", "a"].map(Val::Var);
+            let facts =
+                vec![("right", vec![tool.clone(), verb.clone(), access]), ("operation", vec![tool, verb])];
+            Just((facts, ["t", "v", "a"].map(|name| (name, Kind::Str)).to_vec())).boxed()
+        }
+        Shape::Right => {
+            (select(&OPERATIONS[..]), select(&["read", "write", "privileged"][..]), any::<bool>())
+                .prop_map(|((tool, verb, access), other, fits)| {
+                    let access = if fits { access } else { other };
+                    (vec![("right", [tool, verb, access].map(Val::text).to_vec())], Vec::new())
+                })
+                .boxed()
+        }
+        Shape::Id => select(vec![
+            ("workflow", "release-notes"),
+            ("intent", "triage"),
+            ("task", "other"),
+            ("user", "u1"),
+        ])
+        .prop_flat_map(|(kind, value)| (Just(kind), prop_oneof![4 => text(value), 1 => any_constant()]))
+        .prop_map(|(kind, value)| (vec![("id", vec![Val::text(kind), value])], Vec::new()))
+        .boxed(),
+        Shape::Args => one("args", "n", Kind::Texts, constant(Kind::Texts)),
+        Shape::Hash => one("args_sha256", "h", Kind::Bytes, constant(Kind::Bytes)),
+        Shape::Audience => one("audience", "u", Kind::Str, text(&audience("github"))),
+        Shape::Holder => one("holder", "j", Kind::Str, text(HOLDER)),
+        Shape::Age => one("revocation_age", "s", Kind::Int, constant(Kind::Int)),
+        Shape::Time => one("time", "now", Kind::Date, constant(Kind::Date)),
+        Shape::Unused => one("unused", "k", Kind::Str, text(TOKEN)),
+        Shape::Arg(at) => {
+            let (name, kind) = ARGUMENTS[at];
+            slot(name, kind, constant(kind))
+                .prop_map(move |(value, bound)| {
+                    (vec![("arg", vec![Val::text(name), value])], bound.into_iter().collect())
+                })
+                .boxed()
+        }
+    }
+}
+
+fn apply(left: Val, op: Binary, right: Val) -> Vec<Step> {
+    vec![Step::Val(left), Step::Val(right), Step::Bin(op)]
+}
+
+const ORDERS: [Binary; 5] =
+    [Binary::LessThan, Binary::GreaterThan, Binary::LessOrEqual, Binary::GreaterOrEqual, Binary::Equal];
+
+// An expression that has a value when the variable is of its kind.
+fn typed((name, kind): (&'static str, Kind)) -> BoxedStrategy<Vec<Step>> {
+    let it = Val::Var(name);
+    let length = {
+        let it = it.clone();
+        (select(&ORDERS[..]), 0i64..8).prop_map(move |(op, n)| {
+            vec![Step::Val(it.clone()), Step::Un(Unary::Length), Step::Val(Val::Int(n)), Step::Bin(op)]
+        })
+    };
+    let listed = {
+        let it = it.clone();
+        vec(constant(kind), 1..6).prop_map(move |set| apply(Val::Set(set), Binary::Contains, it.clone()))
+    };
+    let with = |ops: &'static [Binary]| {
+        let it = it.clone();
+        (select(ops), constant(kind)).prop_map(move |(op, other)| apply(it.clone(), op, other))
+    };
+    match kind {
+        Kind::Int | Kind::Date => prop_oneof![3 => with(&ORDERS), 1 => listed].boxed(),
+        Kind::Str => {
+            const OPS: [Binary; 4] = [Binary::Prefix, Binary::Suffix, Binary::Contains, Binary::Equal];
+            prop_oneof![3 => with(&OPS), 2 => listed, 1 => length].boxed()
+        }
+        Kind::Bytes => prop_oneof![with(&[Binary::Equal]), listed, length].boxed(),
+        Kind::Bool => {
+            let alone = Just(vec![Step::Val(it.clone())]);
+            prop_oneof![with(&[Binary::Equal]), listed, alone].boxed()
+        }
+        Kind::Texts | Kind::Ints => {
+            let whole = {
+                let it = it.clone();
+                constant(kind).prop_map(move |set| apply(set, Binary::Contains, it.clone()))
+            };
+            let member = if kind == Kind::Ints { Kind::Int } else { Kind::Str };
+            let has = {
+                let it = it.clone();
+                constant(member).prop_map(move |value| apply(it.clone(), Binary::Contains, value))
+            };
+            prop_oneof![2 => with(&[Binary::Contains, Binary::Equal]), 2 => whole, 1 => has, 1 => length]
+                .boxed()
+        }
+    }
+}
+
+// Any operation on anything: most often a type error, at times no expression at all.
+fn odd(bound: Vec<(&'static str, Kind)>) -> BoxedStrategy<Vec<Step>> {
+    let mut names: Vec<&'static str> = bound.iter().map(|(name, _)| *name).collect();
+    names.push("unbound");
+    let leaf = prop_oneof![select(names).prop_map(Val::Var), any_constant()].prop_map(Step::Val);
+    let binary = select(
+        &[
+            Binary::LessThan,
+            Binary::GreaterThan,
+            Binary::LessOrEqual,
+            Binary::GreaterOrEqual,
+            Binary::Equal,
+            Binary::Contains,
+            Binary::Prefix,
+            Binary::Suffix,
+        ][..],
+    );
+    let unary = select(&[Unary::Negate, Unary::Parens, Unary::Length][..]);
+    let two = (leaf.clone(), leaf.clone(), binary.clone()).prop_map(|(a, b, op)| vec![a, b, Step::Bin(op)]);
+    let loose =
+        vec(prop_oneof![3 => leaf, 1 => unary.prop_map(Step::Un), 1 => binary.prop_map(Step::Bin)], 0..5);
+    prop_oneof![4 => two, 1 => loose].boxed()
+}
+
+fn expression(bound: Vec<(&'static str, Kind)>) -> BoxedStrategy<Vec<Step>> {
+    let strange = odd(bound.clone());
+    let fitting = if bound.is_empty() {
+        Just(vec![Step::Val(Val::Bool(true))]).boxed()
+    } else {
+        select(bound).prop_flat_map(typed).boxed()
+    };
+    let base = prop_oneof![14 => fitting, 1 => strange];
+    let inner = base.clone();
+    prop_oneof![
+        6 => base,
+        1 => inner.clone().prop_map(|mut steps| { steps.push(Step::Un(Unary::Negate)); steps }),
+        1 => inner.clone().prop_map(|mut steps| { steps.push(Step::Un(Unary::Parens)); steps }),
+        1 => (inner.clone(), inner).prop_map(|(mut a, b)| { a.extend(b); a.push(Step::Bin(Binary::Equal)); a }),
+    ]
+    .boxed()
+}
+
+fn alternative() -> impl Strategy<Value = Alt> {
+    subsequence(SHAPES.to_vec(), 0..4)
+        .prop_flat_map(|mut shapes| {
+            if shapes.contains(&Shape::OfRight) {
+                shapes.retain(|shape| *shape != Shape::Operation);
+            }
+            shapes.into_iter().map(asked).collect::<Vec<_>>()
+        })
+        .prop_flat_map(|parts| {
+            let (facts, bound): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+            (Just(facts.concat()), vec(expression(bound.concat()), 0..3))
+        })
+        .prop_map(|(facts, steps)| Alt { facts, steps })
+}
+
+pub(super) fn later_block() -> impl Strategy<Value = Block> {
+    // Enough alternatives that a check is often passed by one of them.
+    let note = proptest::option::of(select(&TEXTS[..]).prop_map(|text| ("note", vec![Val::text(text)])));
+    (note, vec(vec(alternative(), 1..6), 0..3))
+        .prop_map(|(note, checks)| Block { facts: note.into_iter().collect(), checks })
+}
+
+// ---- the authority
+
+// One argument's condition in the forms that the broker writes.
+fn condition(at: usize) -> BoxedStrategy<(Val, Vec<Vec<Step>>)> {
+    let (name, kind) = ARGUMENTS[at];
+    let it = Val::Var(name);
+    let variable = move |steps: Vec<Vec<Step>>| (Val::Var(name), steps);
+    let exactly = constant(kind).prop_map(|value| (value, Vec::new()));
+    match kind {
+        Kind::Str => {
+            let one_of = vec(constant(kind), 1..5).prop_map(move |set| {
+                variable(vec![
+                    apply(it.clone(), Binary::Prefix, Val::text("")),
+                    apply(Val::Set(set), Binary::Contains, it.clone()),
+                ])
+            });
+            let prefix = select(&["", "acme", "acme/"][..]).prop_map(move |start| {
+                variable(vec![apply(Val::Var(name), Binary::Prefix, Val::text(start))])
+            });
+            prop_oneof![exactly, one_of, prefix].boxed()
+        }
+        Kind::Int => (-1i64..3, 3i64..8)
+            .prop_map(move |(min, max)| {
+                variable(vec![
+                    apply(it.clone(), Binary::GreaterOrEqual, Val::Int(min)),
+                    apply(it.clone(), Binary::LessOrEqual, Val::Int(max)),
+                ])
+            })
+            .boxed(),
+        Kind::Texts | Kind::Ints => constant(kind)
+            .prop_map(move |set| {
+                let length = [Step::Val(it.clone()), Step::Un(Unary::Length)].into_iter();
+                variable(vec![
+                    length.chain([Step::Val(Val::Int(0)), Step::Bin(Binary::GreaterThan)]).collect(),
+                    apply(set, Binary::Contains, it.clone()),
+                ])
+            })
+            .boxed(),
+        Kind::Bool | Kind::Date | Kind::Bytes => exactly.boxed(),
+    }
+}
+
+fn granted(tool: &'static str, verb: &'static str) -> BoxedStrategy<Alt> {
+    let operation = ("operation", vec![Val::text(tool), Val::text(verb)]);
+    let free = Just(Alt::of(vec![operation.clone()]));
+    let constrained = subsequence(vec![0, 1, 2, 3, 4, 5], 1..3)
+        .prop_flat_map(|places| {
+            let conditions: Vec<_> = places.iter().map(|at| condition(*at)).collect();
+            (Just(places), conditions, any::<bool>())
+        })
+        .prop_map(move |(places, conditions, closed)| {
+            let mut alt = Alt::of(vec![operation.clone()]);
+            for (at, (value, steps)) in places.iter().zip(conditions) {
+                alt.facts.push(("arg", vec![Val::text(ARGUMENTS[*at].0), value]));
+                alt.steps.extend(steps);
+            }
+            if closed {
+                let names = ARGUMENTS.iter().map(|(name, _)| Val::text(name)).collect();
+                alt.facts.push(("args", vec![Val::Var("names")]));
+                alt = alt.holds(Val::Set(names), Binary::Contains, Val::Var("names"));
+            }
+            alt
+        });
+    prop_oneof![3 => free, 1 => constrained].boxed()
+}
+
+fn age_check(tools: &[(&'static str, &'static str, &'static str)], exempt: &[&str], most: i64) -> Vec<Alt> {
+    let spared = tools.iter().filter(|(_, _, access)| exempt.contains(access));
+    let mut alternatives: Vec<Alt> = spared
+        .map(|(tool, verb, _)| Alt::of(vec![("operation", vec![Val::text(tool), Val::text(verb)])]))
+        .collect();
+    let age = Val::Var("s");
+    let young = Alt::of(vec![("revocation_age", vec![age.clone()])]);
+    alternatives.push(young.holds(age, Binary::LessOrEqual, Val::Int(most)));
+    alternatives
+}
+
+/// An authority as the broker writes it: constrained or not, key-bound or not, good for one call or for many.
+pub(super) fn authority_block() -> impl Strategy<Value = Block> {
+    let issued = prop_oneof![12 => Just(NOW - 10), 1 => Just(NOW + 40), 1 => Just(NOW - 400)];
+    let demands =
+        (any::<bool>(), proptest::bool::weighted(0.15), proptest::bool::weighted(0.5), any::<bool>());
+    (subsequence(OPERATIONS.to_vec(), 4..=6), issued, demands)
+        .prop_flat_map(|(rights, issued, demands)| {
+            let alternatives: Vec<_> = rights.iter().map(|(tool, verb, _)| granted(tool, verb)).collect();
+            (Just(rights), Just(issued), Just(demands), alternatives)
+        })
+        .prop_map(|(rights, issued, (bound, one_shot, aged, user), alternatives)| {
+            let mut block = authority(&rights, issued);
+            block.checks.push(alternatives);
+            let id = |kind: &str, value: &str| ("id", vec![Val::text(kind), Val::text(value)]);
+            if user {
+                block.facts.push(id("user", "u1"));
+            }
+            if bound {
+                block.facts.push(id("holder", HOLDER));
+                block.checks.push(vec![Alt::of(vec![("holder", vec![Val::text(HOLDER)])])]);
+            }
+            if one_shot {
+                block.facts.push(id("approval", "apr_1"));
+                block.checks.push(vec![Alt::of(vec![("args_sha256", vec![Val::Bytes(HASH.to_vec())])])]);
+                block.checks.push(vec![Alt::of(vec![("unused", vec![Val::text(TOKEN)])])]);
+            }
+            if aged {
+                block.checks.push(age_check(&rights, &["read", "write"], 60));
+                block.checks.push(age_check(&rights, &["read"], 300));
+            }
+            block
+        })
+}
+
+pub(super) fn spec() -> impl Strategy<Value = Spec> {
+    (authority_block(), vec(later_block(), 0..4), any::<bool>()).prop_map(|(authority, later, sealed)| Spec {
+        blocks: std::iter::once(authority).chain(later).collect(),
+        sealed,
+    })
+}
+
+// ---- calls
+
+fn json(value: &Val) -> String {
+    match value {
+        Val::Int(number) => number.to_string(),
+        Val::Str(text) => format!("{text:?}"),
+        Val::Bool(flag) => flag.to_string(),
+        Val::Set(members) => format!("[{}]", members.iter().map(json).collect::<Vec<_>>().join(",")),
+        Val::Var(_) | Val::Date(_) | Val::Bytes(_) => "null".to_owned(),
+    }
+}
+
+fn args() -> impl Strategy<Value = Option<String>> {
+    let member = |at: usize| {
+        let (name, kind) = ARGUMENTS[at];
+        prop_oneof![10 => constant(kind), 1 => any_constant()]
+            .prop_map(move |value| format!("{name:?}:{}", json(&value)))
+            .boxed()
+    };
+    let members = subsequence((0..ARGUMENTS.len()).collect::<Vec<_>>(), 0..=6)
+        .prop_flat_map(move |places| places.into_iter().map(member).collect::<Vec<_>>());
+    let extra = prop_oneof![6 => Just(None), 1 => Just(Some("\"other\":1.5".to_owned()))];
+    let object = (members, extra).prop_map(|(mut members, extra)| {
+        members.extend(extra);
+        Some(format!("{{{}}}", members.join(",")))
+    });
+    prop_oneof![9 => object, 1 => Just(None)]
+}
+
+fn revoked() -> impl Strategy<Value = Vec<(SelectorKind, String, u64)>> {
+    let values = vec![
+        (SelectorKind::Issuer, ISSUER),
+        (SelectorKind::Key, KEY),
+        (SelectorKind::Workflow, "release-notes"),
+        (SelectorKind::Workflow, "another"),
+        (SelectorKind::Operator, "alice"),
+        (SelectorKind::User, "u1"),
+        (SelectorKind::Intent, "triage"),
+        (SelectorKind::Task, "tsk_1"),
+        (SelectorKind::Token, TOKEN),
+        (SelectorKind::Approval, "apr_1"),
+        (SelectorKind::Holder, HOLDER),
+        (SelectorKind::Tool, "github"),
+        (SelectorKind::Verb, "github/issues.write"),
+        (SelectorKind::Verb, "files/read"),
+        (SelectorKind::Access, "read"),
+        (SelectorKind::Access, "write"),
+        (SelectorKind::Access, "privileged"),
+        (SelectorKind::Access, "github/write"),
+        (SelectorKind::Access, "stripe/write"),
+        (SelectorKind::Access, "mail/privileged"),
+        (SelectorKind::Access, "files/read"),
+    ];
+    let entry = (select(values), select(&[NOW - 11, NOW - 10, NOW - 9, NOW + 60][..]))
+        .prop_map(|((kind, value), before)| (kind, value.to_owned(), before));
+    prop_oneof![5 => Just(Vec::new()), 1 => vec(entry, 1..4)]
+}
+
+pub(super) fn call() -> impl Strategy<Value = Call> {
+    let now = prop_oneof![10 => Just(NOW), 1 => select(&[NOW - 41, NOW - 40, NOW + 289, NOW + 290][..])];
+    let done = || proptest::bool::weighted(0.95);
+    (select(&OPERATIONS[..]), now, args(), (done(), done(), done(), done(), done()), 0u64..400, revoked())
+        .prop_map(
+            |((tool, verb, _), now, args, (right_place, holder, unused, age, hash), seconds, revoked)| Call {
+                now,
+                audience: audience(if right_place { tool } else { "files" }),
+                args,
+                holder: holder.then(|| HOLDER.to_owned()),
+                unused: unused.then(|| TOKEN.to_owned()),
+                revocation_age: age.then_some(seconds),
+                args_sha256: hash.then_some(HASH),
+                revoked,
+                ..Call::of(tool, verb, "")
+            },
+        )
+}

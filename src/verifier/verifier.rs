@@ -1,0 +1,200 @@
+//! Flow 2: bytes -> profile check -> signature -> revocation -> demand facts -> evaluate -> decision -> sink.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use shortbread_protocol::access::Access;
+use shortbread_protocol::keys::PublicKey;
+use shortbread_protocol::random::{Random, RandomError, SystemRandom};
+use shortbread_protocol::reason::Reason;
+use shortbread_protocol::revocations::SelectorKind;
+
+use crate::chain::{Token, TokenError, TokenKeys, decode};
+use crate::decision::{Call, Checker, Decision, Outcome};
+use crate::list::{Age, State, Trust};
+use crate::scope::{Demand, Refusal};
+
+/// How old the revocation list may be for calls of an access, in seconds; then they are denied.
+#[derive(Clone, Copy, Debug)]
+pub struct Windows {
+    /// For verbs that only read.
+    pub read: u64,
+    /// For verbs that change something.
+    pub write: u64,
+    /// For verbs that change something that hurts.
+    pub privileged: u64,
+}
+
+impl Default for Windows {
+    fn default() -> Self {
+        Self { read: 900, write: 300, privileged: 60 }
+    }
+}
+
+impl Windows {
+    const fn of(&self, access: Access) -> u64 {
+        match access {
+            Access::Read => self.read,
+            Access::Write => self.write,
+            Access::Privileged => self.privileged,
+        }
+    }
+}
+
+/// What a verifier is told about the place where it stands.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The audience of this tool service, exactly as the broker's catalogue has it.
+    pub audience: String,
+}
+
+/// Where decisions go: a log, a metric, later the broker.
+pub trait Sink: Send + Sync {
+    /// Takes note of a decision. It must be quick: the call waits.
+    fn record(&self, decision: &Decision, call: &Call<'_>);
+}
+
+/// Decides about calls, offline.
+pub struct Verifier {
+    trust: Arc<Trust>,
+    audience: String,
+    windows: Windows,
+    sink: Option<Arc<dyn Sink>>,
+    series: String,
+    count: AtomicU64,
+}
+
+impl Verifier {
+    /// A verifier that relies on what `trust` has learned.
+    ///
+    /// # Errors
+    /// When the system gives no randomness for decision ids.
+    pub fn new(trust: Arc<Trust>, config: Config) -> Result<Self, RandomError> {
+        let mut series = [0; 8];
+        SystemRandom.fill(&mut series)?;
+        Ok(Self {
+            trust,
+            audience: config.audience,
+            windows: Windows::default(),
+            sink: None,
+            series: format!("dec_{}", hex::encode(series)),
+            count: AtomicU64::new(0),
+        })
+    }
+
+    /// With other windows than the default ones.
+    #[must_use]
+    pub fn windows(self, windows: Windows) -> Self {
+        Self { windows, ..self }
+    }
+
+    /// With a place where every decision goes.
+    #[must_use]
+    pub fn sink(self, sink: Arc<dyn Sink>) -> Self {
+        Self { sink: Some(sink), ..self }
+    }
+
+    /// Unique among all verifiers: a random series, then a count.
+    fn id(&self) -> String {
+        format!("{}{:016x}", self.series, self.count.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn decide(
+        &self,
+        token: Option<&str>,
+        call: &Call<'_>,
+        decision: &mut Decision,
+    ) -> Result<Access, Refusal> {
+        let state = self.trust.state();
+        let now = self.trust.clock().now().seconds();
+        decision.list_seq = state.seq();
+        let text = token.ok_or_else(|| because(Reason::TokenMissing))?;
+        let bytes = decode(text).map_err(|flaw| refused(TokenError::from(flaw)))?;
+        let token = Token::open(&bytes, &Keys { state: &state, now }).map_err(refused)?;
+        describe(&token, decision);
+        let list = state.set().ok_or_else(|| because(Reason::ListMissing))?;
+        let age = match state.age(self.trust.clock()) {
+            Age::Seconds(age) => age,
+            Age::Unsure => return Err(because(Reason::ClockUnsure)),
+            Age::None => return Err(because(Reason::ListMissing)),
+        };
+        decision.list_age = Some(age);
+        token.scope().standing(list, call.tool, call.verb).map_err(because)?;
+        let demand = Demand {
+            now,
+            audience: &self.audience,
+            tool: call.tool,
+            verb: call.verb,
+            args: call.args,
+            holder: None,
+            unused: None,
+            revocation_age: Some(age),
+            args_sha256: None,
+        };
+        let access = token.scope().evaluate(&demand)?;
+        if age > self.windows.of(access) { Err(because(Reason::ListTooOld)) } else { Ok(access) }
+    }
+}
+
+impl Checker for Verifier {
+    fn check(&self, token: Option<&str>, call: &Call<'_>) -> Decision {
+        let mut decision = Decision::denied(self.id(), Reason::Internal);
+        match self.decide(token, call, &mut decision) {
+            Ok(access) => {
+                decision.outcome = Outcome::Allow;
+                decision.reason = None;
+                decision.access = Some(access);
+            }
+            Err(refusal) => {
+                decision.reason = Some(refusal.reason);
+                decision.detail = refusal.detail;
+            }
+        }
+        if let Some(sink) = &self.sink {
+            sink.record(&decision, call);
+        }
+        decision
+    }
+
+    fn refuse(&self, reason: Reason, detail: &str) -> Decision {
+        let decision = Decision { detail: Some(detail.to_owned()), ..Decision::denied(self.id(), reason) };
+        if let Some(sink) = &self.sink {
+            sink.record(&decision, &Call { tool: "", verb: "", args: None });
+        }
+        decision
+    }
+}
+
+struct Keys<'a> {
+    state: &'a State,
+    now: u64,
+}
+
+impl TokenKeys for Keys<'_> {
+    fn issuer(&self) -> &str {
+        self.state.issuer()
+    }
+
+    fn token_key(&self, name: &str) -> Option<PublicKey> {
+        let key = self.state.token_key(name)?;
+        (key.not_before <= self.now && self.now < key.not_after).then_some(key.key)
+    }
+}
+
+fn because(reason: Reason) -> Refusal {
+    Refusal { reason, detail: None, check: None }
+}
+
+fn refused(error: TokenError) -> Refusal {
+    Refusal { detail: Some(error.to_string()), ..because(error.reason()) }
+}
+
+fn describe(token: &Token, decision: &mut Decision) {
+    let id = |kind| token.scope().id(kind).map(str::to_owned);
+    decision.workflow = id(SelectorKind::Workflow);
+    decision.operator = id(SelectorKind::Operator);
+    decision.intent = id(SelectorKind::Intent);
+    decision.task = id(SelectorKind::Task);
+    decision.token = id(SelectorKind::Token);
+    decision.held = token.scope().rights().map(|(tool, verb, _)| format!("{tool}:{verb}")).collect();
+}
