@@ -9,12 +9,16 @@ use arc_swap::ArcSwapOption;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shortbread_protocol::event::{Decision, EventType};
+use shortbread_protocol::keys::PublicKey;
 use shortbread_protocol::names::OperatorName;
 use thiserror::Error;
 
 use crate::audit::Scribe;
+use crate::keyring::{DEV_MARK, is_example};
 use crate::policy::{Options, Policy, Problem};
-use crate::store::{Activate, ActivateError, NewPolicy, PolicyAction, PolicyVersion, Store, StoreError};
+use crate::store::{
+    Activate, ActivateError, NewPolicy, PolicyAction, PolicyVersion, Store, StoreError, StoreKind,
+};
 
 /// How long a first operator's wish waits for the second.
 const PROPOSAL: Duration = Duration::from_secs(3600);
@@ -177,11 +181,27 @@ impl PolicyHolder {
         let source = std::fs::read_to_string(path)
             .map_err(|cause| ActivationError::Unreadable { path: shown.clone(), cause })?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        let files =
-            |name: &str| std::fs::read_to_string(folder.join(name)).map_err(|error| error.to_string());
+        let files = |name: &str| {
+            let text = std::fs::read_to_string(folder.join(name)).map_err(|error| error.to_string())?;
+            self.known_key(&text).map_or(Ok(text), Err)
+        };
         let policy =
             Policy::compile(&source, &shown, &files, &self.options).map_err(ActivationError::Problems)?;
         Ok((policy, shown))
+    }
+
+    // Keys that `dev` made, and the sample keys, are no keys for a broker that matters.
+    fn known_key(&self, text: &str) -> Option<String> {
+        if self.store.meta().kind == StoreKind::Dev {
+            return None;
+        }
+        let sample = PublicKey::from_pem(text).is_ok_and(|key| is_example(&key));
+        let why = if text.starts_with(DEV_MARK) {
+            "it was made by `shortbread dev`"
+        } else {
+            "it is a sample key that everyone knows"
+        };
+        (sample || text.starts_with(DEV_MARK)).then(|| why.to_owned())
     }
 
     fn compile_bundle(&self, version: u64, bytes: &[u8]) -> Result<Policy, ActivationError> {

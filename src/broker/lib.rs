@@ -13,6 +13,7 @@ pub mod mint;
 pub mod policy;
 pub mod publish;
 pub mod revoke;
+pub mod setup;
 pub mod signer;
 pub mod store;
 pub mod telemetry;

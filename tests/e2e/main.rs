@@ -1,1 +1,3 @@
-//! One module per promise.
+//! Black-box tests: one module per promise.
+
+mod exchange;

@@ -90,7 +90,7 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
     let feed = Feed::new(Arc::clone(&trust), &FeedConfig::new(options.broker), Arc::new(SystemRandom))?;
 
     let audience = options.audience.clone();
-    let verifier = Verifier::new(trust, VerifierConfig { audience });
+    let verifier = Verifier::new(trust, VerifierConfig { audience })?;
 
     let (stop, stopped) = watch::channel(());
     let following = tokio::spawn(feed.run(closed(stopped.clone())));

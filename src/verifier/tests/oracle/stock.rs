@@ -90,7 +90,7 @@ fn facts(call: &Call) -> Vec<(&'static str, Vec<Term>)> {
     facts.extend(call.args_sha256.map(|hash| ("args_sha256", vec![Term::Bytes(hash.to_vec())])));
     for (kind, value, before) in &call.revoked {
         let mut revoked = |value: &str| {
-            facts.push(("revoked", vec![text(kind.as_str()), text(value), Term::Date(*before)]))
+            facts.push(("revoked", vec![text(kind.as_str()), text(value), Term::Date(*before)]));
         };
         revoked(value);
         let privileged = Access::Privileged.as_str();

@@ -1,0 +1,240 @@
+//! One broker in its own folder, serving real HTTP on loopback.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use shortbread_broker::broker::{Broker, Parts};
+use shortbread_broker::config::Config;
+use shortbread_broker::http::{Server, router};
+use shortbread_broker::identity::{Fetch, HttpFetch};
+use shortbread_broker::keyring::Keyring;
+use shortbread_broker::setup;
+use shortbread_broker::store::{Options, Store, StoreKind};
+use shortbread_protocol::clock::{Clock, ManualClock, Timestamp};
+use shortbread_protocol::keys::{PrivateKey, PublicKey};
+use shortbread_protocol::random::{Random, SystemRandom};
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+
+/// What the demo keys sign as.
+const KEYS: [&str; 4] = ["demo", "other", "operator", "second"];
+
+/// The policy that tests start from: two workflows, two operators, two tools.
+pub const POLICY: &str = r#"
+[tools.github]
+audience = "https://tools.acme.example/github"
+verbs."issues.read" = { access = "read" }
+verbs."issues.write" = { access = "write", args = ["repo", "title", "body"] }
+verbs."repo.delete" = { access = "privileged", args = ["repo"] }
+[tools.payments]
+audience = "https://tools.acme.example/payments"
+verbs."refunds.create" = { access = "privileged", args = ["amount", "charge"] }
+verbs."refunds.read" = { access = "read" }
+
+[[identities]]
+workflow = "demo"
+key = "keys/demo.pub.pem"
+[[identities]]
+workflow = "other"
+key = "keys/other.pub.pem"
+[[identities]]
+operator = "alice"
+key = "keys/operator.pub.pem"
+[[identities]]
+operator = "bob"
+key = "keys/second.pub.pem"
+
+[[grants]]
+workflow = "demo"
+tool = "github"
+verbs = ["issues.read", "issues.write"]
+constraints."issues.write" = { repo = { in = ["acme/web", "acme/docs"] }, title = { any = true }, body = { any = true } }
+max_ttl = "10m"
+[[grants]]
+workflow = "demo"
+tool = "payments"
+verbs = ["refunds.create", "refunds.read"]
+constraints."refunds.create" = { amount = { min = 1, max = 10000 }, charge = { any = true } }
+approval = "none"
+[[grants]]
+workflow = "other"
+tool = "github"
+verbs = ["issues.read"]
+[[grants]]
+operator = "alice"
+tool = "shortbread"
+verbs = ["revocations.*", "policy.*", "audit.read", "keys.read", "status.read"]
+[[grants]]
+operator = "bob"
+tool = "shortbread"
+verbs = ["policy.*"]
+"#;
+
+/// How a world is to be.
+pub struct WorldBuilder {
+    policy: String,
+    config: String,
+    fetch: Option<Arc<dyn Fetch>>,
+}
+
+/// A broker that serves, and all that is needed to ask it.
+pub struct World {
+    /// Its public URL.
+    pub issuer: String,
+    /// The broker itself.
+    pub broker: Arc<Broker>,
+    /// The time: it stands still until a test moves it.
+    pub clock: Arc<ManualClock>,
+    /// For requests.
+    pub http: reqwest::Client,
+    folder: Arc<TempDir>,
+    stop: Option<oneshot::Sender<()>>,
+    served: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl WorldBuilder {
+    /// With another policy.
+    #[must_use]
+    pub fn policy(self, policy: &str) -> Self {
+        Self { policy: policy.to_owned(), ..self }
+    }
+
+    /// With more lines in `broker.toml`.
+    #[must_use]
+    pub fn config(self, lines: &str) -> Self {
+        Self { config: lines.to_owned(), ..self }
+    }
+
+    /// With another network for issuers' keys.
+    #[must_use]
+    pub fn fetch(self, fetch: Arc<dyn Fetch>) -> Self {
+        Self { fetch: Some(fetch), ..self }
+    }
+
+    /// Starts it.
+    ///
+    /// # Panics
+    /// When it does not start: the test cannot go on.
+    pub async fn start(self) -> World {
+        let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+        let clock = Arc::new(ManualClock::at(Timestamp::from_seconds(1_795_176_000)));
+        // The issuer is part of every signature, so the port must be known first.
+        let probe = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = probe.local_addr().expect("an address");
+        drop(probe);
+        let issuer = format!("http://{address}");
+        let text = format!("issuer = \"{issuer}\"\nlisten = \"{address}\"\n{}", self.config);
+        std::fs::write(folder.path().join("broker.toml"), text).expect("a file");
+        std::fs::write(folder.path().join("policy.toml"), &self.policy).expect("a file");
+        let config = Config::read(&folder.path().join("broker.toml")).expect("a sound config");
+        setup::make_keys(&config.keys, &SystemRandom, true).expect("keys");
+        for name in KEYS {
+            setup::make_key(&folder.path().join("keys").join(format!("{name}.pem")), &SystemRandom, true)
+                .expect("a key");
+        }
+        setup::make_document(&config.keys, &issuer, clock.now(), true).expect("a document");
+        let shared: Arc<dyn Clock> = clock.clone();
+        let random: Arc<dyn Random> = Arc::new(SystemRandom);
+        let store = setup::init(&config, &shared, &random, StoreKind::Dev).await.expect("a store");
+        World::serve(folder, config, store, clock, self.fetch).await
+    }
+}
+
+impl World {
+    /// A world with two workflows, two operators and two tools.
+    #[must_use]
+    pub fn builder() -> WorldBuilder {
+        WorldBuilder {
+            policy: POLICY.to_owned(),
+            config: "[limits]\nexchanges_per_second = 100000\nfailures_per_minute = 100000\n".to_owned(),
+            fetch: None,
+        }
+    }
+
+    /// As [`World::builder`], started as it is.
+    pub async fn start() -> Self {
+        Self::builder().start().await
+    }
+
+    async fn serve(
+        folder: Arc<TempDir>,
+        config: Config,
+        store: Store,
+        clock: Arc<ManualClock>,
+        fetch: Option<Arc<dyn Fetch>>,
+    ) -> Self {
+        let keyring = Keyring::read(&config.keys, &config.issuer, true, clock.now()).expect("keys");
+        let (address, issuer) = (config.listen, config.issuer.clone());
+        let fetch = fetch.unwrap_or_else(|| Arc::new(HttpFetch::new().expect("a client")));
+        let shared: Arc<dyn Clock> = clock.clone();
+        let random: Arc<dyn Random> = Arc::new(SystemRandom);
+        let parts = Parts { config, keyring, store, clock: shared, random, fetch };
+        let broker = Broker::start(parts).await.expect("a broker");
+        let server = Server::bind(address, router(Arc::clone(&broker))).await.expect("a listener");
+        let (stop, stopped) = oneshot::channel::<()>();
+        let run = server.run(async { drop(stopped.await) }, Duration::from_secs(1));
+        let served = Some(tokio::spawn(run));
+        let http =
+            reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
+        Self { issuer, broker, clock, http, folder, stop: Some(stop), served }
+    }
+
+    /// Stops the broker and starts it again over the same files.
+    ///
+    /// # Panics
+    /// When it does not start again.
+    pub async fn restart(mut self) -> Self {
+        let (folder, clock) = (Arc::clone(&self.folder), Arc::clone(&self.clock));
+        drop(self.stop.take());
+        if let Some(served) = self.served.take() {
+            served.await.expect("an orderly end");
+        }
+        drop(self);
+        let config = Config::read(&folder.path().join("broker.toml")).expect("a sound config");
+        let mut tries = 0;
+        let store = loop {
+            match Store::open(&config.store.sqlite, &Options { dev: true, ..Options::default() }) {
+                Ok(store) => break store,
+                // The last request's task may still hold the old handle for a moment.
+                Err(error) if tries == 100 => panic!("the store does not open again: {error}"),
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+            tries += 1;
+        };
+        Self::serve(folder, config, store, clock, None).await
+    }
+
+    /// A key of this world: `demo`, `other`, `operator` or `second`.
+    ///
+    /// # Panics
+    /// When there is none of this name.
+    #[must_use]
+    pub fn key(&self, name: &str) -> PrivateKey {
+        let pem = std::fs::read_to_string(self.path("keys").join(format!("{name}.pem"))).expect("a key file");
+        PrivateKey::from_pem(pem.split_once('\n').map_or("", |(_, pem)| pem)).expect("a key")
+    }
+
+    /// The public root key, which verifiers pin.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    #[must_use]
+    pub fn root(&self) -> PublicKey {
+        self.key("root").public()
+    }
+
+    /// A path in this world's folder.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        Path::new(self.folder.path()).join(name)
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if let Some(served) = self.served.take() {
+            served.abort();
+        }
+    }
+}
