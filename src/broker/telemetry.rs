@@ -1,6 +1,7 @@
 //! Logs and metrics: JSON lines with the fields that tie them to the audit log.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use metrics::{counter, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
@@ -11,6 +12,10 @@ use tracing_subscriber::util::TryInitError;
 
 use crate::broker::Broker;
 use crate::exchange::{Context, Refusal};
+use crate::http::{ServeError, Server};
+
+/// How often histograms are drained.
+const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Writes JSON lines to standard output at the level that `SHORTBREAD_LOG` names (`info` unless told).
 ///
@@ -31,26 +36,27 @@ pub fn collect() -> Result<PrometheusHandle, BuildError> {
     PrometheusBuilder::new().install_recorder()
 }
 
-/// Serves metrics in Prometheus' text form at `/metrics` of its own listener, until it is dropped.
+/// Listens for those who collect metrics: Prometheus' text form at `/metrics`. The future serves until it is dropped.
 ///
 /// # Errors
 /// When the address cannot be listened on.
-pub async fn serve_metrics(
+pub async fn bind_metrics(
     address: SocketAddr,
     handle: PrometheusHandle,
-) -> Result<(), crate::http::ServeError> {
+) -> Result<impl Future<Output = ()> + Send, ServeError> {
     let upkeep = handle.clone();
     let render = move || std::future::ready(handle.render());
     let router = axum::Router::new().route("/metrics", axum::routing::get(render));
-    let server = crate::http::Server::bind(address, router).await?;
-    tokio::spawn(async move {
+    let server = Server::bind(address, router).await?;
+    let chores = async move {
         loop {
-            tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+            tokio::time::sleep(UPKEEP).await;
             upkeep.run_upkeep();
         }
-    });
-    server.run(std::future::pending(), std::time::Duration::ZERO).await;
-    Ok(())
+    };
+    Ok(async move {
+        tokio::join!(chores, server.run(std::future::pending(), Duration::ZERO));
+    })
 }
 
 /// Counts an exchange and writes its line: refusals at `info`, grants at `debug`, for the audit log has them all.
