@@ -44,12 +44,13 @@ fn every_flipped_byte_is_refused() {
         // The hint which key signed is the only part that no signature covers.
         let hint = 1..6;
         for at in 0..bytes.len() {
-            for bit in [at % 8, (at + 3) % 8, 7] {
+            for bit in [at % 7, 7] {
                 let mut flipped = bytes.clone();
                 flipped[at] ^= 1 << bit;
                 match reason(&flipped) {
                     None => {
-                        assert!(hint.contains(&at) && stock::read(&flipped).is_ok(), "byte {at}, bit {bit}")
+                        let unsigned = hint.contains(&at) && stock::read(&flipped).is_ok();
+                        assert!(unsigned, "byte {at}, bit {bit}");
                     }
                     Some(
                         Reason::TokenMalformed
@@ -88,8 +89,10 @@ proptest! {
     }
 }
 
-/// One field of a protobuf message: where its key, its number or length, and its contents lie.
-fn fields(message: &[u8]) -> Option<Vec<(Vec<u8>, Vec<u8>, &[u8])>> {
+/// One field of a protobuf message: its key, its number or length, and its contents.
+type Field<'a> = (Vec<u8>, Vec<u8>, &'a [u8]);
+
+fn fields(message: &[u8]) -> Option<Vec<Field<'_>>> {
     let mut fields = Vec::new();
     let mut rest = message;
     while !rest.is_empty() {
@@ -136,7 +139,7 @@ fn respelled(message: &[u8]) -> Vec<Vec<u8>> {
         return Vec::new();
     };
     let mut spellings = vec![[message, &[0x78, 1]].concat(), [message, &[0x7a, 1, 0]].concat()];
-    let whole = |field: &(Vec<u8>, Vec<u8>, &[u8])| [&field.0[..], &field.1, field.2].concat();
+    let whole = |field: &Field<'_>| [&field.0[..], &field.1, field.2].concat();
     for (at, (key, number, contents)) in fields.iter().enumerate() {
         let text = !contents.is_empty() && contents.iter().all(|byte| (b' '..0x7f).contains(byte));
         let inner = if text { Vec::new() } else { respelled(contents) };

@@ -179,6 +179,8 @@ fn id(kind: &str, value: &str) -> Fact {
     ("id", vec![Val::text(kind), Val::text(value)])
 }
 
+type Change = fn(&mut Block);
+
 #[test]
 fn an_authority_outside_the_profile_is_refused_though_it_is_signed() {
     assert_eq!(by_the_broker(|_| {}), Ok(()));
@@ -190,7 +192,7 @@ fn an_authority_outside_the_profile_is_refused_though_it_is_signed() {
         assert_eq!(by_the_broker(without), Err(Reason::ProfileViolation), "{kind}");
         assert_eq!(by_the_broker(twice), Err(Reason::ProfileViolation), "{kind}");
     }
-    let cases: [(&str, fn(&mut Block)); 12] = [
+    let cases: [(&str, Change); 12] = [
         ("an operator too", |block| block.facts.push(id("operator", "alice"))),
         ("an unknown kind", |block| block.facts.push(id("tool", "github"))),
         ("two issue dates", |block| block.facts.push(("issued", vec![Val::Date(NOW)]))),
