@@ -82,7 +82,7 @@ proptest! {
 fn generated_cases_are_neither_all_allowed_nor_all_refused() {
     let mut runner = TestRunner::deterministic();
     let (specs, calls) = (spec(), call());
-    let (mut allowed, mut narrowed, total) = (0, 0, 1500);
+    let (mut allowed, mut narrowed, total) = (0, 0, 900);
     for _ in 0..total {
         let spec = specs.new_tree(&mut runner).unwrap().current();
         let call = calls.new_tree(&mut runner).unwrap().current();
