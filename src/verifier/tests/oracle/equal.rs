@@ -129,7 +129,14 @@ fn the_written_rules_of_evaluation_hold_in_both() {
             Val::Var("l"),
         )
     };
+    let text = |op, part| vec![repo().holds(Val::Var("r"), op, Val::text(part))];
     for (name, check, allowed) in [
+        ("a text starts so", text(Binary::Prefix, "zaż"), true),
+        ("a text does not start so", text(Binary::Prefix, "łć"), false),
+        ("a text ends so", text(Binary::Suffix, "łć"), true),
+        ("a text does not end so", text(Binary::Suffix, "zaż"), false),
+        ("a text has a part", text(Binary::Contains, "żó"), true),
+        ("a text has no such part", text(Binary::Contains, "żć"), false),
         ("the first match ends a check", vec![yes(), wrong()], true),
         ("a type error before it denies", vec![wrong(), yes()], false),
         ("a length counts bytes", vec![length(10)], true),

@@ -34,11 +34,13 @@ pub(super) const ARGUMENTS: [(&str, Kind); 6] = [
     ("ids", Kind::Ints),
 ];
 
-pub(super) const TEXTS: [&str; 12] = [
+pub(super) const TEXTS: [&str; 14] = [
     "",
     "a",
     "acme/web",
     "acme/docs",
+    "web",
+    "e/",
     "acme",
     "repo",
     "github",
