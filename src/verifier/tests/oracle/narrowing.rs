@@ -18,17 +18,18 @@ use super::generate::{authority_block, call, spec};
 use super::model::{Call, NOW, OPERATIONS, Spec, audience, native, open, plain_authority, signed};
 use super::stock;
 
-const NAMES: [&str; 7] = ["repo", "title", "amount", "draft", "labels", "ids", "names"];
+// Few, so that arguments and constraints often meet; one is also the name of a variable.
+const NAMES: [&str; 3] = ["repo", "labels", "names"];
 
 fn operation((tool, verb, _): &(&str, &str, &str)) -> Operation {
     format!("{tool}/{verb}").parse().unwrap()
 }
 
 fn scalar() -> impl Strategy<Value = Scalar> {
-    let texts = &["", "a", "acme", "acme/web", "acme/docs", "repo"][..];
+    let texts = &["", "a", "acme", "acme/web"][..];
     prop_oneof![
         3 => select(texts).prop_map(|text| Scalar::Text(text.to_owned())),
-        2 => (-2i64..6).prop_map(Scalar::Int),
+        2 => (-1i64..4).prop_map(Scalar::Int),
         1 => any::<bool>().prop_map(Scalar::Bool),
     ]
 }
@@ -58,7 +59,7 @@ fn constraint() -> impl Strategy<Value = Constraint> {
 
 fn arguments() -> impl Strategy<Value = Arguments> {
     let name = select(&NAMES[..]).prop_map(|name| name.parse::<ArgName>().unwrap());
-    btree_map(name, constraint(), 0..4)
+    btree_map(name, constraint(), 0..3)
 }
 
 fn json(value: &Scalar) -> String {
@@ -72,7 +73,7 @@ fn args() -> impl Strategy<Value = String> {
         1 => Just("null".to_owned()),
         1 => Just("1.5".to_owned()),
     ];
-    btree_map(select(&NAMES[..]), value, 0..4).prop_map(|members| {
+    btree_map(select(&NAMES[..]), value, 0..3).prop_map(|members| {
         let members: Vec<String> = members.iter().map(|(name, value)| format!("{name:?}:{value}")).collect();
         format!("{{{}}}", members.join(","))
     })
@@ -126,7 +127,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn an_alternative_admits_what_its_constraints_admit(arguments in arguments(), calls in vec(args(), 6)) {
+    fn an_alternative_admits_what_its_constraints_admit(arguments in arguments(), calls in vec(args(), 12)) {
         let Some(bytes) = later(&arguments) else { return Ok(()) };
         let (token, read) = (open(&bytes).unwrap(), stock::read(&bytes).unwrap());
         for args in &calls {
