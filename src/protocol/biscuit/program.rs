@@ -204,8 +204,10 @@ impl Program {
             + self.terms.len() * size_of::<Term>()
             + self.members.len() * size_of::<Term>()
             + self.predicates.len() * size_of::<Predicate>()
+            + self.checks.len() * size_of::<Check>()
             + self.queries.len() * size_of::<Query>()
+            + self.expressions.len() * size_of::<Span>()
             + self.ops.len() * size_of::<Op>();
-        size_of::<Self>() + tables + self.blob.len()
+        size_of::<Self>() + tables + self.blob.len() + self.symbols.weight()
     }
 }

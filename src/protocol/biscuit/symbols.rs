@@ -57,7 +57,7 @@ impl Symbols {
         let mut texts: Vec<&str> = self.since(0).collect();
         texts.sort_unstable();
         let doubled = texts.windows(2).any(|pair| matches!(pair, [a, b] if a == b));
-        !doubled && !texts.iter().any(|text| DEFAULTS.contains(text))
+        !doubled && !DEFAULTS.iter().any(|word| texts.binary_search(word).is_ok())
     }
 
     /// The text of a number; `None` when no block has added it.
@@ -67,6 +67,11 @@ impl Symbols {
             Some(at) => self.custom(at),
             None => DEFAULTS.get(sym.0 as usize).copied(),
         }
+    }
+
+    /// The size in memory, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        self.text.len() + self.ends.len() * size_of::<u32>()
     }
 
     /// How many texts the blocks have added.

@@ -100,7 +100,7 @@ pub(super) struct Run<'a> {
 
 impl<'a> Run<'a> {
     // Alternatives in order; the first that holds ends it, and so does the first type error.
-    fn check(&mut self, check: &Check) -> Result<bool, Fault> {
+    pub(super) fn check(&mut self, check: &Check) -> Result<bool, Fault> {
         let scope = self.scope;
         for alternative in scope.alternatives(check) {
             if self.alternative(alternative)? {

@@ -55,6 +55,11 @@ impl Scope {
     }
 }
 
+// Names come from the token and the call, which may make them as long as they like.
+fn short(name: &str) -> String {
+    name.chars().take(64).collect()
+}
+
 // At another tool's audience no alternative is for this operation, and still the audience is what is wrong.
 fn mentions_audience(scope: &Scope, check: &Check) -> bool {
     let mut conditions =
@@ -78,7 +83,7 @@ impl Run<'_> {
                     let name = scope.program.text(*name);
                     let there = self.demand.args.is_some_and(|args| args.names().any(|known| known == name));
                     let wrong = if there { "is not the granted one" } else { "is missing" };
-                    Some(format!("argument {name:?} {wrong}"))
+                    Some(format!("argument {:?} {wrong}", short(name)))
                 }
                 Condition::Args(_) => Some("the arguments of the call were not read".to_owned()),
                 _ => None,
@@ -100,7 +105,7 @@ impl Run<'_> {
                 Condition::Arg(name, term @ Term::Var(_)) if used(term) => {
                     return Some(format!(
                         "argument {:?} is outside what is granted",
-                        scope.program.text(*name)
+                        short(scope.program.text(*name))
                     ));
                 }
                 Condition::Args(term @ Term::Var(_)) if used(term) => return self.unlisted(ops),
@@ -122,7 +127,6 @@ impl Run<'_> {
         // Sets are in the order of their texts.
         let known = |name: &&str| listed.binary_search_by(|term| text(term).cmp(*name)).is_ok();
         let extra = self.demand.args?.names().find(|name| !known(name))?;
-        let short: String = extra.chars().take(64).collect();
-        Some(format!("argument {short:?} is not one that the grant lists"))
+        Some(format!("argument {:?} is not one that the grant lists", short(extra)))
     }
 }

@@ -6,6 +6,8 @@ mod evaluate;
 mod explain;
 mod profile;
 mod standing;
+#[cfg(test)]
+mod tests;
 mod value;
 
 pub use evaluate::{Demand, Refusal};

@@ -1,11 +1,17 @@
 //! Holds the native evaluation equal to biscuit-auth's own authorizer, and both crates' bytes to one reading.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on must say so")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on must say so"
+)]
 
 mod bytes;
 mod equal;
 mod generate;
 mod hostile;
+mod later;
 mod model;
 mod narrowing;
 mod stock;

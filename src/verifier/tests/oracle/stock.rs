@@ -1,5 +1,6 @@
 //! The same tokens and calls through biscuit-auth 6.0.0: its builder, its parser, its authorizer.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use biscuit_auth::builder::{
@@ -24,7 +25,12 @@ deny if issued($at), latest($l), $at > $l;
 allow if operation($tool, $verb), right($tool, $verb, $access);
 "#;
 
-pub(super) fn policies() -> AuthorizerBuilder {
+fn policies() -> &'static AuthorizerBuilder {
+    static POLICIES: OnceLock<AuthorizerBuilder> = OnceLock::new();
+    POLICIES.get_or_init(parsed)
+}
+
+fn parsed() -> AuthorizerBuilder {
     let limits = AuthorizerLimits { max_time: Duration::from_secs(10), ..AuthorizerLimits::default() };
     AuthorizerBuilder::new().code(POLICIES).unwrap().set_limits(limits)
 }
@@ -59,8 +65,8 @@ pub(super) fn contents(token: &Biscuit) -> (Vec<builder::Fact>, Vec<Check>) {
 }
 
 /// Whether the published authorizer allows the call. Any error but a decision or a type error fails the test.
-pub(super) fn allows(token: &Biscuit, policies: &AuthorizerBuilder, call: &Call) -> bool {
-    let filled = facts(call).into_iter().fold(policies.clone(), |builder, (name, terms)| {
+pub(super) fn allows(token: &Biscuit, call: &Call) -> bool {
+    let filled = facts(call).into_iter().fold(policies().clone(), |builder, (name, terms)| {
         builder.fact(builder::Fact::new(name.to_owned(), terms)).unwrap()
     });
     match filled.build(token).unwrap().authorize() {
