@@ -17,8 +17,6 @@ Examples:
   shortbread lift --workflow release-notes --reason \"fixed in v42\"
   shortbread lift --tool payments --access write --reason \"INC-482 over\" --revive --dry-run")]
 pub(crate) struct LiftArgs {
-    #[command(flatten)]
-    what: SelectorArgs,
     /// Why, in your words: for the audit log alone.
     #[arg(long, value_name = "TEXT")]
     reason: String,
@@ -28,6 +26,8 @@ pub(crate) struct LiftArgs {
     /// Change nothing; say what it would bring back.
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    what: SelectorArgs,
     #[command(flatten)]
     connection: Connection,
 }

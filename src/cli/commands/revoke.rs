@@ -25,10 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 Examples:
   shortbread revoke --workflow release-notes --reason \"posts to the wrong repository\"
   shortbread revoke --tool payments --access write --reason \"INC-482\" --wait
-  shortbread revoke --all --issued-so-far --reason \"token key may have leaked\" --cause compromise --dry-run")]
+  shortbread revoke --all --issued-so-far --reason \"key leaked\" --cause compromise --dry-run")]
 pub(crate) struct RevokeArgs {
-    #[command(flatten)]
-    what: SelectorArgs,
     /// Why, in your words: for the audit log alone.
     #[arg(long, value_name = "TEXT")]
     reason: String,
@@ -44,6 +42,8 @@ pub(crate) struct RevokeArgs {
     /// Wait until the broker serves the list that carries it.
     #[arg(long, conflicts_with = "dry_run")]
     wait: bool,
+    #[command(flatten)]
+    what: SelectorArgs,
     #[command(flatten)]
     connection: Connection,
 }
