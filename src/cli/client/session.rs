@@ -1,0 +1,127 @@
+//! Calls of the admin API: signed in for one verb, and again when the token's short life is over.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use shortbread_protocol::clock::Timestamp;
+use shortbread_protocol::oauth::TokenAnswer;
+
+use super::{Answer, Broker, Signer};
+use crate::cli::Connection;
+use crate::config::Settings;
+use crate::context::Context;
+use crate::failure::Failure;
+
+/// A token is renewed this many seconds before it ends.
+const EARLY: u64 = 10;
+
+/// The verbs that signing in is tried with, harmless ones first: any one of them proves the key.
+const PROBES: [&str; 9] = [
+    "status.read",
+    "revocations.read",
+    "audit.read",
+    "policy.read",
+    "approvals.read",
+    "keys.read",
+    "approvals.decide",
+    "revocations.revoke",
+    "policy.activate",
+];
+
+/// An operator at work.
+pub(crate) struct Session<'c> {
+    context: &'c Context,
+    broker: Broker,
+    signer: Signer,
+    scope: String,
+    held: Option<(TokenAnswer, Timestamp)>,
+}
+
+impl<'c> Session<'c> {
+    /// For the operator of the settings and one verb of the tool `shortbread`.
+    ///
+    /// # Errors
+    /// When the settings do not say which broker or key.
+    pub(crate) fn open(context: &'c Context, connection: &Connection, verb: &str) -> Result<Self, Failure> {
+        let settings = Settings::of(context, connection)?;
+        let (broker, signer) = (settings.broker()?, settings.signer()?);
+        Ok(Self { context, broker, signer, scope: format!("shortbread:{verb}"), held: None })
+    }
+
+    /// The broker.
+    pub(crate) const fn broker(&self) -> &Broker {
+        &self.broker
+    }
+
+    /// `GET` of an admin route.
+    ///
+    /// # Errors
+    /// When the broker cannot be reached or refuses.
+    pub(crate) async fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, Failure> {
+        let ui = self.context.ui;
+        let work = async {
+            let token = self.token().await?;
+            self.broker.get_with(path, &token).await?.read()
+        };
+        ui.wait("asking the broker", work).await
+    }
+
+    /// `POST` to an admin route.
+    ///
+    /// # Errors
+    /// When the broker cannot be reached or refuses.
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &mut self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        let ui = self.context.ui;
+        let work = async {
+            let token = self.token().await?;
+            let answer: Answer = self.broker.post_with(path, &token, body).await?;
+            answer.read()
+        };
+        ui.wait("asking the broker", work).await
+    }
+
+    async fn token(&mut self) -> Result<String, Failure> {
+        let now = self.context.now();
+        if let Some((held, until)) = &self.held
+            && now.seconds() + EARLY < until.seconds()
+        {
+            return Ok(held.access_token.clone());
+        }
+        let answer = self.broker.token(self.context, &self.signer, &[("scope", &self.scope)]).await?;
+        let until = Timestamp::from_seconds(now.seconds().saturating_add(answer.expires_in));
+        let token = answer.access_token.clone();
+        self.held = Some((answer, until));
+        Ok(token)
+    }
+}
+
+/// Proves that the key signs in, with the first verb that the policy grants it; gives that verb.
+///
+/// # Errors
+/// When the key is not accepted, or the policy grants its operator nothing.
+pub(crate) async fn sign_in(
+    context: &Context,
+    broker: &Broker,
+    signer: &Signer,
+) -> Result<&'static str, Failure> {
+    let mut last = None;
+    for verb in PROBES {
+        let scope = format!("shortbread:{verb}");
+        match broker.token(context, signer, &[("scope", &scope)]).await {
+            Ok(_) => return Ok(verb),
+            // The key was accepted and this verb is not granted, or not known to this broker: try the next.
+            Err(failure)
+                if ["policy.not_granted", "policy.forbidden", "scope.unknown"]
+                    .iter()
+                    .any(|code| failure.is_for(code)) =>
+            {
+                last = Some(failure);
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    Err(last.unwrap_or_else(|| Failure::new("the broker grants this operator nothing", "Ask for a grant.")))
+}

@@ -1,0 +1,284 @@
+//! `shortbread doctor`: what keeps this machine and its broker from working, one check at a time.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+use shortbread_protocol::clock::Timestamp;
+
+use crate::cli::Connection;
+use crate::client::{Answer, Broker, sign_in};
+use crate::config::Settings;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::files;
+use crate::published;
+use crate::text::span;
+use crate::ui::Style;
+
+/// A clock that is further off than this, in seconds, is worth a warning.
+const SKEW: u64 = 5;
+/// A head older than this, in seconds, has missed several turns.
+const STALE: u64 = 30;
+
+/// Check the settings, the broker and your key, and say how to repair what is wrong.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  shortbread doctor
+  shortbread doctor --config other.toml --json")]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    connection: Connection,
+    /// The broker's public root key: check the list's signature too.
+    #[arg(long, value_name = "FILE")]
+    root: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Outcome {
+    Good,
+    Warning,
+    Failed,
+    NotChecked,
+}
+
+#[derive(Debug, Serialize)]
+struct Finding {
+    check: &'static str,
+    outcome: Outcome,
+    detail: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    fix: String,
+}
+
+impl Finding {
+    fn good(check: &'static str, detail: impl Into<String>) -> Self {
+        Self { check, outcome: Outcome::Good, detail: detail.into(), fix: String::new() }
+    }
+
+    fn bad(check: &'static str, failure: &Failure) -> Self {
+        Self { check, outcome: Outcome::Failed, detail: failure.to_string(), fix: failure.fix() }
+    }
+
+    fn warning(check: &'static str, detail: impl Into<String>, fix: &str) -> Self {
+        Self { check, outcome: Outcome::Warning, detail: detail.into(), fix: fix.to_owned() }
+    }
+
+    fn not_checked(check: &'static str, because: &str) -> Self {
+        Self { check, outcome: Outcome::NotChecked, detail: because.to_owned(), fix: String::new() }
+    }
+
+    fn of(check: &'static str, result: Result<String, Failure>) -> Self {
+        result.map_or_else(|failure| Self::bad(check, &failure), |detail| Self::good(check, detail))
+    }
+}
+
+const CONFIG: &str = "client config";
+const REACHABLE: &str = "broker answers";
+const ISSUER: &str = "broker's own URL";
+const CLOCK: &str = "clock";
+const HEAD: &str = "revocation list";
+const POLICY: &str = "policy";
+const KEY: &str = "operator's key";
+
+/// Runs every check and says what it found.
+///
+/// # Errors
+/// When a check fails.
+pub(crate) async fn run(args: &DoctorArgs, context: &Context) -> Result<(), Failure> {
+    let findings = context.ui.wait("checking", examine(args, context)).await;
+    if context.ui.is_json() {
+        context.ui.json(&findings);
+    } else {
+        findings.iter().for_each(|finding| show(context, finding));
+    }
+    if findings.iter().any(|finding| finding.outcome == Outcome::Failed) {
+        Err(Failure::Told)
+    } else {
+        Ok(())
+    }
+}
+
+async fn examine(args: &DoctorArgs, context: &Context) -> Vec<Finding> {
+    let settings = match Settings::of(context, &args.connection) {
+        Ok(settings) => settings,
+        Err(failure) => return rest(vec![Finding::bad(CONFIG, &failure)], "the settings are not read"),
+    };
+    let mut findings = vec![config(&settings)];
+    let broker = match settings.broker() {
+        Ok(broker) => broker,
+        Err(failure) => {
+            findings.push(Finding::bad(REACHABLE, &failure));
+            return rest(findings, "no broker is known");
+        }
+    };
+    let health = match broker.get("/healthz").await.and_then(|answer| answer.success().map(|()| answer)) {
+        Ok(health) => health,
+        Err(failure) => {
+            findings.push(Finding::bad(REACHABLE, &failure));
+            return rest(findings, "the broker does not answer");
+        }
+    };
+    findings.push(Finding::good(REACHABLE, broker.url()));
+    let issuer = broker.metadata().await.map(|metadata| metadata.issuer);
+    findings.push(Finding::of(ISSUER, issuer));
+    findings.push(clock(&health, context.now()));
+    findings.push(head(args, &settings, &broker, context).await);
+    findings.push(Finding::of(POLICY, policy(&broker).await));
+    findings.push(Finding::of(KEY, key(&settings, &broker, context).await));
+    findings
+}
+
+// Every check is named in every run, also when it could not be made.
+fn rest(mut findings: Vec<Finding>, because: &str) -> Vec<Finding> {
+    let all = [CONFIG, REACHABLE, ISSUER, CLOCK, HEAD, POLICY, KEY];
+    for check in all.into_iter().skip(findings.len()) {
+        findings.push(Finding::not_checked(check, because));
+    }
+    findings
+}
+
+fn config(settings: &Settings) -> Finding {
+    let path = settings.path.display();
+    if let Some(key) = settings.values.key.as_deref().filter(|key| files::is_open_to_others(key)) {
+        let detail = format!("others on this machine may read {}", key.display());
+        return Finding::warning(CONFIG, detail, "Run `chmod 600` on it.");
+    }
+    match (settings.found, &settings.values.key) {
+        (true, _) => Finding::good(CONFIG, path.to_string()),
+        (false, Some(_)) => Finding::good(CONFIG, "from the environment"),
+        (false, None) => {
+            let failure = Failure::new(format!("{path} is not there"), "Run `shortbread login`.");
+            Finding::bad(CONFIG, &failure)
+        }
+    }
+}
+
+fn clock(answer: &Answer, now: Timestamp) -> Finding {
+    let Some(theirs) = answer.date.as_deref().and_then(http_date) else {
+        return Finding::not_checked(CLOCK, "the broker's answer has no date");
+    };
+    let off = now.seconds().abs_diff(theirs.seconds());
+    if off > SKEW {
+        let detail = format!("this machine's clock and the broker's are {} apart", span(off));
+        return Finding::warning(
+            CLOCK,
+            detail,
+            "Check time synchronisation on both; assertions live for a minute.",
+        );
+    }
+    Finding::good(CLOCK, format!("within {SKEW} s of the broker's"))
+}
+
+async fn head(args: &DoctorArgs, settings: &Settings, broker: &Broker, context: &Context) -> Finding {
+    let head = match settings.root(args.root.as_deref()) {
+        Ok(root) => published::head(broker, root.as_ref()).await,
+        Err(failure) => Err(failure),
+    };
+    let head = match head {
+        Ok(head) => head,
+        Err(failure) => return Finding::bad(HEAD, &failure),
+    };
+    let age = context.now().since(Timestamp::from_seconds(head.issued)).as_secs();
+    let signed = if head.checked { "signature good" } else { "signature not checked" };
+    let detail = format!("list {}, signed {} ago, {signed}", head.seq, span(age));
+    let fix = "The broker signs a new list every few seconds: look at its log and at its store's disk.";
+    match () {
+        () if context.now().seconds() >= head.expires => {
+            Finding::bad(HEAD, &Failure::new(format!("over: {detail}"), fix))
+        }
+        () if age > STALE => Finding::bad(HEAD, &Failure::new(format!("stale: {detail}"), fix)),
+        () => Finding::good(HEAD, detail),
+    }
+}
+
+async fn policy(broker: &Broker) -> Result<String, Failure> {
+    let answer = broker.get("/readyz").await?;
+    if (200..300).contains(&answer.status) {
+        return Ok("in force, and the broker is ready".to_owned());
+    }
+    let said: String = String::from_utf8_lossy(&answer.body).chars().take(200).collect();
+    let what = format!("the broker is not ready (status {}): {}", answer.status, said.trim());
+    Err(Failure::new(
+        what,
+        "If no policy is in force, run `shortbread policy activate`; otherwise look at its log.",
+    ))
+}
+
+async fn key(settings: &Settings, broker: &Broker, context: &Context) -> Result<String, Failure> {
+    let signer = settings.signer()?;
+    let verb = sign_in(context, broker, &signer).await?;
+    Ok(format!("{} signs in (tried with {verb})", signer.subject()))
+}
+
+fn show(context: &Context, finding: &Finding) {
+    let (mark, style) = match finding.outcome {
+        Outcome::Good => ("\u{2713}", Style::Good),
+        Outcome::Warning => ("!", Style::Warn),
+        Outcome::Failed => ("\u{2717}", Style::Bad),
+        Outcome::NotChecked => ("-", Style::Dim),
+    };
+    let detail = match finding.outcome {
+        Outcome::NotChecked => format!("not checked: {}", finding.detail),
+        _ => finding.detail.clone(),
+    };
+    context.ui.pieces(&[
+        (style, mark.to_owned()),
+        (Style::Bold, format!(" {:<17} ", finding.check)),
+        (Style::Plain, detail),
+    ]);
+    if !finding.fix.is_empty() {
+        context.ui.line(&format!("{:20}fix: {}", "", finding.fix));
+    }
+}
+
+/// Reads an IMF-fixdate such as `Fri, 20 Nov 2026 12:00:00 GMT` (RFC 9110, section 5.6.7).
+fn http_date(text: &str) -> Option<Timestamp> {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let (_, rest) = text.split_once(", ")?;
+    let parts: Vec<&str> = rest.split(' ').collect();
+    let [day, month, year, time, "GMT"] = parts[..] else { return None };
+    let month = MONTHS.iter().position(|name| *name == month)? + 1;
+    format!("{year}-{month:02}-{day}T{time}Z").parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn http_dates_are_read() {
+        let moment = http_date("Fri, 20 Nov 2026 12:00:00 GMT").unwrap();
+        assert_eq!(moment.to_string(), "2026-11-20T12:00:00Z");
+        for bad in [
+            "",
+            "Fri, 20 Nov 2026 12:00:00",
+            "Fri, 31 Nov 2026 12:00:00 GMT",
+            "Friday, 20-Nov-26 12:00:00 GMT",
+        ] {
+            assert!(http_date(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_off_is_told() {
+        let answer =
+            Answer { status: 200, date: Some("Fri, 20 Nov 2026 12:00:00 GMT".to_owned()), body: Vec::new() };
+        let now: Timestamp = "2026-11-20T12:00:05Z".parse().unwrap();
+        assert_eq!(clock(&answer, now).outcome, Outcome::Good);
+        let later: Timestamp = "2026-11-20T11:59:00Z".parse().unwrap();
+        let finding = clock(&answer, later);
+        assert_eq!(finding.outcome, Outcome::Warning);
+        assert!(finding.detail.contains("1m apart"));
+    }
+
+    #[test]
+    fn every_check_is_named_even_if_the_first_fails() {
+        let failure = Failure::new("x", "y");
+        let findings = rest(vec![Finding::bad(CONFIG, &failure)], "z");
+        assert_eq!(findings.len(), 7);
+    }
+}

@@ -1,0 +1,39 @@
+//! One file per command: its flags, what it does, what it says.
+
+pub(crate) mod audit;
+pub(crate) mod doctor;
+pub(crate) mod exchange;
+pub(crate) mod explain;
+pub(crate) mod inspect;
+pub(crate) mod keys;
+pub(crate) mod lift;
+pub(crate) mod login;
+pub(crate) mod policy;
+pub(crate) mod revocations;
+pub(crate) mod revoke;
+pub(crate) mod verify;
+
+use crate::cli::Command;
+use crate::context::Context;
+use crate::failure::Failure;
+
+/// Runs a command.
+///
+/// # Errors
+/// As the command fails.
+pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Failure> {
+    match command {
+        Command::Login(args) => login::run(args, context).await,
+        Command::Exchange(args) => exchange::run(args, context).await,
+        Command::Inspect(args) => inspect::run(args, context).await,
+        Command::Verify(args) => verify::run(args, context),
+        Command::Revoke(args) => revoke::run(args, context).await,
+        Command::Lift(args) => lift::run(args, context).await,
+        Command::Revocations(args) => revocations::run(args, context).await,
+        Command::Policy(args) => policy::run(args, context).await,
+        Command::Audit(args) => audit::run(args, context).await,
+        Command::Keys(args) => keys::run(args, context).await,
+        Command::Doctor(args) => doctor::run(args, context).await,
+        Command::Explain(args) => explain::run(args, context),
+    }
+}

@@ -1,0 +1,130 @@
+//! Text for people: nothing in it can steer a terminal, and spans of time read as such.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// Whether a character could move the cursor, change colours or turn the reading direction.
+fn steers(c: char) -> bool {
+    let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || turns
+}
+
+/// The text with every control character spelled out, so that it stays on its line and cannot steer a terminal.
+pub(crate) fn escape(text: &str) -> Cow<'_, str> {
+    if !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if steers(c) { out.extend(c.escape_default()) } else { out.push(c) }
+    }
+    Cow::Owned(out)
+}
+
+/// The same for JSON, where such characters can only stand inside of strings; the value stays the same.
+pub(crate) fn escape_json(json: &str) -> Cow<'_, str> {
+    let keep = |c: char| c == '\n' || !steers(c);
+    if json.chars().all(keep) {
+        return Cow::Borrowed(json);
+    }
+    let mut out = String::with_capacity(json.len() + 8);
+    for c in json.chars() {
+        if keep(c) {
+            out.push(c);
+        } else {
+            // Writing to a String cannot fail. None of these is above U+FFFF.
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// How wide a text stands in a table.
+pub(crate) fn width(text: &str) -> usize {
+    text.chars().count()
+}
+
+/// A span in its two largest units, the rest cut off: `4m 58s`, `2h 5m`, `3d 4h`.
+pub(crate) fn span(seconds: u64) -> String {
+    const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3600, "h"), (60, "m"), (1, "s")];
+    let mut left = seconds;
+    let parts = UNITS.map(|(size, name)| {
+        let whole = left / size;
+        left %= size;
+        (whole, name)
+    });
+    let shown = parts.iter().skip_while(|(whole, _)| *whole == 0).take(2).filter(|(whole, _)| *whole > 0);
+    let text: Vec<String> = shown.map(|(whole, name)| format!("{whole}{name}")).collect();
+    if text.is_empty() { "0s".to_owned() } else { text.join(" ") }
+}
+
+/// Reads `90`, `90s`, `10m` or `1h` as seconds.
+///
+/// # Errors
+/// Says how to write it.
+pub(crate) fn parse_span(text: &str) -> Result<u64, String> {
+    let wrong = || "write it as seconds, or with a unit: 90s, 10m, 1h".to_owned();
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match text.strip_prefix(digits).unwrap_or_default() {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return Err(wrong()),
+    };
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(wrong());
+    }
+    let seconds = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+    seconds.filter(|seconds| *seconds > 0).ok_or_else(wrong)
+}
+
+/// `1 token`, `2 tokens`.
+pub(crate) fn count(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_steers_the_terminal() {
+        assert_eq!(escape("plain \u{e9}"), "plain \u{e9}");
+        assert_eq!(escape("a\u{1b}[31mb\nc\u{9b}d\u{202e}e"), "a\\u{1b}[31mb\\nc\\u{9b}d\\u{202e}e");
+    }
+
+    #[test]
+    fn escaped_json_is_the_same_value() {
+        let value = serde_json::json!({"a": "x\u{9b}y\u{7f}\u{202e}\n"});
+        let text = serde_json::to_string_pretty(&value).unwrap();
+        let escaped = escape_json(&text);
+        assert!(escaped.contains("\\u009b") && !escaped.contains('\u{9b}'));
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&escaped).unwrap(), value);
+    }
+
+    #[test]
+    fn spans_read_well() {
+        for (seconds, text) in [
+            (0, "0s"),
+            (59, "59s"),
+            (60, "1m"),
+            (298, "4m 58s"),
+            (3600, "1h"),
+            (3605, "1h"),
+            (7500, "2h 5m"),
+            (90_061, "1d 1h"),
+        ] {
+            assert_eq!(span(seconds), text);
+        }
+    }
+
+    #[test]
+    fn spans_are_read() {
+        assert_eq!(parse_span("90"), Ok(90));
+        assert_eq!(parse_span("10m"), Ok(600));
+        assert_eq!(parse_span("1h"), Ok(3600));
+        for bad in ["", "s", "0", "-1", "1d", "1.5h", "99999999999999999999", "9999999999999999999h", "1 m"] {
+            assert!(parse_span(bad).is_err(), "{bad}");
+        }
+    }
+}
