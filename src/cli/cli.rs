@@ -2,8 +2,10 @@
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{audit, doctor, exchange, explain, inspect, keys, lift, login, policy, revocations};
-use crate::commands::{revoke, verify};
+use crate::commands::{
+    attenuate, audit, dev, doctor, exchange, explain, init, inspect, keys, lift, login, policy, revocations,
+};
+use crate::commands::{revoke, serve, verify};
 
 /// Short-lived tokens for agent workflows, and the switch that stops them.
 #[derive(Debug, Parser)]
@@ -29,8 +31,12 @@ file that `shortbread login` writes (SHORTBREAD_CONFIG names another one).";
 /// What the program does: one line here and one in `commands::run` for each.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Dev(dev::DevArgs),
+    Init(init::InitArgs),
+    Serve(serve::ServeArgs),
     Login(login::LoginArgs),
     Exchange(exchange::ExchangeArgs),
+    Attenuate(attenuate::AttenuateArgs),
     Inspect(inspect::InspectArgs),
     Verify(verify::VerifyArgs),
     Revoke(revoke::RevokeArgs),

@@ -9,6 +9,7 @@ mod failure;
 mod files;
 mod published;
 mod selectors;
+mod server;
 mod text;
 mod ui;
 mod words;

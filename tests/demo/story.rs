@@ -94,26 +94,13 @@ async fn bad_tokens(stage: &Stage, token: &str) -> Outcome {
         println!("   ✗ {what}: refused, {}.", said.reason());
         Ok(())
     };
-    let operator = stage.at("operator_key");
-    let scope =
-        ["exchange", "--operator", "dev", "--key", &operator, "--token", "--scope", "shortbread:status.read"];
-    let elsewhere = stage.shortbread(&scope)?;
-    refused("A token stolen from somewhere else (the admin API)", &elsewhere, 403, "not_granted").await?;
+    let key = stage.at("workflow_key");
+    let base = ["exchange", "--workflow", "demo", "--key", &key, "--token"];
+    let elsewhere = stage.shortbread(&[&base[..], &["--scope", "payments:refunds.read"]].concat())?;
+    refused("A token stolen at the payment service, tried here", &elsewhere, 403, "not_granted").await?;
     refused("A token signed with a forger's own key", &forged(token)?, 401, "token.bad_signature").await?;
     refused("The real token with a byte changed", &changed(token), 401, "token.bad_signature").await?;
-    let key = stage.at("workflow_key");
-    let short = stage.shortbread(&[
-        "exchange",
-        "--workflow",
-        "demo",
-        "--key",
-        &key,
-        "--token",
-        "--scope",
-        "github:issues.read",
-        "--ttl",
-        "1",
-    ])?;
+    let short = stage.shortbread(&[&base[..], &["--scope", "github:issues.read", "--ttl", "1"]].concat())?;
     tokio::time::sleep(Duration::from_millis(2100)).await;
     refused("A token that lived for one second, two seconds later", &short, 401, "token.expired").await
 }

@@ -1,9 +1,12 @@
 //! One file per command: its flags, what it does, what it says.
 
+pub(crate) mod attenuate;
 pub(crate) mod audit;
+pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod exchange;
 pub(crate) mod explain;
+pub(crate) mod init;
 pub(crate) mod inspect;
 pub(crate) mod keys;
 pub(crate) mod lift;
@@ -11,6 +14,7 @@ pub(crate) mod login;
 pub(crate) mod policy;
 pub(crate) mod revocations;
 pub(crate) mod revoke;
+pub(crate) mod serve;
 pub(crate) mod verify;
 
 use crate::cli::Command;
@@ -23,6 +27,10 @@ use crate::failure::Failure;
 /// As the command fails.
 pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Failure> {
     match command {
+        Command::Attenuate(args) => attenuate::run(args, context),
+        Command::Dev(args) => dev::run(args, context).await,
+        Command::Init(args) => init::run(args, context).await,
+        Command::Serve(args) => serve::run(args).await,
         Command::Login(args) => login::run(args, context).await,
         Command::Exchange(args) => exchange::run(args, context).await,
         Command::Inspect(args) => inspect::run(args, context).await,

@@ -1,0 +1,77 @@
+//! `shortbread init`: the store, the first key document, the first policy.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+use shortbread_broker::config::Config;
+use shortbread_broker::setup;
+use shortbread_broker::store::StoreKind;
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::server::{start_failure, surroundings};
+
+/// Create the store, sign the first key document and put the first policy in force.
+///
+/// Keys that are missing are made with --make-keys. When it is done, take the private root key off this machine:
+/// it is needed again only to sign the next key document.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  shortbread init --config broker.toml --make-keys
+  shortbread init --config /etc/shortbread/broker.toml")]
+pub(crate) struct InitArgs {
+    /// The configuration.
+    #[arg(long, value_name = "FILE", default_value = "broker.toml")]
+    config: PathBuf,
+    /// Make the keys that are missing, the root key included.
+    #[arg(long)]
+    make_keys: bool,
+}
+
+/// Does the first steps, each once.
+///
+/// # Errors
+/// When there is a store already, a key is missing, or the policy does not pass its checks.
+pub(crate) async fn run(args: &InitArgs, context: &Context) -> Result<(), Failure> {
+    let config = Config::read(&args.config).map_err(|e| failed(&e))?;
+    let (clock, random) = surroundings();
+    if args.make_keys {
+        setup::make_keys(&config.keys, &*random, false).map_err(|e| failed(&e))?;
+    }
+    setup::make_document(&config.keys, &config.issuer, clock.now(), false).map_err(|e| failed(&e))?;
+    let store = setup::init(&config, &clock, &random, StoreKind::Broker).await.map_err(|e| failed(&e))?;
+    drop(store);
+    let root = setup::private_half(&config.keys.root);
+    if context.ui.is_json() {
+        context.ui.json(&json!({
+            "issuer": config.issuer, "store": config.store.sqlite, "policy": config.policy,
+            "key_document": config.keys.document, "root_public": config.keys.root, "root_private": root,
+        }));
+        return Ok(());
+    }
+    context.ui.heading("The broker is initialised.");
+    context.ui.pairs(&[
+        ("issuer", config.issuer.clone()),
+        ("store", config.store.sqlite.display().to_string()),
+        ("policy", format!("{} (in force)", config.policy.display())),
+        ("key document", config.keys.document.display().to_string()),
+        ("verifiers pin", config.keys.root.display().to_string()),
+    ]);
+    if root.exists() {
+        context.ui.line(&format!(
+            "Now move {} to a safe place off this machine; the broker does not need it.",
+            root.display()
+        ));
+    }
+    context.ui.line(&format!("Start it with: shortbread serve --config {}", args.config.display()));
+    Ok(())
+}
+
+fn failed(error: &dyn std::error::Error) -> Failure {
+    match start_failure(error) {
+        Failure::Failed { .. } => Failure::new(format!("not initialised: {error}"), String::new()),
+        other => other,
+    }
+}
