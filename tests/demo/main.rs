@@ -33,6 +33,7 @@ async fn run(once: bool) -> Outcome {
     let mut stage = Stage::set(&programs).await?;
     let told = story::tell(&stage).await;
     if told.is_ok() && !once {
+        story::encore(&stage);
         stage.stay().await?;
     }
     stage.clear();

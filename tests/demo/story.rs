@@ -19,7 +19,6 @@ pub(crate) async fn tell(stage: &Stage) -> Outcome {
     sub_agent(stage, &token).await?;
     bad_tokens(stage, &token).await?;
     switch(stage, &token).await?;
-    encore(stage);
     Ok(())
 }
 
@@ -178,7 +177,8 @@ async fn switch(stage: &Stage, token: &str) -> Outcome {
     Ok(())
 }
 
-fn encore(stage: &Stage) {
+/// Where to go on playing.
+pub(crate) fn encore(stage: &Stage) {
     scene("Go on playing");
     let client = stage.path("data").join("client.toml");
     println!("   broker        {}", stage.issuer);
