@@ -1,0 +1,226 @@
+//! The project's own token vectors: what our mint and our narrowing make, and what a verifier must say of it.
+//! `schema/vectors/shortbread.json` is held current here; SHORTBREAD_BLESS=1 writes it anew.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use shortbread_broker::mint::{Minting, mint};
+use shortbread_broker::policy::model::Principal;
+use shortbread_broker::policy::{Alternative, Right};
+use shortbread_broker::signer::LocalSigner;
+use shortbread_protocol::access::Access;
+use shortbread_protocol::clock::Timestamp;
+use shortbread_protocol::constraint::Arguments;
+use shortbread_protocol::keys::PrivateKey;
+use shortbread_protocol::names::Intent;
+use shortbread_protocol::random::SeededRandom;
+use shortbread_verifier::narrow::{Narrowing, narrow, seal};
+use shortbread_verifier::vectors;
+
+const ISSUER: &str = "https://broker.acme.example";
+const AUDIENCE: &str = "https://tools.acme.example/github";
+const ISSUED: u64 = 1_795_176_000;
+
+/// Verbs, their access, and the ways in which their arguments are granted: null is any.
+fn granted() -> Vec<(&'static str, Access, Vec<Value>)> {
+    let issue = json!({ "repo": { "in": ["acme/docs", "acme/web"] }, "title": { "any": true }, "labels": { "subset": ["bug", "ui"] } });
+    let page =
+        json!({ "path": { "prefix": "docs/" }, "size": { "min": 1, "max": 100 }, "draft": { "eq": true } });
+    vec![
+        ("issues.read", Access::Read, vec![Value::Null]),
+        ("issues.write", Access::Write, vec![issue, json!({ "repo": { "eq": "acme/infra" } })]),
+        ("pages.write", Access::Write, vec![page]),
+        ("levels.set", Access::Write, vec![json!({ "level": { "in": [1, 2, 3] } })]),
+        ("repo.delete", Access::Privileged, vec![json!({ "repo": { "eq": "acme/old" } })]),
+    ]
+}
+
+fn rights() -> Vec<Right> {
+    let way = |arguments: Value| Alternative {
+        grant: "grant:1".to_owned(),
+        arguments: serde_json::from_value::<Option<Arguments>>(arguments).expect("constraints"),
+    };
+    let right = |(verb, access, ways): (&str, Access, Vec<Value>)| Right {
+        operation: format!("github/{verb}").parse().expect("an operation"),
+        access,
+        alternatives: ways.into_iter().map(way).collect(),
+    };
+    granted().into_iter().map(right).collect()
+}
+
+fn token(sealed: bool, random: &SeededRandom) -> String {
+    let signer = LocalSigner::new("k1".parse().expect("a name"), PrivateKey::from_seed(&[0x22; 32]));
+    let minting = Minting {
+        issuer: ISSUER,
+        principal: &Principal::Workflow("release-notes".parse().expect("a name")),
+        intent: &Intent::undeclared(),
+        task: &"tsk_1".parse().expect("a task"),
+        token: "tok_1",
+        issued: ISSUED,
+        expires: ISSUED + 600,
+        rights: &rights(),
+        audiences: &[("github".to_owned(), AUDIENCE.to_owned())],
+        sealed,
+    };
+    mint(&minting, &signer, random).expect("a token")
+}
+
+struct Cases {
+    cases: Vec<Value>,
+    token: String,
+}
+
+impl Cases {
+    /// One call of the token at hand, a minute after it was issued.
+    fn call(&mut self, name: &str, verb: &str, args: Value, expect: &str) -> &mut Self {
+        let time = Timestamp::from_seconds(ISSUED + 60).to_string();
+        let mut call = json!({ "time": time, "audience": AUDIENCE, "tool": "github", "verb": verb, "revocation_age": 5 });
+        if !args.is_null() {
+            call["args"] = args;
+        }
+        self.cases.push(
+            json!({ "name": name, "token": self.token, "call": call, "expect": expect, "profile": "ok" }),
+        );
+        self
+    }
+
+    /// The last case again with another call.
+    fn but(&mut self, name: &str, change: &[(&str, Value)], expect: &str) -> &mut Self {
+        let mut case = self.cases.last().cloned().expect("a case before");
+        case["name"] = name.into();
+        case["expect"] = expect.into();
+        for (member, value) in change {
+            case["call"][*member] = value.clone();
+        }
+        self.cases.push(case);
+        self
+    }
+}
+
+fn cases() -> Vec<Value> {
+    let random = SeededRandom::new(1);
+    let parent = token(false, &random);
+    let mut all = Cases { cases: Vec::new(), token: parent.clone() };
+    minted(&mut all);
+    let only = |verb: &str| Some(vec![format!("github/{verb}").parse().expect("an operation")]);
+    let by = Narrowing { operations: only("issues.read"), until: Some(ISSUED + 120), ..Narrowing::default() };
+    all.token = narrow(&parent, &by, &random).expect("a child");
+    all.call("narrowed to one verb", "issues.read", json!({}), "allow")
+        .call("narrowed away", "levels.set", json!({ "level": 1 }), "deny")
+        .call("narrowed life: still", "issues.read", json!({}), "allow")
+        .but(
+            "narrowed life: over",
+            &[("time", json!(Timestamp::from_seconds(ISSUED + 120).to_string()))],
+            "deny",
+        );
+    let operation: shortbread_protocol::names::Operation = "github/levels.set".parse().expect("an operation");
+    let arguments: Arguments = serde_json::from_value(json!({ "level": { "max": 2 } })).expect("constraints");
+    let by = Narrowing { arguments: vec![(operation, arguments)], ..Narrowing::default() };
+    all.token = seal(&narrow(&parent, &by, &random).expect("a child")).expect("sealed");
+    all.call("narrowed argument, sealed", "levels.set", json!({ "level": 2 }), "allow").call(
+        "narrowed argument, sealed: outside",
+        "levels.set",
+        json!({ "level": 3 }),
+        "deny",
+    );
+    all.token = token(true, &random);
+    all.call("sealed by the broker", "issues.read", json!({}), "allow");
+    all.cases
+}
+
+fn minted(all: &mut Cases) {
+    let issue = |repo: Value, labels: Value| json!({ "repo": repo, "title": "x", "labels": labels });
+    all.call("a verb with any arguments", "issues.read", json!({ "anything": [1, "x", null] }), "allow")
+        .call("the first of two ways", "issues.write", issue(json!("acme/web"), json!(["bug"])), "allow")
+        .call("the second of two ways", "issues.write", json!({ "repo": "acme/infra" }), "allow")
+        .call(
+            "the second way with an argument of the first",
+            "issues.write",
+            json!({ "repo": "acme/infra", "title": "x" }),
+            "deny",
+        )
+        .call(
+            "a list where one value is meant",
+            "issues.write",
+            issue(json!(["acme/web"]), json!(["bug"])),
+            "deny",
+        )
+        .call(
+            "a list with a stranger in it",
+            "issues.write",
+            issue(json!("acme/web"), json!(["bug", "x"])),
+            "deny",
+        )
+        .call("an empty list", "issues.write", issue(json!("acme/web"), json!([])), "deny")
+        .call(
+            "one value where a list is meant",
+            "issues.write",
+            issue(json!("acme/web"), json!("bug")),
+            "deny",
+        )
+        .call(
+            "prefix, range and truth",
+            "pages.write",
+            json!({ "path": "docs/a", "size": 100, "draft": true }),
+            "allow",
+        )
+        .call("prefix wrong", "pages.write", json!({ "path": "src/a", "size": 1, "draft": true }), "deny")
+        .call("range: below", "pages.write", json!({ "path": "docs/a", "size": 0, "draft": true }), "deny")
+        .call("range: above", "pages.write", json!({ "path": "docs/a", "size": 101, "draft": true }), "deny")
+        .call(
+            "range: a float",
+            "pages.write",
+            json!({ "path": "docs/a", "size": 1.5, "draft": true }),
+            "deny",
+        )
+        .call("truth as text", "pages.write", json!({ "path": "docs/a", "size": 1, "draft": "true" }), "deny")
+        .call(
+            "an extra argument of no type",
+            "pages.write",
+            json!({ "path": "docs/a", "size": 1, "draft": true, "x": null }),
+            "deny",
+        )
+        .call("one of the integers", "levels.set", json!({ "level": 3 }), "allow")
+        .call("none of the integers", "levels.set", json!({ "level": 4 }), "deny")
+        .call("an integer as text", "levels.set", json!({ "level": "3" }), "deny")
+        .call("the call was not read", "levels.set", Value::Null, "deny")
+        .call("privileged with a fresh list", "repo.delete", json!({ "repo": "acme/old" }), "allow")
+        .but("privileged with a list of 61 s", &[("revocation_age", json!(61))], "deny")
+        .call("write with a list of 300 s", "levels.set", json!({ "level": 1 }), "allow")
+        .but("write with a list of 300 s, at the edge", &[("revocation_age", json!(300))], "allow")
+        .but("write with a list of 301 s", &[("revocation_age", json!(301))], "deny")
+        .but(
+            "another audience",
+            &[("revocation_age", json!(5)), ("audience", json!("https://other.example"))],
+            "deny",
+        );
+}
+
+#[test]
+fn our_own_vectors_are_current_and_pass() {
+    let key = PrivateKey::from_seed(&[0x22; 32]).public();
+    let hex: String = key.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let file: BTreeMap<&str, Value> = BTreeMap::from([
+        ("profile", json!("sb1")),
+        ("root_public_key", json!(format!("ed25519/{hex}"))),
+        ("root_key_name", json!("k1")),
+        ("root_issuer", json!(ISSUER)),
+        ("root_private_key_test_only", json!(format!("ed25519-private/{}", "22".repeat(32)))),
+        ("vectors", Value::Array(cases())),
+    ]);
+    let made = serde_json::to_string_pretty(&file).expect("JSON") + "\n";
+    let failed: Vec<_> = vectors::run(made.as_bytes())
+        .expect("a sound file")
+        .into_iter()
+        .filter(|case| !case.passed)
+        .collect();
+    assert!(failed.is_empty(), "{failed:#?}");
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../schema/vectors/shortbread.json");
+    if std::env::var_os("SHORTBREAD_BLESS").is_some() {
+        std::fs::write(&path, &made).expect("a file");
+    }
+    let kept =
+        std::fs::read_to_string(&path).expect("schema/vectors/shortbread.json; scripts/gen-schema writes it");
+    assert!(kept == made, "schema/vectors/shortbread.json is not current; run scripts/gen-schema");
+}
