@@ -1,3 +1,4 @@
 //! Black-box tests: one module per promise.
 
 mod exchange;
+mod layers;
