@@ -138,6 +138,11 @@ impl World {
         self.send(self.http.get(format!("{}{path}", self.issuer))).await
     }
 
+    /// The signed head of the revocation list, as it is served.
+    pub async fn head(&self) -> Answer {
+        self.get("/revocations/head").await
+    }
+
     /// Presents an assertion as client authentication.
     pub async fn present(&self, assertion: &str, more: &[(&str, &str)]) -> Answer {
         let mut form = vec![
