@@ -19,6 +19,8 @@ pub struct Answer {
     pub headers: reqwest::header::HeaderMap,
     /// The body, where it is JSON; else null.
     pub body: Value,
+    /// The body as it came.
+    pub bytes: Vec<u8>,
 }
 
 impl Answer {
@@ -41,6 +43,24 @@ impl Answer {
             .unwrap_or_else(|| panic!("no token in {self:?}"))
     }
 
+    /// A header's text; empty when it is not there.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// The id that ties the answer to its record.
+    #[must_use]
+    pub fn decision(&self) -> &str {
+        self.header("shortbread-decision-id")
+    }
+
+    /// Status, OAuth error code and reason code: all that a refused client can act on.
+    #[must_use]
+    pub fn refusal(&self) -> (u16, &str, &str) {
+        (self.status, self.text("/error"), self.reason())
+    }
+
     /// A text in the body by its JSON pointer; empty when it is not there.
     #[must_use]
     pub fn text(&self, pointer: &str) -> &str {
@@ -48,26 +68,37 @@ impl Answer {
     }
 }
 
-/// An RFC 7523 assertion over these claims.
+/// A JWS in compact form (RFC 7515) under any header.
 #[must_use]
-pub fn assertion(key: &PrivateKey, claims: &Value) -> String {
+pub fn jws(key: &PrivateKey, header: &Value, claims: &Value) -> String {
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let input = format!("{}.{}", part(&json!({ "alg": "EdDSA", "typ": "JWT" })), part(claims));
+    let input = format!("{}.{}", part(header), part(claims));
     let signature = URL_SAFE_NO_PAD.encode(key.sign(input.as_bytes()));
     format!("{input}.{signature}")
 }
 
+/// An RFC 7523 assertion over these claims.
+#[must_use]
+pub fn assertion(key: &PrivateKey, claims: &Value) -> String {
+    jws(key, &json!({ "alg": "EdDSA", "typ": "JWT" }), claims)
+}
+
 impl World {
-    /// A fresh assertion of a principal such as `workflow:demo`.
+    /// What a sound assertion of a principal such as `workflow:demo` claims now.
     ///
     /// # Panics
     /// When there is no randomness.
     #[must_use]
-    pub fn assertion(&self, principal: &str, key: &str) -> String {
+    pub fn claims(&self, principal: &str) -> Value {
         let now = self.clock.now().seconds();
         let jti = id("", self.clock.now(), &SystemRandom).expect("randomness");
-        let claims = json!({ "iss": principal, "sub": principal, "aud": self.issuer, "iat": now, "exp": now + 60, "jti": jti });
-        assertion(&self.key(key), &claims)
+        json!({ "iss": principal, "sub": principal, "aud": self.issuer, "iat": now, "exp": now + 60, "jti": jti })
+    }
+
+    /// A fresh assertion of a principal.
+    #[must_use]
+    pub fn assertion(&self, principal: &str, key: &str) -> String {
+        assertion(&self.key(key), &self.claims(principal))
     }
 
     /// Posts a form.
@@ -75,14 +106,19 @@ impl World {
     /// # Panics
     /// When there is no answer.
     pub async fn form(&self, path: &str, form: &[(&str, &str)]) -> Answer {
-        let mut body = String::new();
-        for (name, value) in form {
-            let escape = |text: &str| text.bytes().map(|b| format!("%{b:02x}")).collect::<String>();
-            body.push_str(&format!("{}={}&", escape(name), escape(value)));
-        }
-        let request =
-            self.http.post(format!("{}{path}", self.issuer)).body(body.trim_end_matches('&').to_owned());
-        self.send(request.header("content-type", "application/x-www-form-urlencoded")).await
+        let escape = |text: &str| text.bytes().map(|b| format!("%{b:02x}")).collect::<String>();
+        let pairs: Vec<String> =
+            form.iter().map(|(name, value)| format!("{}={}", escape(name), escape(value))).collect();
+        self.post(path, "application/x-www-form-urlencoded", pairs.join("&")).await
+    }
+
+    /// Posts any body.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub async fn post(&self, path: &str, kind: &str, body: impl Into<reqwest::Body>) -> Answer {
+        let request = self.http.post(format!("{}{path}", self.issuer));
+        self.send(request.header("content-type", kind).body(body)).await
     }
 
     /// Sends any request.
@@ -93,19 +129,34 @@ impl World {
         let response = request.send().await.expect("an answer");
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = response.bytes().await.expect("a body");
-        Answer { status, headers, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
+        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        Answer { status, headers, body, bytes: bytes.to_vec() }
+    }
+
+    /// Gets a public document.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(self.http.get(format!("{}{path}", self.issuer))).await
+    }
+
+    /// The signed head of the revocation list, as it is served.
+    pub async fn head(&self) -> Answer {
+        self.get("/revocations/head").await
+    }
+
+    /// Presents an assertion as client authentication.
+    pub async fn present(&self, assertion: &str, more: &[(&str, &str)]) -> Answer {
+        let mut form = vec![
+            ("grant_type", CLIENT_CREDENTIALS),
+            ("client_assertion_type", CLIENT_ASSERTION),
+            ("client_assertion", assertion),
+        ];
+        form.extend_from_slice(more);
+        self.form("/oauth/token", &form).await
     }
 
     /// Asks for a token as a principal, with a fresh assertion.
     pub async fn exchange(&self, principal: &str, key: &str, more: &[(&str, &str)]) -> Answer {
-        let assertion = self.assertion(principal, key);
-        let mut form = vec![
-            ("grant_type", CLIENT_CREDENTIALS),
-            ("client_assertion_type", CLIENT_ASSERTION),
-            ("client_assertion", assertion.as_str()),
-        ];
-        form.extend_from_slice(more);
-        self.form("/oauth/token", &form).await
+        self.present(&self.assertion(principal, key), more).await
     }
 
     /// Asks for a token of workflow `demo`.
@@ -113,29 +164,72 @@ impl World {
         self.exchange("workflow:demo", "demo", &[("scope", scope)]).await
     }
 
+    /// Asks for an operator's token for one verb of the admin API.
+    pub async fn sign_in(&self, name: &str, verb: &str) -> Answer {
+        let key = if name == "alice" { "operator" } else { "second" };
+        self.exchange(&format!("operator:{name}"), key, &[("scope", &format!("shortbread:{verb}"))]).await
+    }
+
     /// An operator's token for one verb of the admin API.
     pub async fn operator(&self, name: &str, verb: &str) -> String {
-        let key = if name == "alice" { "operator" } else { "second" };
-        let scope = format!("shortbread:{verb}");
-        self.exchange(&format!("operator:{name}"), key, &[("scope", &scope)]).await.token().to_owned()
+        self.sign_in(name, verb).await.token().to_owned()
+    }
+
+    /// Calls the admin API with this token.
+    ///
+    /// # Panics
+    /// When the method is none, or there is no answer.
+    pub async fn call(&self, method: &str, path: &str, token: Option<&str>, body: Option<&Value>) -> Answer {
+        let method = method.to_uppercase().parse().expect("a method");
+        let mut request = self.http.request(method, format!("{}{path}", self.issuer));
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
+        self.send(request).await
+    }
+
+    /// Posts JSON to the admin API as an operator who signs in for it.
+    pub async fn admin_as(&self, name: &str, verb: &str, path: &str, body: &Value) -> Answer {
+        let token = self.operator(name, verb).await;
+        self.call("post", path, Some(&token), Some(body)).await
     }
 
     /// Posts JSON to the admin API as operator `alice`.
     pub async fn admin(&self, verb: &str, path: &str, body: &Value) -> Answer {
-        let token = self.operator("alice", verb).await;
-        let request = self.http.post(format!("{}{path}", self.issuer)).bearer_auth(token);
-        self.send(request.header("content-type", "application/json").body(body.to_string())).await
+        self.admin_as("alice", verb, path, body).await
     }
 
     /// Reads from the admin API as operator `alice`.
     pub async fn admin_read(&self, verb: &str, path: &str) -> Answer {
         let token = self.operator("alice", verb).await;
-        self.send(self.http.get(format!("{}{path}", self.issuer)).bearer_auth(token)).await
+        self.call("get", path, Some(&token), None).await
+    }
+
+    /// Revokes as a body says, but for the reason, which is a test's.
+    pub async fn revoke_with(&self, mut body: Value) -> Answer {
+        body["reason"] = "a test".into();
+        self.admin("revocations.revoke", "/api/v1/revocations", &body).await
     }
 
     /// Revokes one selector.
     pub async fn revoke(&self, kind: &str, value: &str) -> Answer {
-        let body = json!({ "selectors": [{ "kind": kind, "value": value }], "reason": "a test" });
-        self.admin("revocations.revoke", "/api/v1/revocations", &body).await
+        self.revoke_with(json!({ "selectors": [{ "kind": kind, "value": value }] })).await
+    }
+
+    /// Lifts as a body says, but for the reason, which is a test's.
+    pub async fn lift_with(&self, mut body: Value) -> Answer {
+        body["reason"] = "a test".into();
+        self.admin("revocations.lift", "/api/v1/revocations/lift", &body).await
+    }
+
+    /// The particulars in the audit log of what an answer decided.
+    pub async fn audited(&self, answer: &Answer) -> Value {
+        let entries = self.broker.store.audit_by_decision(answer.decision()).await.expect("entries");
+        let entry = entries.first().unwrap_or_else(|| panic!("nothing is recorded of {answer:?}"));
+        let event: Value = serde_json::from_slice(&entry.body).expect("JSON");
+        event.get("data").cloned().unwrap_or_default()
     }
 }

@@ -1,9 +1,14 @@
-//! Harness for black-box tests: a broker in process on port 0, keys and a clock in hand, a client that signs in.
+//! Harness for black-box tests: a broker in process, keys and a clock in hand, a client that signs in, a tool service
+//! that follows the list, an issuer of identities.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up has failed")]
 
 mod client;
+mod issuer;
+mod tool;
 mod world;
 
-pub use client::{Answer, assertion};
+pub use client::{Answer, assertion, jws};
+pub use issuer::FakeIssuer;
+pub use tool::Tool;
 pub use world::{POLICY, World, WorldBuilder};

@@ -1,7 +1,9 @@
 //! One broker in its own folder, serving real HTTP on loopback.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use shortbread_broker::broker::{Broker, Parts};
@@ -89,6 +91,7 @@ pub struct World {
     /// For requests.
     pub http: reqwest::Client,
     folder: Arc<TempDir>,
+    fetch: Arc<dyn Fetch>,
     stop: Option<oneshot::Sender<()>>,
     served: Option<tokio::task::JoinHandle<()>>,
 }
@@ -119,10 +122,7 @@ impl WorldBuilder {
     pub async fn start(self) -> World {
         let folder = Arc::new(tempfile::tempdir().expect("a folder"));
         let clock = Arc::new(ManualClock::at(Timestamp::from_seconds(1_795_176_000)));
-        // The issuer is part of every signature, so the port must be known first.
-        let probe = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = probe.local_addr().expect("an address");
-        drop(probe);
+        let address = free_address();
         let issuer = format!("http://{address}");
         let text = format!("issuer = \"{issuer}\"\nlisten = \"{address}\"\n{}", self.config);
         std::fs::write(folder.path().join("broker.toml"), text).expect("a file");
@@ -137,7 +137,8 @@ impl WorldBuilder {
         let shared: Arc<dyn Clock> = clock.clone();
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         let store = setup::init(&config, &shared, &random, StoreKind::Dev).await.expect("a store");
-        World::serve(folder, config, store, clock, self.fetch).await
+        let fetch = self.fetch.unwrap_or_else(|| Arc::new(HttpFetch::new().expect("a client")));
+        World::serve(folder, config, store, clock, fetch).await
     }
 }
 
@@ -162,14 +163,13 @@ impl World {
         config: Config,
         store: Store,
         clock: Arc<ManualClock>,
-        fetch: Option<Arc<dyn Fetch>>,
+        fetch: Arc<dyn Fetch>,
     ) -> Self {
         let keyring = Keyring::read(&config.keys, &config.issuer, true, clock.now()).expect("keys");
         let (address, issuer) = (config.listen, config.issuer.clone());
-        let fetch = fetch.unwrap_or_else(|| Arc::new(HttpFetch::new().expect("a client")));
         let shared: Arc<dyn Clock> = clock.clone();
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
-        let parts = Parts { config, keyring, store, clock: shared, random, fetch };
+        let parts = Parts { config, keyring, store, clock: shared, random, fetch: Arc::clone(&fetch) };
         let broker = Broker::start(parts).await.expect("a broker");
         let server = Server::bind(address, router(Arc::clone(&broker))).await.expect("a listener");
         let (stop, stopped) = oneshot::channel::<()>();
@@ -177,7 +177,7 @@ impl World {
         let served = Some(tokio::spawn(run));
         let http =
             reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
-        Self { issuer, broker, clock, http, folder, stop: Some(stop), served }
+        Self { issuer, broker, clock, http, folder, fetch, stop: Some(stop), served }
     }
 
     /// Stops the broker and starts it again over the same files.
@@ -185,7 +185,8 @@ impl World {
     /// # Panics
     /// When it does not start again.
     pub async fn restart(mut self) -> Self {
-        let (folder, clock) = (Arc::clone(&self.folder), Arc::clone(&self.clock));
+        let (folder, clock, fetch) =
+            (Arc::clone(&self.folder), Arc::clone(&self.clock), Arc::clone(&self.fetch));
         drop(self.stop.take());
         if let Some(served) = self.served.take() {
             served.await.expect("an orderly end");
@@ -202,7 +203,7 @@ impl World {
             }
             tries += 1;
         };
-        Self::serve(folder, config, store, clock, None).await
+        Self::serve(folder, config, store, clock, fetch).await
     }
 
     /// A key of this world: `demo`, `other`, `operator` or `second`.
@@ -228,6 +229,20 @@ impl World {
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         Path::new(self.folder.path()).join(name)
+    }
+}
+
+// The issuer is part of every signature, so the port must be known before anything listens. These ports are below
+// those that systems hand out for outgoing connections, and no two worlds of this process try the same.
+fn free_address() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = 10_000 + u16::try_from(std::process::id() % 150).unwrap_or_default() * 100;
+    loop {
+        let port = start + NEXT.fetch_add(1, Ordering::Relaxed) % 7_000;
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        if std::net::TcpListener::bind(address).is_ok() {
+            return address;
+        }
     }
 }
 

@@ -86,7 +86,7 @@ pub async fn revoke(
     Ok(answer(Some(changed.seq), Some(head.seq), touched, decision, Some(now + WRITE_WINDOW)))
 }
 
-/// Lifts for an operator, one selector after the other.
+/// Lifts for an operator, all that is named or nothing. When this returns, the head that is served carries it.
 ///
 /// # Errors
 /// When the request is not sound, something named is not revoked, or the store fails.
@@ -103,16 +103,13 @@ pub async fn lift(
         return Ok(answer(None, None, touched, decision, None));
     }
     let mode = if body.revive { LiftMode::Revive } else { LiftMode::KeepOldDead };
-    let mut seq = None;
-    for target in targets {
-        let until = (target != Target::All).then(|| broker.clock.now().seconds() + DATED);
-        let audit =
-            audited(broker, EventType::RevocationLifted, operator, decision, reason.clone(), &touched);
-        let lifted = broker.store.lift(Lift { target, mode, until }, decision.at, audit).await?;
-        seq = Some(lifted.seq);
-    }
+    let dated = broker.clock.now().seconds() + DATED;
+    let lift = |target: Target| Lift { until: (target != Target::All).then_some(dated), target, mode };
+    let lifts = targets.into_iter().map(lift).collect();
+    let audit = audited(broker, EventType::RevocationLifted, operator, decision, reason, &touched);
+    let lifted = broker.store.lift(lifts, decision.at, audit).await?;
     let head = broker.publisher.publish().await?;
-    Ok(answer(seq, Some(head.seq), touched, decision, None))
+    Ok(answer(Some(lifted.seq), Some(head.seq), touched, decision, None))
 }
 
 /// What is revoked, newest first.
@@ -163,6 +160,9 @@ pub async fn give_back(broker: &Broker, form: &[u8], context: &Context) -> Resul
     let Some(id) = scope.id(SelectorKind::Token).map(str::to_owned) else {
         return Ok(());
     };
+    if is_given_back(&broker.store.mirror(), &id, scope.last_block()) {
+        return Ok(());
+    }
     let until = scope.window().1 + 60;
     let (scribe, decision, subject) =
         (broker.scribe.clone(), context.decision.clone(), format!("token/{id}"));
@@ -195,6 +195,12 @@ pub async fn give_back(broker: &Broker, form: &[u8], context: &Context) -> Resul
     }
     let published = broker.publisher.publish().await;
     published.map(drop).map_err(|error| Refusal::plain(Reason::StoreUnavailable).because(error))
+}
+
+// Giving it back again would only fill the log.
+fn is_given_back(list: &Revocations, token: &str, last_block: Option<[u8; 16]>) -> bool {
+    let whole = list.entry(SelectorKind::Token, token).is_some_and(|entry| entry.before == FOREVER);
+    whole || last_block.is_some_and(|block| list.block(&block).is_some())
 }
 
 /// The store's list, as the broker asks it about operators' tokens. For the verbs of the switch only operator,

@@ -127,17 +127,17 @@ impl Store {
         }
     }
 
-    /// Lifts one revocation. Who did it stands in the audit entry alone: what is left of the revocation still names
-    /// who revoked.
+    /// Lifts revocations, all that are named or none. Who did it stands in the audit entry alone: what is left of a
+    /// revocation still names who revoked.
     ///
     /// # Errors
-    /// When there is none, a rule forbids it, or the store fails.
-    pub async fn lift<F>(&self, lift: Lift, now: Timestamp, audit: F) -> Result<Changed, ChangeError>
+    /// When one of them is none, a rule forbids it, or the store fails.
+    pub async fn lift<F>(&self, lifts: Vec<Lift>, now: Timestamp, audit: F) -> Result<Changed, ChangeError>
     where
         F: FnOnce(&Changed) -> AuditEntry + Send + 'static,
     {
         match &*self.0 {
-            Backend::Sqlite(sqlite) => sqlite.lift(lift, now, Box::new(audit)).await,
+            Backend::Sqlite(sqlite) => sqlite.lift(lifts, now, Box::new(audit)).await,
         }
     }
 

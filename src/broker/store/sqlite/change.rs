@@ -62,38 +62,58 @@ pub(super) fn revoke(
 
 pub(super) fn lift(
     unit: &mut Unit<'_>,
-    lift: Lift,
+    lifts: Vec<Lift>,
     now: Timestamp,
     audit: Audit<Changed>,
 ) -> Result<Changed, Failure<ChangeError>> {
-    let Some(old) = standing(unit, &lift.target).cloned() else {
-        return refuse(ChangeError::NotRevoked(lift.target.to_string()));
-    };
+    if lifts.is_empty() {
+        return refuse(ChangeError::Nothing);
+    }
     let seq = unit.next_seq();
-    let before = match lift.mode {
-        LiftMode::KeepOldDead if is_key(&lift.target) => {
+    // What is named twice is lifted once. All is looked at before anything is written.
+    let lifts: BTreeMap<Target, Lift> = lifts.into_iter().map(|lift| (lift.target.clone(), lift)).collect();
+    let mut lifted = Vec::with_capacity(lifts.len());
+    for lift in lifts.into_values() {
+        let Some(old) = standing(unit, &lift.target).cloned() else {
+            return refuse(ChangeError::NotRevoked(lift.target.to_string()));
+        };
+        if lift.mode == LiftMode::KeepOldDead && is_key(&lift.target) {
             return refuse(ChangeError::KeyNotDated(lift.target.to_string()));
         }
-        // A dated revocation let newer tokens live; its lift must not end them.
-        LiftMode::KeepOldDead => old.before.min(after_all_issued(unit, now)),
-        LiftMode::Revive => 0,
-    };
-    match lift.mode {
-        LiftMode::KeepOldDead => {
-            let note = note(unit.conn, &lift.target)?;
-            write(
-                unit,
-                &lift.target,
-                Entry { before, until: lift.until, seq, listed: true, ..old.clone() },
-                &note,
-            )?;
-        }
-        LiftMode::Revive => remove(unit, &lift.target)?,
+        lifted.push((lift, old));
+    }
+    let mut entries = Vec::with_capacity(lifted.len());
+    for (lift, old) in lifted {
+        entries.push(lift_one(unit, lift, old, seq, now)?);
     }
     changed(unit, seq)?;
-    let done = Changed { seq, entries: vec![ChangedEntry { target: lift.target, was: old.before, before }] };
+    let done = Changed { seq, entries };
     unit.append(&audit(&done))?;
     Ok(done)
+}
+
+fn lift_one(
+    unit: &mut Unit<'_>,
+    lift: Lift,
+    old: Entry,
+    seq: u64,
+    now: Timestamp,
+) -> Result<ChangedEntry, rusqlite::Error> {
+    let was = old.before;
+    let before = match lift.mode {
+        LiftMode::KeepOldDead => {
+            // A dated revocation let newer tokens live; its lift must not end them.
+            let before = old.before.min(after_all_issued(unit, now));
+            let note = note(unit.conn, &lift.target)?;
+            write(unit, &lift.target, Entry { before, until: lift.until, seq, listed: true, ..old }, &note)?;
+            before
+        }
+        LiftMode::Revive => {
+            remove(unit, &lift.target)?;
+            0
+        }
+    };
+    Ok(ChangedEntry { target: lift.target, was, before })
 }
 
 pub(super) fn revoke_block<E>(

@@ -137,11 +137,11 @@ impl Sqlite {
 
     pub(super) async fn lift(
         &self,
-        lift: Lift,
+        lifts: Vec<Lift>,
         now: Timestamp,
         audit: Box<dyn FnOnce(&Changed) -> AuditEntry + Send>,
     ) -> Result<Changed, ChangeError> {
-        self.write(move |unit| change::lift(unit, lift, now, audit)).await
+        self.write(move |unit| change::lift(unit, lifts, now, audit)).await
     }
 
     pub(super) async fn revoke_block(

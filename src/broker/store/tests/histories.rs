@@ -68,7 +68,7 @@ async fn run(place: &Place, steps: Vec<(Step, u64)>) {
             Step::Lift { who, revive } => {
                 let mode = if revive { LiftMode::Revive } else { LiftMode::KeepOldDead };
                 let lift = Lift { target: aim(who), mode, until: Some(now + 2) };
-                let lifted = store.lift(lift, at, |_| audit("l")).await;
+                let lifted = store.lift(vec![lift], at, |_| audit("l")).await;
                 assert_eq!(lifted.is_ok(), model.before.contains_key(&who));
                 match model.before.get_mut(&who) {
                     Some(_) if revive => drop(model.before.remove(&who)),

@@ -79,6 +79,21 @@ async fn lifting_keeps_old_tokens_dead_or_revives_them(store: &Store) {
     assert!(alive(old) && store.mirror().entries().count() == 0);
 }
 
+async fn lifts_are_done_together_or_not_at_all(store: &Store) {
+    revoke(store, workflow("enrich"), RevokeMode::Forever).await;
+    let before = (store.mirror(), store.audit_size());
+    let both = |again: &str| {
+        let lift = |name: &str| Lift { target: workflow(name), mode: LiftMode::Revive, until: None };
+        vec![lift("enrich"), lift(again)]
+    };
+    let refused = store.lift(both("other"), NOW, |_| audit("l")).await;
+    assert_eq!(refused, Err(ChangeError::NotRevoked("workflow other".into())));
+    assert_eq!((store.mirror(), store.audit_size()), before);
+    let twice = store.lift(both("enrich"), NOW, |_| audit("l")).await.unwrap();
+    assert_eq!(twice.entries.len(), 1);
+    assert_eq!(store.lift(Vec::new(), NOW, |_| audit("l")).await, Err(ChangeError::Nothing));
+}
+
 async fn revoking_again_never_weakens(store: &Store) {
     let first = revoke(store, workflow("enrich"), RevokeMode::Forever).await;
     let mut weaker = revocation(workflow("enrich"), RevokeMode::IssuedSoFar);
@@ -186,6 +201,7 @@ on_sqlite! {
     the_record_bears_the_date_that_is_checked
     everything_stops_but_the_operators
     lifting_keeps_old_tokens_dead_or_revives_them
+    lifts_are_done_together_or_not_at_all
     revoking_again_never_weakens
     a_key_is_revoked_for_good
     too_many_copies_given_back_end_the_token

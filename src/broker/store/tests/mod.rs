@@ -119,7 +119,7 @@ async fn revoke(store: &Store, target: Target, mode: RevokeMode) -> Changed {
 
 async fn lift(store: &Store, target: Target, mode: LiftMode) -> Result<Changed, ChangeError> {
     let audit = |changed: &Changed| audit(&format!("lift_{}", changed.seq));
-    store.lift(Lift { target, mode, until: None }, NOW, audit).await
+    store.lift(vec![Lift { target, mode, until: None }], NOW, audit).await
 }
 
 async fn head(store: &Store) -> Arc<Head> {

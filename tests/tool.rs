@@ -1,0 +1,76 @@
+//! A tool service: a verifier that follows a world's revocation list, and polls when it is told.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use shortbread_protocol::call::Args;
+use shortbread_protocol::clock::Clock;
+use shortbread_protocol::random::SystemRandom;
+use shortbread_verifier::decision::{Call, Checker as _};
+use shortbread_verifier::feed::{Feed, FeedConfig, FeedError, Step};
+use shortbread_verifier::list::{Pin, Trust};
+use shortbread_verifier::{Verifier, VerifierConfig};
+
+use crate::world::World;
+
+/// A tool service of a world.
+pub struct Tool {
+    name: String,
+    verifier: Verifier,
+    trust: Arc<Trust>,
+    feed: Feed,
+}
+
+impl World {
+    /// The tool service of this name, at the audience that the policy of tests gives it. It has no list yet.
+    ///
+    /// # Panics
+    /// When it cannot be set up.
+    #[must_use]
+    pub fn tool(&self, name: &str) -> Tool {
+        let pin = Pin { issuer: self.issuer.clone(), root: self.root() };
+        let clock: Arc<dyn Clock> = self.clock.clone();
+        let trust = Arc::new(Trust::new(pin, clock, None).expect("no state to restore"));
+        let config = FeedConfig::new(self.issuer.as_str());
+        let feed =
+            Feed::new(Arc::clone(&trust), &config, Arc::new(SystemRandom)).expect("a loopback address");
+        let audience = format!("https://tools.acme.example/{name}");
+        let verifier = Verifier::new(Arc::clone(&trust), VerifierConfig { audience }).expect("randomness");
+        Tool { name: name.to_owned(), verifier, trust, feed }
+    }
+}
+
+impl Tool {
+    /// Polls the list once.
+    ///
+    /// # Panics
+    /// When the list is not had or not taken.
+    pub async fn poll(&mut self) -> Step {
+        self.try_poll().await.expect("a list")
+    }
+
+    /// Polls the list once.
+    ///
+    /// # Errors
+    /// When the list is not had or not taken.
+    pub async fn try_poll(&mut self) -> Result<Step, FeedError> {
+        self.feed.step().await
+    }
+
+    /// The sequence of the list in force.
+    #[must_use]
+    pub fn seq(&self) -> u64 {
+        self.trust.state().seq()
+    }
+
+    /// Checks a call: `allowed`, or the code of the reason why not.
+    ///
+    /// # Panics
+    /// When the arguments are none.
+    #[must_use]
+    pub fn check(&self, token: &str, verb: &str, args: &Value) -> &'static str {
+        let args = Args::from_json(args.to_string().as_bytes()).expect("arguments");
+        let call = Call { tool: &self.name, verb, args: Some(&args) };
+        self.verifier.check(Some(token), &call).reason.map_or("allowed", |reason| reason.code())
+    }
+}
