@@ -244,12 +244,13 @@ impl PolicyHolder {
         monotonic: Duration,
     ) -> Result<u64, ActivationError> {
         let history = self.store.policy_history().await?;
-        let current = self.version();
+        // What the store says is in force, which may be one that can no longer be used.
+        let current = history.last().map(|activation| activation.version);
         let version = match version {
             Some(version) if history.iter().any(|activation| activation.version == version) => version,
             Some(version) => return Err(ActivationError::NeverActive(version)),
             None => {
-                let earlier = history.iter().rev().find(|activation| activation.version != current);
+                let earlier = history.iter().rev().find(|activation| Some(activation.version) != current);
                 earlier.map(|activation| activation.version).ok_or(ActivationError::NoEarlier)?
             }
         };

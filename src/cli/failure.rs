@@ -118,7 +118,8 @@ impl Failure {
         }
         match self {
             Self::Usage(_) => pairs.push(("help", "add --help to the command to see its flags".to_owned())),
-            _ => pairs.push(("what to do", self.fix())),
+            // Errors of the broker's own parts say in their message what to do.
+            _ => pairs.extend(Some(self.fix()).filter(|fix| !fix.is_empty()).map(|fix| ("what to do", fix))),
         }
         ui.complain_pairs(&pairs);
     }

@@ -1,4 +1,9 @@
-//! `shortbread policy`: which version is in force, and putting another one there.
+//! `shortbread policy`: checking a file, which version is in force, and putting another one there.
+
+mod check;
+mod offline;
+
+use std::path::Path;
 
 use clap::{Args, Subcommand};
 use shortbread_protocol::admin::{ActivateBody, PolicyAnswer, PolicyVersionBody};
@@ -10,10 +15,11 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::ui::{Piece, Style};
 
-/// Show the policy's versions and choose the one in force.
+/// Check a policy file, show the policy's versions and choose the one in force.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
+  shortbread policy check policy.toml
   shortbread policy history
   shortbread policy activate
   shortbread policy rollback 3")]
@@ -24,6 +30,11 @@ pub(crate) struct PolicyArgs {
 
 #[derive(Debug, Subcommand)]
 enum PolicyCommand {
+    /// Check a policy file on this machine: each problem with its line and what to write instead.
+    #[command(
+        after_help = "Examples:\n  shortbread policy check policy.toml\n  shortbread policy check policy.toml --issuer https://broker.acme.example --json"
+    )]
+    Check(check::CheckArgs),
     /// All versions, newest first.
     #[command(after_help = "Examples:\n  shortbread policy history\n  shortbread policy history --json")]
     History {
@@ -34,8 +45,10 @@ enum PolicyCommand {
     #[command(after_help = "Examples:\n  shortbread policy activate\n  shortbread policy activate 7")]
     Activate(VersionArgs),
     /// Go back to a version that was once in force.
-    #[command(after_help = "Examples:\n  shortbread policy rollback\n  shortbread policy rollback 3")]
-    Rollback(VersionArgs),
+    #[command(
+        after_help = "Examples:\n  shortbread policy rollback\n  shortbread policy rollback 3\n  shortbread policy rollback --offline --config /etc/shortbread/broker.toml"
+    )]
+    Rollback(RollbackArgs),
 }
 
 #[derive(Debug, Args)]
@@ -46,15 +59,30 @@ struct VersionArgs {
     connection: Connection,
 }
 
-/// Shows or changes it.
+#[derive(Debug, Args)]
+struct RollbackArgs {
+    /// On the broker's machine, while it is stopped and nobody can sign in: change the store itself.
+    /// --config then names the broker's configuration [default: broker.toml].
+    #[arg(long, conflicts_with = "broker")]
+    offline: bool,
+    #[command(flatten)]
+    which: VersionArgs,
+}
+
+/// Checks, shows or changes it.
 ///
 /// # Errors
-/// When the broker cannot be reached or refuses.
+/// When a file has problems, or the broker cannot be reached or refuses.
 pub(crate) async fn run(args: &PolicyArgs, context: &Context) -> Result<(), Failure> {
     match &args.command {
+        PolicyCommand::Check(args) => check::run(args, context),
         PolicyCommand::History { connection } => history(context, connection).await,
         PolicyCommand::Activate(args) => change(context, args, "activate").await,
-        PolicyCommand::Rollback(args) => change(context, args, "rollback").await,
+        PolicyCommand::Rollback(RollbackArgs { offline: true, which }) => {
+            let config = which.connection.config.as_deref().unwrap_or(Path::new("broker.toml"));
+            offline::roll_back(which.version, config, context).await
+        }
+        PolicyCommand::Rollback(args) => change(context, &args.which, "rollback").await,
     }
 }
 
@@ -81,11 +109,12 @@ async fn change(context: &Context, args: &VersionArgs, act: &str) -> Result<(), 
         context.ui.json(&answer);
         return Ok(());
     }
-    let said = serde_json::from_value::<PolicyVersionBody>(answer).map_or_else(
-        |_| "done; `shortbread policy history` shows what is in force".to_owned(),
+    let versions = serde_json::from_value::<PolicyAnswer>(answer).map(|answer| answer.versions);
+    let active = versions.ok().and_then(|versions| versions.into_iter().find(|version| version.active));
+    context.ui.line(&active.map_or_else(
+        || "done; `shortbread policy history` shows what is in force".to_owned(),
         |version| format!("version {} is in force ({})", version.version, version.digest),
-    );
-    context.ui.line(&said);
+    ));
     Ok(())
 }
 
