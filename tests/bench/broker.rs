@@ -1,0 +1,184 @@
+//! The broker under test: this program again, as a process of its own, put together as `serve` does it.
+
+use std::fs::{File, read_to_string, write};
+use std::io::Read as _;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use shortbread_broker::broker::{Broker, Parts};
+use shortbread_broker::config::Config;
+use shortbread_broker::http::{Server, router};
+use shortbread_broker::identity::HttpFetch;
+use shortbread_broker::keyring::{Keyring, read_private, read_public};
+use shortbread_broker::setup;
+use shortbread_broker::store::{Options, Store, StoreKind};
+use shortbread_broker::telemetry;
+use shortbread_protocol::clock::{Clock, SystemClock};
+use shortbread_protocol::keys::{PrivateKey, PublicKey};
+use shortbread_protocol::random::{Random, SystemRandom};
+
+use crate::Outcome;
+use crate::disk::Folder;
+
+const POLICY: &str = include_str!("policy.toml");
+const KEYS: [&str; 2] = ["demo", "operator"];
+const START: Duration = Duration::from_secs(20);
+
+/// Serves from a prepared folder until its standard input ends, as it does when the bench dies.
+pub fn serve(folder: &Path) -> Outcome<()> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serving(folder))
+}
+
+async fn serving(folder: &Path) -> Outcome<()> {
+    telemetry::log_json()?;
+    telemetry::collect()?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let random: Arc<dyn Random> = Arc::new(SystemRandom);
+    let config = Config::read(&folder.join("broker.toml"))?;
+    let store = setup::init(&config, &clock, &random, StoreKind::Dev).await?;
+    let keyring = Keyring::read(&config.keys, &config.issuer, true, clock.now())?;
+    let (address, fetch) = (config.listen, Arc::new(HttpFetch::new()?));
+    let broker = Broker::start(Parts { config, keyring, store, clock, random, fetch }).await?;
+    let server = Server::bind(address, router(Arc::clone(&broker))).await?;
+    let chores = tokio::spawn(broker.chores());
+    let ended = tokio::task::spawn_blocking(|| std::io::stdin().read(&mut [0]));
+    server.run(async { drop(ended.await) }, Duration::from_secs(2)).await;
+    chores.abort();
+    Ok(())
+}
+
+/// A broker that runs beside the bench.
+pub struct Served {
+    pub address: SocketAddr,
+    pub issuer: String,
+    folder: Folder,
+    child: Child,
+}
+
+impl Served {
+    /// Sets one up from nothing and waits until it is ready.
+    pub fn start() -> Outcome<Self> {
+        let folder = Folder::make("broker")?;
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let issuer = format!("http://{address}");
+        prepare(folder.path(), &issuer, address)?;
+        let child = Command::new(std::env::current_exe()?)
+            .arg("broker-for-bench")
+            .arg(folder.path())
+            .env_remove("SHORTBREAD_LOG")
+            .stdin(Stdio::piped())
+            .stdout(File::create(folder.path().join("log"))?)
+            .spawn()?;
+        let mut served = Self { address, issuer, folder, child };
+        served.await_ready()?;
+        Ok(served)
+    }
+
+    fn await_ready(&mut self) -> Outcome<()> {
+        let clock = SystemClock::start();
+        while clock.monotonic() < START {
+            if let Some(status) = self.child.try_wait()? {
+                return Err(format!("the broker ended with {status}\n{}", self.log()).into());
+            }
+            if std::net::TcpStream::connect(self.address).is_ok() {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Err(format!("the broker was not ready within {START:?}\n{}", self.log()).into())
+    }
+
+    /// The key of `demo` or of `operator`.
+    pub fn key(&self, name: &str) -> Outcome<PrivateKey> {
+        Ok(read_private(&key_file(self.folder.path(), name), true)?)
+    }
+
+    /// The public root key, which verifiers pin.
+    pub fn root(&self) -> Outcome<PublicKey> {
+        Ok(read_public(&self.folder.path().join("keys/root.pub.pem"), true)?)
+    }
+
+    /// Resident memory, in megabytes.
+    pub fn resident(&self) -> Outcome<f64> {
+        let status = read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib: Option<f64> = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse().ok());
+        Ok(kib.ok_or("the resident memory is not to be read")? * 1024.0 / 1e6)
+    }
+
+    /// Processor time so far, in seconds: of the whole process, and of the thread that writes the store.
+    pub fn processor(&self) -> Outcome<(f64, f64)> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id()))?;
+        let mut writer = 0.0;
+        for task in tasks {
+            let stat = read_to_string(task?.path().join("stat"))?;
+            writer += if stat.contains("(store-writer)") { ticks(&stat)? } else { 0.0 };
+        }
+        Ok((ticks(&read_to_string(format!("/proc/{}/stat", self.child.id()))?)?, writer))
+    }
+
+    /// Stops it and counts the tokens in its store: every answer must be there.
+    pub fn stop(mut self) -> Outcome<u64> {
+        drop(self.child.stdin.take());
+        let status = self.child.wait()?;
+        if !status.success() {
+            return Err(format!("the broker ended with {status}\n{}", self.log()).into());
+        }
+        let store = Store::open(
+            &self.folder.path().join("shortbread.db"),
+            &Options { dev: true, ..Options::default() },
+        )?;
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        Ok(runtime.block_on(store.counts())?.tokens)
+    }
+
+    fn log(&self) -> String {
+        read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // After a failure: it must not outlive the bench. After `stop` it is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Processor time of this process, in seconds.
+pub fn own_processor() -> Outcome<f64> {
+    ticks(&read_to_string("/proc/self/stat")?)
+}
+
+// User and system time are the 14th and 15th field; the second may hold spaces. 100 ticks a second on Linux.
+fn ticks(stat: &str) -> Outcome<f64> {
+    let fields = stat.rsplit_once(')').map(|(_, fields)| fields).unwrap_or_default();
+    let times: Vec<f64> =
+        fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
+    match times[..] {
+        [user, system] => Ok((user + system) / 100.0),
+        _ => Err("the processor time is not to be read".into()),
+    }
+}
+
+fn prepare(folder: &Path, issuer: &str, address: SocketAddr) -> Outcome<()> {
+    let config = format!(
+        "issuer = \"{issuer}\"\nlisten = \"{address}\"\n\n\
+         [limits]\nexchanges_per_second = 1000000\nfailures_per_minute = 1000000\nin_flight = 4096\n"
+    );
+    write(folder.join("broker.toml"), config)?;
+    write(folder.join("policy.toml"), POLICY)?;
+    let config = Config::read(&folder.join("broker.toml"))?;
+    setup::make_keys(&config.keys, &SystemRandom, true)?;
+    for name in KEYS {
+        setup::make_key(&key_file(folder, name), &SystemRandom, true)?;
+    }
+    Ok(setup::make_document(&config.keys, issuer, SystemClock::start().now(), true)?)
+}
+
+fn key_file(folder: &Path, name: &str) -> PathBuf {
+    folder.join("keys").join(format!("{name}.pem"))
+}

@@ -1,0 +1,120 @@
+//! Measures what the design promises, and peers beside it, in one run on one machine. See `scripts/bench --help`.
+
+mod broker;
+mod disk;
+mod exchange;
+mod figure;
+mod http;
+mod load;
+mod machine;
+mod peers;
+mod progress;
+mod raw;
+mod revocation;
+mod rounds;
+mod verify;
+
+use std::error::Error;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use figure::Figure;
+
+/// Whatever goes wrong ends the run: a figure that is not sound is not printed.
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+const USAGE: &str = "usage: scripts/bench [verify|exchange|revocation]... [--json] [--rounds N]
+
+  verify       the check from bytes to decision and the mint, beside raw signatures and peers
+  exchange     exchanges a second over real HTTP with a durable record, latency, memory
+  revocation   from the operator's command to the first refused call at a polling verifier
+
+Without a group all three are measured. --rounds says how often (exchange: 5, revocation: 9).
+audit, approvals and guard are not measured yet.
+";
+
+const GROUPS: [&str; 3] = ["verify", "exchange", "revocation"];
+const LATER: [&str; 3] = ["audit", "approvals", "guard"];
+
+struct Options {
+    groups: Vec<String>,
+    json: bool,
+    rounds: Option<usize>,
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if let ["broker-for-bench", folder] = words[..] {
+        return finished(broker::serve(Path::new(folder)));
+    }
+    if words.iter().any(|word| matches!(*word, "-h" | "--help")) {
+        print(USAGE);
+        return ExitCode::SUCCESS;
+    }
+    match options(&words) {
+        Ok(options) => finished(run(&options)),
+        Err(wrong) => {
+            complain(&format!("{wrong}\n{USAGE}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn options(words: &[&str]) -> Result<Options, String> {
+    let mut options = Options { groups: Vec::new(), json: false, rounds: None };
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match *word {
+            "--json" => options.json = true,
+            "--rounds" => {
+                let count = words.next().and_then(|count| count.parse().ok());
+                options.rounds =
+                    Some(count.filter(|n| (1..=100).contains(n)).ok_or("--rounds takes 1 to 100")?);
+            }
+            group if GROUPS.contains(&group) => options.groups.push(group.to_owned()),
+            group if LATER.contains(&group) => return Err(format!("{group}: not measured yet")),
+            other => return Err(format!("{other:?} is no group and no option")),
+        }
+    }
+    if options.groups.is_empty() {
+        options.groups = GROUPS.map(str::to_owned).to_vec();
+    }
+    Ok(options)
+}
+
+fn run(options: &Options) -> Outcome<()> {
+    let mut figures: Vec<Figure> = Vec::new();
+    for group in &options.groups {
+        figures.extend(match group.as_str() {
+            "verify" => verify::measure()?,
+            "exchange" => exchange::measure(options.rounds.unwrap_or(5))?,
+            _ => revocation::measure(options.rounds.unwrap_or(9))?,
+        });
+    }
+    progress::done();
+    let machine = machine::describe();
+    print(&if options.json { figure::json(&machine, &figures) } else { figure::table(&machine, &figures) });
+    Ok(())
+}
+
+fn finished(outcome: Outcome<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            progress::done();
+            complain(&format!("bench: {error}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+// A closed pipe is the reader's choice.
+fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+fn complain(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
