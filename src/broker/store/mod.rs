@@ -11,6 +11,7 @@ mod sqlite;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -318,6 +319,16 @@ impl Store {
     pub async fn token(&self, id: &str) -> Result<Option<TokenRecord>, StoreError> {
         match &*self.0 {
             Backend::Sqlite(sqlite) => sqlite.token(id.to_owned()).await,
+        }
+    }
+
+    /// What operators said when they revoked, by kind and value; of a stop of everything under two empty texts.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn revocation_notes(&self) -> Result<HashMap<(String, String), String>, StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.notes().await,
         }
     }
 

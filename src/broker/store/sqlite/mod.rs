@@ -12,6 +12,7 @@ mod unit;
 mod upkeep;
 mod writer;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -246,6 +247,10 @@ impl Sqlite {
             read::touched(conn, &target, now, &view.revocations, view.longest_life)
         };
         self.readers.read(read).await
+    }
+
+    pub(super) async fn notes(&self) -> Result<HashMap<(String, String), String>, StoreError> {
+        self.readers.read(read::notes).await
     }
 
     pub(super) async fn counts(&self) -> Result<Counts, StoreError> {

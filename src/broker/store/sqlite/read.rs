@@ -1,5 +1,6 @@
 //! Connections that only read, and what they read beside policies and tokens.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -72,6 +73,14 @@ pub(super) fn audit_by_key(conn: &Connection, key: &dyn ToSql) -> rusqlite::Resu
     let sql = "SELECT e.idx, e.at, e.body, e.leaf FROM audit_key k JOIN audit_entry e ON e.idx = k.idx
         WHERE k.key = ?1 ORDER BY k.idx LIMIT ?2";
     conn.prepare_cached(sql)?.query_map(params![key, Int(TAIL_LIMIT as u64)], stored)?.collect()
+}
+
+/// Operators' words by kind and value; those of a stop of everything under two empty texts.
+pub(super) fn notes(conn: &Connection) -> rusqlite::Result<HashMap<(String, String), String>> {
+    let sql =
+        "SELECT kind, value, note FROM revocation UNION ALL SELECT '', '', global_note FROM revocation_state";
+    let row = |row: &Row<'_>| Ok(((row.get(0)?, row.get(1)?), row.get(2)?));
+    conn.prepare_cached(sql)?.query_map([], row)?.collect()
 }
 
 fn stored(row: &Row<'_>) -> rusqlite::Result<StoredEntry> {
