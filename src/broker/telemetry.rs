@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use metrics::{counter, gauge, histogram};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use shortbread_protocol::oauth::TokenAnswer;
 use tracing_subscriber::EnvFilter;
@@ -13,6 +13,9 @@ use tracing_subscriber::util::TryInitError;
 use crate::broker::Broker;
 use crate::exchange::{Context, Refusal};
 use crate::http::{ServeError, Server};
+
+/// Seconds: from a cached answer on a fast machine to the request timeout.
+const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 10.0];
 
 /// How often histograms are drained.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -33,7 +36,15 @@ pub fn log_json() -> Result<(), TryInitError> {
 /// # Errors
 /// When another collector was set up before.
 pub fn collect() -> Result<PrometheusHandle, BuildError> {
-    PrometheusBuilder::new().install_recorder()
+    let handle = PrometheusBuilder::new().set_buckets(&BUCKETS)?.install_recorder()?;
+    describe_counter!(
+        "shortbread_exchanges_total",
+        "Exchanges by outcome: granted, or the reason code of the refusal."
+    );
+    describe_histogram!("shortbread_exchange_seconds", Unit::Seconds, "Time from the request to its answer.");
+    describe_gauge!("shortbread_revocation_head_seq", "The sequence of the newest signed head.");
+    describe_gauge!("shortbread_revocation_snapshot_bytes", Unit::Bytes, "The size of the newest snapshot.");
+    Ok(handle)
 }
 
 /// Listens for those who collect metrics: Prometheus' text form at `/metrics`. The future serves until it is dropped.
@@ -97,10 +108,10 @@ pub(crate) fn exchanged(broker: &Broker, context: &Context, outcome: &Result<Tok
 }
 
 /// Notes what was published.
-pub(crate) fn published(seq: u64, entries: u64) {
+pub(crate) fn published(seq: u64, bytes: u64) {
     #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
     {
         gauge!("shortbread_revocation_head_seq").set(seq as f64);
-        gauge!("shortbread_revocation_snapshot_bytes").set(entries as f64);
+        gauge!("shortbread_revocation_snapshot_bytes").set(bytes as f64);
     }
 }
