@@ -2,4 +2,6 @@
 
 mod exchange;
 mod layers;
+mod openapi;
 mod revoked;
+mod strangers;
