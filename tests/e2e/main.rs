@@ -10,5 +10,7 @@
 
 mod exchange;
 mod layers;
+mod openapi;
 mod revoked;
+mod strangers;
 mod vectors;

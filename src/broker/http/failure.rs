@@ -1,10 +1,8 @@
 //! Refusals as HTTP answers: RFC 6749 bodies on `/oauth/*`, RFC 9457 on the admin API.
 
-use std::any::Any;
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::Extension;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -37,18 +35,25 @@ pub(super) struct Failure {
     pub(super) reason: Reason,
     pub(super) detail: String,
     pub(super) retry_after: Option<Duration>,
+    /// Where the reason alone does not decide it.
+    pub(super) status: Option<StatusCode>,
 }
 
 impl Failure {
     pub(super) fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into(), retry_after: None }
+        Self { reason, detail: detail.into(), retry_after: None, status: None }
     }
 
     pub(super) fn plain(reason: Reason) -> Self {
         Self::new(reason, reason.meaning())
     }
 
-    fn status(&self) -> StatusCode {
+    /// With another status than the reason has by itself.
+    pub(super) fn status(self, status: StatusCode) -> Self {
+        Self { status: Some(status), ..self }
+    }
+
+    const fn status_of_reason(&self) -> StatusCode {
         match self.reason {
             Reason::Unauthenticated
             | Reason::Expired
@@ -76,7 +81,7 @@ impl Failure {
     }
 
     pub(super) fn answer(&self, decision: &Decision) -> Response {
-        let status = self.status();
+        let status = self.status.unwrap_or(self.status_of_reason());
         let body = Problem {
             kind: format!("urn:shortbread:problem:{}", self.reason.code()),
             title: self.reason.meaning().to_owned(),
@@ -116,20 +121,13 @@ pub(super) async fn no_route(Extension(context): Extension<Context>) -> Response
 }
 
 pub(super) async fn no_method(Extension(context): Extension<Context>) -> Response {
-    let mut response = Failure::new(Reason::RequestMalformed, "this address does not take this method")
-        .answer(&context.decision);
-    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-    response
+    Failure::new(Reason::RequestMalformed, "this address does not take this method")
+        .status(StatusCode::METHOD_NOT_ALLOWED)
+        .answer(&context.decision)
 }
 
 pub(super) fn no_randomness() -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, "the system's random source is not available").into_response()
-}
-
-/// A panic is our mistake: logged without its message, which could hold anything.
-pub(super) fn panicked(_: Box<dyn Any + Send + 'static>) -> Response<Body> {
-    tracing::error!("a request handler panicked");
-    (StatusCode::INTERNAL_SERVER_ERROR, "internal error").into_response()
 }
 
 fn retry(mut response: Response, after: Option<Duration>) -> Response {

@@ -1,8 +1,10 @@
 //! The revocation list, for verifiers and mirrors.
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use shortbread_protocol::admin::Problem;
 use shortbread_protocol::reason::Reason;
 
 use super::App;
@@ -13,7 +15,7 @@ const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 
 /// The signed head.
 #[utoipa::path(get, path = "/revocations/head", tag = "revocations", params(("If-None-Match" = Option<String>, Header, description = "The entity tag that the reader has")),
-    responses((status = 200, body = String, content_type = "text/plain"), (status = 304), (status = 503)))]
+    responses((status = 200, body = String, content_type = "text/plain"), (status = 304), (status = 503, body = Problem)))]
 pub(super) async fn head(
     State(app): State<App>,
     Extension(context): Extension<Context>,
@@ -33,12 +35,13 @@ pub(super) async fn head(
 
 /// A snapshot by its sequence and hash, as the head names it.
 #[utoipa::path(get, path = "/revocations/snapshot/{name}", tag = "revocations", params(("name" = String, Path, description = "sequence, a hyphen, SHA-256 in hex")),
-    responses((status = 200, body = String, content_type = "application/octet-stream"), (status = 404)))]
+    responses((status = 200, body = String, content_type = "application/octet-stream"), (status = 404, body = Problem)))]
 pub(super) async fn snapshot(
     State(app): State<App>,
     Extension(context): Extension<Context>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
 ) -> Response {
+    let name = name.map(|Path(name)| name).unwrap_or_default();
     let current = app.broker.publisher.current();
     let found = current.as_ref().and_then(|current| {
         current
@@ -56,14 +59,14 @@ pub(super) async fn snapshot(
 
 /// A key document by its version.
 #[utoipa::path(get, path = "/revocations/keys/{version}", tag = "revocations", params(("version" = u64, Path)),
-    responses((status = 200, body = String, content_type = "text/plain"), (status = 404)))]
+    responses((status = 200, body = String, content_type = "text/plain"), (status = 404, body = Problem)))]
 pub(super) async fn keys(
     State(app): State<App>,
     Extension(context): Extension<Context>,
-    Path(version): Path<String>,
+    version: Result<Path<String>, PathRejection>,
 ) -> Response {
     let keyring = &app.broker.keyring;
-    if version == keyring.document.version.to_string() {
+    if version.is_ok_and(|Path(version)| version == keyring.document.version.to_string()) {
         immutable("text/plain; charset=utf-8", keyring.signed.clone())
     } else {
         Failure::new(Reason::NotFound, "no such key document; the head names the one in force")

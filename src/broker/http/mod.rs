@@ -3,6 +3,7 @@
 mod admin;
 mod context;
 mod failure;
+mod guard;
 mod health;
 mod lists;
 mod oauth;
@@ -12,16 +13,13 @@ mod well_known;
 pub use serve::{ServeError, Server};
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::{from_fn_with_state, map_response};
+use axum::http::{HeaderValue, header};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::Response;
 use tokio::sync::Semaphore;
-use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::timeout::TimeoutLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -30,9 +28,6 @@ use crate::broker::Broker;
 
 /// The largest request body, in bytes.
 pub const MAX_BODY: usize = 64 * 1024;
-
-/// How long a request may take.
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What handlers share.
 #[derive(Clone)]
@@ -93,10 +88,9 @@ pub fn router(broker: Arc<Broker>) -> Router {
     router
         .fallback(failure::no_route)
         .method_not_allowed_fallback(failure::no_method)
+        .layer(from_fn(guard::guard))
         .layer(map_response(harden))
         .layer(from_fn_with_state(app.clone(), context::attach))
-        .layer(CatchPanicLayer::custom(failure::panicked))
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, TIMEOUT))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(app)
 }

@@ -43,7 +43,7 @@ pub(super) async fn jwks(State(app): State<App>) -> Cached<Value> {
 }
 
 /// The token keys, as Biscuit libraries read them.
-#[utoipa::path(get, path = "/.well-known/biscuit-web-keys", tag = "metadata", responses((status = 200, body = Object)))]
+#[utoipa::path(get, path = "/.well-known/biscuit-web-keys", tag = "metadata", responses((status = 200, body = Vec<Object>)))]
 pub(super) async fn biscuit_keys(State(app): State<App>) -> Cached<Value> {
     let (document, issuer) = (&app.broker.keyring.document, &app.broker.issuer);
     let key = |listed: &DocumentKey| {

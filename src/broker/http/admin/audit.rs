@@ -1,6 +1,7 @@
 //! `/api/v1/audit`: the log.
 
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
@@ -55,10 +56,11 @@ pub(in crate::http) async fn show(
     State(app): State<App>,
     Extension(context): Extension<Context>,
     headers: HeaderMap,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
 ) -> Response {
     let done = async {
         admit(&app.broker, &headers, "audit.read")?;
+        let id = id.map(|Path(id)| id).unwrap_or_default();
         let trace = hex::decode(&id).ok().and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
         let entries = match trace {
             Some(trace) => app.broker.store.audit_by_trace(trace).await?,

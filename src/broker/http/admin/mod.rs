@@ -4,12 +4,15 @@ pub(super) mod audit;
 pub(super) mod policy;
 pub(super) mod revocations;
 
-use axum::http::{HeaderMap, header};
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::http::{HeaderMap, StatusCode, header};
 use shortbread_protocol::call::Args;
+use shortbread_protocol::json;
 use shortbread_protocol::names::{OperatorName, ToolName};
 use shortbread_protocol::reason::Reason;
 use shortbread_protocol::revocations::SelectorKind;
-use shortbread_verifier::chain::{Token, decode};
+use shortbread_verifier::chain::{Token, TokenError, decode};
 use shortbread_verifier::scope::Demand;
 
 use super::failure::Failure;
@@ -21,7 +24,7 @@ use crate::revoke::AdminList;
 pub(super) fn admit(broker: &Broker, headers: &HeaderMap, verb: &str) -> Result<OperatorName, Failure> {
     let token = bearer(headers)?;
     let refused = |reason: Reason| Failure::plain(reason);
-    let bytes = decode(token).map_err(|_| refused(Reason::TokenMalformed))?;
+    let bytes = decode(token).map_err(|flaw| refused(TokenError::from(flaw).reason()))?;
     let token = Token::open(&bytes, &broker.keyring).map_err(|error| refused(error.reason()))?;
     let tool = ToolName::shortbread();
     let mirror = broker.store.mirror();
@@ -49,6 +52,27 @@ pub(super) fn admit(broker: &Broker, headers: &HeaderMap, verb: &str) -> Result<
     })?;
     let operator = token.scope().id(SelectorKind::Operator).and_then(|name| name.parse().ok());
     operator.ok_or_else(|| refused(Reason::NotPermitted))
+}
+
+/// Reads a JSON body strictly.
+pub(super) fn read<T: serde::de::DeserializeOwned>(
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<T, Failure> {
+    let malformed = |detail: String| Failure::new(Reason::RequestMalformed, detail);
+    let body = body.map_err(|rejection| match rejection.status() {
+        status @ StatusCode::PAYLOAD_TOO_LARGE => {
+            malformed("the body has more than 64 KiB".to_owned()).status(status)
+        }
+        _ => malformed("the body could not be read".to_owned()),
+    })?;
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if !kind.eq_ignore_ascii_case("application/json") {
+        let failure = malformed("send the body as application/json".to_owned());
+        return Err(failure.status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+    }
+    json::read_as(&body).map_err(|error| malformed(format!("the body is not read: {error}")))
 }
 
 fn bearer(headers: &HeaderMap) -> Result<&str, Failure> {

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{Extension, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
@@ -10,8 +11,7 @@ use shortbread_protocol::reason::Reason;
 
 use super::super::App;
 use super::super::failure::Failure;
-use super::admit;
-use super::revocations::read;
+use super::{admit, read};
 use crate::activation::{ActivationError, Actor};
 use crate::broker::Broker;
 use crate::exchange::Context;
@@ -33,16 +33,16 @@ pub(in crate::http) async fn history(
 
 /// Puts a version in force: the newest, or the one named. The policy file is taken in first.
 #[utoipa::path(post, path = "/api/v1/policy/activate", tag = "admin", security(("operator" = ["policy.activate"])), request_body = ActivateBody,
-    responses((status = 200, body = PolicyAnswer), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
+    responses((status = 200, body = PolicyAnswer), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem), (status = 503, body = Problem)))]
 pub(in crate::http) async fn activate(
     State(app): State<App>,
     Extension(context): Extension<Context>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let done = async {
         let operator = admit(&app.broker, &headers, "policy.activate")?;
-        let (broker, asked) = (&app.broker, read::<ActivateBody>(&body)?);
+        let (broker, asked) = (&app.broker, read::<ActivateBody>(&headers, body)?);
         let version = match asked.version {
             Some(version) => Some(version),
             None => Some(broker.policy.take_in(&broker.config.policy, "file", &context.decision).await?.n),
@@ -59,16 +59,16 @@ pub(in crate::http) async fn activate(
 
 /// Puts a version in force again that was in force before.
 #[utoipa::path(post, path = "/api/v1/policy/rollback", tag = "admin", security(("operator" = ["policy.rollback"])), request_body = ActivateBody,
-    responses((status = 200, body = PolicyAnswer), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
+    responses((status = 200, body = PolicyAnswer), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem), (status = 503, body = Problem)))]
 pub(in crate::http) async fn rollback(
     State(app): State<App>,
     Extension(context): Extension<Context>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let done = async {
         let operator = admit(&app.broker, &headers, "policy.rollback")?;
-        let (broker, asked) = (&app.broker, read::<ActivateBody>(&body)?);
+        let (broker, asked) = (&app.broker, read::<ActivateBody>(&headers, body)?);
         let actor = Actor::Operator(operator);
         broker.policy.roll_back(asked.version, &actor, &context.decision, broker.clock.monotonic()).await?;
         broker.policy_changed();

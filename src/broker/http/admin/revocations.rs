@@ -2,16 +2,16 @@
 
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{Extension, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
 use shortbread_protocol::admin::{ChangeAnswer, LiftBody, Problem, RevocationsAnswer, RevokeBody};
-use shortbread_protocol::json;
 use shortbread_protocol::reason::Reason;
 
 use super::super::App;
 use super::super::failure::Failure;
-use super::admit;
+use super::{admit, read};
 use crate::exchange::Context;
 use crate::revoke;
 
@@ -35,16 +35,16 @@ pub(in crate::http) async fn list(
 
 /// Revokes, and publishes a head that carries it before it answers.
 #[utoipa::path(post, path = "/api/v1/revocations", tag = "admin", security(("operator" = ["revocations.revoke"])), request_body = RevokeBody,
-    responses((status = 200, body = ChangeAnswer), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 503, body = Problem)))]
+    responses((status = 200, body = ChangeAnswer), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem), (status = 503, body = Problem)))]
 pub(in crate::http) async fn revoke(
     State(app): State<App>,
     Extension(context): Extension<Context>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let done = async {
         let operator = admit(&app.broker, &headers, "revocations.revoke")?;
-        let body = read::<RevokeBody>(&body)?;
+        let body = read::<RevokeBody>(&headers, body)?;
         revoke::revoke(&app.broker, &body, &operator, &context.decision).await.map_err(Failure::from)
     };
     match done.await {
@@ -55,28 +55,22 @@ pub(in crate::http) async fn revoke(
 
 /// Lifts a revocation.
 #[utoipa::path(post, path = "/api/v1/revocations/lift", tag = "admin", security(("operator" = ["revocations.lift"])), request_body = LiftBody,
-    responses((status = 200, body = ChangeAnswer), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
+    responses((status = 200, body = ChangeAnswer), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem), (status = 503, body = Problem)))]
 pub(in crate::http) async fn lift(
     State(app): State<App>,
     Extension(context): Extension<Context>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let done = async {
         let operator = admit(&app.broker, &headers, "revocations.lift")?;
-        let body = read::<LiftBody>(&body)?;
+        let body = read::<LiftBody>(&headers, body)?;
         revoke::lift(&app.broker, &body, &operator, &context.decision).await.map_err(Failure::from)
     };
     match done.await {
         Ok(answer) => Json(answer).into_response(),
         Err(failure) => failure.answer(&context.decision),
     }
-}
-
-/// Reads a JSON body strictly.
-pub(super) fn read<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
-    json::read_as(body)
-        .map_err(|error| Failure::new(Reason::RequestMalformed, format!("the body is not read: {error}")))
 }
 
 impl From<revoke::RevokeError> for Failure {
