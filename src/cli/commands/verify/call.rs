@@ -95,8 +95,8 @@ fn show(decision: &Decision, args: &CallArgs, context: &Context) {
     ];
     pairs.extend(ids.into_iter().filter_map(|(name, id)| Some((name, id.clone()?))));
     pairs.extend(decision.access.map(|access| ("access", access.to_string())));
-    let age = decision.list_age.map_or_else(|| "age not asked for".to_owned(), |age| format!("{age}s old"));
-    pairs.push(("list", format!("{}, {age}", decision.list_seq)));
+    let age = decision.list_age.map(|age| format!(", {age}s old")).unwrap_or_default();
+    pairs.push(("list", format!("{}{age}", decision.list_seq)));
     pairs.push(("decision", decision.id.clone()));
     ui.pairs(&pairs);
 }
