@@ -116,10 +116,14 @@ pub async fn lift(
 }
 
 /// What is revoked, newest first.
-#[must_use]
-pub fn list(broker: &Broker) -> RevocationsAnswer {
+///
+/// # Errors
+/// When the store fails.
+pub async fn list(broker: &Broker) -> Result<RevocationsAnswer, StoreError> {
+    let mut notes = broker.store.notes().await?;
     let list = broker.store.mirror();
-    let body = |kind: String, value: &str, entry: &crate::store::Entry| RevocationBody {
+    let mut body = |kind: String, value: &str, entry: &crate::store::Entry| RevocationBody {
+        reason: notes.remove(&(kind.clone(), value.to_owned())).unwrap_or_default(),
         kind,
         value: value.to_owned(),
         before: entry.before,
@@ -128,7 +132,6 @@ pub fn list(broker: &Broker) -> RevocationsAnswer {
         cause: cause(&entry.reason),
         operator: entry.operator.to_string(),
         at: entry.set_at.seconds(),
-        reason: String::new(),
     };
     let mut revocations: Vec<_> =
         list.entries().map(|(kind, value, entry)| body(kind.to_string(), value, entry)).collect();
@@ -138,7 +141,7 @@ pub fn list(broker: &Broker) -> RevocationsAnswer {
     revocations.sort_by_key(|revocation| std::cmp::Reverse(revocation.seq));
     let current = broker.publisher.current();
     let (head, issued) = current.map_or((0, 0), |current| (current.seq, current.issued.seconds()));
-    RevocationsAnswer { head, issued, revocations }
+    Ok(RevocationsAnswer { head, issued, revocations })
 }
 
 /// RFC 7009: whoever holds a living token may give it back. Anything else is answered alike and changes nothing.

@@ -19,8 +19,8 @@ use shortbread_protocol::clock::Timestamp;
 pub use self::error::{ActivateError, ChangeError, HeadError, RecordError, StoreError};
 pub use self::model::{
     AUDIT_LIMIT, Activate, Activation, ActivePolicy, AuditEntry, BlockChanged, Changed, ChangedEntry, Counts,
-    Exchange, Head, HeadFacts, Lift, LiftMode, Meta, NewPolicy, Options, PolicyAction, PolicyVersion, Pruned,
-    Replay, Revoke, RevokeBlock, RevokeMode, StoreKind, StoredEntry, TAIL_LIMIT, Target, TokenRecord,
+    Exchange, Head, HeadFacts, Lift, LiftMode, Meta, NewPolicy, Notes, Options, PolicyAction, PolicyVersion,
+    Pruned, Replay, Revoke, RevokeBlock, RevokeMode, StoreKind, StoredEntry, TAIL_LIMIT, Target, TokenRecord,
     Touched,
 };
 pub use self::revocations::{Block, Entry, Revocations, Revoked, Standing};
@@ -172,6 +172,16 @@ impl Store {
     pub fn mirror(&self) -> Arc<Revocations> {
         match &*self.0 {
             Backend::Sqlite(sqlite) => sqlite.mirror(),
+        }
+    }
+
+    /// Why things are revoked, in the operators' words.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn notes(&self) -> Result<Notes, StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.notes().await,
         }
     }
 

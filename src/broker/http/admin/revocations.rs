@@ -17,14 +17,18 @@ use crate::revoke;
 
 /// What is revoked.
 #[utoipa::path(get, path = "/api/v1/revocations", tag = "admin", security(("operator" = ["revocations.read"])),
-    responses((status = 200, body = RevocationsAnswer), (status = 401, body = Problem), (status = 403, body = Problem)))]
+    responses((status = 200, body = RevocationsAnswer), (status = 401, body = Problem), (status = 403, body = Problem), (status = 503, body = Problem)))]
 pub(in crate::http) async fn list(
     State(app): State<App>,
     Extension(context): Extension<Context>,
     headers: HeaderMap,
 ) -> Response {
-    match admit(&app.broker, &headers, "revocations.read") {
-        Ok(_) => Json(revoke::list(&app.broker)).into_response(),
+    let done = async {
+        admit(&app.broker, &headers, "revocations.read")?;
+        Ok::<_, Failure>(revoke::list(&app.broker).await?)
+    };
+    match done.await {
+        Ok(answer) => Json(answer).into_response(),
         Err(failure) => failure.answer(&context.decision),
     }
 }

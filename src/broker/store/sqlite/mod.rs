@@ -31,8 +31,8 @@ use self::writer::{Job, Shared, View, Writer, unavailable};
 use super::revocations::Revocations;
 use super::{
     Activate, ActivateError, Activation, ActivePolicy, AuditEntry, BlockChanged, ChangeError, Changed,
-    Counts, Exchange, Head, HeadError, HeadFacts, Lift, Meta, NewPolicy, Options, PolicyVersion, Pruned,
-    RecordError, Replay, Revoke, RevokeBlock, StoreError, StoredEntry, Target, TokenRecord, Touched,
+    Counts, Exchange, Head, HeadError, HeadFacts, Lift, Meta, NewPolicy, Notes, Options, PolicyVersion,
+    Pruned, RecordError, Replay, Revoke, RevokeBlock, StoreError, StoredEntry, Target, TokenRecord, Touched,
 };
 
 /// How many operations may wait for the writer before the next caller waits to be queued.
@@ -246,6 +246,10 @@ impl Sqlite {
             read::touched(conn, &target, now, &view.revocations, view.longest_life)
         };
         self.readers.read(read).await
+    }
+
+    pub(super) async fn notes(&self) -> Result<Notes, StoreError> {
+        self.readers.read(read::notes).await
     }
 
     pub(super) async fn counts(&self) -> Result<Counts, StoreError> {

@@ -13,7 +13,7 @@ use super::open;
 use super::sql::{Int, fault, int, moment, strange};
 use super::writer::unavailable;
 use crate::store::revocations::{Revocations, Standing};
-use crate::store::{Counts, StoreError, StoredEntry, TAIL_LIMIT, Target, Touched};
+use crate::store::{Counts, Notes, StoreError, StoredEntry, TAIL_LIMIT, Target, Touched};
 
 /// How many reads run at a time.
 const READERS: usize = 4;
@@ -93,6 +93,12 @@ pub(super) fn counts(conn: &Connection) -> rusqlite::Result<Counts> {
             policies: int(row, 6)?,
         })
     })
+}
+
+pub(super) fn notes(conn: &Connection) -> rusqlite::Result<Notes> {
+    let sql = "SELECT kind, value, note FROM revocation UNION ALL SELECT 'all', '', global_note FROM revocation_state";
+    let note = |row: &Row<'_>| Ok(((row.get(0)?, row.get(1)?), row.get(2)?));
+    conn.prepare_cached(sql)?.query_map([], note)?.collect()
 }
 
 /// Reads tokens from the newest back, as far as any that still lives can lie.
