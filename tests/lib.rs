@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up has failed")]
 
 mod client;
+pub mod process;
 mod world;
 
 pub use client::{Answer, assertion};

@@ -1,3 +1,5 @@
 //! Black-box tests: one module per promise.
 
+mod durable;
 mod exchange;
+mod program;
