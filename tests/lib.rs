@@ -10,6 +10,7 @@
 
 mod client;
 mod issuer;
+pub mod process;
 mod tool;
 mod world;
 

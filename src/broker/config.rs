@@ -19,12 +19,14 @@ pub enum ConfigError {
         cause: std::io::Error,
     },
     /// Not TOML of this form.
-    #[error("{path}: {cause}")]
+    #[error("{path}:{line}: {cause}")]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// Where and what, as the parser says.
-        cause: Box<toml::de::Error>,
+        /// The line, counted from one.
+        line: usize,
+        /// What is wrong, as the parser says.
+        cause: String,
     },
     /// A value that cannot be.
     #[error("{path}: {cause}")]
@@ -34,6 +36,16 @@ pub enum ConfigError {
         /// What is wrong and what to write instead.
         cause: String,
     },
+}
+
+impl ConfigError {
+    fn malformed(path: &Path, text: &str, error: &toml::de::Error) -> Self {
+        // Something that is missing has no place of its own.
+        let before = text.bytes().take(error.span().map_or(0, |span| span.start));
+        let line = before.filter(|b| *b == b'\n').count() + 1;
+        let cause = error.message().lines().collect::<Vec<_>>().join(" ");
+        Self::Malformed { path: path.to_owned(), line, cause }
+    }
 }
 
 /// The broker's configuration.
@@ -155,8 +167,8 @@ impl Config {
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|cause| ConfigError::Unreadable { path: path.to_owned(), cause })?;
-        let mut config: Self = toml::from_str(&text)
-            .map_err(|cause| ConfigError::Malformed { path: path.to_owned(), cause: Box::new(cause) })?;
+        let mut config: Self =
+            toml::from_str(&text).map_err(|error| ConfigError::malformed(path, &text, &error))?;
         config.check().map_err(|cause| ConfigError::Value { path: path.to_owned(), cause })?;
         config.rebase(path.parent().unwrap_or(Path::new("")));
         Ok(config)
@@ -265,12 +277,11 @@ mod tests {
     fn every_default_works_and_unknown_keys_do_not() {
         let config: Config = toml::from_str(r#"issuer = "https://broker.acme.example""#).unwrap();
         assert!(config.check().is_ok());
-        assert!(
-            toml::from_str::<Config>("issuer = \"https://x\"\nlissen = 1")
-                .unwrap_err()
-                .to_string()
-                .contains("lissen")
-        );
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("broker.toml");
+        std::fs::write(&file, "issuer = \"https://x\"\nlissen = 1").unwrap();
+        let told = Config::read(&file).unwrap_err().to_string();
+        assert!(told.contains("broker.toml:2: unknown field `lissen`") && !told.contains('\n'), "{told}");
         for bad in ["http://broker.example", "https://x/", "https://", "broker", "https://x?y", "https://u@x"]
         {
             assert!(check_issuer(bad).is_err(), "{bad}");

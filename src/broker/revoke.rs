@@ -112,15 +112,16 @@ pub async fn lift(
     Ok(answer(Some(lifted.seq), Some(head.seq), touched, decision, None))
 }
 
-/// What is revoked, newest first, with what operators said.
+/// What is revoked, newest first.
 ///
 /// # Errors
 /// When the store fails.
 pub async fn list(broker: &Broker) -> Result<RevocationsAnswer, StoreError> {
+    let mut notes = broker.store.notes().await?;
     let list = broker.store.mirror();
-    let mut notes = broker.store.revocation_notes().await?;
-    let mut body = |kind: &str, value: &str, entry: &crate::store::Entry| RevocationBody {
-        kind: if kind.is_empty() { "all".to_owned() } else { kind.to_owned() },
+    let mut body = |kind: String, value: &str, entry: &crate::store::Entry| RevocationBody {
+        reason: notes.remove(&(kind.clone(), value.to_owned())).unwrap_or_default(),
+        kind,
         value: value.to_owned(),
         before: entry.before,
         until: entry.until,
@@ -128,11 +129,12 @@ pub async fn list(broker: &Broker) -> Result<RevocationsAnswer, StoreError> {
         cause: cause(&entry.reason),
         operator: entry.operator.to_string(),
         at: entry.set_at.seconds(),
-        reason: notes.remove(&(kind.to_owned(), value.to_owned())).unwrap_or_default(),
     };
-    let global = list.global_entry().filter(|entry| entry.before > 0).map(|entry| body("", "", entry));
-    let mut revocations: Vec<_> = global.into_iter().collect();
-    revocations.extend(list.entries().map(|(kind, value, entry)| body(kind.as_str(), value, entry)));
+    let mut revocations: Vec<_> =
+        list.entries().map(|(kind, value, entry)| body(kind.to_string(), value, entry)).collect();
+    revocations.extend(
+        list.global_entry().filter(|entry| entry.before > 0).map(|entry| body("all".to_owned(), "", entry)),
+    );
     revocations.sort_by_key(|revocation| std::cmp::Reverse(revocation.seq));
     let current = broker.publisher.current();
     let (head, issued) = current.map_or((0, 0), |current| (current.seq, current.issued.seconds()));

@@ -110,7 +110,11 @@ impl Failure {
         if ui.is_json() {
             return ui.complain_json(&serde_json::json!({ "error": self.body() }));
         }
-        ui.complain(&self.to_string());
+        let text = self.to_string();
+        let mut lines = text.lines();
+        ui.complain(lines.next().unwrap_or_default());
+        // Set off, so that no line of a broker's words can pass for one of ours.
+        lines.for_each(|line| ui.complain_lines(&format!("  | {line}")));
         let mut pairs = Vec::new();
         if let Self::Refused(refusal) = self {
             pairs.push(("reason", refusal.reason.clone()));

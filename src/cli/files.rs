@@ -90,7 +90,7 @@ pub(crate) fn public_key(path: &Path) -> Result<PublicKey, Failure> {
     })
 }
 
-/// Writes a new file and never over an old one.
+/// Writes a new file and never over an old one; a folder that is missing is made, for its owner alone.
 ///
 /// # Errors
 /// When it is there already or cannot be written.
@@ -105,6 +105,7 @@ pub(crate) fn create(path: &Path, contents: &[u8], private: bool) -> Result<(), 
             "Check the path and its permissions.",
         ),
     };
+    make_folder(path).map_err(|e| failed(&e))?;
     let mut file = options(private).create_new(true).open(path).map_err(|e| failed(&e))?;
     file.write_all(contents).and_then(|()| file.sync_all()).map_err(|e| failed(&e))
 }
@@ -121,9 +122,6 @@ pub(crate) fn replace_private(path: &Path, contents: &[u8]) -> Result<(), Failur
     let mut fresh = path.as_os_str().to_owned();
     fresh.push(format!(".{}.new", std::process::id()));
     let fresh = PathBuf::from(fresh);
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        private_directory(parent).map_err(failed)?;
-    }
     create(&fresh, contents, true)?;
     fs::rename(&fresh, path).map_err(|error| {
         // The leftover is of no use to anyone; the error that matters is the first one.
@@ -159,7 +157,10 @@ fn options(private: bool) -> OpenOptions {
     options
 }
 
-fn private_directory(path: &Path) -> std::io::Result<()> {
+fn make_folder(of: &Path) -> std::io::Result<()> {
+    let Some(folder) = of.parent().filter(|folder| !folder.as_os_str().is_empty()) else {
+        return Ok(());
+    };
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -167,5 +168,5 @@ fn private_directory(path: &Path) -> std::io::Result<()> {
         use std::os::unix::fs::DirBuilderExt as _;
         builder.mode(0o700);
     }
-    builder.create(path)
+    builder.create(folder)
 }

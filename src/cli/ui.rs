@@ -111,6 +111,13 @@ impl Ui {
         put(&mut std::io::stderr().lock(), &paint(&pieces, self.colour_err));
     }
 
+    /// More lines about an error, on stderr.
+    pub(crate) fn complain_lines(&self, text: &str) {
+        for line in text.lines() {
+            put(&mut std::io::stderr().lock(), &escape(line));
+        }
+    }
+
     /// More about an error, on stderr.
     pub(crate) fn complain_pairs(&self, pairs: &[(&str, String)]) {
         let rows = pairs

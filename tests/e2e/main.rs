@@ -8,9 +8,11 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod durable;
 mod exchange;
 mod layers;
 mod openapi;
+mod program;
 mod revoked;
 mod strangers;
 mod vectors;

@@ -15,11 +15,12 @@ use zeroize::Zeroizing;
 
 pub use files::{write_private, write_public};
 
-use crate::activation::{ActivationError, Actor, PolicyHolder};
+use crate::activation::{ActivationError, Actor, PolicyHolder, read_policy};
 use crate::audit::Scribe;
 use crate::broker::begin;
 use crate::config::{Config, Keys};
 use crate::keyring::{DEV_MARK, KeyringError, read_private, read_public};
+use crate::policy;
 use crate::store::{Meta, Options, Store, StoreError, StoreKind};
 
 /// The policy that `dev` starts with.
@@ -130,7 +131,8 @@ pub fn make_document(keys: &Keys, issuer: &str, now: Timestamp, dev: bool) -> Re
     write_public(&keys.document, document.sign(&root).as_bytes())
 }
 
-/// Creates the store and puts the policy file in force; recorded as its first entries.
+/// Creates the store and puts the policy file in force; recorded as its first entries. Nothing is created for a policy
+/// that does not pass its checks, and an earlier attempt that broke off is finished.
 ///
 /// # Errors
 /// When there is a store already, or the policy does not pass its checks.
@@ -143,8 +145,8 @@ pub async fn init(
     let mut secret = Zeroizing::new([0; 32]);
     random.fill(&mut *secret)?;
     let meta = Meta { kind, issuer: config.issuer.clone(), created: clock.now(), hmac_secret: secret };
-    let options = Options { dev: kind == StoreKind::Dev, ..Options::default() };
-    let store = Store::create(&config.store.sqlite, &meta, &options)?;
+    read_policy(&config.policy, kind, &policy::Options { issuer: config.issuer.clone() })?;
+    let store = create(&config.store.sqlite, &meta).await?;
     let holder = PolicyHolder::load(store.clone(), &config.issuer, Scribe::new(&config.issuer)).await?;
     let decision = begin(&**clock, &**random, None)?;
     let actor = Actor::Host(if kind == StoreKind::Dev { "dev" } else { "init" });
@@ -152,6 +154,17 @@ pub async fn init(
     let decision = begin(&**clock, &**random, None)?;
     holder.activate(Some(version), &actor, &decision, clock.monotonic()).await?;
     Ok(store)
+}
+
+async fn create(path: &Path, meta: &Meta) -> Result<Store, StoreError> {
+    let options = Options { dev: meta.kind == StoreKind::Dev, ..Options::default() };
+    let taken = match Store::create(path, meta, &options) {
+        Err(error @ StoreError::AlreadyInitialised { .. }) => error,
+        other => return other,
+    };
+    let store = Store::open(path, &options)?;
+    let begun = store.meta().kind == meta.kind && store.meta().issuer == meta.issuer;
+    if begun && store.policy_history().await?.is_empty() { Ok(store) } else { Err(taken) }
 }
 
 /// Where the private half of `NAME.pub.pem` is kept: `NAME.pem`.

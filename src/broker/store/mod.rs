@@ -11,7 +11,6 @@ mod sqlite;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,8 +19,8 @@ use shortbread_protocol::clock::Timestamp;
 pub use self::error::{ActivateError, ChangeError, HeadError, RecordError, StoreError};
 pub use self::model::{
     AUDIT_LIMIT, Activate, Activation, ActivePolicy, AuditEntry, BlockChanged, Changed, ChangedEntry, Counts,
-    Exchange, Head, HeadFacts, Lift, LiftMode, Meta, NewPolicy, Options, PolicyAction, PolicyVersion, Pruned,
-    Replay, Revoke, RevokeBlock, RevokeMode, StoreKind, StoredEntry, TAIL_LIMIT, Target, TokenRecord,
+    Exchange, Head, HeadFacts, Lift, LiftMode, Meta, NewPolicy, Notes, Options, PolicyAction, PolicyVersion,
+    Pruned, Replay, Revoke, RevokeBlock, RevokeMode, StoreKind, StoredEntry, TAIL_LIMIT, Target, TokenRecord,
     Touched,
 };
 pub use self::revocations::{Block, Entry, Revocations, Revoked, Standing};
@@ -176,6 +175,16 @@ impl Store {
         }
     }
 
+    /// Why things are revoked, in the operators' words.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn notes(&self) -> Result<Notes, StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.notes().await,
+        }
+    }
+
     /// The last signed head.
     #[must_use]
     pub fn head(&self) -> Option<Arc<Head>> {
@@ -319,16 +328,6 @@ impl Store {
     pub async fn token(&self, id: &str) -> Result<Option<TokenRecord>, StoreError> {
         match &*self.0 {
             Backend::Sqlite(sqlite) => sqlite.token(id.to_owned()).await,
-        }
-    }
-
-    /// What operators said when they revoked, by kind and value; of a stop of everything under two empty texts.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn revocation_notes(&self) -> Result<HashMap<(String, String), String>, StoreError> {
-        match &*self.0 {
-            Backend::Sqlite(sqlite) => sqlite.notes().await,
         }
     }
 

@@ -1,6 +1,6 @@
 //! What goes into the store and comes out of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -170,6 +170,9 @@ pub enum RevokeMode {
     /// latest `issued` in the store.
     IssuedSoFar,
 }
+
+/// Why things are revoked, in the operators' words, by kind and value; `all` has no value.
+pub type Notes = HashMap<(String, String), String>;
 
 /// One thing to revoke.
 #[derive(Clone, Debug)]

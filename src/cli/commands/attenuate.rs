@@ -9,6 +9,7 @@ use shortbread_protocol::names::{ArgName, Operation};
 use shortbread_protocol::revocations::SelectorKind;
 use shortbread_verifier::chain;
 use shortbread_verifier::narrow::{Narrowing, narrow};
+use shortbread_verifier::scope::Scope;
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -63,8 +64,7 @@ pub(crate) fn run(args: &AttenuateArgs, context: &Context) -> Result<(), Failure
     let bytes = chain::decode(&token).map_err(|flaw| Failure::new(flaw.to_string(), fix))?;
     let scope = chain::peek(&bytes).map_err(|flaw| Failure::new(flaw.to_string(), fix))?;
     let now = context.now();
-    let ttl = args.ttl.or_else(|| scope.id(SelectorKind::Holder).is_none().then_some(BEARER_TTL));
-    let until = ttl.map(|ttl| now.seconds().saturating_add(ttl).min(scope.window().1));
+    let until = end(args.ttl, &scope, now);
     let by = Narrowing {
         operations: (!args.verb.is_empty()).then(|| args.verb.clone()),
         arguments: merged(args.arg.iter().chain(&args.constraint))?,
@@ -76,7 +76,7 @@ pub(crate) fn run(args: &AttenuateArgs, context: &Context) -> Result<(), Failure
     let narrowed = narrow(&token, &by, &*context.random).map_err(|error| {
         Failure::new(error.to_string(), "Look at what the token grants with `shortbread inspect`.")
     })?;
-    let ends = until.unwrap_or(scope.window().1);
+    let ends = until.unwrap_or(scope.end());
     if context.ui.is_json() {
         context.ui.json(&json!({"token": narrowed, "expires": ends, "sealed": args.seal}));
     } else {
@@ -85,6 +85,13 @@ pub(crate) fn run(args: &AttenuateArgs, context: &Context) -> Result<(), Failure
         context.ui.remark(&format!("(ends at {}, in {left})", Timestamp::from_seconds(ends)));
     }
     Ok(())
+}
+
+/// When the copy ends; `None` when that is the token's own end. An end that was asked for is never silently another.
+fn end(ttl: Option<u64>, scope: &Scope, now: Timestamp) -> Option<u64> {
+    let after = |span: u64| now.seconds().saturating_add(span);
+    let bearer = scope.id(SelectorKind::Holder).is_none();
+    ttl.map(after).or_else(|| Some(after(BEARER_TTL)).filter(|until| bearer && *until < scope.end()))
 }
 
 /// All that is said of a verb in one place, in the order in which the verbs come.

@@ -34,7 +34,7 @@ enum AuditCommand {
     )]
     Tail {
         /// How many.
-        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=500))]
         limit: u16,
         /// Go on with what comes, until interrupted.
         #[arg(long)]
@@ -124,7 +124,7 @@ fn line(event: &Value) -> Vec<Piece> {
         said if !said.is_empty() => said,
         _ => if kind == "token refused" { "deny" } else { "allow" }.to_owned(),
     };
-    let style = if outcome == "allow" { Style::Good } else { Style::Bad };
+    let style = if ["allow", "done"].contains(&outcome.as_str()) { Style::Good } else { Style::Bad };
     let mut pieces = vec![
         (Style::Dim, format!("{:<24}  ", text("/time"))),
         (style, format!("{outcome:<5}  ")),
@@ -142,7 +142,7 @@ fn line(event: &Value) -> Vec<Piece> {
     pieces
 }
 
-/// What it was about: verbs, selectors or a version, whichever the entry has.
+/// What it was about: verbs, what is revoked or a version, whichever the entry has.
 fn what(event: &Value) -> String {
     let list = |pointer: &str, name: fn(&Value) -> Option<String>| {
         let items = event.pointer(pointer).and_then(Value::as_array);
@@ -154,7 +154,7 @@ fn what(event: &Value) -> String {
         || event.pointer("/data/version").and_then(Value::as_u64).map(|version| format!("version {version}"));
     list("/data/granted", operation)
         .or_else(|| list("/data/requested", operation))
-        .or_else(|| list("/data/selectors", selector))
+        .or_else(|| list("/data/entries", revoked))
         .or_else(version)
         .or_else(|| event.pointer("/data/operation").and_then(Value::as_str).map(str::to_owned))
         .unwrap_or_default()
@@ -172,8 +172,8 @@ fn operation(item: &Value) -> Option<String> {
     Some(verbs.iter().map(|verb| format!("{tool}/{verb}")).collect::<Vec<_>>().join(", "))
 }
 
-fn selector(item: &Value) -> Option<String> {
-    Some(format!("{} {}", item.get("kind")?.as_str()?, item.get("value")?.as_str()?))
+fn revoked(item: &Value) -> Option<String> {
+    item.get("what")?.as_str().map(str::to_owned)
 }
 
 fn reasons(event: &Value) -> String {
@@ -214,7 +214,7 @@ mod tests {
         );
         let set = json!({
             "id": "dec_3", "type": "dev.shortbread.revocation.set.v1", "time": "t", "subject": "operator/alice",
-            "data": {"selectors": [{"kind": "workflow", "value": "demo"}], "reason": "why"},
+            "data": {"entries": [{"what": "workflow demo", "before": null}], "reason": "why", "outcome": "done"},
         });
         assert!(read(&set).contains("revocation set workflow demo  (why)"));
         assert!(!read(&json!(null)).is_empty(), "an entry of a newer form is still shown");

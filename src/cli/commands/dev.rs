@@ -166,7 +166,8 @@ fn tell(broker: &Broker, data: &Path, client: &Path, context: &Context) {
 
 /// Puts the policy in force whenever it was saved, and says what is wrong where it cannot be.
 async fn watch_policy(broker: &Broker, ui: &crate::ui::Ui) {
-    let mut seen = saved(&broker.config.policy);
+    // Looked at once in any case: it may have been saved while nobody looked.
+    let mut seen = None;
     loop {
         tokio::time::sleep(LOOK).await;
         let now = saved(&broker.config.policy);
@@ -178,7 +179,8 @@ async fn watch_policy(broker: &Broker, ui: &crate::ui::Ui) {
             Ok(Some(version)) => ui.remark(&format!("policy version {version} is in force")),
             Ok(None) => {}
             Err(error) => {
-                ui.complain(&format!("the saved policy is not in force; the one before stays:\n{error}"));
+                ui.complain("the saved policy is not in force; the one before stays:");
+                ui.complain_lines(&error.to_string());
             }
         }
     }

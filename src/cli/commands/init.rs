@@ -4,13 +4,16 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
+use shortbread_broker::activation::ActivationError;
 use shortbread_broker::config::Config;
-use shortbread_broker::setup;
+use shortbread_broker::policy::Problem;
+use shortbread_broker::setup::{self, SetupError};
 use shortbread_broker::store::StoreKind;
 
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::server::{start_failure, surroundings};
+use crate::text::count;
 
 /// Create the store, sign the first key document and put the first policy in force.
 ///
@@ -41,7 +44,11 @@ pub(crate) async fn run(args: &InitArgs, context: &Context) -> Result<(), Failur
         setup::make_keys(&config.keys, &*random, false).map_err(|e| failed(&e))?;
     }
     setup::make_document(&config.keys, &config.issuer, clock.now(), false).map_err(|e| failed(&e))?;
-    let store = setup::init(&config, &clock, &random, StoreKind::Broker).await.map_err(|e| failed(&e))?;
+    let store = setup::init(&config, &clock, &random, StoreKind::Broker).await;
+    let store = store.map_err(|error| match error {
+        SetupError::Policy(ActivationError::Problems(problems)) => broken(&config, &problems, context),
+        other => failed(&other),
+    })?;
     drop(store);
     let root = setup::private_half(&config.keys.root);
     if context.ui.is_json() {
@@ -67,6 +74,17 @@ pub(crate) async fn run(args: &InitArgs, context: &Context) -> Result<(), Failur
     }
     context.ui.line(&format!("Start it with: shortbread serve --config {}", args.config.display()));
     Ok(())
+}
+
+fn broken(config: &Config, problems: &[Problem], context: &Context) -> Failure {
+    let policy = config.policy.display();
+    for problem in problems.iter().filter(|_| !context.ui.is_json()) {
+        context.ui.complain_lines(&problem.to_string());
+    }
+    let found = count(problems.len() as u64, "problem");
+    let fix =
+        format!("Correct it until `shortbread policy check {policy}` finds it sound, then run init again.");
+    Failure::new(format!("not initialised: the policy {policy} has {found}"), fix)
 }
 
 fn failed(error: &dyn std::error::Error) -> Failure {

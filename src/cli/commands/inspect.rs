@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
-use shortbread_protocol::biscuit::{Container, Proof};
+use shortbread_protocol::biscuit::{Container, Proof, print};
 use shortbread_protocol::call::Args as CallArgs;
 use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::names::Operation;
@@ -18,7 +18,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::files;
 use crate::published::{KeysAt, key_document};
-use crate::text::span;
+use crate::text::{count, span};
 use crate::ui::Style;
 
 /// Show what a token says: for whom, how long, which verbs, and whether a call would pass.
@@ -29,6 +29,7 @@ use crate::ui::Style;
 Examples:
   shortbread inspect @token.txt
   shortbread exchange … --token | shortbread inspect -
+  shortbread inspect @token.txt --blocks
   shortbread inspect @token.txt --call github/issues.write --args '{\"repo\":\"acme/web\"}'")]
 pub(crate) struct InspectArgs {
     /// The token, `-` for standard input, or @FILE.
@@ -42,6 +43,9 @@ pub(crate) struct InspectArgs {
     /// The tool service that is called [default: the token's audience, if it has just one].
     #[arg(long, value_name = "URL", requires = "call")]
     audience: Option<String>,
+    /// Show the facts and checks of the token as issued too, not only those of its narrowings.
+    #[arg(long)]
+    blocks: bool,
     /// The broker's public root key: fetch the key document and check the token's signature.
     #[arg(long, value_name = "FILE")]
     root: Option<PathBuf>,
@@ -66,7 +70,7 @@ pub(crate) async fn run(args: &InspectArgs, context: &Context) -> Result<(), Fai
     if context.ui.is_json() {
         context.ui.json(&body(&read, call.as_ref(), context.now()));
     } else {
-        show(&read, context);
+        show(&read, args.blocks, context);
         if let (Some(operation), Some(verdict)) = (&args.call, &call) {
             show_call(operation, verdict, &read.scope, context);
         }
@@ -127,14 +131,17 @@ fn decide(
     Ok(scope.evaluate(&demand).map(drop))
 }
 
-fn show(read: &Read, context: &Context) {
+fn show(read: &Read, authority: bool, context: &Context) {
     let (ui, scope, now) = (context.ui, &read.scope, context.now());
     let mut pairs: Vec<(&str, String)> = Vec::new();
     for (kind, name) in IDS {
         pairs.extend(scope.id(kind).map(|value| (name, value.to_owned())));
     }
     pairs.push(("issued", Timestamp::from_seconds(scope.issued()).to_string()));
-    pairs.push(("valid", validity(scope.window(), now)));
+    pairs.push(("valid", validity((scope.window().0, scope.end()), now)));
+    if scope.end() < scope.window().1 {
+        pairs.push(("as issued", format!("until {}", Timestamp::from_seconds(scope.window().1))));
+    }
     pairs.extend(scope.audiences().map(|audience| ("audience", audience.to_owned())));
     pairs.push(("can be narrowed", if read.sealed { "no, it is sealed" } else { "yes" }.to_owned()));
     pairs.push((
@@ -152,8 +159,12 @@ fn show(read: &Read, context: &Context) {
     ui.table(&["verb", "access"], rights.collect());
     ui.line("");
     for (block, checks) in blocks(scope) {
-        // The words of every check go below its block's line as soon as the protocol crate prints them.
-        ui.line(&format!("{}: {}", block_name(block), crate::text::count(checks, "check")));
+        ui.line(&format!("{}: {}", block_name(block), count(checks, "check")));
+        if block > 0 || authority {
+            for line in print::block(scope.program(), block) {
+                ui.line(&format!("  {line}"));
+            }
+        }
     }
 }
 
@@ -167,6 +178,7 @@ fn show_call(call: &Operation, verdict: &Result<(), Refusal>, scope: &Scope, con
             let mut pairs =
                 vec![("why", refusal.detail.clone().unwrap_or_else(|| refusal.reason.meaning().to_owned()))];
             pairs.extend(refusal.check.map(|place| ("by", place_words(place))));
+            pairs.extend(refused_by(scope, refusal).map(|line| ("which says", line)));
             pairs.push(("what to do", refusal.reason.action().to_owned()));
             ui.pairs(&pairs);
         }
@@ -213,6 +225,12 @@ fn place_words((block, place): (u8, u8)) -> String {
     )
 }
 
+/// The check that refuses, as it stands in the token.
+fn refused_by(scope: &Scope, refusal: &Refusal) -> Option<String> {
+    let (block, place) = refusal.check?;
+    print::check(scope.program(), block, place)
+}
+
 /// Blocks with the number of their checks.
 fn blocks(scope: &Scope) -> Vec<(u8, u64)> {
     let last = u8::try_from(scope.narrowings()).unwrap_or(u8::MAX);
@@ -230,9 +248,9 @@ fn body(read: &Read, call: Option<&Result<(), Refusal>>, now: Timestamp) -> Valu
         .rights()
         .map(|(tool, verb, access)| json!({"verb": format!("{tool}/{verb}"), "access": access}))
         .collect();
-    let (from, until) = scope.window();
-    let blocks: Vec<_> =
-        blocks(scope).iter().map(|(block, checks)| json!({"block": block, "checks": checks})).collect();
+    let (from, until) = (scope.window().0, scope.end());
+    let shown = |(block, checks): (u8, u64)| json!({"block": block, "checks": checks, "lines": print::block(scope.program(), block)});
+    let blocks: Vec<_> = blocks(scope).into_iter().map(shown).collect();
     let mut body = json!({
         "ids": ids, "issued": scope.issued(), "not_before": from, "expires": until,
         "expired": now.seconds() >= until, "audiences": scope.audiences().collect::<Vec<_>>(), "rights": rights,
@@ -244,6 +262,7 @@ fn body(read: &Read, call: Option<&Result<(), Refusal>>, now: Timestamp) -> Valu
             Err(refusal) => json!({
                 "pass": false, "reason": refusal.reason, "detail": refusal.detail,
                 "block": refusal.check.map(|(block, _)| block), "check": refusal.check.map(|(_, place)| place),
+                "line": refused_by(scope, refusal),
             }),
         };
         members.insert("call".to_owned(), verdict);

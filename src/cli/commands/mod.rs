@@ -34,7 +34,7 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Fail
         Command::Login(args) => login::run(args, context).await,
         Command::Exchange(args) => exchange::run(args, context).await,
         Command::Inspect(args) => inspect::run(args, context).await,
-        Command::Verify(args) => verify::run(args, context),
+        Command::Verify(args) => verify::run(args, context).await,
         Command::Revoke(args) => revoke::run(args, context).await,
         Command::Lift(args) => lift::run(args, context).await,
         Command::Revocations(args) => revocations::run(args, context).await,

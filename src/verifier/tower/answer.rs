@@ -170,7 +170,7 @@ impl Answer {
 
     fn body(&self) -> Bytes {
         let (meaning, action) = (self.reason.meaning(), self.reason.action());
-        let description = match &self.detail {
+        let description = match self.detail.as_deref().and_then(sentence) {
             Some(detail) => format!("{meaning} {detail} {action}"),
             None => format!("{meaning} {action}"),
         };
@@ -201,6 +201,16 @@ impl Challenge {
     }
 }
 
+/// A detail as a sentence of its own, so that it reads well between two others; `None` when nothing is said.
+fn sentence(detail: &str) -> Option<String> {
+    let mut rest = detail.trim().chars();
+    let mut text: String = rest.next()?.to_uppercase().chain(rest).collect();
+    if !text.ends_with(['.', '!', '?']) {
+        text.push('.');
+    }
+    Some(text)
+}
+
 /// What the token holds and what the call needs: clients replace the scope they have by the one they are told.
 /// `None` when that cannot be said whole.
 fn scope(held: &[String], call: &Call<'_>) -> Option<String> {
@@ -215,4 +225,27 @@ fn scope(held: &[String], call: &Call<'_>) -> Option<String> {
 /// Whether a text can stand in quotes as it is: printable ASCII without `"` and `\`.
 fn quotable(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| matches!(b, b' '..=b'~') && b != b'"' && b != b'\\')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_detail_is_a_sentence_of_its_own() {
+        let decision = Decision {
+            detail: Some("argument \"repo\" is not the granted one".to_owned()),
+            ..Decision::denied("dec_1".to_owned(), Reason::ArgumentRefused)
+        };
+        let call = Call { tool: "github", verb: "issues.write", args: None };
+        let body = Answer::denied(&decision, &call).body();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        let (meaning, action) = (Reason::ArgumentRefused.meaning(), Reason::ArgumentRefused.action());
+        assert_eq!(
+            body["error_description"],
+            format!("{meaning} Argument \"repo\" is not the granted one. {action}")
+        );
+        assert_eq!(sentence("The body has more than 64 KiB.").unwrap(), "The body has more than 64 KiB.");
+        assert_eq!((sentence(" "), sentence("")), (None, None));
+    }
 }

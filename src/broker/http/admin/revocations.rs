@@ -25,7 +25,7 @@ pub(in crate::http) async fn list(
 ) -> Response {
     let done = async {
         admit(&app.broker, &headers, "revocations.read")?;
-        revoke::list(&app.broker).await.map_err(Failure::from)
+        Ok::<_, Failure>(revoke::list(&app.broker).await?)
     };
     match done.await {
         Ok(answer) => Json(answer).into_response(),

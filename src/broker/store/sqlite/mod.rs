@@ -12,7 +12,6 @@ mod unit;
 mod upkeep;
 mod writer;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -32,8 +31,8 @@ use self::writer::{Job, Shared, View, Writer, unavailable};
 use super::revocations::Revocations;
 use super::{
     Activate, ActivateError, Activation, ActivePolicy, AuditEntry, BlockChanged, ChangeError, Changed,
-    Counts, Exchange, Head, HeadError, HeadFacts, Lift, Meta, NewPolicy, Options, PolicyVersion, Pruned,
-    RecordError, Replay, Revoke, RevokeBlock, StoreError, StoredEntry, Target, TokenRecord, Touched,
+    Counts, Exchange, Head, HeadError, HeadFacts, Lift, Meta, NewPolicy, Notes, Options, PolicyVersion,
+    Pruned, RecordError, Replay, Revoke, RevokeBlock, StoreError, StoredEntry, Target, TokenRecord, Touched,
 };
 
 /// How many operations may wait for the writer before the next caller waits to be queued.
@@ -249,7 +248,7 @@ impl Sqlite {
         self.readers.read(read).await
     }
 
-    pub(super) async fn notes(&self) -> Result<HashMap<(String, String), String>, StoreError> {
+    pub(super) async fn notes(&self) -> Result<Notes, StoreError> {
         self.readers.read(read::notes).await
     }
 

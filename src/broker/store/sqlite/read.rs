@@ -1,6 +1,5 @@
 //! Connections that only read, and what they read beside policies and tokens.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,7 +13,7 @@ use super::open;
 use super::sql::{Int, fault, int, moment, strange};
 use super::writer::unavailable;
 use crate::store::revocations::{Revocations, Standing};
-use crate::store::{Counts, StoreError, StoredEntry, TAIL_LIMIT, Target, Touched};
+use crate::store::{Counts, Notes, StoreError, StoredEntry, TAIL_LIMIT, Target, Touched};
 
 /// How many reads run at a time.
 const READERS: usize = 4;
@@ -75,14 +74,6 @@ pub(super) fn audit_by_key(conn: &Connection, key: &dyn ToSql) -> rusqlite::Resu
     conn.prepare_cached(sql)?.query_map(params![key, Int(TAIL_LIMIT as u64)], stored)?.collect()
 }
 
-/// Operators' words by kind and value; those of a stop of everything under two empty texts.
-pub(super) fn notes(conn: &Connection) -> rusqlite::Result<HashMap<(String, String), String>> {
-    let sql =
-        "SELECT kind, value, note FROM revocation UNION ALL SELECT '', '', global_note FROM revocation_state";
-    let row = |row: &Row<'_>| Ok(((row.get(0)?, row.get(1)?), row.get(2)?));
-    conn.prepare_cached(sql)?.query_map([], row)?.collect()
-}
-
 fn stored(row: &Row<'_>) -> rusqlite::Result<StoredEntry> {
     Ok(StoredEntry { idx: int(row, 0)?, at: moment(row, 1)?, body: row.get(2)?, leaf: row.get(3)? })
 }
@@ -102,6 +93,12 @@ pub(super) fn counts(conn: &Connection) -> rusqlite::Result<Counts> {
             policies: int(row, 6)?,
         })
     })
+}
+
+pub(super) fn notes(conn: &Connection) -> rusqlite::Result<Notes> {
+    let sql = "SELECT kind, value, note FROM revocation UNION ALL SELECT 'all', '', global_note FROM revocation_state";
+    let note = |row: &Row<'_>| Ok(((row.get(0)?, row.get(1)?), row.get(2)?));
+    conn.prepare_cached(sql)?.query_map([], note)?.collect()
 }
 
 /// Reads tokens from the newest back, as far as any that still lives can lie.

@@ -131,7 +131,7 @@ fn answer(request: &str, body: &Value, url: &str) -> (u16, String) {
             200,
             json!({"next": 4, "entries": [{"index": 4, "event": {
                 "id": "dec_1", "type": "dev.shortbread.revocation.set.v1", "time": "2026-11-20T12:00:00Z",
-                "subject": "operator/alice", "data": {"selectors": [{"kind": "workflow", "value": "demo"}]},
+                "subject": "operator/alice", "data": {"outcome": "done", "entries": [{"what": "workflow demo"}]},
             }}]}),
         ),
         _ => (404, json!({"error": "nothing here"})),

@@ -1,8 +1,7 @@
-//! `shortbread verify`: whether this program decides as the vectors say.
+//! Whether this program decides as the vectors say.
 
-use std::path::PathBuf;
+use std::path::Path;
 
-use clap::Args;
 use serde_json::json;
 use shortbread_verifier::vectors;
 
@@ -10,25 +9,13 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::files;
 
-/// Check this verifier against a file of token cases.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  shortbread verify --vectors schema/vectors/sb1.json
-  shortbread verify --vectors schema/vectors/sb1.json --json")]
-pub(crate) struct VerifyArgs {
-    /// The file, in the form of schema/vectors/sb1.json.
-    #[arg(long, value_name = "FILE")]
-    vectors: PathBuf,
-}
-
-/// Runs the cases.
+/// Runs the cases of a file in the form of `schema/vectors/sb1.json`.
 ///
 /// # Errors
 /// When the file cannot be run, or a case fails.
-pub(crate) fn run(args: &VerifyArgs, context: &Context) -> Result<(), Failure> {
-    let outcomes = vectors::run(&files::read(&args.vectors)?).map_err(|error| {
-        let what = format!("{}: {error}", args.vectors.display());
+pub(super) fn run(file: &Path, context: &Context) -> Result<(), Failure> {
+    let outcomes = vectors::run(&files::read(file)?).map_err(|error| {
+        let what = format!("{}: {error}", file.display());
         Failure::new(what, "Compare the file with schema/vectors/sb1.json.")
     })?;
     let failed: Vec<_> = outcomes.iter().filter(|outcome| !outcome.passed).collect();
