@@ -1,7 +1,12 @@
 //! A token is answered only after its record is durable, and a revocation confirmed only when it stands: the real
 //! broker, killed at random moments under load, and asked afterwards for all that it had promised.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail as tests do"
+)]
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};

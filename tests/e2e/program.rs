@@ -1,6 +1,11 @@
 //! The program as an operator meets it: from an empty folder to a served call, and what it says when something is wrong.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail as tests do"
+)]
 
 use serde_json::json;
 use shortbread_tests::process::{Home, Running, free_address};
@@ -96,6 +101,10 @@ fn from_an_empty_folder_to_a_checked_call() {
     let copy = home.ok(&["attenuate", &token, "--verb", "github/issues.read", "--ttl", "30s"]);
     assert_eq!(verify(&home, copy.trim(), "github/issues.read", ""), "allowed");
     assert_eq!(verify(&home, copy.trim(), "github/issues.write", web), "narrowed");
+    // A second copy gets no end of its own where the first one's comes before the default of a minute.
+    let second = home.ok(&["attenuate", copy.trim(), "--verb", "github/issues.read"]);
+    assert_eq!(verify(&home, second.trim(), "github/issues.read", ""), "allowed");
+    home.refused(&["attenuate", copy.trim(), "--ttl", "1h"], &["cannot be made to end"]);
     assert_eq!(verify(&home, "nonsense", "github/issues.read", ""), "token.malformed");
     let shown = home.ok(&["inspect", copy.trim(), "--root", "keys/root.pub.pem"]);
     for part in ["demo", &url, "signature        good", "check if operation(\"github\", \"issues.read\")"] {
