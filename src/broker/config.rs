@@ -210,7 +210,7 @@ pub fn check_issuer(issuer: &str) -> Result<(), String> {
         !issuer.ends_with('/') && issuer.bytes().all(|b| b.is_ascii_graphic() && !b"?#\"\\<>@".contains(&b));
     let host = issuer.strip_prefix("https://").or_else(|| {
         let rest = issuer.strip_prefix("http://")?;
-        ["127.0.0.1", "localhost", "[::1]"].iter().any(|local| rest.starts_with(local)).then_some(rest)
+        ["127.0.0.1", "localhost", "[::1]"].iter().any(|local| is_host(rest, local)).then_some(rest)
     });
     if plain && host.is_some_and(|host| !host.is_empty()) {
         Ok(())
@@ -219,6 +219,11 @@ pub fn check_issuer(issuer: &str) -> Result<(), String> {
             "issuer {issuer:?} is not a URL like https://broker.acme.example (no slash at the end; http only on loopback)"
         ))
     }
+}
+
+// The whole host, not the beginning of another: `localhost.example` is anywhere.
+fn is_host(rest: &str, host: &str) -> bool {
+    rest.strip_prefix(host).is_some_and(|after| after.is_empty() || after.starts_with([':', '/']))
 }
 
 /// A range of addresses: `10.0.0.0/8`, or one address.
@@ -286,6 +291,8 @@ mod tests {
         {
             assert!(check_issuer(bad).is_err(), "{bad}");
         }
+        assert!(check_issuer("http://localhost.example").is_err());
+        assert!(check_issuer("http://127.0.0.1.example:80").is_err());
         assert!(check_issuer("http://127.0.0.1:8700").is_ok());
     }
 

@@ -12,7 +12,7 @@ use shortbread_protocol::reason::Reason;
 use super::answer::{Parts, answer};
 use super::record::Trail;
 use super::refusal::Refusal;
-use super::request::{self, Request};
+use super::request::{self, GrantType, Request};
 use super::standing::{Bearer, stand};
 use crate::audit::Counted;
 use crate::broker::Broker;
@@ -20,7 +20,7 @@ use crate::identity::Verified;
 use crate::mint::{Minting, mint};
 use crate::policy::model::Principal;
 use crate::policy::{self, Granted, Policy, decide};
-use crate::store::{Exchange, Replay, Standing, TokenRecord};
+use crate::store::{Exchange, RecordError, Replay, Standing, TokenRecord};
 
 /// The longest life of an operator's token that is not bound to a key.
 const OPERATOR_TTL: Duration = Duration::from_secs(120);
@@ -97,7 +97,12 @@ async fn run(
     let record = draft.record(&granted, &policy, broker.policy.version(), standing.issued, expires);
     // Recorded with its own check of revocations and replay, in one transaction: from here on it is answered.
     *replay = None;
-    broker.store.record_exchange(Exchange { replay: Some(used), token: record, standing, audit }).await?;
+    let recorded =
+        broker.store.record_exchange(Exchange { replay: Some(used), token: record, standing, audit }).await;
+    recorded.map_err(|error| match error {
+        RecordError::Replayed => unproved(broker, error.into(), draft.request.grant_type, context),
+        other => other.into(),
+    })?;
     Ok(draft.answer(&granted, token, expires, &audiences, &policy, seq, context))
 }
 
@@ -109,18 +114,23 @@ async fn identify(
     trail: &mut Trail,
 ) -> Result<(Verified, Principal), Refusal> {
     let checked = broker.identities.verify(&request.assertion, policy.identities()).await;
-    let identity = checked.map_err(|error| {
-        let refusal = Refusal::from(error).of(request.grant_type);
-        match broker.limits.failure(context.address) {
-            Ok(()) => refusal,
-            Err(limited) => Refusal::plain(Reason::RateLimited)
-                .after(limited.0)
-                .because("too many failed authentications"),
-        }
-    })?;
+    let identity = checked.map_err(|error| unproved(broker, error.into(), request.grant_type, context))?;
     let principal = identity.principal(request.client_id.as_deref())?;
     trail.proved(&identity, &principal);
     Ok((identity, principal))
+}
+
+// A refused identity counts against the address; an issuer that is down is not the client's failure.
+fn unproved(broker: &Broker, refusal: Refusal, grant_type: GrantType, context: &Context) -> Refusal {
+    if refusal.reason == Reason::IssuerUnavailable {
+        return refusal;
+    }
+    match broker.limits.failure(context.address) {
+        Ok(()) => refusal.of(grant_type),
+        Err(limited) => {
+            Refusal::plain(Reason::RateLimited).after(limited.0).because("too many failed authentications")
+        }
+    }
 }
 
 fn decided(

@@ -144,7 +144,9 @@ fn by_details(request: &mut Request, form: &Form, details: &str) -> Result<(), R
         )));
     }
     let details: Vec<AuthorizationDetail> = json::read_as(details.as_bytes()).map_err(|e| {
-        Refusal::new(Reason::RequestMalformed, format!("authorization_details: {e}")).details()
+        // An unknown member is named, and may be long.
+        let error: String = e.to_string().chars().take(300).collect();
+        malformed(format!("authorization_details: {error}")).details()
     })?;
     let Some(first) = details.first() else {
         return Err(malformed("authorization_details is empty").details());

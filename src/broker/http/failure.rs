@@ -13,12 +13,15 @@ use shortbread_protocol::reason::Reason;
 
 use crate::exchange::{Context, Refusal};
 
+/// The longest description, in characters: what was sent is never sent back at length.
+const MAX_DESCRIPTION: usize = 500;
+
 /// The answer to a refused exchange.
 pub(super) fn oauth(refusal: &Refusal, decision: &Decision) -> Response {
     let (error, status) = refusal.code();
     let body = OAuthError {
         error: error.to_owned(),
-        error_description: refusal.detail.clone(),
+        error_description: describe(&refusal.detail),
         shortbread: ErrorExtras::new(refusal.reason, decision.id.clone(), decision.request_id()),
     };
     let mut response = (status_of(status), Json(body)).into_response();
@@ -128,6 +131,17 @@ pub(super) async fn no_method(Extension(context): Extension<Context>) -> Respons
 
 pub(super) fn no_randomness() -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, "the system's random source is not available").into_response()
+}
+
+// RFC 6749, section 5.2: printable ASCII without quotes and backslashes.
+fn describe(detail: &str) -> String {
+    let plain = |c: char| match c {
+        '"' | '`' => '\'',
+        '\\' => '/',
+        ' '..='~' => c,
+        _ => '?',
+    };
+    detail.chars().take(MAX_DESCRIPTION).map(plain).collect()
 }
 
 fn retry(mut response: Response, after: Option<Duration>) -> Response {

@@ -72,7 +72,11 @@ pub(super) fn read<T: serde::de::DeserializeOwned>(
         let failure = malformed("send the body as application/json".to_owned());
         return Err(failure.status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     }
-    json::read_as(&body).map_err(|error| malformed(format!("the body is not read: {error}")))
+    json::read_as(&body).map_err(|error| {
+        // An unknown member is named, and may be long.
+        let error: String = error.to_string().chars().take(300).collect();
+        malformed(format!("the body is not read: {error}"))
+    })
 }
 
 fn bearer(headers: &HeaderMap) -> Result<&str, Failure> {
