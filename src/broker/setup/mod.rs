@@ -173,3 +173,77 @@ pub fn private_half(public: &Path) -> PathBuf {
     let name = public.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     public.with_file_name(format!("{}.pem", name.trim_end_matches(".pub.pem").trim_end_matches(".pem")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shortbread_protocol::clock::SystemClock;
+    use shortbread_protocol::event::EventType;
+    use shortbread_protocol::random::SystemRandom;
+
+    use crate::store::{Activate, NewPolicy, PolicyAction};
+
+    const ISSUER: &str = "http://127.0.0.1:8700";
+
+    fn surroundings() -> (Arc<dyn Clock>, Arc<dyn Random>) {
+        (Arc::new(SystemClock::start()), Arc::new(SystemRandom))
+    }
+
+    fn prepared(folder: &Path) -> Config {
+        std::fs::write(folder.join("broker.toml"), format!("issuer = \"{ISSUER}\"")).unwrap();
+        std::fs::write(folder.join("policy.toml"), DEV_POLICY).unwrap();
+        for name in ["demo", "operator"] {
+            make_key(&folder.join("keys").join(format!("{name}.pem")), &SystemRandom, false).unwrap();
+        }
+        Config::read(&folder.join("broker.toml")).unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_init_that_broke_off_is_finished_and_a_finished_one_is_not_repeated() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = prepared(folder.path());
+        let (clock, random) = surroundings();
+        std::fs::write(&config.policy, "[tools]\nx = 1\n").unwrap();
+        assert!(init(&config, &clock, &random, StoreKind::Broker).await.is_err());
+        assert!(!config.store.sqlite.exists(), "nothing is created for a broken policy");
+        std::fs::write(&config.policy, DEV_POLICY).unwrap();
+        let meta = |kind| Meta {
+            kind,
+            issuer: ISSUER.to_owned(),
+            created: clock.now(),
+            hmac_secret: Zeroizing::new([7; 32]),
+        };
+        let begun =
+            Store::create(&config.store.sqlite, &meta(StoreKind::Broker), &Options::default()).unwrap();
+        drop(begun);
+        let store = init(&config, &clock, &random, StoreKind::Broker).await.unwrap();
+        assert_eq!(store.policy_history().await.unwrap().len(), 1);
+        drop(store);
+        let again = init(&config, &clock, &random, StoreKind::Broker).await;
+        assert!(matches!(again, Err(SetupError::Store(StoreError::AlreadyInitialised { .. }))), "{again:?}");
+    }
+
+    #[tokio::test]
+    async fn the_host_rolls_back_from_a_version_that_can_no_longer_be_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = prepared(folder.path());
+        let (clock, random) = surroundings();
+        let store = init(&config, &clock, &random, StoreKind::Broker).await.unwrap();
+        let scribe = Scribe::new(ISSUER);
+        let entry = || {
+            let decision = begin(&*clock, &*random, None).unwrap();
+            scribe.entry(EventType::PolicyAdded, &decision, "policy".to_owned(), serde_json::json!({}))
+        };
+        let at = clock.now();
+        let damaged = NewPolicy { bundle: b"{".to_vec(), digest: [1; 32], author: "file".to_owned(), at };
+        let version = store.add_policy(damaged, entry()).await.unwrap().n;
+        let activate = Activate { version, operator: "alice".to_owned(), action: PolicyAction::Activate, at };
+        store.activate_policy(activate, entry()).await.unwrap();
+        let holder = PolicyHolder::load(store, ISSUER, scribe.clone()).await.unwrap();
+        assert!(holder.in_force().is_none(), "what cannot be read grants nothing");
+        let decision = begin(&*clock, &*random, None).unwrap();
+        let back = holder.roll_back(None, &Actor::Host("offline"), &decision, clock.monotonic()).await;
+        assert_eq!(back.unwrap(), 1);
+        assert!(holder.in_force().is_some());
+    }
+}
