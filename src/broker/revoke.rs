@@ -317,7 +317,7 @@ fn audited(
 fn dated(before: u64) -> serde_json::Value {
     match before {
         0 => serde_json::Value::Null,
-        FOREVER => "lifted".into(),
+        FOREVER => "until lifted".into(),
         seconds => seconds.into(),
     }
 }
