@@ -123,16 +123,10 @@ fn authority(minting: &Minting<'_>, signer: &dyn Signer) -> Result<Vec<u8>, Mint
 }
 
 fn identify(block: &mut BlockWriter, minting: &Minting<'_>, signer: &dyn Signer) {
-    let (kind, name) = match minting.principal {
-        Principal::Workflow(name) => (SelectorKind::Workflow, name.as_str()),
-        Principal::Operator(name) => (SelectorKind::Operator, name.as_str()),
-        // A verifier signs reports and never holds a token; its name is no workflow, so no grant reaches it.
-        Principal::Verifier(name) => (SelectorKind::Workflow, name.as_str()),
-    };
     for (kind, value) in [
         (SelectorKind::Issuer, minting.issuer),
         (SelectorKind::Key, signer.name().as_str()),
-        (kind, name),
+        (minting.principal.kind(), minting.principal.name()),
         (SelectorKind::Intent, minting.intent.as_str()),
         (SelectorKind::Task, minting.task.as_str()),
         (SelectorKind::Token, minting.token),

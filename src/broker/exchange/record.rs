@@ -50,7 +50,7 @@ impl Trail {
             "sub_sha256": hash(&identity.subject),
             "jti_sha256": identity.jti.as_deref().map(hash),
         }));
-        self.segment.workflow = Some(principal_name(principal).to_owned());
+        self.segment.workflow = Some(principal.name().to_owned());
         self.principal = Some(principal.clone());
     }
 
@@ -66,12 +66,8 @@ impl Trail {
     /// Whom the entry concerns.
     #[must_use]
     pub(super) fn subject(&self) -> String {
-        match &self.principal {
-            Some(Principal::Workflow(name)) => format!("workflow/{name}"),
-            Some(Principal::Operator(name)) => format!("operator/{name}"),
-            Some(Principal::Verifier(name)) => format!("verifier/{name}"),
-            None => "unknown".to_owned(),
-        }
+        let slashed = |principal: &Principal| principal.to_string().replacen(':', "/", 1);
+        self.principal.as_ref().map_or_else(|| "unknown".to_owned(), slashed)
     }
 
     /// The particulars of a granted exchange.
@@ -137,15 +133,5 @@ impl Trail {
             "from": from,
             "degraded": null,
         })
-    }
-}
-
-/// The name alone.
-#[must_use]
-pub(super) fn principal_name(principal: &Principal) -> &str {
-    match principal {
-        Principal::Workflow(name) => name.as_str(),
-        Principal::Operator(name) => name.as_str(),
-        Principal::Verifier(name) => name.as_str(),
     }
 }

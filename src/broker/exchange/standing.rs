@@ -83,13 +83,8 @@ fn join(union: Option<Standing>, next: Standing) -> Standing {
 }
 
 fn of_right(right: &Right, bearer: &Bearer<'_>, now: u64) -> Standing {
-    let (kind, name) = match bearer.principal {
-        Principal::Workflow(name) => (SelectorKind::Workflow, name.as_str()),
-        Principal::Operator(name) => (SelectorKind::Operator, name.as_str()),
-        Principal::Verifier(name) => (SelectorKind::Workflow, name.as_str()),
-    };
     let mut selectors = vec![
-        (kind, name.to_owned()),
+        (bearer.principal.kind(), bearer.principal.name().to_owned()),
         (SelectorKind::Key, bearer.key.to_owned()),
         (SelectorKind::Token, bearer.token.to_owned()),
     ];

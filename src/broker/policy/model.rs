@@ -11,6 +11,7 @@ use shortbread_protocol::keys::PublicKey;
 use shortbread_protocol::names::{
     ArgName, Intent, Operation, OperatorName, ToolName, VerbName, VerifierName, WorkflowName,
 };
+use shortbread_protocol::revocations::SelectorKind;
 
 use super::builtin;
 use super::pattern::Pattern;
@@ -24,6 +25,28 @@ pub enum Principal {
     Operator(OperatorName),
     /// A tool service that reports what it enforces.
     Verifier(VerifierName),
+}
+
+impl Principal {
+    /// The name alone.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Workflow(name) => name.as_str(),
+            Self::Operator(name) => name.as_str(),
+            Self::Verifier(name) => name.as_str(),
+        }
+    }
+
+    /// The kind of `id` that names it in a token, and of selector that revokes it.
+    #[must_use]
+    pub const fn kind(&self) -> SelectorKind {
+        match self {
+            Self::Operator(_) => SelectorKind::Operator,
+            // A verifier reports and is granted nothing, so that no token ever bears its name.
+            Self::Workflow(_) | Self::Verifier(_) => SelectorKind::Workflow,
+        }
+    }
 }
 
 /// Spelled as in `client_id`: `workflow:release-notes`.
