@@ -9,6 +9,7 @@
 )]
 
 mod exchange;
+mod hardening;
 mod layers;
 mod revoked;
 mod vectors;
