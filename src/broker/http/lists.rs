@@ -51,9 +51,7 @@ pub(super) async fn snapshot(
             .find(|file| format!("{}-{}", file.reference.seq, hex::encode(file.reference.sha256)) == name)
     });
     match found {
-        Some(file) => {
-            immutable("application/octet-stream", Bytes::from_owner(Served(Arc::clone(file))))
-        }
+        Some(file) => immutable("application/octet-stream", Bytes::from_owner(Served(Arc::clone(file)))),
         None => {
             Failure::new(Reason::NotFound, "no such snapshot; read the head again").answer(&context.decision)
         }
