@@ -71,3 +71,17 @@ async fn an_operator_who_hangs_up_leaves_no_policy_half_in_force() {
     let stored = world.broker.store.active_policy().await.unwrap().unwrap().version.n;
     panic!("the store says {stored}, in force is {}", world.broker.policy.version());
 }
+
+#[tokio::test]
+async fn a_store_that_cannot_count_does_not_hold_up_the_switch() {
+    let world = World::start().await;
+    let token = world.demo("github:issues.read").await.token().to_owned();
+    let raw = rusqlite::Connection::open(&world.broker.config.store.sqlite).unwrap();
+    raw.execute("UPDATE token SET selectors = 'damaged'", []).unwrap();
+    let done = world.revoke("workflow", "demo").await;
+    assert_eq!(done.status, 200, "{done:?}");
+    assert_eq!(done.body["touched"]["uncounted"], true);
+    let mut tool = world.tool("github");
+    tool.poll().await;
+    assert_eq!(tool.check(&token, "issues.read", &serde_json::json!({})), "revoked.workflow");
+}
