@@ -1,5 +1,8 @@
 //! Flow 3, the broker's side: an operator's change in one transaction, then a head that carries it, then the answer.
 
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
 use serde_json::json;
 use shortbread_protocol::admin::{
     ChangeAnswer, LiftBody, RevocationBody, RevocationsAnswer, RevokeBody, SelectorBody, Touched,
@@ -26,6 +29,9 @@ const DATED: u64 = 3600 + 60;
 
 /// How long after a change a conforming verifier may still allow a write, in seconds.
 const WRITE_WINDOW: u64 = 300;
+
+/// How long what is read for people may hold up the switch.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 const MAX_SELECTORS: usize = 100;
 
@@ -68,18 +74,21 @@ pub async fn revoke(
 ) -> Result<ChangeAnswer, RevokeError> {
     let targets = targets(&body.selectors, body.all)?;
     let reason = words(&body.reason)?;
-    let touched = touched(broker, &targets, false).await?;
     if body.dry_run {
+        let touched = touched(broker, &targets, false).await?;
         return Ok(answer(None, None, touched, decision, None));
     }
+    let touched = counted(broker, &targets, false).await;
     let now = broker.clock.now().seconds();
     let code = code(body.cause);
     let mode = if body.issued_so_far { RevokeMode::IssuedSoFar } else { RevokeMode::Forever };
-    let mut revokes = Vec::with_capacity(targets.len());
-    for target in targets {
-        let until = listed_until(broker, &target, mode, now).await?;
-        revokes.push(Revoke { target, mode, reason: code.clone(), note: reason.clone(), until });
-    }
+    // Without its record a token counts as one that has just been issued.
+    let ends = in_time(ends(broker, &targets)).await.unwrap_or_default();
+    let revoke = |target: Target| {
+        let until = listed_until(&target, mode, now, &ends);
+        Revoke { target, mode, reason: code.clone(), note: reason.clone(), until }
+    };
+    let revokes = targets.into_iter().map(revoke).collect();
     let audit = audited(broker, EventType::RevocationSet, operator, decision, reason, &touched);
     let changed = broker.store.revoke(revokes, operator.to_string(), decision.at, audit).await?;
     let head = broker.publisher.publish().await?;
@@ -98,10 +107,11 @@ pub async fn lift(
 ) -> Result<ChangeAnswer, RevokeError> {
     let targets = targets(&body.selectors, body.all)?;
     let reason = words(&body.reason)?;
-    let touched = touched(broker, &targets, true).await?;
     if body.dry_run {
+        let touched = touched(broker, &targets, true).await?;
         return Ok(answer(None, None, touched, decision, None));
     }
+    let touched = counted(broker, &targets, true).await;
     let mode = if body.revive { LiftMode::Revive } else { LiftMode::KeepOldDead };
     let dated = broker.clock.now().seconds() + DATED;
     let lift = |target: Target| Lift { until: (target != Target::All).then_some(dated), target, mode };
@@ -263,32 +273,55 @@ fn words(reason: &str) -> Result<String, RevokeError> {
     Ok(reason.to_owned())
 }
 
+// The counts are for people. A store that is slow to read must not keep anyone from pressing the switch.
+async fn counted(broker: &Broker, targets: &[Target], lifting: bool) -> Touched {
+    let uncounted = Touched { uncounted: true, ..Touched::default() };
+    in_time(touched(broker, targets, lifting)).await.unwrap_or(uncounted)
+}
+
+async fn in_time<T>(reading: impl Future<Output = Result<T, StoreError>>) -> Option<T> {
+    match tokio::time::timeout(PATIENCE, reading).await {
+        Ok(Ok(read)) => return Some(read),
+        Ok(Err(error)) => tracing::error!(error = %error, "what a change touches could not be read"),
+        Err(_) => tracing::warn!("what a change touches could not be read in time"),
+    }
+    None
+}
+
 async fn touched(broker: &Broker, targets: &[Target], lifting: bool) -> Result<Touched, StoreError> {
-    let (mut tokens, mut workflows, mut tools) =
-        (0, std::collections::BTreeSet::new(), std::collections::BTreeSet::new());
+    let (mut tokens, mut workflows, mut tools) = (0, BTreeSet::new(), BTreeSet::new());
     for target in targets {
         let hit = broker.store.touched(target.clone(), broker.clock.now()).await?;
         tokens += if lifting { hit.revoked } else { hit.living };
         workflows.extend(hit.workflows);
         tools.extend(hit.tools);
     }
-    Ok(Touched { tokens, workflows: workflows.len() as u64, tools: tools.len() as u64 })
+    let (workflows, tools) = (workflows.len() as u64, tools.len() as u64);
+    Ok(Touched { tokens, workflows, tools, uncounted: false })
+}
+
+/// When the tokens that are named one by one end.
+async fn ends(broker: &Broker, targets: &[Target]) -> Result<HashMap<String, u64>, StoreError> {
+    let mut ends = HashMap::new();
+    for target in targets {
+        if let Target::Selector(selector) = target
+            && selector.kind() == SelectorKind::Token
+            && let Some(record) = broker.store.token(selector.value()).await?
+        {
+            ends.insert(record.id, record.expires);
+        }
+    }
+    Ok(ends)
 }
 
 // A single token leaves the list when it has ended; a dated revocation when all it reaches has.
-async fn listed_until(
-    broker: &Broker,
-    target: &Target,
-    mode: RevokeMode,
-    now: u64,
-) -> Result<Option<u64>, StoreError> {
+fn listed_until(target: &Target, mode: RevokeMode, now: u64, ends: &HashMap<String, u64>) -> Option<u64> {
     match target {
         Target::Selector(selector) if selector.kind() == SelectorKind::Token => {
-            let record = broker.store.token(selector.value()).await?;
-            Ok(Some(record.map_or(now + DATED, |record| record.expires + 60)))
+            Some(ends.get(selector.value()).map_or(now + DATED + 60, |end| end + 60))
         }
-        Target::Selector(_) if mode == RevokeMode::IssuedSoFar => Ok(Some(now + DATED + 60)),
-        _ => Ok(None),
+        Target::Selector(_) if mode == RevokeMode::IssuedSoFar => Some(now + DATED + 60),
+        _ => None,
     }
 }
 

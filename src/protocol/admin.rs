@@ -74,6 +74,9 @@ pub struct Touched {
     pub workflows: u64,
     /// Their tools.
     pub tools: u64,
+    /// They could not be counted in time, and the figures are not known. The change is made all the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub uncounted: bool,
 }
 
 /// The answer to revoke and lift.

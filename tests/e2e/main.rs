@@ -11,6 +11,7 @@
 mod bad_input;
 mod durable;
 mod exchange;
+mod hardening;
 mod layers;
 mod openapi;
 mod program;

@@ -1,5 +1,8 @@
 //! The revocation list, for verifiers and mirrors.
 
+use std::sync::Arc;
+
+use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -10,6 +13,7 @@ use shortbread_protocol::reason::Reason;
 use super::App;
 use super::failure::Failure;
 use crate::exchange::Context;
+use crate::publish::SnapshotFile;
 
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 
@@ -50,7 +54,7 @@ pub(super) async fn snapshot(
             .find(|file| format!("{}-{}", file.reference.seq, hex::encode(file.reference.sha256)) == name)
     });
     match found {
-        Some(file) => immutable("application/octet-stream", file.bytes.clone()),
+        Some(file) => immutable("application/octet-stream", Bytes::from_owner(Served(Arc::clone(file)))),
         None => {
             Failure::new(Reason::NotFound, "no such snapshot; read the head again").answer(&context.decision)
         }
@@ -67,13 +71,22 @@ pub(super) async fn keys(
 ) -> Response {
     let keyring = &app.broker.keyring;
     if version.is_ok_and(|Path(version)| version == keyring.document.version.to_string()) {
-        immutable("text/plain; charset=utf-8", keyring.signed.clone())
+        immutable("text/plain; charset=utf-8", keyring.signed.clone().into())
     } else {
         Failure::new(Reason::NotFound, "no such key document; the head names the one in force")
             .answer(&context.decision)
     }
 }
 
-fn immutable(kind: &'static str, bytes: Vec<u8>) -> Response {
+/// A snapshot on its way out: however many read it, and however slowly, its bytes are there once.
+struct Served(Arc<SnapshotFile>);
+
+impl AsRef<[u8]> for Served {
+    fn as_ref(&self) -> &[u8] {
+        &self.0.bytes
+    }
+}
+
+fn immutable(kind: &'static str, bytes: Bytes) -> Response {
     ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, IMMUTABLE)], bytes).into_response()
 }

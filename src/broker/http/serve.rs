@@ -2,6 +2,8 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -16,8 +18,16 @@ use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt as _;
 
+use super::connections::{Connections, Place};
+
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HEADERS: usize = 16 * 1024;
+
+/// Connections at a time. Those beyond are closed at once; the limit on open files should be above.
+const MAX_CONNECTIONS: usize = 4096;
+
+/// Connections at a time from one address, which may be a proxy's.
+const MAX_FROM_ONE: usize = 1024;
 
 /// Why nothing is served.
 #[derive(Debug, Error)]
@@ -71,6 +81,7 @@ impl Server {
             .timer(TokioTimer::new())
             .max_header_list_size(16 * 1024)
             .keep_alive_interval(Some(HEADER_TIMEOUT));
+        let connections = Connections::new(MAX_CONNECTIONS, MAX_FROM_ONE);
         let mut stop = std::pin::pin!(stop);
         loop {
             let accepted = tokio::select! {
@@ -78,7 +89,10 @@ impl Server {
                 () = &mut stop => break,
             };
             match accepted {
-                Ok((stream, peer)) => serve_one(&builder, &graceful, stream, peer, self.router.clone()),
+                Ok((stream, peer)) => match connections.take(peer.ip()) {
+                    Some(place) => serve_one(&builder, &graceful, (stream, peer, place), self.router.clone()),
+                    None => metrics::counter!("shortbread_connections_refused_total").increment(1),
+                },
                 // Out of file descriptors or a connection that died in the queue: neither ends the broker.
                 Err(error) => {
                     tracing::warn!(error = %error, "a connection could not be accepted");
@@ -96,13 +110,15 @@ impl Server {
 fn serve_one(
     builder: &Builder<TokioExecutor>,
     graceful: &GracefulShutdown,
-    stream: TcpStream,
-    peer: SocketAddr,
+    (stream, peer, place): (TcpStream, SocketAddr, Place),
     router: Router,
 ) {
     // Answers are small and waited for.
     let _ = stream.set_nodelay(true);
+    let asked = Arc::new(AtomicBool::new(false));
+    let noted = Arc::clone(&asked);
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        noted.store(true, Ordering::Relaxed);
         let router = router.clone();
         async move {
             let mut request = request.map(Body::new);
@@ -113,7 +129,13 @@ fn serve_one(
     let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
     let watched = graceful.watch(connection);
     tokio::spawn(async move {
-        // A connection that breaks is the client's affair.
-        let _ = watched.await;
+        let mut watched = std::pin::pin!(watched);
+        // While HTTP's version is still to be told from the first bytes, no other timer runs.
+        let ended = tokio::time::timeout(HEADER_TIMEOUT, &mut watched).await.is_ok();
+        if !ended && asked.load(Ordering::Relaxed) {
+            // A connection that breaks is the client's affair.
+            let _ = watched.await;
+        }
+        drop(place);
     });
 }

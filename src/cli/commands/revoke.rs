@@ -127,6 +127,9 @@ pub(super) fn say(context: &Context, done: &str, selectors: &[Selector], answer:
 }
 
 fn touched(touched: &Touched) -> String {
+    if touched.uncounted {
+        return "not counted: the store did not say in time".to_owned();
+    }
     let tokens = count(touched.tokens, "living token");
     format!("{tokens} (workflows and operators: {}, tools: {})", touched.workflows, touched.tools)
 }

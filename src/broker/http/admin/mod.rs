@@ -79,6 +79,14 @@ pub(super) fn read<T: serde::de::DeserializeOwned>(
     })
 }
 
+/// Runs a change to its end, even when the caller hangs up or their time is over: what the store holds and what this
+/// process works with must not part.
+pub(super) async fn to_the_end<T: Send + 'static>(
+    change: impl Future<Output = Result<T, Failure>> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::spawn(change).await.unwrap_or_else(|_| Err(Failure::plain(Reason::Internal)))
+}
+
 fn bearer(headers: &HeaderMap) -> Result<&str, Failure> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else {

@@ -1,5 +1,7 @@
 //! `/api/v1/policy`: versions and what is in force.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
@@ -11,7 +13,7 @@ use shortbread_protocol::reason::Reason;
 
 use super::super::App;
 use super::super::failure::Failure;
-use super::{admit, read};
+use super::{admit, read, to_the_end};
 use crate::activation::{ActivationError, Actor};
 use crate::broker::Broker;
 use crate::exchange::Context;
@@ -41,18 +43,19 @@ pub(in crate::http) async fn activate(
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let done = async {
-        let operator = admit(&app.broker, &headers, "policy.activate")?;
-        let (broker, asked) = (&app.broker, read::<ActivateBody>(&headers, body)?);
-        let version = match asked.version {
-            Some(version) => Some(version),
-            None => Some(broker.policy.take_in(&broker.config.policy, "file", &context.decision).await?.n),
+        let actor = Actor::Operator(admit(&app.broker, &headers, "policy.activate")?);
+        let (broker, asked) = (Arc::clone(&app.broker), read::<ActivateBody>(&headers, body)?);
+        let decision = context.decision.clone();
+        let change = async move {
+            let version = match asked.version {
+                Some(version) => version,
+                None => broker.policy.take_in(&broker.config.policy, "file", &decision).await?.n,
+            };
+            broker.policy.activate(Some(version), &actor, &decision, broker.clock.monotonic()).await?;
+            broker.policy_changed();
+            versions(&broker).await
         };
-        broker
-            .policy
-            .activate(version, &Actor::Operator(operator), &context.decision, broker.clock.monotonic())
-            .await?;
-        broker.policy_changed();
-        versions(broker).await
+        to_the_end(change).await
     };
     answer(done.await, &context)
 }
@@ -67,12 +70,15 @@ pub(in crate::http) async fn rollback(
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let done = async {
-        let operator = admit(&app.broker, &headers, "policy.rollback")?;
-        let (broker, asked) = (&app.broker, read::<ActivateBody>(&headers, body)?);
-        let actor = Actor::Operator(operator);
-        broker.policy.roll_back(asked.version, &actor, &context.decision, broker.clock.monotonic()).await?;
-        broker.policy_changed();
-        versions(broker).await
+        let actor = Actor::Operator(admit(&app.broker, &headers, "policy.rollback")?);
+        let (broker, asked) = (Arc::clone(&app.broker), read::<ActivateBody>(&headers, body)?);
+        let decision = context.decision.clone();
+        let change = async move {
+            broker.policy.roll_back(asked.version, &actor, &decision, broker.clock.monotonic()).await?;
+            broker.policy_changed();
+            versions(&broker).await
+        };
+        to_the_end(change).await
     };
     answer(done.await, &context)
 }

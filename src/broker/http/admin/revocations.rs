@@ -1,5 +1,7 @@
 //! `/api/v1/revocations`: the switch.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
@@ -11,7 +13,7 @@ use shortbread_protocol::reason::Reason;
 
 use super::super::App;
 use super::super::failure::Failure;
-use super::{admit, read};
+use super::{admit, read, to_the_end};
 use crate::exchange::Context;
 use crate::revoke;
 
@@ -45,7 +47,10 @@ pub(in crate::http) async fn revoke(
     let done = async {
         let operator = admit(&app.broker, &headers, "revocations.revoke")?;
         let body = read::<RevokeBody>(&headers, body)?;
-        revoke::revoke(&app.broker, &body, &operator, &context.decision).await.map_err(Failure::from)
+        let (broker, decision) = (Arc::clone(&app.broker), context.decision.clone());
+        let change =
+            async move { revoke::revoke(&broker, &body, &operator, &decision).await.map_err(Failure::from) };
+        to_the_end(change).await
     };
     match done.await {
         Ok(answer) => Json(answer).into_response(),
@@ -65,7 +70,10 @@ pub(in crate::http) async fn lift(
     let done = async {
         let operator = admit(&app.broker, &headers, "revocations.lift")?;
         let body = read::<LiftBody>(&headers, body)?;
-        revoke::lift(&app.broker, &body, &operator, &context.decision).await.map_err(Failure::from)
+        let (broker, decision) = (Arc::clone(&app.broker), context.decision.clone());
+        let change =
+            async move { revoke::lift(&broker, &body, &operator, &decision).await.map_err(Failure::from) };
+        to_the_end(change).await
     };
     match done.await {
         Ok(answer) => Json(answer).into_response(),

@@ -18,6 +18,10 @@ use crate::store::{
 /// After so many copies of one token were given back, the next takes the whole token with it.
 const BLOCKS_PER_TOKEN: u64 = 8;
 
+/// How long past its moment a dated revocation stays listed at least: the longest life of a token, and what clocks
+/// differ by.
+const DATED: u64 = 3600 + 60;
+
 type Audit<T> = Box<dyn FnOnce(&T) -> AuditEntry + Send>;
 
 pub(super) fn revoke(
@@ -45,7 +49,7 @@ pub(super) fn revoke(
         let (operator, set_at) = (operator.clone(), now);
         let new = Entry { before, until: revoke.until, seq, reason, operator, set_at, listed: true };
         let old = set.get(&revoke.target).map(|(entry, _)| entry).or_else(|| standing(unit, &revoke.target));
-        let merged = merge(old, new);
+        let merged = outlasting(merge(old, new));
         set.insert(revoke.target, (merged, revoke.note));
     }
     let mut entries = Vec::with_capacity(set.len());
@@ -105,7 +109,8 @@ fn lift_one(
             // A dated revocation let newer tokens live; its lift must not end them.
             let before = old.before.min(after_all_issued(unit, now));
             let note = note(unit.conn, &lift.target)?;
-            write(unit, &lift.target, Entry { before, until: lift.until, seq, listed: true, ..old }, &note)?;
+            let entry = outlasting(Entry { before, until: lift.until, seq, listed: true, ..old });
+            write(unit, &lift.target, entry, &note)?;
             before
         }
         LiftMode::Revive => {
@@ -179,6 +184,12 @@ fn merge(old: Option<&Entry>, new: Entry) -> Entry {
     let Some(old) = old else { return new };
     let until = old.until.zip(new.until).map(|(old, new)| old.max(new));
     Entry { before: old.before.max(new.before), until, ..new }
+}
+
+// After a clock that was ahead the moment lies ahead too, and so do the ends of the tokens before it.
+fn outlasting(entry: Entry) -> Entry {
+    let least = if entry.before == FOREVER { 0 } else { entry.before.saturating_add(DATED).min(FOREVER) };
+    Entry { until: entry.until.map(|until| until.max(least)), ..entry }
 }
 
 fn write(unit: &mut Unit<'_>, target: &Target, entry: Entry, note: &str) -> Result<(), rusqlite::Error> {

@@ -166,6 +166,21 @@ async fn leaving_the_list_never_ends_the_refusal(store: &Store) {
     assert_eq!(store.mirror().listed_entries().count(), 1);
 }
 
+async fn a_dated_revocation_is_listed_until_the_last_token_before_it_has_ended(store: &Store) {
+    // Minted while the clock was two hours ahead.
+    let ahead = NOW.seconds() + 7200;
+    store.record_exchange(exchange(1, "enrich", ahead)).await.unwrap();
+    let mut dated = revocation(workflow("enrich"), RevokeMode::IssuedSoFar);
+    dated.until = Some(NOW.seconds() + 3720);
+    store.revoke(vec![dated], "alice".into(), NOW, |_| audit("x")).await.unwrap();
+    let until = |store: &Store| store.mirror().entry(SelectorKind::Workflow, "enrich").unwrap().until;
+    assert!(until(store) > Some(ahead + 3600));
+    let late =
+        Lift { target: workflow("enrich"), mode: LiftMode::KeepOldDead, until: Some(NOW.seconds() + 3660) };
+    store.lift(vec![late], NOW, |_| audit("y")).await.unwrap();
+    assert!(until(store) > Some(ahead + 3600));
+}
+
 async fn a_declined_head_changes_nothing(store: &Store) {
     let first = head(store).await;
     assert_eq!(store.next_head(NOW, |_| None).await, Err(HeadError::Declined));
@@ -206,6 +221,7 @@ on_sqlite! {
     a_key_is_revoked_for_good
     too_many_copies_given_back_end_the_token
     leaving_the_list_never_ends_the_refusal
+    a_dated_revocation_is_listed_until_the_last_token_before_it_has_ended
     a_declined_head_changes_nothing
     a_dry_run_counts_what_lives
 }

@@ -1,0 +1,83 @@
+//! How many connections there may be, in all and from one address: each costs a file, and files are what the store
+//! and the next signed head need too.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::limits::subnet;
+
+/// The places for connections.
+#[derive(Debug)]
+pub(super) struct Connections {
+    most: usize,
+    most_from_one: usize,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    all: usize,
+    from: HashMap<IpAddr, usize>,
+}
+
+/// A place that is taken until it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    connections: Arc<Connections>,
+    address: IpAddr,
+}
+
+impl Connections {
+    pub(super) fn new(most: usize, most_from_one: usize) -> Arc<Self> {
+        Arc::new(Self { most, most_from_one, taken: Mutex::default() })
+    }
+
+    /// A place for a connection from this address, if there is one left. Addresses that one machine may own whole
+    /// count as one.
+    pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+        let address = subnet(address);
+        let mut taken = self.taken();
+        let from_one = taken.from.get(&address).copied().unwrap_or_default();
+        if taken.all >= self.most || from_one >= self.most_from_one {
+            return None;
+        }
+        taken.all += 1;
+        taken.from.insert(address, from_one + 1);
+        Some(Place { connections: Arc::clone(self), address })
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.connections.taken();
+        taken.all = taken.all.saturating_sub(1);
+        match taken.from.get_mut(&self.address) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(taken.from.remove(&self.address)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_cannot_take_every_place() {
+        let connections = Connections::new(3, 2);
+        let at = |last| IpAddr::from([10, 0, 0, last]);
+        let (first, second) = (connections.take(at(1)), connections.take(at(1)));
+        assert!(first.is_some() && second.is_some() && connections.take(at(1)).is_none());
+        let other = connections.take(at(2));
+        assert!(other.is_some() && connections.take(at(3)).is_none(), "three in all");
+        drop(first);
+        assert!(connections.take(at(3)).is_some());
+        drop((second, other));
+        assert!(connections.taken().from.is_empty(), "addresses that went are forgotten");
+    }
+}

@@ -1,0 +1,87 @@
+//! What an attacker would try, and what must not come of it.
+
+use std::time::Duration;
+
+use shortbread_broker::store::HeadError;
+use shortbread_protocol::clock::Clock as _;
+use shortbread_tests::{POLICY, World};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// Whether the broker closes a connection on which only these bytes came, within 20 s.
+async fn is_closed(world: &World, bytes: &[u8]) -> bool {
+    let mut stream = TcpStream::connect(world.issuer.trim_start_matches("http://")).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let mut rest = Vec::new();
+    tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut rest)).await.is_ok()
+}
+
+#[tokio::test]
+async fn a_connection_that_asks_nothing_is_closed() {
+    let world = World::start().await;
+    let (silent, torn) = tokio::join!(is_closed(&world, b""), is_closed(&world, b"PRI * HTTP"));
+    assert!(silent && torn, "silent: {silent}, torn: {torn}");
+}
+
+/// Keeps the store's writer busy until the sender is dropped.
+async fn busy(world: &World) -> std::sync::mpsc::Sender<()> {
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let (begun, running) = tokio::sync::oneshot::channel();
+    let (store, now) = (world.broker.store.clone(), world.clock.now());
+    tokio::spawn(async move {
+        let sign = move |_| {
+            begun.send(()).unwrap();
+            let _ = held.recv();
+            None
+        };
+        assert!(matches!(store.next_head(now, sign).await, Err(HeadError::Declined)));
+    });
+    running.await.unwrap();
+    release
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_who_hangs_up_leaves_no_policy_half_in_force() {
+    let world = World::start().await;
+    std::fs::write(world.path("policy.toml"), POLICY.replace("\"10m\"", "\"9m\"")).unwrap();
+    let decision = world.broker.decision(None).unwrap();
+    let version = world.broker.policy.take_in(&world.path("policy.toml"), "file", &decision).await.unwrap().n;
+    let token = world.operator("alice", "policy.activate").await;
+    let release = busy(&world).await;
+    let body = format!("{{\"version\":{version}}}");
+    let request = format!(
+        "POST /api/v1/policy/activate HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(world.issuer.trim_start_matches("http://")).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    // Long enough to be queued behind the busy writer, then to be noticed as gone.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    drop(stream);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    drop(release);
+    for _ in 0..100 {
+        let stored = world.broker.store.active_policy().await.unwrap().unwrap().version.n;
+        if stored == version && world.broker.policy.version() == version {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let stored = world.broker.store.active_policy().await.unwrap().unwrap().version.n;
+    panic!("the store says {stored}, in force is {}", world.broker.policy.version());
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_count_does_not_hold_up_the_switch() {
+    let world = World::start().await;
+    let token = world.demo("github:issues.read").await.token().to_owned();
+    let raw = rusqlite::Connection::open(&world.broker.config.store.sqlite).unwrap();
+    raw.execute("UPDATE token SET selectors = 'damaged'", []).unwrap();
+    let done = world.revoke("workflow", "demo").await;
+    assert_eq!(done.status, 200, "{done:?}");
+    assert_eq!(done.body["touched"]["uncounted"], true);
+    let mut tool = world.tool("github");
+    tool.poll().await;
+    assert_eq!(tool.check(&token, "issues.read", &serde_json::json!({})), "revoked.workflow");
+}
