@@ -189,7 +189,7 @@ impl Client {
             let (status, body) = self.exchange(&used, "github%3Aissues.read").await.unwrap();
             assert_eq!(
                 (status, body["shortbread"]["reason"].as_str()),
-                (400, Some("identity.invalid")),
+                (401, Some("identity.invalid")),
                 "{body}"
             );
         }

@@ -51,6 +51,7 @@ const MODULES: [(&str, &[&str]); 18] = [
             "revoke",
             "store",
             "telemetry",
+            "limits",
         ],
     ),
     ("lib", &[]),
