@@ -9,7 +9,7 @@ use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{
     DecodePrivateKey as _, DecodePublicKey as _, EncodePrivateKey as _, KeypairBytes,
 };
-use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
+use ed25519_dalek::{Signer as _, SigningKey, Verifier as _, VerifyingKey};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -28,6 +28,33 @@ pub enum KeyError {
     /// Not 32 bytes of a point that can verify.
     #[error("not an Ed25519 public key")]
     Point,
+}
+
+/// The canonical encodings of the eight points of small order: y is 1, -1, 0 twice, and two values twice each.
+const SMALL_ORDER: [[u8; 32]; 8] = {
+    const FOUR: [u8; 32] = [0; 32];
+    const EIGHT: [[u8; 32]; 2] = [
+        [
+            0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0,
+            0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+        ],
+        [
+            0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f,
+            0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
+        ],
+    ];
+    let mut one = [0; 32];
+    one[0] = 1;
+    let mut two = [0xff; 32];
+    (two[0], two[31]) = (0xec, 0x7f);
+    let [eight, other] = EIGHT;
+    [one, two, FOUR, negated(FOUR), eight, negated(eight), other, negated(other)]
+};
+
+// The sign of x is the highest bit.
+const fn negated(mut point: [u8; 32]) -> [u8; 32] {
+    point[31] |= 0x80;
+    point
 }
 
 /// A public Ed25519 key that is a valid point of full order.
@@ -70,7 +97,11 @@ impl PublicKey {
     /// no point of small order.
     #[must_use]
     pub fn verifies(&self, message: &[u8], signature: &[u8; 64]) -> bool {
-        self.0.verify_strict(message, &ed25519_dalek::Signature::from_bytes(signature)).is_ok()
+        // The equation gives `R` in its one canonical encoding and compares bytes, so no other spelling passes. What
+        // is left of the strict rule is that neither point is of small order: the key never is, and `R` would have
+        // one of eight encodings. Asking that first spares decompressing `R`, a tenth of the whole.
+        let small = SMALL_ORDER.iter().any(|point| signature.starts_with(point));
+        !small && self.0.verify(message, &ed25519_dalek::Signature::from_bytes(signature)).is_ok()
     }
 
     /// The RFC 7638 thumbprint of the key as a JWK (SHA-256, base64url).
@@ -153,6 +184,8 @@ impl fmt::Debug for PrivateKey {
 mod tests {
     use super::*;
     use crate::random::SeededRandom;
+    use proptest::prelude::*;
+    use sha2::Sha512;
 
     #[test]
     fn pem_goes_both_ways_and_is_version_1() {
@@ -170,6 +203,59 @@ mod tests {
         let mut one = [0; 32];
         one[0] = 1;
         assert_eq!(PublicKey::from_bytes(&one), Err(KeyError::Point));
+    }
+
+    #[test]
+    fn the_points_of_small_order_are_all_there() {
+        let different: std::collections::BTreeSet<_> = SMALL_ORDER.into_iter().collect();
+        assert_eq!(different.len(), 8);
+        for point in SMALL_ORDER {
+            let key = VerifyingKey::from_bytes(&point).unwrap();
+            assert!(key.is_weak() && key.to_edwards().compress().to_bytes() == point);
+        }
+    }
+
+    #[test]
+    fn a_signature_with_a_neutral_commitment_is_refused() {
+        // R is the neutral element and s is k times the secret scalar: the equation holds, and only strictness refuses.
+        let (key, message) = (SigningKey::from_bytes(&[7; 32]), b"message");
+        let hash = Sha512::new()
+            .chain_update(SMALL_ORDER[0])
+            .chain_update(key.verifying_key())
+            .chain_update(message);
+        let secret = key.to_scalar();
+        let one = secret * secret.invert();
+        let bits =
+            hash.finalize().into_iter().rev().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1));
+        let k = bits.fold(one - one, |k, bit| if bit == 1 { k + k + one } else { k + k });
+        let mut signature = [0; 64];
+        signature[..32].copy_from_slice(&SMALL_ORDER[0]);
+        signature[32..].copy_from_slice(&(k * secret).to_bytes());
+        let dalek = ed25519_dalek::Signature::from_bytes(&signature);
+        assert!(key.verifying_key().verify(message, &dalek).is_ok());
+        assert!(key.verifying_key().verify_strict(message, &dalek).is_err());
+        assert!(!PublicKey(key.verifying_key()).verifies(message, &signature));
+    }
+
+    proptest! {
+        #[test]
+        fn verification_is_the_strict_one(
+            seed: [u8; 32],
+            message: [u8; 16],
+            at in 0..64_usize,
+            flip: u8,
+            small in proptest::option::of(0..8_usize),
+        ) {
+            let key = PrivateKey::from_seed(&seed);
+            let mut signature = key.sign(&message);
+            if let Some(small) = small {
+                signature[..32].copy_from_slice(&SMALL_ORDER[small]);
+            }
+            signature[at] ^= flip;
+            let dalek = ed25519_dalek::Signature::from_bytes(&signature);
+            let strict = key.0.verifying_key().verify_strict(&message, &dalek);
+            prop_assert_eq!(key.public().verifies(&message, &signature), strict.is_ok());
+        }
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub struct Decision {
     pub token: Option<String>,
     /// The access of the verb that was called, as granted.
     pub access: Option<Access>,
-    /// The scopes that the token holds, as `tool:verb`; empty when it is not believed.
+    /// For a denied call, the scopes that the token holds, as `tool:verb`; empty when it is not believed.
     pub held: Vec<String>,
     /// The sequence of the revocation list that was looked at; 0 for none.
     pub list_seq: u64,

@@ -112,6 +112,23 @@ impl Verifier {
         let bytes = decode(text).map_err(|flaw| refused(TokenError::from(flaw)))?;
         let token = Token::open(&bytes, &Keys { state: &state, now }).map_err(refused)?;
         describe(&token, decision);
+        let judged = self.judge(&token, &state, now, call, decision);
+        if judged.is_err() {
+            // Only a refusal tells what would have been allowed.
+            let held = token.scope().rights().map(|(tool, verb, _)| format!("{tool}:{verb}"));
+            decision.held = held.collect();
+        }
+        judged
+    }
+
+    fn judge(
+        &self,
+        token: &Token,
+        state: &State,
+        now: u64,
+        call: &Call<'_>,
+        decision: &mut Decision,
+    ) -> Result<Access, Refusal> {
         let list = state.set().ok_or_else(|| because(Reason::ListMissing))?;
         let age = match state.age(self.trust.clock()) {
             Age::Seconds(age) => age,
@@ -196,5 +213,4 @@ fn describe(token: &Token, decision: &mut Decision) {
     decision.intent = id(SelectorKind::Intent);
     decision.task = id(SelectorKind::Task);
     decision.token = id(SelectorKind::Token);
-    decision.held = token.scope().rights().map(|(tool, verb, _)| format!("{tool}:{verb}")).collect();
 }

@@ -34,7 +34,7 @@ pub fn serve(folder: &Path) -> Outcome<()> {
 
 async fn serving(folder: &Path) -> Outcome<()> {
     telemetry::log_json()?;
-    telemetry::collect()?;
+    let metrics = telemetry::collect()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
     let config = Config::read(&folder.join("broker.toml"))?;
@@ -44,9 +44,12 @@ async fn serving(folder: &Path) -> Outcome<()> {
     let broker = Broker::start(Parts { config, keyring, store, clock, random, fetch }).await?;
     let server = Server::bind(address, router(Arc::clone(&broker))).await?;
     let chores = tokio::spawn(broker.chores());
+    // On a port of its own choice: nobody reads them here, but keeping them is part of the work.
+    let kept = tokio::spawn(telemetry::serve_metrics(([127, 0, 0, 1], 0).into(), metrics));
     let ended = tokio::task::spawn_blocking(|| std::io::stdin().read(&mut [0]));
     server.run(async { drop(ended.await) }, Duration::from_secs(2)).await;
     chores.abort();
+    kept.abort();
     Ok(())
 }
 

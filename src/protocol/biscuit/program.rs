@@ -150,6 +150,21 @@ pub struct Program {
 }
 
 impl Program {
+    /// Empty tables with room for what blocks of so many bytes usually hold.
+    #[must_use]
+    pub fn with_room_for(bytes: usize) -> Self {
+        Self {
+            symbols: Symbols::with_room_for(bytes),
+            facts: Vec::with_capacity(bytes / 64),
+            checks: Vec::with_capacity(bytes / 128),
+            terms: Vec::with_capacity(bytes / 12),
+            predicates: Vec::with_capacity(bytes / 32),
+            queries: Vec::with_capacity(bytes / 48),
+            ops: Vec::with_capacity(bytes / 48),
+            ..Self::default()
+        }
+    }
+
     /// The alternatives of a check.
     #[must_use]
     pub fn queries(&self, check: &Check) -> &[Query] {

@@ -46,6 +46,10 @@ pub struct Symbols {
 }
 
 impl Symbols {
+    pub(super) fn with_room_for(bytes: usize) -> Self {
+        Self { text: String::with_capacity(bytes / 2), ends: Vec::with_capacity(bytes / 24) }
+    }
+
     /// Adds a text that a block brings. [`Symbols::distinct`] must hold once all blocks are read.
     pub(super) fn add(&mut self, text: &str) {
         self.push(text);
@@ -54,7 +58,8 @@ impl Symbols {
     /// Whether every text has one number only; otherwise equal texts would not compare equal.
     #[must_use]
     pub fn distinct(&self) -> bool {
-        let mut texts: Vec<&str> = self.since(0).collect();
+        let mut texts = Vec::with_capacity(self.ends.len());
+        texts.extend(self.since(0));
         texts.sort_unstable();
         let doubled = texts.windows(2).any(|pair| matches!(pair, [a, b] if a == b));
         !doubled && !DEFAULTS.iter().any(|word| texts.binary_search(word).is_ok())

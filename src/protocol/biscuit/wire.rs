@@ -120,12 +120,20 @@ pub(super) fn put_bytes(out: &mut Vec<u8>, tag: u32, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// Writes a nested message whose length is known only once it is written: in place, then its length is put before it.
+/// Writes a nested message in place; its length, known only then, goes before it.
 pub(super) fn put_message(out: &mut Vec<u8>, tag: u32, write: impl FnOnce(&mut Vec<u8>)) {
     put_varint(out, u64::from(tag << 3 | 2));
     let start = out.len();
+    // Most messages are short: one byte is kept for the length, and only a longer one moves what was written.
+    out.push(0);
     write(out);
-    let mut length = Vec::with_capacity(2);
-    put_varint(&mut length, (out.len() - start) as u64);
-    out.splice(start..start, length);
+    let length = out.len() - start - 1;
+    match (u8::try_from(length), out.get_mut(start)) {
+        (Ok(short @ ..0x80), Some(slot)) => *slot = short,
+        _ => {
+            let mut long = Vec::with_capacity(3);
+            put_varint(&mut long, length as u64);
+            out.splice(start..=start, long);
+        }
+    }
 }

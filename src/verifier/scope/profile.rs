@@ -14,7 +14,7 @@ const MAX_OPS: usize = 32;
 /// Reads all blocks and refuses whatever the profile leaves out. What the authority's facts and its two
 /// fixed checks must say is looked at when they are compiled.
 pub(super) fn check(blocks: &[&[u8]]) -> Result<Program, Flaw> {
-    let mut program = Program::default();
+    let mut program = Program::with_room_for(blocks.iter().map(|block| block.len()).sum());
     for (block, bytes) in (0u8..).zip(blocks) {
         read_block(&mut program, block, bytes)?;
     }
