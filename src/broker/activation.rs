@@ -64,6 +64,32 @@ fn problems(problems: &[Problem]) -> String {
     lines.join("\n")
 }
 
+/// Reads a policy file, and the files it refers to, as a store of this kind would take it in.
+///
+/// # Errors
+/// When it cannot be read or does not pass its checks.
+pub fn compile(path: &Path, options: &Options, kind: StoreKind) -> Result<Policy, ActivationError> {
+    let shown = path.display().to_string();
+    let source = std::fs::read_to_string(path)
+        .map_err(|cause| ActivationError::Unreadable { path: shown.clone(), cause })?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let files = |name: &str| {
+        let text = std::fs::read_to_string(folder.join(name)).map_err(|error| error.to_string())?;
+        let unfit = if kind == StoreKind::Dev { None } else { unfit_key(&text) };
+        unfit.map_or(Ok(text), |why| Err(why.to_owned()))
+    };
+    Policy::compile(&source, &shown, &files, options).map_err(ActivationError::Problems)
+}
+
+// Keys that `dev` made, and the sample keys, are no keys for a broker that matters.
+fn unfit_key(text: &str) -> Option<&'static str> {
+    if text.starts_with(DEV_MARK) {
+        return Some("it was made by `shortbread dev`");
+    }
+    let sample = PublicKey::from_pem(text).is_ok_and(|key| is_example(&key));
+    sample.then_some("it is a sample key that everyone knows")
+}
+
 /// A policy and all it refers to, as it is stored.
 #[derive(Serialize, Deserialize)]
 struct Bundle {
@@ -165,7 +191,8 @@ impl PolicyHolder {
         author: &str,
         decision: &Decision,
     ) -> Result<PolicyVersion, ActivationError> {
-        let (policy, file) = self.compile_file(path)?;
+        let policy = compile(path, &self.options, self.store.meta().kind)?;
+        let file = path.display().to_string();
         let bundle = Bundle { v: 1, file, source: policy.source().to_owned(), files: policy.files().clone() };
         let bytes = serde_json::to_vec(&bundle).unwrap_or_default();
         let digest = policy.digest().strip_prefix("sha256:").and_then(|hex| hex::decode(hex).ok());
@@ -174,34 +201,6 @@ impl PolicyHolder {
         let audit = self.scribe.entry(EventType::PolicyAdded, decision, "policy".to_owned(), data);
         let new = NewPolicy { bundle: bytes, digest, author: author.to_owned(), at: decision.at };
         Ok(self.store.add_policy(new, audit).await?)
-    }
-
-    fn compile_file(&self, path: &Path) -> Result<(Policy, String), ActivationError> {
-        let shown = path.display().to_string();
-        let source = std::fs::read_to_string(path)
-            .map_err(|cause| ActivationError::Unreadable { path: shown.clone(), cause })?;
-        let folder = path.parent().unwrap_or(Path::new(""));
-        let files = |name: &str| {
-            let text = std::fs::read_to_string(folder.join(name)).map_err(|error| error.to_string())?;
-            self.known_key(&text).map_or(Ok(text), Err)
-        };
-        let policy =
-            Policy::compile(&source, &shown, &files, &self.options).map_err(ActivationError::Problems)?;
-        Ok((policy, shown))
-    }
-
-    // Keys that `dev` made, and the sample keys, are no keys for a broker that matters.
-    fn known_key(&self, text: &str) -> Option<String> {
-        if self.store.meta().kind == StoreKind::Dev {
-            return None;
-        }
-        let sample = PublicKey::from_pem(text).is_ok_and(|key| is_example(&key));
-        let why = if text.starts_with(DEV_MARK) {
-            "it was made by `shortbread dev`"
-        } else {
-            "it is a sample key that everyone knows"
-        };
-        (sample || text.starts_with(DEV_MARK)).then(|| why.to_owned())
     }
 
     fn compile_bundle(&self, version: u64, bytes: &[u8]) -> Result<Policy, ActivationError> {

@@ -36,7 +36,7 @@ const MODULES: [(&str, &[&str]); 18] = [
     ("broker", &["activation", "audit", "config", "identity", "keyring", "limits", "publish", "store"]),
     ("exchange", &["audit", "broker", "identity", "mint", "policy", "store"]),
     ("revoke", &["broker", "exchange", "publish", "store"]),
-    ("setup", &["activation", "audit", "broker", "config", "keyring", "store"]),
+    ("setup", &["activation", "audit", "broker", "config", "keyring", "policy", "store"]),
     ("telemetry", &["broker", "exchange", "http"]),
     (
         "http",
