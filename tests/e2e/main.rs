@@ -1,8 +1,11 @@
 //! Black-box tests: one module per promise.
 
 mod bad_input;
+mod bad_setup;
 mod exchange;
 mod layers;
+mod limits;
 mod openapi;
+mod policy_life;
 mod revoked;
 mod strangers;
