@@ -184,7 +184,15 @@ impl World {
     ///
     /// # Panics
     /// When it does not start again.
-    pub async fn restart(mut self) -> Self {
+    pub async fn restart(self) -> Self {
+        self.restart_after(|_| {}).await
+    }
+
+    /// Stops the broker, lets its folder be changed, and starts it again.
+    ///
+    /// # Panics
+    /// When it does not start again.
+    pub async fn restart_after(mut self, change: impl FnOnce(&Path)) -> Self {
         let (folder, clock, fetch) =
             (Arc::clone(&self.folder), Arc::clone(&self.clock), Arc::clone(&self.fetch));
         drop(self.stop.take());
@@ -192,6 +200,7 @@ impl World {
             served.await.expect("an orderly end");
         }
         drop(self);
+        change(folder.path());
         let config = Config::read(&folder.path().join("broker.toml")).expect("a sound config");
         let mut tries = 0;
         let store = loop {

@@ -9,11 +9,14 @@
 )]
 
 mod bad_input;
+mod bad_setup;
 mod durable;
 mod exchange;
 mod hardening;
 mod layers;
+mod limits;
 mod openapi;
+mod policy_life;
 mod program;
 mod revoked;
 mod strangers;

@@ -252,6 +252,8 @@ async fn there_is_nothing_elsewhere() {
     let absent = world.call("get", "/api/v1/audit/%ff", Some(&token), None).await;
     assert_eq!((absent.status, absent.reason()), (404, "not_found"), "{absent:?}");
     is_problem(&absent);
+    let beyond = world.call("get", &format!("/api/v1/audit?after={}", u64::MAX), Some(&token), None).await;
+    assert_eq!((beyond.status, &beyond.body["entries"]), (200, &json!([])));
 }
 
 #[tokio::test]

@@ -145,6 +145,7 @@ pub async fn init(
     let mut secret = Zeroizing::new([0; 32]);
     random.fill(&mut *secret)?;
     let meta = Meta { kind, issuer: config.issuer.clone(), created: clock.now(), hmac_secret: secret };
+    // Before there is a store: whoever corrects the policy can run this again.
     read_policy(&config.policy, kind, &policy::Options { issuer: config.issuer.clone() })?;
     let store = create(&config.store.sqlite, &meta).await?;
     let holder = PolicyHolder::load(store.clone(), &config.issuer, Scribe::new(&config.issuer)).await?;

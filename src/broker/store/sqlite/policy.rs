@@ -66,7 +66,9 @@ pub(super) fn versions(conn: &Connection) -> rusqlite::Result<Vec<PolicyVersion>
 }
 
 pub(super) fn bundle(conn: &Connection, n: u64) -> rusqlite::Result<Option<Vec<u8>>> {
-    conn.query_row("SELECT bundle FROM policy_version WHERE n = ?1", [Int(n)], |row| row.get(0)).optional()
+    // A number that SQLite does not know has no version.
+    let Ok(n) = i64::try_from(n) else { return Ok(None) };
+    conn.query_row("SELECT bundle FROM policy_version WHERE n = ?1", [n], |row| row.get(0)).optional()
 }
 
 pub(super) fn history(conn: &Connection) -> rusqlite::Result<Vec<Activation>> {

@@ -15,6 +15,8 @@ use super::writer::unavailable;
 use crate::store::revocations::{Revocations, Standing};
 use crate::store::{Counts, Notes, StoreError, StoredEntry, TAIL_LIMIT, Target, Touched};
 
+/// The highest number that SQLite knows.
+const LAST: u64 = i64::MAX.unsigned_abs();
 /// How many reads run at a time.
 const READERS: usize = 4;
 /// By how much ids and `issued` may disagree about the order of tokens, in seconds: a clock that was set.
@@ -65,7 +67,7 @@ impl Readers {
 pub(super) fn audit_tail(conn: &Connection, from: u64, limit: usize) -> rusqlite::Result<Vec<StoredEntry>> {
     let sql = "SELECT idx, at, body, leaf FROM audit_entry WHERE idx >= ?1 ORDER BY idx LIMIT ?2";
     let limit = Int(limit.min(TAIL_LIMIT) as u64);
-    conn.prepare_cached(sql)?.query_map(params![Int(from), limit], stored)?.collect()
+    conn.prepare_cached(sql)?.query_map(params![Int(from.min(LAST)), limit], stored)?.collect()
 }
 
 pub(super) fn audit_by_key(conn: &Connection, key: &dyn ToSql) -> rusqlite::Result<Vec<StoredEntry>> {
