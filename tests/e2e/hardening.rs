@@ -85,3 +85,19 @@ async fn a_store_that_cannot_count_does_not_hold_up_the_switch() {
     tool.poll().await;
     assert_eq!(tool.check(&token, "issues.read", &serde_json::json!({})), "revoked.workflow");
 }
+
+#[tokio::test]
+async fn an_operator_who_is_taken_out_of_the_policy_is_out_at_once() {
+    let world = World::start().await;
+    let kept = world.operator("bob", "policy.read").await;
+    assert_eq!(world.call("get", "/api/v1/policy", Some(&kept), None).await.status, 200);
+    let policy = POLICY.replace("verbs = [\"policy.*\"]", "verbs = [\"audit.read\"]");
+    std::fs::write(world.path("policy.toml"), policy).unwrap();
+    let body = serde_json::json!({});
+    let path = "/api/v1/policy/activate";
+    // Bob agrees to it, as the second operator.
+    assert_eq!(world.admin("policy.activate", path, &body).await.status, 409);
+    assert_eq!(world.admin_as("bob", "policy.activate", path, &body).await.status, 200);
+    let refused = world.call("get", "/api/v1/policy", Some(&kept), None).await;
+    assert_eq!((refused.status, refused.reason()), (403, "admin.not_permitted"));
+}
