@@ -198,7 +198,8 @@ pub fn check_issuer(issuer: &str) -> Result<(), String> {
         !issuer.ends_with('/') && issuer.bytes().all(|b| b.is_ascii_graphic() && !b"?#\"\\<>@".contains(&b));
     let host = issuer.strip_prefix("https://").or_else(|| {
         let rest = issuer.strip_prefix("http://")?;
-        ["127.0.0.1", "localhost", "[::1]"].iter().any(|local| rest.starts_with(local)).then_some(rest)
+        let after = ["127.0.0.1", "localhost", "[::1]"].iter().find_map(|local| rest.strip_prefix(local))?;
+        (after.is_empty() || after.starts_with([':', '/'])).then_some(rest)
     });
     if plain && host.is_some_and(|host| !host.is_empty()) {
         Ok(())
@@ -271,8 +272,16 @@ mod tests {
                 .to_string()
                 .contains("lissen")
         );
-        for bad in ["http://broker.example", "https://x/", "https://", "broker", "https://x?y", "https://u@x"]
-        {
+        for bad in [
+            "http://broker.example",
+            "http://localhost.broker.example",
+            "http://127.0.0.1.broker.example",
+            "https://x/",
+            "https://",
+            "broker",
+            "https://x?y",
+            "https://u@x",
+        ] {
             assert!(check_issuer(bad).is_err(), "{bad}");
         }
         assert!(check_issuer("http://127.0.0.1:8700").is_ok());
