@@ -114,6 +114,41 @@ impl Actor {
     }
 }
 
+/// Reads and checks a policy file for a store of a kind, and gives its name in messages.
+///
+/// # Errors
+/// When it cannot be read or does not pass its checks.
+pub fn compile_file(
+    path: &Path,
+    options: &Options,
+    kind: StoreKind,
+) -> Result<(Policy, String), ActivationError> {
+    let shown = path.display().to_string();
+    let source = std::fs::read_to_string(path)
+        .map_err(|cause| ActivationError::Unreadable { path: shown.clone(), cause })?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let files = |name: &str| {
+        let text = std::fs::read_to_string(folder.join(name)).map_err(|error| error.to_string())?;
+        known_key(&text, kind).map_or(Ok(text), Err)
+    };
+    let policy = Policy::compile(&source, &shown, &files, options).map_err(ActivationError::Problems)?;
+    Ok((policy, shown))
+}
+
+// Keys that `dev` made, and the sample keys, are no keys for a broker that matters.
+fn known_key(text: &str, kind: StoreKind) -> Option<String> {
+    if kind == StoreKind::Dev {
+        return None;
+    }
+    let sample = PublicKey::from_pem(text).is_ok_and(|key| is_example(&key));
+    let why = if text.starts_with(DEV_MARK) {
+        "it was made by `shortbread dev`"
+    } else {
+        "it is a sample key that everyone knows"
+    };
+    (sample || text.starts_with(DEV_MARK)).then(|| why.to_owned())
+}
+
 impl PolicyHolder {
     /// Loads the policy in force from the store. One that can no longer be compiled is not in force: then no token
     /// is issued, and the problem is logged.
@@ -177,31 +212,7 @@ impl PolicyHolder {
     }
 
     fn compile_file(&self, path: &Path) -> Result<(Policy, String), ActivationError> {
-        let shown = path.display().to_string();
-        let source = std::fs::read_to_string(path)
-            .map_err(|cause| ActivationError::Unreadable { path: shown.clone(), cause })?;
-        let folder = path.parent().unwrap_or(Path::new(""));
-        let files = |name: &str| {
-            let text = std::fs::read_to_string(folder.join(name)).map_err(|error| error.to_string())?;
-            self.known_key(&text).map_or(Ok(text), Err)
-        };
-        let policy =
-            Policy::compile(&source, &shown, &files, &self.options).map_err(ActivationError::Problems)?;
-        Ok((policy, shown))
-    }
-
-    // Keys that `dev` made, and the sample keys, are no keys for a broker that matters.
-    fn known_key(&self, text: &str) -> Option<String> {
-        if self.store.meta().kind == StoreKind::Dev {
-            return None;
-        }
-        let sample = PublicKey::from_pem(text).is_ok_and(|key| is_example(&key));
-        let why = if text.starts_with(DEV_MARK) {
-            "it was made by `shortbread dev`"
-        } else {
-            "it is a sample key that everyone knows"
-        };
-        (sample || text.starts_with(DEV_MARK)).then(|| why.to_owned())
+        compile_file(path, &self.options, self.store.meta().kind)
     }
 
     fn compile_bundle(&self, version: u64, bytes: &[u8]) -> Result<Policy, ActivationError> {
