@@ -18,6 +18,9 @@ use crate::limits::Limits;
 use crate::publish::{PERIOD, PublishError, Publisher};
 use crate::store::{Store, StoreError};
 
+/// The most steps of one pruning: more than can have come since the last, so that nothing piles up.
+const MAX_PRUNINGS: usize = 64;
+
 /// Why a broker does not start.
 #[derive(Debug, Error)]
 pub enum StartError {
@@ -152,12 +155,20 @@ impl Broker {
         }
     }
 
-    async fn prune(&self, now: Timestamp) {
-        match self.store.prune(now).await {
-            Ok(pruned) => {
-                tracing::debug!(replays = pruned.replays, delisted = pruned.delisted, "pruned the store");
+    /// Removes what nobody needs any more, in steps between which others may write.
+    pub async fn prune(&self, now: Timestamp) {
+        for _ in 0..MAX_PRUNINGS {
+            match self.store.prune(now).await {
+                Ok(pruned) => {
+                    tracing::debug!(replays = pruned.replays, delisted = pruned.delisted, "pruned the store");
+                    if !pruned.more {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    return tracing::warn!(error = %error, "the store could not be pruned");
+                }
             }
-            Err(error) => tracing::warn!(error = %error, "the store could not be pruned"),
         }
     }
 }

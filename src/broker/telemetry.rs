@@ -71,6 +71,7 @@ pub async fn bind_metrics(
 }
 
 /// Counts an exchange and writes its line: refusals at `info`, grants at `debug`, for the audit log has them all.
+/// Refusals of strangers that the audit log merely counts have no line of their own.
 pub(crate) fn exchanged(broker: &Broker, context: &Context, outcome: &Result<TokenAnswer, Refusal>) {
     let spent = broker.clock.monotonic().saturating_sub(context.begun);
     let reason = outcome.as_ref().map_or_else(|refusal| refusal.reason.code(), |_| "granted");
@@ -87,6 +88,7 @@ pub(crate) fn exchanged(broker: &Broker, context: &Context, outcome: &Result<Tok
             scope = answer.scope,
             "a token was issued"
         ),
+        Err(refusal) if refusal.trail.as_ref().is_some_and(|trail| trail.quiet) => {}
         Err(refusal) => {
             let trail = refusal.trail.as_deref();
             let segment = trail.map(|trail| &trail.segment);

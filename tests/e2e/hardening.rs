@@ -1,9 +1,13 @@
 //! What an attacker would try, and what must not come of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use shortbread_broker::store::HeadError;
-use shortbread_protocol::clock::Clock as _;
+use shortbread_broker::exchange::{Context, exchange};
+use shortbread_broker::setup;
+use shortbread_broker::store::{AuditEntry, HeadError, Replay, StoreKind};
+use shortbread_protocol::clock::Clock;
+use shortbread_protocol::random::{Random, SystemRandom};
 use shortbread_tests::{POLICY, World};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -84,4 +88,69 @@ async fn a_store_that_cannot_count_does_not_hold_up_the_switch() {
     let mut tool = world.tool("github");
     tool.poll().await;
     assert_eq!(tool.check(&token, "issues.read", &serde_json::json!({})), "revoked.workflow");
+}
+
+#[tokio::test]
+async fn an_operator_who_is_taken_out_of_the_policy_is_out_at_once() {
+    let world = World::start().await;
+    let kept = world.operator("bob", "policy.read").await;
+    assert_eq!(world.call("get", "/api/v1/policy", Some(&kept), None).await.status, 200);
+    let policy = POLICY.replace("verbs = [\"policy.*\"]", "verbs = [\"audit.read\"]");
+    std::fs::write(world.path("policy.toml"), policy).unwrap();
+    let body = serde_json::json!({});
+    let path = "/api/v1/policy/activate";
+    // Bob agrees to it, as the second operator.
+    assert_eq!(world.admin("policy.activate", path, &body).await.status, 409);
+    assert_eq!(world.admin_as("bob", "policy.activate", path, &body).await.status, 200);
+    let refused = world.call("get", "/api/v1/policy", Some(&kept), None).await;
+    assert_eq!((refused.status, refused.reason()), (403, "admin.not_permitted"));
+}
+
+#[tokio::test]
+async fn used_assertions_do_not_pile_up() {
+    let world = World::start().await;
+    let keep_until = world.clock.now().seconds() + 90;
+    let mut recorded = tokio::task::JoinSet::new();
+    for n in 0..2500u64 {
+        let mut hash = [0; 32];
+        hash[..8].copy_from_slice(&n.to_be_bytes());
+        let replay = Some(Replay { hash, keep_until });
+        let (decision, at) = (format!("dec_{n}"), world.clock.now());
+        let audit = AuditEntry { at, decision, trace: None, body: b"{}".to_vec() };
+        let store = world.broker.store.clone();
+        recorded.spawn(async move { store.record_denial(replay, audit).await.unwrap() });
+    }
+    recorded.join_all().await;
+    assert_eq!(world.broker.store.counts().await.unwrap().replays, 2500);
+    world.clock.advance(Duration::from_secs(91));
+    world.broker.prune(world.clock.now()).await;
+    assert_eq!(world.broker.store.counts().await.unwrap().replays, 0);
+}
+
+#[tokio::test]
+async fn a_stranger_who_floods_the_broker_floods_no_log() {
+    let world = World::start().await;
+    let mut quiet = Vec::new();
+    for _ in 0..3 {
+        let decision = world.broker.decision(None).unwrap();
+        let begun = world.clock.monotonic();
+        let context = Context { decision, address: [192, 0, 2, 1].into(), begun };
+        let refusal = exchange(&world.broker, b"grant_type=x", &context).await.err().unwrap();
+        quiet.push(refusal.trail.is_some_and(|trail| trail.quiet));
+    }
+    assert_eq!(quiet, [false, true, true], "one line and one entry a minute, the rest is counted");
+}
+
+#[tokio::test]
+async fn an_initialisation_that_failed_can_be_done_again() {
+    let world = World::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = world.broker.config.clone();
+    config.store.sqlite = folder.path().join("shortbread.db");
+    config.policy = world.path("broken.toml");
+    let (clock, random): (Arc<dyn Clock>, Arc<dyn Random>) = (world.clock.clone(), Arc::new(SystemRandom));
+    std::fs::write(&config.policy, POLICY.replace("tool = \"github\"", "tool = \"gihtub\"")).unwrap();
+    assert!(setup::init(&config, &clock, &random, StoreKind::Dev).await.is_err());
+    std::fs::write(&config.policy, POLICY).unwrap();
+    setup::init(&config, &clock, &random, StoreKind::Dev).await.unwrap();
 }

@@ -47,7 +47,7 @@ pub async fn exchange(broker: &Broker, body: &[u8], context: &Context) -> Result
     match run(broker, body, context, &mut trail, &mut replay).await {
         Ok(answer) => Ok(answer),
         Err(refusal) => {
-            let recorded = record_refusal(broker, context, &trail, replay, refusal).await;
+            let recorded = record_refusal(broker, context, &mut trail, replay, refusal).await;
             Err(Refusal { trail: Some(Box::new(trail)), ..recorded })
         }
     }
@@ -314,7 +314,7 @@ impl<'a> Draft<'a> {
 async fn record_refusal(
     broker: &Broker,
     context: &Context,
-    trail: &Trail,
+    trail: &mut Trail,
     replay: Option<Replay>,
     refusal: Refusal,
 ) -> Refusal {
@@ -324,7 +324,10 @@ async fn record_refusal(
     } else {
         match broker.strangers.count(context.address, refusal.reason, broker.clock.monotonic()) {
             Counted::Write(count) => (count, Some(crate::audit::range(context.address).to_string())),
-            Counted::Later => return refusal,
+            Counted::Later => {
+                trail.quiet = true;
+                return refusal;
+            }
         }
     };
     let data = trail.refused(&refusal, count, from, micros(broker, context));

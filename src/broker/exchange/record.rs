@@ -24,6 +24,8 @@ pub struct Trail {
     pub segment: Segment,
     /// The policy that decided.
     pub(super) policy: Option<String>,
+    /// A stranger's refusal that is only counted for now: whoever floods the broker floods no log either.
+    pub quiet: bool,
     identity: Option<Value>,
 }
 

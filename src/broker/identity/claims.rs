@@ -22,7 +22,7 @@ const MAX_SUBJECT: usize = 1024;
 pub struct Replay {
     /// SHA-256 of issuer and `jti`, or of the signing input where there is no `jti`.
     pub hash: [u8; 32],
-    /// Until when, a whole second: after this the assertion is refused as expired.
+    /// Until when, a whole second: after this the assertion is refused as expired or too old.
     pub keep_until: Timestamp,
 }
 
@@ -44,6 +44,11 @@ impl Times {
     pub(super) fn of_token(claims: &Map<String, Value>, now: Timestamp) -> Result<Self, Cause> {
         let times = Self::read(claims, now)?;
         if now.since(times.issued) > TOKEN_AGE { Err(Cause::TooOld) } else { Ok(times) }
+    }
+
+    /// The last moment at which it is taken, by a clock that is right: some issuers' tokens live for a year.
+    pub(super) fn last(self) -> Timestamp {
+        self.expires.min(self.issued.plus(TOKEN_AGE))
     }
 
     fn read(claims: &Map<String, Value>, now: Timestamp) -> Result<Self, Cause> {
@@ -120,13 +125,13 @@ fn equal(claim: &Value, wanted: &Value) -> bool {
 }
 
 /// The replay key of an assertion. Two spellings of one assertion have the same.
-pub(super) fn replay(issuer: &str, jti: Option<&str>, input: &[u8], expires: Timestamp) -> Replay {
+pub(super) fn replay(issuer: &str, jti: Option<&str>, input: &[u8], last: Timestamp) -> Replay {
     let hash = match jti {
         Some(jti) => [issuer, jti].iter().fold(Sha256::new(), |hash, part| {
             hash.chain_update((part.len() as u64).to_be_bytes()).chain_update(part)
         }),
         None => Sha256::new_with_prefix(input),
     };
-    // `exp` is a whole second, so this is one too.
-    Replay { hash: hash.finalize().into(), keep_until: expires.plus(LEEWAY) }
+    // `exp` and `iat` are whole seconds, so this is one too.
+    Replay { hash: hash.finalize().into(), keep_until: last.plus(LEEWAY) }
 }

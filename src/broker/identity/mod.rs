@@ -270,7 +270,7 @@ fn verified(entry: &Identity, issuer: &str, signed: Signed<'_>, times: Times) ->
         claims: claims.clone(),
         expires: times.expires,
         issued: times.issued,
-        replay: claims::replay(issuer, jti, signed.input(), times.expires),
+        replay: claims::replay(issuer, jti, signed.input(), times.last()),
         reuse: false,
         tools: entry.tools.clone(),
         key_thumbprint: None,

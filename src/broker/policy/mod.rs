@@ -23,7 +23,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
-use shortbread_protocol::names::{OperatorName, ToolName, VerbName};
+use shortbread_protocol::names::{Intent, Operation, OperatorName, ToolName, VerbName};
 
 pub use check::{Files, Options};
 pub use decide::{Alternative, Asked, DEFAULT_TTL, Granted, MAX_TTL, Refusal, Request, Right, decide};
@@ -140,6 +140,17 @@ impl Policy {
             _ => None,
         });
         granted.collect()
+    }
+
+    /// Whether this operator may use this verb for this purpose: granted to them and not forbidden.
+    #[must_use]
+    pub fn lets(&self, operator: &OperatorName, operation: &Operation, intent: &Intent) -> bool {
+        let principal = Principal::Operator(operator.clone());
+        let mut granted = self.grants_of(&principal, &operation.tool).iter();
+        let forbidden = self.catalogue().verb(operation).is_none_or(|verb| {
+            self.forbids().iter().any(|forbid| forbid.reaches(&principal, intent, operation, verb.access))
+        });
+        !forbidden && granted.any(|grant| grant.verbs.contains_key(&operation.verb))
     }
 
     /// Whether someone besides this operator may activate a policy, so that a change of operators,

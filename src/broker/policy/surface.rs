@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
+use shortbread_protocol::names::{Intent, Operation};
 
 use super::Policy;
 use super::model::{Identity, KeySource, Principal, Proof};
@@ -15,7 +16,7 @@ pub struct AdminSurface {
     pub operators: BTreeSet<String>,
     /// Each group with its members and its escalation.
     pub approvers: BTreeSet<String>,
-    /// Each verb that an operator is granted, with the conditions of the grant.
+    /// Each verb that an operator is granted and that no forbid takes away, with the conditions of the grant.
     pub grants: BTreeSet<String>,
 }
 
@@ -28,9 +29,16 @@ impl AdminSurface {
         let approvers = policy.approvers().iter().map(|(name, group)| {
             json!({ "approvers": name, "members": group.members, "escalate": group.escalate }).to_string()
         });
-        let grants = policy.grants().iter().filter(|grant| matches!(grant.principal, Principal::Operator(_)));
-        let grants = grants.flat_map(|grant| {
-            grant.verbs.keys().map(|verb| {
+        let grants = policy.grants().iter().filter_map(|grant| match &grant.principal {
+            Principal::Operator(name) => Some((name, grant)),
+            _ => None,
+        });
+        let grants = grants.flat_map(|(operator, grant)| {
+            let usable = grant.verbs.keys().filter(move |verb| {
+                let operation = Operation { tool: grant.tool.clone(), verb: (*verb).clone() };
+                policy.lets(operator, &operation, &Intent::undeclared())
+            });
+            usable.map(move |verb| {
                 let rate = grant.rate.map(|rate| (rate.count, rate.per.as_secs()));
                 let ttl = grant.max_ttl.map(|ttl| ttl.as_secs());
                 format!(

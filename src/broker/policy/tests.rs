@@ -51,6 +51,9 @@ fn the_admin_surface_is_operators_approvers_and_their_grants_alone() {
     assert_ne!(surface("\"audit.read\"", "\"audit.read\", \"keys.rotate\""), one.admin_surface());
     assert_ne!(surface("members = [\"carol\"]", "members = [\"carol\", \"bob\"]"), one.admin_surface());
     assert_ne!(surface("escalate = \"leads\"", ""), one.admin_surface());
+    // What is forbidden to all is taken from operators too.
+    let forbid = "[[forbids]]\ntool = \"shortbread\"\nverbs = [\"audit.*\"]\n";
+    assert_ne!(policy(&format!("{EXAMPLE}\n{forbid}")).admin_surface(), one.admin_surface());
     let alice = "alice".parse().unwrap();
     assert!(!one.has_second_operator(&alice) && one.has_second_operator(&"bob".parse().unwrap()));
     assert_eq!(one.operators_with(&"approvals.decide".parse().unwrap()).len(), 2);

@@ -117,9 +117,13 @@ struct Removed {
 }
 
 impl Snapshot {
-    /// The bytes, which the head names by their hash. `ids` are sorted here.
+    /// The bytes, which the head names by their hash. `ids` are sorted here, and of one given twice the record that
+    /// stays longer is kept.
     #[must_use]
     pub fn encode(&self, origin: &str) -> Vec<u8> {
+        let mut ids = self.ids.clone();
+        ids.sort_unstable_by_key(|record| (record.id, std::cmp::Reverse(record.until)));
+        ids.dedup_by_key(|record| record.id);
         let line = Line {
             v: 1,
             origin: origin.to_owned(),
@@ -127,15 +131,12 @@ impl Snapshot {
             from: None,
             entries: self.entries.clone(),
             removed: Vec::new(),
-            ids: self.ids.len(),
+            ids: ids.len(),
             ids_removed: 0,
         };
         // Plain strings and numbers always serialise.
         let mut bytes = serde_json::to_vec(&line).unwrap_or_default();
         bytes.push(b'\n');
-        let mut ids = self.ids.clone();
-        ids.sort_unstable();
-        ids.dedup_by_key(|record| record.id);
         for record in &ids {
             bytes.extend_from_slice(&record.id);
             bytes.extend_from_slice(&record.until.to_be_bytes());
@@ -211,6 +212,15 @@ mod tests {
         let bytes = snapshot().encode(ORIGIN);
         assert_eq!(Snapshot::decode(&bytes, ORIGIN).unwrap(), snapshot());
         assert!(bytes.starts_with(br#"{"v":1,"origin":"broker.acme.example/revocations","seq":9,"from":null,"entries":[{"k":"access","v":"payments/write","b":253402300799,"u":null,"s":9,"r":"incident"}],"#));
+    }
+
+    #[test]
+    fn an_id_that_is_given_twice_leaves_the_list_readable() {
+        let mut twice = snapshot();
+        let again = twice.ids.iter().map(|record| RevokedId { until: 99, ..*record });
+        twice.ids = again.chain(twice.ids.clone()).collect();
+        let read = Snapshot::decode(&twice.encode(ORIGIN), ORIGIN).unwrap();
+        assert!(read.ids.len() == 2 && read.ids.iter().all(|record| record.until == 99));
     }
 
     #[test]

@@ -9,11 +9,11 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode, header};
 use shortbread_protocol::call::Args;
 use shortbread_protocol::json;
-use shortbread_protocol::names::{OperatorName, ToolName};
+use shortbread_protocol::names::{Operation, OperatorName, ToolName};
 use shortbread_protocol::reason::Reason;
 use shortbread_protocol::revocations::SelectorKind;
 use shortbread_verifier::chain::{Token, TokenError, decode};
-use shortbread_verifier::scope::Demand;
+use shortbread_verifier::scope::{Demand, Scope};
 
 use super::failure::Failure;
 use crate::broker::Broker;
@@ -51,7 +51,19 @@ pub(super) fn admit(broker: &Broker, headers: &HeaderMap, verb: &str) -> Result<
         reason => Failure::plain(reason),
     })?;
     let operator = token.scope().id(SelectorKind::Operator).and_then(|name| name.parse().ok());
-    operator.ok_or_else(|| refused(Reason::NotPermitted))
+    let still = |operator: &OperatorName| still_granted(broker, token.scope(), operator, verb);
+    operator.filter(still).ok_or_else(|| refused(Reason::NotPermitted))
+}
+
+// Who is taken out of the policy is out at once, whatever token they still have. Without a policy that can be used
+// there is nobody else to press the switch.
+fn still_granted(broker: &Broker, scope: &Scope, operator: &OperatorName, verb: &str) -> bool {
+    let intent = scope.id(SelectorKind::Intent).and_then(|intent| intent.parse().ok());
+    let (Some(intent), Ok(verb)) = (intent, verb.parse()) else {
+        return false;
+    };
+    let operation = Operation { tool: ToolName::shortbread(), verb };
+    broker.policy.in_force().is_none_or(|policy| policy.lets(operator, &operation, &intent))
 }
 
 /// Reads a JSON body strictly.

@@ -93,6 +93,16 @@ async fn times_and_audience_of_a_token() {
 }
 
 #[tokio::test]
+async fn a_token_of_a_year_is_remembered_no_longer_than_it_is_taken() {
+    let world = World::new();
+    let token = rs256(json!({}), &with(github_claims(), json!({ "iat": NOW, "exp": NOW + 31_536_000 })));
+    let verified = world.identities.verify(&token, &notes(github())).await.unwrap();
+    assert_eq!(verified.replay.keep_until.seconds(), NOW + 3630);
+    world.clock.advance(Duration::from_millis(3_600_001));
+    assert_eq!(world.cause(&token, &notes(github())).await, Cause::TooOld);
+}
+
+#[tokio::test]
 async fn the_handed_in_clock_decides() {
     let world = World::new();
     let token = rs256(json!({}), &github_claims());
