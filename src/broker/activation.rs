@@ -114,15 +114,12 @@ impl Actor {
     }
 }
 
-/// Reads and checks a policy file for a store of a kind, and gives its name in messages.
+/// Reads and checks a policy file for the broker of this issuer and a store of this kind, and gives its name in messages.
 ///
 /// # Errors
 /// When it cannot be read or does not pass its checks.
-pub fn compile_file(
-    path: &Path,
-    options: &Options,
-    kind: StoreKind,
-) -> Result<(Policy, String), ActivationError> {
+pub fn compile_file(path: &Path, issuer: &str, kind: StoreKind) -> Result<(Policy, String), ActivationError> {
+    let options = Options { issuer: issuer.to_owned() };
     let shown = path.display().to_string();
     let source = std::fs::read_to_string(path)
         .map_err(|cause| ActivationError::Unreadable { path: shown.clone(), cause })?;
@@ -131,7 +128,7 @@ pub fn compile_file(
         let text = std::fs::read_to_string(folder.join(name)).map_err(|error| error.to_string())?;
         known_key(&text, kind).map_or(Ok(text), Err)
     };
-    let policy = Policy::compile(&source, &shown, &files, options).map_err(ActivationError::Problems)?;
+    let policy = Policy::compile(&source, &shown, &files, &options).map_err(ActivationError::Problems)?;
     Ok((policy, shown))
 }
 
@@ -212,7 +209,7 @@ impl PolicyHolder {
     }
 
     fn compile_file(&self, path: &Path) -> Result<(Policy, String), ActivationError> {
-        compile_file(path, &self.options, self.store.meta().kind)
+        compile_file(path, &self.options.issuer, self.store.meta().kind)
     }
 
     fn compile_bundle(&self, version: u64, bytes: &[u8]) -> Result<Policy, ActivationError> {

@@ -20,7 +20,6 @@ use crate::audit::Scribe;
 use crate::broker::begin;
 use crate::config::{Config, Keys};
 use crate::keyring::{DEV_MARK, KeyringError, read_private, read_public};
-use crate::policy;
 use crate::store::{Meta, Options, Store, StoreError, StoreKind};
 
 /// The policy that `dev` starts with.
@@ -142,7 +141,7 @@ pub async fn init(
     kind: StoreKind,
 ) -> Result<Store, SetupError> {
     // Before there is a store: one without a policy could neither be initialised again nor be used.
-    compile_file(&config.policy, &policy::Options { issuer: config.issuer.clone() }, kind)?;
+    compile_file(&config.policy, &config.issuer, kind)?;
     let mut secret = Zeroizing::new([0; 32]);
     random.fill(&mut *secret)?;
     let meta = Meta { kind, issuer: config.issuer.clone(), created: clock.now(), hmac_secret: secret };
