@@ -148,7 +148,7 @@ impl World {
     pub fn builder() -> WorldBuilder {
         WorldBuilder {
             policy: POLICY.to_owned(),
-            config: "[limits]\nexchanges_per_second = 100000\nfailures_per_minute = 100000\n".to_owned(),
+            config: "[limits]\nexchanges_per_second = 100000\nfailures_per_minute = 100000\nadmin_per_second = 100000\n".to_owned(),
             fetch: None,
         }
     }

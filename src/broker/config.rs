@@ -43,7 +43,13 @@ impl ConfigError {
         // Something that is missing has no place of its own.
         let before = text.bytes().take(error.span().map_or(0, |span| span.start));
         let line = before.filter(|b| *b == b'\n').count() + 1;
-        let cause = error.message().lines().collect::<Vec<_>>().join(" ");
+        let message = error.message().lines().collect::<Vec<_>>().join(" ");
+        // A value that is wrong is told by its key, which is what one looks for in the file.
+        let key = text.lines().nth(line - 1).and_then(|line| line.split_once('=')).map(|(key, _)| key.trim());
+        let cause = match key {
+            Some(key) if error.span().is_some() && !message.contains(key) => format!("{key}: {message}"),
+            _ => message,
+        };
         Self::Malformed { path: path.to_owned(), line, cause }
     }
 }
@@ -141,13 +147,15 @@ pub struct Limits {
     pub exchanges_per_second: u32,
     /// Failed authentications per minute and client address.
     pub failures_per_minute: u32,
+    /// Requests of the admin API per second and client address.
+    pub admin_per_second: u32,
     /// Requests in flight.
     pub in_flight: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { exchanges_per_second: 200, failures_per_minute: 60, in_flight: 1024 }
+        Self { exchanges_per_second: 200, failures_per_minute: 60, admin_per_second: 50, in_flight: 1024 }
     }
 }
 

@@ -37,6 +37,7 @@ pub struct Limits {
     clock: Monotonic,
     exchanges: Keyed<IpAddr>,
     failures: Keyed<IpAddr>,
+    admin: Keyed<IpAddr>,
     // One limiter per distinct rate, kept over activations so that a new policy gives nobody a fresh budget.
     grants: Mutex<Vec<(Rate, Arc<Keyed<String>>)>>,
 }
@@ -51,6 +52,7 @@ impl Limits {
         Self {
             exchanges: keyed(second, &clock),
             failures: keyed(minute, &clock),
+            admin: keyed(Quota::per_second(at_least_one(config.admin_per_second)), &clock),
             grants: Mutex::new(Vec::new()),
             clock,
         }
@@ -59,9 +61,17 @@ impl Limits {
     /// One more exchange from this address.
     ///
     /// # Errors
-    /// When there were too many, or too many of its authentications failed.
+    /// When there were too many.
     pub fn exchange(&self, address: IpAddr) -> Result<(), Limited> {
         self.check(&self.exchanges, &subnet(address))
+    }
+
+    /// One more request of the admin API from this address.
+    ///
+    /// # Errors
+    /// When there were too many.
+    pub fn admin(&self, address: IpAddr) -> Result<(), Limited> {
+        self.check(&self.admin, &subnet(address))
     }
 
     /// One more failed authentication from this address.
@@ -85,6 +95,7 @@ impl Limits {
     pub fn sweep(&self) {
         self.exchanges.retain_recent();
         self.failures.retain_recent();
+        self.admin.retain_recent();
         for (_, limiter) in self.grants.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             limiter.retain_recent();
         }

@@ -223,7 +223,8 @@ async fn kill_9_loses_no_answered_token_and_no_revocation() {
     broker.wait_for("Stop it with Ctrl-C");
     drop(broker);
     let config = home.read(".shortbread/broker.toml");
-    let limits = "[limits]\nexchanges_per_second = 100000\nfailures_per_minute = 100000\n";
+    let limits =
+        "[limits]\nexchanges_per_second = 100000\nfailures_per_minute = 100000\nadmin_per_second = 100000\n";
     home.write(".shortbread/broker.toml", &format!("{config}\n{limits}"));
     let client = Client::new(&home, &format!("http://{address}"));
     let (mut end, mut answered) = (0, 0);

@@ -5,8 +5,6 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::limits::subnet;
-
 /// The places for connections.
 #[derive(Debug)]
 pub(super) struct Connections {
@@ -33,10 +31,9 @@ impl Connections {
         Arc::new(Self { most, most_from_one, taken: Mutex::default() })
     }
 
-    /// A place for a connection from this address, if there is one left. Addresses that one machine may own whole
-    /// count as one.
+    /// A place for a connection from this address, if there is one left.
     pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
-        let address = subnet(address);
+        let address = machine(address);
         let mut taken = self.taken();
         let from_one = taken.from.get(&address).copied().unwrap_or_default();
         if taken.all >= self.most || from_one >= self.most_from_one {
@@ -60,6 +57,14 @@ impl Drop for Place {
             Some(count) if *count > 1 => *count -= 1,
             _ => drop(taken.from.remove(&self.address)),
         }
+    }
+}
+
+/// A /64 of IPv6 counts as one address: one machine may own it whole.
+fn machine(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
+        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

@@ -17,11 +17,22 @@ use shortbread_verifier::scope::{Demand, Scope};
 
 use super::failure::Failure;
 use crate::broker::Broker;
+use crate::exchange::Context;
 use crate::policy::builtin;
 use crate::revoke::AdminList;
 
 /// Who asks, if their token grants this verb of the built-in tool.
-pub(super) fn admit(broker: &Broker, headers: &HeaderMap, verb: &str) -> Result<OperatorName, Failure> {
+pub(super) fn admit(
+    broker: &Broker,
+    context: &Context,
+    headers: &HeaderMap,
+    verb: &str,
+) -> Result<OperatorName, Failure> {
+    // Before any signature is checked; a budget of its own, so that no flood of exchanges closes the switch.
+    broker
+        .limits
+        .admin(context.address)
+        .map_err(|limited| Failure { retry_after: Some(limited.0), ..Failure::plain(Reason::RateLimited) })?;
     let token = bearer(headers)?;
     let refused = |reason: Reason| Failure::plain(reason);
     let bytes = decode(token).map_err(|flaw| refused(TokenError::from(flaw).reason()))?;
