@@ -1,7 +1,12 @@
 //! Harness for black-box tests: a broker in process, keys and a clock in hand, a client that signs in, a tool service
 //! that follows the list, an issuer of identities.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up has failed")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot be set up has failed"
+)]
 
 mod client;
 mod issuer;
