@@ -56,6 +56,7 @@ pub(crate) async fn run(broker: Arc<Broker>, ready: impl FnOnce()) -> Result<(),
         let metrics = telemetry::bind_metrics(address, handle).await.map_err(|e| start_failure(&e))?;
         tokio::spawn(metrics);
     }
+    log_panics();
     tokio::spawn(Arc::clone(&broker).chores());
     tokio::spawn(reload_on_hangup(Arc::clone(&broker)));
     tracing::info!(listen = %server.address(), issuer = broker.issuer, "the broker listens");
@@ -63,6 +64,14 @@ pub(crate) async fn run(broker: Arc<Broker>, ready: impl FnOnce()) -> Result<(),
     server.run(stop_signal(), DEADLINE).await;
     tracing::info!("the broker stopped");
     Ok(())
+}
+
+// Where, never what: the message of a panic may hold anything.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "a part of the program panicked; its request failed, the broker goes on");
+    }));
 }
 
 /// Takes the policy file in as a new version where it changed. The policy in force stays what it is.

@@ -8,16 +8,22 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod bad_identity;
 mod bad_input;
 mod bad_setup;
 mod durable;
 mod exchange;
+mod given_back;
 mod hardening;
+mod heads;
 mod layers;
 mod limits;
+mod never_wider;
 mod openapi;
+mod operators;
 mod policy_life;
 mod program;
 mod revoked;
+mod secrets;
 mod strangers;
 mod vectors;

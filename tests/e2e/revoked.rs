@@ -2,23 +2,20 @@
 //! The clock stands still throughout, so every token is of the very second in which it is revoked.
 
 use serde_json::{Value, json};
-use shortbread_protocol::names::Operation;
-use shortbread_protocol::random::SystemRandom;
 use shortbread_tests::{Answer, Tool, World};
 use shortbread_verifier::feed::Step;
-use shortbread_verifier::narrow::{Narrowing, narrow, seal};
 
 const TASK: &str = "tsk_01KB0ZQ2D7Z0J4M1";
-const ALLOWED: &str = "allowed";
+pub(crate) const ALLOWED: &str = "allowed";
 
 /// Asks for a verb as workflow `demo`, with the purpose and the task that selectors below name.
-async fn ask(world: &World, verb: &str) -> Answer {
+pub(crate) async fn ask(world: &World, verb: &str) -> Answer {
     let scope = verb.replacen('/', ":", 1);
     let more = [("scope", scope.as_str()), ("intent", "triage"), ("task", TASK)];
     world.exchange("workflow:demo", "demo", &more).await
 }
 
-fn arguments(verb: &str) -> Value {
+pub(crate) fn arguments(verb: &str) -> Value {
     match verb {
         "github/issues.write" => json!({ "repo": "acme/web", "title": "t", "body": "b" }),
         "payments/refunds.create" => json!({ "amount": 5, "charge": "ch_1" }),
@@ -27,15 +24,15 @@ fn arguments(verb: &str) -> Value {
 }
 
 /// A verb in use: a tool service that has the list, and a token that it lets pass.
-struct Use {
-    verb: &'static str,
-    tool: Tool,
-    token: String,
+pub(crate) struct Use {
+    pub(crate) verb: &'static str,
+    pub(crate) tool: Tool,
+    pub(crate) token: String,
     id: String,
 }
 
 impl Use {
-    async fn of(world: &World, verb: &'static str) -> Self {
+    pub(crate) async fn of(world: &World, verb: &'static str) -> Self {
         let (name, _) = verb.split_once('/').unwrap();
         let answer = ask(world, verb).await;
         let (token, id) = (answer.token().to_owned(), answer.text("/shortbread/token_id").to_owned());
@@ -45,18 +42,18 @@ impl Use {
     }
 
     /// What the tool service says after its next poll.
-    async fn now(&mut self, token: &str) -> &'static str {
+    pub(crate) async fn now(&mut self, token: &str) -> &'static str {
         self.tool.poll().await;
         let (_, verb) = self.verb.split_once('/').unwrap();
         self.tool.check(token, verb, &arguments(self.verb))
     }
 
-    async fn token_now(&mut self) -> &'static str {
+    pub(crate) async fn token_now(&mut self) -> &'static str {
         self.now(&self.token.clone()).await
     }
 }
 
-fn one(kind: &str, value: &str) -> Value {
+pub(crate) fn one(kind: &str, value: &str) -> Value {
     json!({ "selectors": [{ "kind": kind, "value": value }] })
 }
 
@@ -218,62 +215,6 @@ async fn a_lift_of_several_is_done_whole_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn operators_keep_the_switch_whatever_else_is_revoked() {
-    for (kind, value) in [
-        ("all", ""),
-        ("issuer", ""),
-        ("tool", "shortbread"),
-        ("verb", "shortbread/revocations.revoke"),
-        ("access", "write"),
-        ("access", "shortbread/privileged"),
-        ("intent", "undeclared"),
-    ] {
-        let world = World::start().await;
-        let before = world.operator("alice", "revocations.revoke").await;
-        let value = if kind == "issuer" { world.issuer.clone() } else { value.to_owned() };
-        let body = if kind == "all" { json!({ "all": true }) } else { one(kind, &value) };
-        assert_eq!(world.revoke_with(body.clone()).await.status, 200);
-        assert_eq!(world.revoke("workflow", "other").await.status, 200, "under {kind} {value}");
-        let more = json!({ "selectors": [{ "kind": "user", "value": "u" }], "reason": "a test" });
-        let held = world.call("post", "/api/v1/revocations", Some(&before), Some(&more)).await;
-        assert_eq!(held.status, 200, "a token from before, under {kind} {value}: {held:?}");
-        assert_eq!(world.lift_with(body).await.status, 200, "{kind} {value} is lifted");
-    }
-}
-
-#[tokio::test]
-async fn a_stop_of_everything_reaches_operators_elsewhere() {
-    let world = World::start().await;
-    let reader = world.operator("alice", "audit.read").await;
-    world.revoke_with(json!({ "all": true })).await;
-    assert_eq!(world.sign_in("alice", "audit.read").await.reason(), "revoked.all");
-    let held = world.call("get", "/api/v1/audit", Some(&reader), None).await;
-    assert_eq!((held.status, held.reason()), (403, "revoked.all"));
-}
-
-#[tokio::test]
-async fn a_revoked_operator_has_no_switch() {
-    let world = World::start().await;
-    let held = world.operator("alice", "revocations.lift").await;
-    assert_eq!(world.revoke("operator", "alice").await.status, 200);
-    assert_eq!(world.sign_in("alice", "revocations.revoke").await.reason(), "revoked.operator");
-    let lift = json!({ "selectors": [{ "kind": "operator", "value": "alice" }], "reason": "a test" });
-    let refused = world.call("post", "/api/v1/revocations/lift", Some(&held), Some(&lift)).await;
-    assert_eq!((refused.status, refused.reason()), (403, "revoked.operator"));
-    assert_eq!(world.sign_in("bob", "policy.read").await.status, 200);
-}
-
-#[tokio::test]
-async fn a_revoked_operator_token_is_dead_alone() {
-    let world = World::start().await;
-    let held = world.sign_in("alice", "revocations.read").await;
-    world.revoke("token", held.text("/shortbread/token_id")).await;
-    let refused = world.call("get", "/api/v1/revocations", Some(held.token()), None).await;
-    assert_eq!((refused.status, refused.reason()), (403, "revoked.token"));
-    assert_eq!(world.admin_read("revocations.read", "/api/v1/revocations").await.status, 200);
-}
-
-#[tokio::test]
 async fn a_dry_run_counts_and_changes_nothing() {
     let world = World::start().await;
     let mut used = Use::of(&world, "github/issues.read").await;
@@ -290,126 +231,6 @@ async fn a_dry_run_counts_and_changes_nothing() {
     assert_eq!((world.broker.store.mirror(), world.broker.store.seq()), (list, seq));
     assert_eq!(world.head().await.bytes, head.bytes);
     assert_eq!(used.token_now().await, ALLOWED);
-}
-
-#[tokio::test]
-async fn what_was_confirmed_is_in_the_head_that_is_served() {
-    let world = World::start().await;
-    let mut last = seq(&world.head().await);
-    for name in ["a", "b", "c"] {
-        let done = world.revoke("workflow", name).await;
-        let head = world.head().await;
-        assert_eq!(done.body["head"], json!(seq(&head)));
-        assert!(done.body["seq"].as_u64().unwrap() < seq(&head) && seq(&head) > last);
-        let mut tool = world.tool("github");
-        assert_eq!(tool.poll().await, Step::Applied { seq: seq(&head) });
-        let audit = world.audited(&done).await;
-        assert_eq!(audit["revocation_seq"], done.body["seq"]);
-        assert_eq!(audit["reason"], "a test");
-        last = seq(&head);
-    }
-}
-
-#[tokio::test]
-async fn heads_rise_over_a_restart_and_revocations_outlive_it() {
-    let world = World::start().await;
-    let mut used = Use::of(&world, "github/issues.read").await;
-    world.revoke("workflow", "demo").await;
-    let before = seq(&world.head().await);
-    let world = world.restart().await;
-    assert!(seq(&world.head().await) > before);
-    assert_eq!(ask(&world, used.verb).await.reason(), "revoked.workflow");
-    assert_eq!(used.token_now().await, "revoked.workflow");
-    assert!(used.tool.seq() > before);
-}
-
-#[tokio::test]
-async fn an_unchanged_head_costs_no_bytes() {
-    let world = World::start().await;
-    let head = world.head().await;
-    let url = format!("{}/revocations/head", world.issuer);
-    let again = world.send(world.http.get(&url).header("if-none-match", head.header("etag"))).await;
-    assert_eq!((again.status, again.bytes.len()), (304, 0));
-    assert_eq!(
-        (again.header("etag"), again.header("cache-control")),
-        (head.header("etag"), "public, max-age=1")
-    );
-    let mut tool = world.tool("github");
-    assert!(matches!(tool.poll().await, Step::Applied { .. }));
-    assert_eq!(tool.poll().await, Step::Unchanged);
-    world.revoke("workflow", "demo").await;
-    let changed = world.send(world.http.get(&url).header("if-none-match", head.header("etag"))).await;
-    assert_eq!(changed.status, 200);
-    assert!(changed.header("etag") != head.header("etag"));
-    assert!(matches!(tool.poll().await, Step::Applied { .. }));
-}
-
-#[tokio::test]
-async fn a_service_that_hears_nothing_grows_strict() {
-    let world = World::start().await;
-    let mut used = Use::of(&world, "github/issues.write").await;
-    world.clock.advance(std::time::Duration::from_secs(301));
-    let fresh = ask(&world, used.verb).await.token().to_owned();
-    let write = used.tool.check(&fresh, "issues.write", &arguments(used.verb));
-    assert_eq!(write, "list.too_old");
-    let (issued, read) = (ask(&world, "github/issues.read").await, "issues.read");
-    assert_eq!(used.tool.check(issued.token(), read, &json!({})), ALLOWED);
-    world.broker.publisher.publish().await.unwrap();
-    assert_eq!(used.now(&fresh).await, ALLOWED);
-}
-
-#[tokio::test]
-async fn a_holder_may_give_a_token_back() {
-    let world = World::start().await;
-    let mut used = Use::of(&world, "github/issues.read").await;
-    let given = world.form("/oauth/revoke", &[("token", &used.token)]).await;
-    assert_eq!((given.status, given.bytes.len()), (200, 0));
-    assert_eq!(used.token_now().await, "revoked.token");
-    assert_eq!(ask(&world, used.verb).await.status, 200, "the workflow asks on");
-    let seq = world.broker.store.seq();
-    assert_eq!(world.form("/oauth/revoke", &[("token", &used.token)]).await.status, 200);
-    assert_eq!(world.broker.store.seq(), seq, "what is dead already is left alone");
-}
-
-#[tokio::test]
-async fn a_narrowed_copy_is_given_back_alone() {
-    let world = World::start().await;
-    let mut used = Use::of(&world, "github/issues.read").await;
-    let read: Operation = "github/issues.read".parse().unwrap();
-    let by = Narrowing { operations: Some(vec![read]), ..Narrowing::default() };
-    let copy = || narrow(&used.token, &by, &SystemRandom).unwrap();
-    let (child, sibling, grandchild) = (copy(), copy(), narrow(&copy(), &by, &SystemRandom).unwrap());
-    let offspring = narrow(&child, &by, &SystemRandom).unwrap();
-    assert_eq!(world.form("/oauth/revoke", &[("token", &child)]).await.status, 200);
-    assert_eq!(used.now(&child).await, "revoked.block");
-    assert_eq!(used.now(&offspring).await, "revoked.block", "and what was narrowed from it");
-    assert_eq!(used.now(&seal(&child).unwrap()).await, "revoked.block");
-    for living in [&sibling, &grandchild, &used.token.clone()] {
-        assert_eq!(used.now(living).await, ALLOWED);
-    }
-    // After eight copies the next takes the token with it: a holder cannot fill the list.
-    for _ in 0..8 {
-        let copy = narrow(&used.token, &by, &SystemRandom).unwrap();
-        assert_eq!(world.form("/oauth/revoke", &[("token", &copy)]).await.status, 200);
-    }
-    assert_eq!(used.token_now().await, "revoked.token");
-}
-
-#[tokio::test]
-async fn what_is_no_living_token_is_taken_back_without_a_word() {
-    let world = World::start().await;
-    let other = World::start().await;
-    let foreign = other.demo("github:issues.read").await.token().to_owned();
-    let dead = world.demo("github:issues.read").await.token().to_owned();
-    world.clock.advance(std::time::Duration::from_secs(600));
-    let seq = world.broker.store.seq();
-    for token in [foreign.as_str(), dead.as_str(), "nonsense", &"A".repeat(20_000)] {
-        let answer = world.form("/oauth/revoke", &[("token", token)]).await;
-        assert_eq!((answer.status, answer.bytes.len()), (200, 0));
-    }
-    assert_eq!(world.broker.store.seq(), seq);
-    let twice = world.form("/oauth/revoke", &[("token", "a"), ("token", "b")]).await;
-    assert_eq!(twice.refusal(), (400, "invalid_request", "request.malformed"));
 }
 
 #[tokio::test]
@@ -437,10 +258,4 @@ async fn a_revocation_that_cannot_be_is_refused_and_changes_nothing() {
     assert_eq!(refused.status, 400);
     assert_eq!(world.lift_with(one("workflow", "demo")).await.status, 409);
     assert_eq!(world.broker.store.mirror(), list);
-}
-
-fn seq(head: &Answer) -> u64 {
-    let text = String::from_utf8(head.bytes.clone()).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix("seq ")).expect("a seq line");
-    line.parse().unwrap()
 }
