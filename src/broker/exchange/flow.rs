@@ -4,23 +4,20 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use shortbread_protocol::event::{Decision, EventType};
-use shortbread_protocol::names::{Intent, Task, ToolName};
-use shortbread_protocol::oauth::{Delegation, TokenAnswer};
-use shortbread_protocol::random::id;
+use shortbread_protocol::names::ToolName;
+use shortbread_protocol::oauth::TokenAnswer;
 use shortbread_protocol::reason::Reason;
 
-use super::answer::{Parts, answer};
+use super::draft::Draft;
 use super::record::Trail;
 use super::refusal::Refusal;
 use super::request::{self, GrantType, Request};
-use super::standing::{Bearer, stand};
 use crate::audit::Counted;
 use crate::broker::Broker;
 use crate::identity::Verified;
-use crate::mint::{Minting, mint};
 use crate::policy::model::Principal;
 use crate::policy::{self, Granted, Policy, decide};
-use crate::store::{Exchange, RecordError, Replay, Standing, TokenRecord};
+use crate::store::{Exchange, RecordError, Replay};
 
 /// The longest life of an operator's token that is not bound to a key.
 const OPERATOR_TTL: Duration = Duration::from_secs(120);
@@ -181,134 +178,6 @@ fn within_rates(broker: &Broker, principal: &Principal, granted: &Granted) -> Re
         }
     }
     Ok(())
-}
-
-/// A token in the making.
-struct Draft<'a> {
-    request: Request,
-    principal: &'a Principal,
-    intent: Intent,
-    task: Task,
-    token_id: String,
-    sealed: bool,
-}
-
-impl<'a> Draft<'a> {
-    fn new(
-        broker: &Broker,
-        request: Request,
-        principal: &'a Principal,
-        context: &Context,
-    ) -> Result<Self, Refusal> {
-        let fresh = |prefix| {
-            id(prefix, context.decision.at, &*broker.random)
-                .map_err(|error| Refusal::plain(Reason::Internal).because(error))
-        };
-        let task = match &request.task {
-            Some(task) => task.clone(),
-            None => {
-                fresh("tsk_")?.parse().map_err(|error| Refusal::plain(Reason::Internal).because(error))?
-            }
-        };
-        let sealed = request.delegation == Delegation::None || matches!(principal, Principal::Operator(_));
-        let intent = request.intent.clone().unwrap_or_else(Intent::undeclared);
-        Ok(Self { principal, intent, task, token_id: fresh("tok_")?, sealed, request })
-    }
-
-    fn stand(&self, broker: &Broker, granted: &mut Granted) -> Result<Standing, Refusal> {
-        let bearer = Bearer {
-            issuer: &broker.issuer,
-            key: broker.keyring.token.name().as_str(),
-            principal: self.principal,
-            intent: &self.intent,
-            task: &self.task,
-            token: &self.token_id,
-        };
-        let now = broker.clock.now().seconds();
-        stand(granted, &bearer, &broker.store.mirror(), now).map_err(Refusal::plain)
-    }
-
-    fn mint(
-        &self,
-        broker: &Broker,
-        granted: &Granted,
-        audiences: &[(String, String)],
-        issued: u64,
-        context: &Context,
-    ) -> Result<String, Refusal> {
-        let minting = Minting {
-            issuer: &broker.issuer,
-            principal: self.principal,
-            intent: &self.intent,
-            task: &self.task,
-            token: &self.token_id,
-            issued,
-            expires: self.expires(granted, context),
-            rights: &granted.rights,
-            audiences,
-            sealed: self.sealed,
-        };
-        Ok(mint(&minting, &*broker.keyring.token, &*broker.random)?)
-    }
-
-    fn expires(&self, granted: &Granted, context: &Context) -> u64 {
-        context.decision.at.seconds() + granted.ttl.as_secs()
-    }
-
-    fn record(
-        &self,
-        granted: &Granted,
-        policy: &Policy,
-        version: u64,
-        issued: u64,
-        expires: u64,
-    ) -> TokenRecord {
-        let rights: Vec<String> = granted.rights.iter().map(|right| right.operation.to_string()).collect();
-        let body =
-            serde_json::json!({ "rights": rights, "grants": granted.grants, "policy": policy.digest() });
-        TokenRecord {
-            id: self.token_id.clone(),
-            principal: self.principal.to_string(),
-            workflow: match self.principal {
-                Principal::Workflow(name) => Some(name.to_string()),
-                _ => None,
-            },
-            intent: self.request.intent.as_ref().map(ToString::to_string),
-            task: self.request.task.as_ref().map(ToString::to_string),
-            issued,
-            expires,
-            holder: None,
-            policy: version,
-            body: body.to_string().into_bytes(),
-        }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the answer is where everything meets")]
-    fn answer(
-        self,
-        granted: &Granted,
-        token: String,
-        expires: u64,
-        audiences: &[(String, String)],
-        policy: &Policy,
-        revocation_seq: u64,
-        context: &Context,
-    ) -> TokenAnswer {
-        let parts = Parts {
-            token,
-            token_id: self.token_id,
-            expires_in: expires.saturating_sub(context.decision.at.seconds()),
-            intent: self.request.intent,
-            task: self.task,
-            release: self.request.release,
-            delegation: if self.sealed { Delegation::None } else { Delegation::Attenuate },
-            audiences,
-            decision: context.decision.id.clone(),
-            policy: policy.digest().to_owned(),
-            revocation_seq,
-        };
-        answer(granted, parts)
-    }
 }
 
 async fn record_refusal(

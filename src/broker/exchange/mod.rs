@@ -1,6 +1,7 @@
 //! Flow 1: identity -> workflow -> policy -> revocation check -> mint -> record -> answer.
 
 mod answer;
+mod draft;
 mod flow;
 mod record;
 mod refusal;

@@ -1,27 +1,27 @@
 //! Flow 3, the broker's side: an operator's change in one transaction, then a head that carries it, then the answer.
 
+mod give_back;
+mod standing;
+
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use serde_json::json;
-use shortbread_protocol::admin::{
-    ChangeAnswer, LiftBody, RevocationBody, RevocationsAnswer, RevokeBody, SelectorBody, Touched,
-};
+use shortbread_protocol::admin::{ChangeAnswer, LiftBody, RevokeBody, SelectorBody, Touched};
 use shortbread_protocol::clock::FOREVER;
 use shortbread_protocol::event::{Decision, EventType};
 use shortbread_protocol::names::OperatorName;
-use shortbread_protocol::reason::Reason;
 use shortbread_protocol::revocations::{Cause, Selector, SelectorKind};
-use shortbread_verifier::chain::{Token, decode};
-use shortbread_verifier::scope::Revocations as Questions;
 use thiserror::Error;
 
+pub use give_back::give_back;
+pub(crate) use standing::AdminList;
+pub use standing::list;
+
 use crate::broker::Broker;
-use crate::exchange::{Context, Refusal};
-use crate::publish::{PublishError, cause};
+use crate::publish::PublishError;
 use crate::store::{
-    AuditEntry, ChangeError, Changed, Lift, LiftMode, Revocations, Revoke, RevokeBlock, RevokeMode,
-    StoreError, Target,
+    AuditEntry, ChangeError, Changed, Lift, LiftMode, Revoke, RevokeMode, StoreError, Target,
 };
 
 /// How long a dated revocation stays listed past its moment: the longest life of a token, and what clocks differ by.
@@ -120,131 +120,6 @@ pub async fn lift(
     let lifted = broker.store.lift(lifts, decision.at, audit).await?;
     let head = broker.publisher.publish().await?;
     Ok(answer(Some(lifted.seq), Some(head.seq), touched, decision, None))
-}
-
-/// What is revoked, newest first.
-///
-/// # Errors
-/// When the store fails.
-pub async fn list(broker: &Broker) -> Result<RevocationsAnswer, StoreError> {
-    let mut notes = broker.store.notes().await?;
-    let list = broker.store.mirror();
-    let mut body = |kind: String, value: &str, entry: &crate::store::Entry| RevocationBody {
-        reason: notes.remove(&(kind.clone(), value.to_owned())).unwrap_or_default(),
-        kind,
-        value: value.to_owned(),
-        before: entry.before,
-        until: entry.until,
-        seq: entry.seq,
-        cause: cause(&entry.reason),
-        operator: entry.operator.to_string(),
-        at: entry.set_at.seconds(),
-    };
-    let mut revocations: Vec<_> =
-        list.entries().map(|(kind, value, entry)| body(kind.to_string(), value, entry)).collect();
-    revocations.extend(
-        list.global_entry().filter(|entry| entry.before > 0).map(|entry| body("all".to_owned(), "", entry)),
-    );
-    revocations.sort_by_key(|revocation| std::cmp::Reverse(revocation.seq));
-    let current = broker.publisher.current();
-    let (head, issued) = current.map_or((0, 0), |current| (current.seq, current.issued.seconds()));
-    Ok(RevocationsAnswer { head, issued, revocations })
-}
-
-/// RFC 7009: whoever holds a living token may give it back. Anything else is answered alike and changes nothing.
-///
-/// # Errors
-/// When the form is unreadable, the address asks too often, or the store fails.
-pub async fn give_back(broker: &Broker, form: &[u8], context: &Context) -> Result<(), Refusal> {
-    broker
-        .limits
-        .failure(context.address)
-        .map_err(|limited| Refusal::plain(Reason::RateLimited).after(limited.0))?;
-    let mut tokens = form_urlencoded::parse(form).filter(|(name, _)| name == "token").map(|(_, value)| value);
-    let (Some(text), None) = (tokens.next(), tokens.next()) else {
-        return Err(Refusal::new(Reason::RequestMalformed, "send the parameter token once"));
-    };
-    let opened = decode(&text).ok().and_then(|bytes| Token::open(&bytes, &broker.keyring).ok());
-    let now = context.decision.at.seconds();
-    let Some(token) = opened.filter(|token| now < token.scope().window().1) else {
-        return Ok(());
-    };
-    let scope = token.scope();
-    let Some(id) = scope.id(SelectorKind::Token).map(str::to_owned) else {
-        return Ok(());
-    };
-    if is_given_back(&broker.store.mirror(), &id, scope.last_block()) {
-        return Ok(());
-    }
-    let until = scope.window().1 + 60;
-    let (scribe, decision, subject) =
-        (broker.scribe.clone(), context.decision.clone(), format!("token/{id}"));
-    let code = "returned".to_owned();
-    match scope.last_block() {
-        Some(hash) if scope.narrowings() > 0 => {
-            let data = json!({ "outcome": "revoked", "token": id, "narrowed_copy": true, "by": "holder" });
-            let audit = move |_: &_| scribe.entry(EventType::RevocationSet, &decision, subject, data);
-            let block = RevokeBlock { hash, token: id, until, reason: code, by: "holder".to_owned() };
-            broker.store.revoke_block(block, context.decision.at, audit).await?;
-        }
-        _ => {
-            let data = json!({ "outcome": "revoked", "token": id, "by": "holder" });
-            let audit = move |_: &Changed| scribe.entry(EventType::RevocationSet, &decision, subject, data);
-            let Ok(selector) = Selector::new(SelectorKind::Token, &id) else {
-                return Ok(());
-            };
-            let target = Target::Selector(selector);
-            let revoke = Revoke {
-                target,
-                mode: RevokeMode::Forever,
-                reason: code,
-                note: String::new(),
-                until: Some(until),
-            };
-            let changed =
-                broker.store.revoke(vec![revoke], "holder".to_owned(), context.decision.at, audit).await;
-            changed.map_err(|error| Refusal::plain(Reason::StoreUnavailable).because(error))?;
-        }
-    }
-    let published = broker.publisher.publish().await;
-    published.map(drop).map_err(|error| Refusal::plain(Reason::StoreUnavailable).because(error))
-}
-
-// Giving it back again would only fill the log.
-fn is_given_back(list: &Revocations, token: &str, last_block: Option<[u8; 16]>) -> bool {
-    let whole = list.entry(SelectorKind::Token, token).is_some_and(|entry| entry.before == FOREVER);
-    whole || last_block.is_some_and(|block| list.block(&block).is_some())
-}
-
-/// The store's list, as the broker asks it about operators' tokens. For the verbs of the switch only operator,
-/// holder, token and key count: nobody can lock the operators out.
-pub(crate) struct AdminList<'a> {
-    pub(crate) list: &'a Revocations,
-    pub(crate) switch: bool,
-}
-
-impl AdminList<'_> {
-    const fn counts(&self, kind: SelectorKind) -> bool {
-        !self.switch
-            || matches!(
-                kind,
-                SelectorKind::Operator | SelectorKind::Holder | SelectorKind::Token | SelectorKind::Key
-            )
-    }
-}
-
-impl Questions for AdminList<'_> {
-    fn global(&self) -> u64 {
-        if self.switch { 0 } else { self.list.global() }
-    }
-
-    fn before(&self, kind: SelectorKind, value: &str) -> Option<u64> {
-        self.list.entry(kind, value).filter(|_| self.counts(kind)).map(|entry| entry.before)
-    }
-
-    fn has_id(&self, id: &[u8; 16]) -> bool {
-        self.list.block(id).is_some()
-    }
 }
 
 fn targets(selectors: &[SelectorBody], all: bool) -> Result<Vec<Target>, RevokeError> {
