@@ -94,7 +94,7 @@ async fn a_used_assertion_counts_as_a_failure() {
 
 #[tokio::test]
 async fn tokens_are_given_back_so_often() {
-    let world = with("[limits]\nfailures_per_minute = 2").await;
+    let world = with("[limits]\nexchanges_per_second = 2").await;
     for _ in 0..2 {
         assert_eq!(world.form("/oauth/revoke", &[("token", "x")]).await.status, 200);
     }
