@@ -2,6 +2,20 @@
 
 use std::fs::read_to_string;
 
+/// How busy the machine is with other things: to be read before anything is measured.
+pub fn busy() -> String {
+    let load = read_to_string("/proc/loadavg").unwrap_or_default();
+    let minute = load.split(' ').next().unwrap_or("unknown");
+    let cores = std::thread::available_parallelism().map_or(1.0, |cores| usize::from(cores) as f64);
+    // With half a core's worth of other work, rates are those of a smaller machine.
+    match minute.parse::<f64>() {
+        Ok(load) if load > cores / 4.0 => {
+            format!("load {minute} before the start: the machine was busy, so these are not its best")
+        }
+        _ => format!("load {minute} before the start"),
+    }
+}
+
 pub fn describe() -> String {
     let cpu = read_to_string("/proc/cpuinfo").unwrap_or_default();
     let field = |name: &str| {

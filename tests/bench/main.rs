@@ -85,7 +85,7 @@ fn options(words: &[&str]) -> Result<Options, String> {
 }
 
 fn run(options: &Options) -> Outcome<()> {
-    let mut figures: Vec<Figure> = Vec::new();
+    let (mut figures, busy): (Vec<Figure>, _) = (Vec::new(), machine::busy());
     for group in &options.groups {
         figures.extend(match group.as_str() {
             "verify" => verify::measure()?,
@@ -94,7 +94,7 @@ fn run(options: &Options) -> Outcome<()> {
         });
     }
     progress::done();
-    let machine = machine::describe();
+    let machine = format!("{}, {busy}", machine::describe());
     print(&if options.json { figure::json(&machine, &figures) } else { figure::table(&machine, &figures) });
     Ok(())
 }
