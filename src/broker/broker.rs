@@ -188,6 +188,9 @@ pub fn begin(
         None => {
             let mut fresh = [0; 16];
             random.fill(&mut fresh)?;
+            // W3C wants the last seven bytes random; with the time in the first six, the log's index grows at its end.
+            let time = at.millis().to_be_bytes();
+            fresh.iter_mut().zip(time.iter().skip(2)).for_each(|(to, from)| *to = *from);
             (fresh, 1)
         }
     };
