@@ -45,7 +45,7 @@ async fn serving(folder: &Path) -> Outcome<()> {
     let server = Server::bind(address, router(Arc::clone(&broker))).await?;
     let chores = tokio::spawn(broker.chores());
     // On a port of its own choice: nobody reads them here, but keeping them is part of the work.
-    let kept = tokio::spawn(telemetry::serve_metrics(([127, 0, 0, 1], 0).into(), metrics));
+    let kept = tokio::spawn(telemetry::bind_metrics(([127, 0, 0, 1], 0).into(), metrics).await?);
     let ended = tokio::task::spawn_blocking(|| std::io::stdin().read(&mut [0]));
     server.run(async { drop(ended.await) }, Duration::from_secs(2)).await;
     chores.abort();
