@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use shortbread_protocol::clock::Clock;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::error::{Cause, IdentityError};
 use super::fetch::Fetch;
@@ -24,6 +24,10 @@ const MAX_MISSING: usize = 256;
 const FRESH_MIN: Duration = Duration::from_secs(60);
 const FRESH_DEFAULT: Duration = Duration::from_secs(5 * 60);
 const FRESH_MAX: Duration = Duration::from_secs(60 * 60);
+/// How many requests may wait for one issuer's keys: a slow issuer must not hold up everyone else.
+const MAX_WAITING: usize = 64;
+/// When those who find no place to wait may ask again.
+const TURN_AWAY: Duration = Duration::from_secs(1);
 /// The age at which a set is used no more.
 const STALE: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -35,6 +39,7 @@ pub(super) struct Issuer {
     clock: Arc<dyn Clock>,
     fetch: Arc<dyn Fetch>,
     state: Mutex<State>,
+    places: Semaphore,
 }
 
 #[derive(Default)]
@@ -69,6 +74,7 @@ impl Issuer {
             clock,
             fetch,
             state: Mutex::default(),
+            places: Semaphore::new(MAX_WAITING),
         }
     }
 
@@ -86,6 +92,9 @@ impl Issuer {
             Look::Found(key) => return Ok(key),
             Look::Refused(error) => return Err(error),
             Look::Wait(flight) => flight,
+        };
+        let Ok(_place) = self.places.try_acquire() else {
+            return Err(IdentityError::Unavailable { retry_after: TURN_AWAY });
         };
         // Nothing is ever sent: the wait ends when the task drops its end, even if it died.
         let _ = flight.changed().await;

@@ -243,6 +243,25 @@ async fn those_who_ask_at_once_share_one_fetch() {
 }
 
 #[tokio::test]
+async fn a_slow_issuer_holds_up_only_so_many() {
+    let world = World::new();
+    let closed = world.net.gate.acquire_many(1000).await.unwrap();
+    let token = fresh(&world, "rsa");
+    let ask = || {
+        let (identities, token) = (Arc::clone(&world.identities), token.clone());
+        tokio::spawn(async move { identities.verify(&token, &notes(github())).await })
+    };
+    let waiting: Vec<_> = (0..64).map(|_| ask()).collect();
+    settle().await;
+    let turned_away = ask().await.unwrap().unwrap_err();
+    assert_eq!(turned_away, IdentityError::Unavailable { retry_after: Duration::from_secs(1) });
+    drop(closed);
+    for waiter in waiting {
+        waiter.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_slow_refresh_holds_nobody_up() {
     let world = World::new();
     verify(&world, "rsa").await.unwrap();
