@@ -60,3 +60,16 @@ async fn a_revoked_operator_token_is_dead_alone() {
     assert_eq!((refused.status, refused.reason()), (403, "revoked.token"));
     assert_eq!(world.admin_read("revocations.read", "/api/v1/revocations").await.status, 200);
 }
+
+#[tokio::test]
+async fn a_refusal_of_whoever_holds_a_token_is_recorded() {
+    let world = World::start().await;
+    let held = world.operator("bob", "policy.read").await;
+    let refused = world.call("get", "/api/v1/audit", Some(&held), None).await;
+    assert_eq!((refused.status, refused.reason()), (403, "admin.not_permitted"));
+    let id = refused.text("/decision_id");
+    let entries = world.admin_read("audit.read", &format!("/api/v1/audit/{id}")).await;
+    assert_eq!(entries.text("/entries/0/event/subject"), "operator/bob");
+    assert_eq!(entries.text("/entries/0/event/data/reasons/0"), "admin.not_permitted");
+    assert_eq!(entries.text("/entries/0/event/data/requested/0"), "shortbread/audit.read");
+}

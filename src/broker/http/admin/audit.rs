@@ -38,7 +38,7 @@ pub(in crate::http) async fn tail(
     page: Result<Query<Page>, axum::extract::rejection::QueryRejection>,
 ) -> Response {
     let done = async {
-        admit(&app.broker, &context, &headers, "audit.read")?;
+        admit(&app.broker, &context, &headers, "audit.read").await?;
         let Query(page) = page.map_err(|error| Failure::new(Reason::RequestMalformed, error.body_text()))?;
         let limit = page.limit.unwrap_or(100).min(MAX_ENTRIES);
         let newest = app.broker.store.audit_size().saturating_sub(limit as u64);
@@ -59,7 +59,7 @@ pub(in crate::http) async fn show(
     id: Result<Path<String>, PathRejection>,
 ) -> Response {
     let done = async {
-        admit(&app.broker, &context, &headers, "audit.read")?;
+        admit(&app.broker, &context, &headers, "audit.read").await?;
         let id = id.map(|Path(id)| id).unwrap_or_default();
         let trace = hex::decode(&id).ok().and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
         let entries = match trace {

@@ -7,8 +7,10 @@ pub(super) mod revocations;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode, header};
+use serde_json::json;
 use shortbread_protocol::call::Args;
-use shortbread_protocol::json;
+use shortbread_protocol::event::EventType;
+use shortbread_protocol::json as strict;
 use shortbread_protocol::names::{Operation, OperatorName, ToolName};
 use shortbread_protocol::reason::Reason;
 use shortbread_protocol::revocations::SelectorKind;
@@ -16,13 +18,15 @@ use shortbread_verifier::chain::{Token, TokenError, decode};
 use shortbread_verifier::scope::{Demand, Scope};
 
 use super::failure::Failure;
+use crate::audit::Counted;
 use crate::broker::Broker;
 use crate::exchange::Context;
 use crate::policy::builtin;
 use crate::revoke::AdminList;
 
-/// Who asks, if their token grants this verb of the built-in tool.
-pub(super) fn admit(
+/// Who asks, if their token grants this verb of the built-in tool. A refusal of whoever holds a token of ours is
+/// recorded before it is answered.
+pub(super) async fn admit(
     broker: &Broker,
     context: &Context,
     headers: &HeaderMap,
@@ -33,10 +37,43 @@ pub(super) fn admit(
         .limits
         .admin(context.address)
         .map_err(|limited| Failure { retry_after: Some(limited.0), ..Failure::plain(Reason::RateLimited) })?;
-    let token = bearer(headers)?;
+    let bytes = decode(bearer(headers)?).map_err(|flaw| Failure::plain(TokenError::from(flaw).reason()))?;
+    let token = Token::open(&bytes, &broker.keyring).map_err(|error| Failure::plain(error.reason()))?;
+    match permitted(broker, &token, verb) {
+        Ok(operator) => Ok(operator),
+        Err(failure) => {
+            record(broker, context, token.scope(), verb, &failure).await?;
+            Err(failure)
+        }
+    }
+}
+
+// Counted like refusals of strangers: a token that ended long ago must not fill the log either.
+async fn record(
+    broker: &Broker,
+    context: &Context,
+    scope: &Scope,
+    verb: &str,
+    failure: &Failure,
+) -> Result<(), Failure> {
+    let now = broker.clock.monotonic();
+    let Counted::Write(count) = broker.strangers.count(context.address, failure.reason, now) else {
+        return Ok(());
+    };
+    let named = |kind: SelectorKind| scope.id(kind).map(|name| format!("{kind}/{name}"));
+    let subject = named(SelectorKind::Operator).or_else(|| named(SelectorKind::Workflow));
+    let data = json!({
+        "outcome": "deny", "reasons": [failure.reason.code()], "requested": [format!("shortbread/{verb}")],
+        "token": scope.id(SelectorKind::Token), "count": count, "stage": "admin", "error_class": "refusal",
+    });
+    let (decision, subject) = (&context.decision, subject.unwrap_or_default());
+    let audit = broker.scribe.entry(EventType::Decision, decision, subject, data);
+    broker.store.record_denial(None, audit).await?;
+    Ok(())
+}
+
+fn permitted(broker: &Broker, token: &Token, verb: &str) -> Result<OperatorName, Failure> {
     let refused = |reason: Reason| Failure::plain(reason);
-    let bytes = decode(token).map_err(|flaw| refused(TokenError::from(flaw).reason()))?;
-    let token = Token::open(&bytes, &broker.keyring).map_err(|error| refused(error.reason()))?;
     let tool = ToolName::shortbread();
     let mirror = broker.store.mirror();
     // Nobody can lock the operators out of the switch.
@@ -95,7 +132,7 @@ pub(super) fn read<T: serde::de::DeserializeOwned>(
         let failure = malformed("send the body as application/json".to_owned());
         return Err(failure.status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     }
-    json::read_as(&body).map_err(|error| {
+    strict::read_as(&body).map_err(|error| {
         // An unknown member is named, and may be long.
         let error: String = error.to_string().chars().take(300).collect();
         malformed(format!("the body is not read: {error}"))

@@ -27,7 +27,7 @@ pub(in crate::http) async fn history(
     headers: HeaderMap,
 ) -> Response {
     let done = async {
-        admit(&app.broker, &context, &headers, "policy.read")?;
+        admit(&app.broker, &context, &headers, "policy.read").await?;
         versions(&app.broker).await
     };
     answer(done.await, &context)
@@ -43,7 +43,7 @@ pub(in crate::http) async fn activate(
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let done = async {
-        let actor = Actor::Operator(admit(&app.broker, &context, &headers, "policy.activate")?);
+        let actor = Actor::Operator(admit(&app.broker, &context, &headers, "policy.activate").await?);
         let (broker, asked) = (Arc::clone(&app.broker), read::<ActivateBody>(&headers, body)?);
         let decision = context.decision.clone();
         let change = async move {
@@ -70,7 +70,7 @@ pub(in crate::http) async fn rollback(
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let done = async {
-        let actor = Actor::Operator(admit(&app.broker, &context, &headers, "policy.rollback")?);
+        let actor = Actor::Operator(admit(&app.broker, &context, &headers, "policy.rollback").await?);
         let (broker, asked) = (Arc::clone(&app.broker), read::<ActivateBody>(&headers, body)?);
         let decision = context.decision.clone();
         let change = async move {

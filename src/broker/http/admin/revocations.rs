@@ -26,7 +26,7 @@ pub(in crate::http) async fn list(
     headers: HeaderMap,
 ) -> Response {
     let done = async {
-        admit(&app.broker, &context, &headers, "revocations.read")?;
+        admit(&app.broker, &context, &headers, "revocations.read").await?;
         Ok::<_, Failure>(revoke::list(&app.broker).await?)
     };
     match done.await {
@@ -45,7 +45,7 @@ pub(in crate::http) async fn revoke(
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let done = async {
-        let operator = admit(&app.broker, &context, &headers, "revocations.revoke")?;
+        let operator = admit(&app.broker, &context, &headers, "revocations.revoke").await?;
         let body = read::<RevokeBody>(&headers, body)?;
         let (broker, decision) = (Arc::clone(&app.broker), context.decision.clone());
         let change =
@@ -68,7 +68,7 @@ pub(in crate::http) async fn lift(
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let done = async {
-        let operator = admit(&app.broker, &context, &headers, "revocations.lift")?;
+        let operator = admit(&app.broker, &context, &headers, "revocations.lift").await?;
         let body = read::<LiftBody>(&headers, body)?;
         let (broker, decision) = (Arc::clone(&app.broker), context.decision.clone());
         let change =
