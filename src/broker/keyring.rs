@@ -92,6 +92,8 @@ pub struct Keyring {
     pub token: Arc<dyn Signer>,
     /// Signs heads.
     pub revocation: Arc<dyn Signer>,
+    /// What the token key signs is valid until here, in seconds since the epoch.
+    token_until: u64,
     /// What the root key signed, read.
     pub document: KeyDocument,
     /// What the root key signed, in its exact bytes.
@@ -113,13 +115,19 @@ impl Keyring {
             let listed = document.of(purpose).find(|listed| listed.key == key.public() && valid(listed, now));
             let listed = listed
                 .ok_or_else(|| KeyringError::Unlisted { purpose: purpose.as_str(), path: path.to_owned() })?;
-            Ok::<_, KeyringError>(Arc::new(LocalSigner::new(listed.name.clone(), key)))
+            Ok::<_, KeyringError>((Arc::new(LocalSigner::new(listed.name.clone(), key)), listed.not_after))
         };
-        let token = signer(&keys.token, KeyPurpose::Token)?;
-        let revocation = signer(&keys.revocation, KeyPurpose::Revocation)?;
+        let (token, token_until) = signer(&keys.token, KeyPurpose::Token)?;
+        let (revocation, _) = signer(&keys.revocation, KeyPurpose::Revocation)?;
         // The audit key signs nothing yet; a broker without it would fail later, at a worse time.
         signer(&keys.audit, KeyPurpose::Audit)?;
-        Ok(Self { token, revocation, document, signed })
+        Ok(Self { token, revocation, token_until, document, signed })
+    }
+
+    /// Whether a verifier would still believe what the token key signs.
+    #[must_use]
+    pub fn can_sign_tokens(&self, now: Timestamp) -> bool {
+        now.seconds() < self.token_until
     }
 }
 

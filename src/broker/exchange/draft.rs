@@ -69,6 +69,10 @@ impl<'a> Draft<'a> {
         issued: u64,
         context: &Context,
     ) -> Result<String, Refusal> {
+        if !broker.keyring.can_sign_tokens(context.decision.at) {
+            let refusal = Refusal::plain(Reason::Internal);
+            return Err(refusal.because("the token key is past its validity in the key document"));
+        }
         let minting = Minting {
             issuer: &broker.issuer,
             principal: self.principal,

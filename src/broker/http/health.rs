@@ -22,9 +22,15 @@ pub(super) async fn readyz(State(app): State<App>) -> (StatusCode, Json<Value>) 
     let policy = broker.policy.in_force().is_some();
     let now = broker.clock.now();
     let head = broker.publisher.current().is_some_and(|current| now.since(current.issued) < PERIOD * 3);
-    let ready = store && policy && head;
+    let key = broker.keyring.can_sign_tokens(now);
+    let ready = store && policy && head && key;
     let word = |sound: bool| if sound { "ok" } else { "failing" };
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let policy = if policy { "ok" } else { "no policy in force: nothing is granted" };
-    (status, Json(json!({ "store": word(store), "policy": policy, "revocation_head": word(head) })))
+    (
+        status,
+        Json(
+            json!({ "store": word(store), "policy": policy, "revocation_head": word(head), "token_key": word(key) }),
+        ),
+    )
 }
