@@ -210,3 +210,51 @@ fn refuse_open(path: &Path) -> Result<(), KeyringError> {
 fn refuse_open(_: &Path) -> Result<(), KeyringError> {
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::setup::{make_keys, write_public};
+    use shortbread_protocol::random::SeededRandom;
+    use std::time::Duration;
+
+    #[test]
+    fn a_token_key_signs_no_longer_than_verifiers_believe_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let keys = Keys {
+            token: at("token.pem"),
+            revocation: at("revocation.pem"),
+            audit: at("audit.pem"),
+            root: at("root.pub.pem"),
+            document: at("document.txt"),
+        };
+        make_keys(&keys, &SeededRandom::new(1), false).unwrap();
+        let now = Timestamp::from_seconds(1_795_176_000);
+        let listed = |purpose, path: &Path, not_after| DocumentKey {
+            purpose,
+            name: purpose.as_str().parse().unwrap(),
+            key: read_private(path, false).unwrap().public(),
+            not_before: 1,
+            not_after,
+        };
+        let soon = now.seconds() + 100;
+        let document = KeyDocument {
+            version: 1,
+            issuer: "https://broker.acme.example".to_owned(),
+            break_glass: 0,
+            keys: vec![
+                listed(KeyPurpose::Token, &keys.token, soon),
+                listed(KeyPurpose::Revocation, &keys.revocation, soon + 1),
+                listed(KeyPurpose::Audit, &keys.audit, soon + 1),
+            ],
+        };
+        let root = read_private(&at("root.pem"), false).unwrap();
+        write_public(&keys.document, document.sign(&root).as_bytes()).unwrap();
+        let keyring = Keyring::read(&keys, &document.issuer, false, now).unwrap();
+        assert!(keyring.can_sign_tokens(now.plus(Duration::from_secs(99))));
+        assert!(!keyring.can_sign_tokens(now.plus(Duration::from_secs(100))));
+        let late = Keyring::read(&keys, &document.issuer, false, now.plus(Duration::from_secs(100)));
+        assert!(matches!(late, Err(KeyringError::Unlisted { purpose: "token", .. })));
+    }
+}
