@@ -1,17 +1,62 @@
-//! JSON in which no object has a member twice: what one reader takes for the first, another takes for the last.
+//! JSON as security code wants it: one value, no member twice at any depth, no deep nesting. What one reader takes for
+//! the first member of a name, another takes for the last.
 
+use std::cell::Cell;
 use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
+use thiserror::Error;
+
+/// How deep any value may nest.
+const MAX_NESTING: usize = 128;
+
+/// How deep [`object`] lets arrays and objects nest; the outermost object counts as one.
+pub const MAX_DEPTH: usize = 16;
+
+/// Bytes that are not one plain JSON object.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq, Hash)]
+pub enum JsonError {
+    /// Broken JSON, broken UTF-8, or something after the value.
+    #[error("it is not JSON")]
+    Malformed,
+    /// Readers disagree about which of two equal members counts.
+    #[error("a member stands twice in one object")]
+    Duplicate,
+    /// More than 16 levels.
+    #[error("it is nested more than 16 levels deep")]
+    TooDeep,
+    /// Another kind of value.
+    #[error("it is not a JSON object")]
+    NotObject,
+}
 
 /// Reads one JSON value. Nesting is limited to 128 levels.
 ///
 /// # Errors
-/// When the bytes are not JSON, or an object has a member twice at any depth.
+/// When the bytes are not JSON, or an object has a member twice at any depth; with line and column.
 pub fn read(bytes: &[u8]) -> Result<Value, serde_json::Error> {
-    serde_json::from_slice::<Strict>(bytes).map(|strict| strict.0)
+    let fault = Cell::new(JsonError::Malformed);
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = Strict { left: MAX_NESTING, fault: &fault }.deserialize(&mut reader)?;
+    reader.end()?;
+    Ok(value)
+}
+
+/// Reads one object and nothing else.
+///
+/// # Errors
+/// What is wrong, without a word of the bytes.
+pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, JsonError> {
+    let fault = Cell::new(JsonError::Malformed);
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value =
+        Strict { left: MAX_DEPTH, fault: &fault }.deserialize(&mut reader).map_err(|_| fault.get())?;
+    reader.end().map_err(|_| JsonError::Malformed)?;
+    match value {
+        Value::Object(members) => Ok(members),
+        _ => Err(JsonError::NotObject),
+    }
 }
 
 /// Reads a typed value out of JSON without doubled members.
@@ -73,21 +118,43 @@ fn put_plain(out: &mut Vec<u8>, value: &Value) -> bool {
     serde_json::to_writer(out, value).is_ok()
 }
 
-struct Strict(Value);
+#[derive(Clone, Copy)]
+struct Strict<'f> {
+    left: usize,
+    fault: &'f Cell<JsonError>,
+}
 
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(StrictVisitor).map(Strict)
+impl Strict<'_> {
+    fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
+        match self.left.checked_sub(1) {
+            Some(left) => Ok(Self { left, ..self }),
+            None => Err(self.fail(JsonError::TooDeep)),
+        }
+    }
+
+    fn fail<E: serde::de::Error>(self, fault: JsonError) -> E {
+        self.fault.set(fault);
+        E::custom(fault)
     }
 }
 
-struct StrictVisitor;
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
+    type Value = Value;
 
-impl<'de> Visitor<'de> for StrictVisitor {
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Value, D::Error> {
+        reader.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
@@ -102,7 +169,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
         Ok(Value::Number(value.into()))
     }
 
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
         Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("not a finite number"))
     }
 
@@ -114,33 +181,33 @@ impl<'de> Visitor<'de> for StrictVisitor {
         Ok(Value::String(value))
     }
 
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let mut read = Vec::new();
-        while let Some(Strict(item)) = items.next_element()? {
-            read.push(item);
+        let inner = self.deeper()?;
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element_seed(inner)? {
+            list.push(item);
         }
-        Ok(Value::Array(read))
+        Ok(Value::Array(list))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
-        let mut read = Map::new();
-        while let Some((name, Strict(member))) = members.next_entry::<String, Strict>()? {
-            if read.insert(name.clone(), member).is_some() {
-                let short: String = name.chars().take(48).collect();
-                return Err(A::Error::custom(format!("member {short:?} is given twice")));
+        let inner = self.deeper()?;
+        let mut map = Map::new();
+        while let Some(name) = members.next_key::<String>()? {
+            if map.contains_key(&name) {
+                return Err(self.fail(JsonError::Duplicate));
             }
+            let value = members.next_value_seed(inner)?;
+            map.insert(name, value);
         }
-        Ok(Value::Object(read))
+        Ok(Value::Object(map))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn doubled_members_are_refused_at_any_depth() {
@@ -156,5 +223,47 @@ mod tests {
         assert_eq!(canonical(&value).unwrap(), br#"{"a":{"c":true,"d":null},"b":[1,"x"]}"#);
         assert_eq!(canonical(&read(b"[1.5]").unwrap()), None);
         assert_eq!(canonical(&read(b"9007199254740993").unwrap()), None);
+    }
+
+    #[test]
+    fn a_member_may_not_stand_twice_at_any_depth() {
+        for bad in [
+            r#"{"aud":"a","aud":"b"}"#,
+            r#"{"aud":"a","\u0061ud":"b"}"#,
+            r#"{"x":{"y":1,"y":1}}"#,
+            r#"{"x":[{"y":[{"z":1,"z":2}]}]}"#,
+        ] {
+            assert_eq!(object(bad.as_bytes()), Err(JsonError::Duplicate), "{bad}");
+        }
+    }
+
+    #[test]
+    fn nesting_ends_at_sixteen() {
+        let nested =
+            |levels: usize| format!(r#"{{"x":{}{}}}"#, "[".repeat(levels - 1), "]".repeat(levels - 1));
+        assert!(object(nested(16).as_bytes()).is_ok());
+        assert_eq!(object(nested(17).as_bytes()), Err(JsonError::TooDeep));
+        assert_eq!(object(nested(5000).as_bytes()), Err(JsonError::TooDeep));
+    }
+
+    #[test]
+    fn only_one_whole_object() {
+        for bad in ["", "{", "{} {}", "{}x", "{\"a\":1,}", "{\"a\":NaN}", "{\"a\":\"\\ud800\"}", "{a:1}"] {
+            assert_eq!(object(bad.as_bytes()), Err(JsonError::Malformed), "{bad}");
+        }
+        assert_eq!(object(b"{\"a\":\"\xff\"}"), Err(JsonError::Malformed));
+        for bad in ["[]", "1", "null", "\"x\""] {
+            assert_eq!(object(bad.as_bytes()), Err(JsonError::NotObject), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics_and_agrees_with_serde_json(text in r#"[\[\]{}":,a-c0-9\\. \-e]{0,40}"#) {
+            if let Ok(read) = object(text.as_bytes()) {
+                let plain: Value = serde_json::from_str(&text).unwrap();
+                prop_assert_eq!(Value::Object(read), plain);
+            }
+        }
     }
 }

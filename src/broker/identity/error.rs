@@ -5,7 +5,7 @@ use std::time::Duration;
 use shortbread_protocol::reason::Reason;
 use thiserror::Error;
 
-use super::json::JsonError;
+use shortbread_protocol::json::JsonError;
 
 /// Why an identity was not taken. `Display` is what the caller may read; it is the same for every `Invalid`.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]

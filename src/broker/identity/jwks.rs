@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde_json::Value;
 use thiserror::Error;
 
-use super::json::{self, JsonError};
 use super::key::{Algorithm, Key};
+use shortbread_protocol::json::{self, JsonError};
 
 /// The largest key set or discovery document, in bytes.
 pub(super) const MAX_BODY: usize = 256 * 1024;

@@ -6,8 +6,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use super::error::Cause;
-use super::json;
 use super::key::{Algorithm, Key};
+use shortbread_protocol::json;
 
 /// The longest assertion, in bytes.
 const MAX_LENGTH: usize = 16 * 1024;

@@ -9,7 +9,6 @@ mod error;
 mod fetch;
 mod issuer;
 mod issuers;
-pub(crate) mod json;
 mod jwks;
 mod jwt;
 mod key;
@@ -25,8 +24,8 @@ use shortbread_protocol::names::ToolName;
 pub use self::claims::Replay;
 pub use self::error::{Cause, IdentityError};
 pub use self::fetch::{Fetch, FetchError, Fetched, HttpFetch};
-pub use self::json::JsonError;
 pub use self::jwks::{KeySet, KeySetError};
+pub use shortbread_protocol::json::JsonError;
 
 use self::claims::Times;
 use self::issuers::Issuers;

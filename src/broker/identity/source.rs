@@ -7,9 +7,9 @@ use thiserror::Error;
 
 use super::address::destination;
 use super::fetch::{Fetch, FetchError, Fetched};
-use super::json::{self, JsonError};
 use super::jwks::{KeySet, KeySetError, MAX_BODY};
 use crate::policy::model::KeySource;
+use shortbread_protocol::json::{self, JsonError};
 
 /// Why a key set could not be had.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
