@@ -187,8 +187,7 @@ fn read_key(line: &str) -> Result<DocumentKey, KeyDocumentError> {
 }
 
 fn number(text: &str) -> Result<u64, KeyDocumentError> {
-    let plain = text.bytes().all(|b| b.is_ascii_digit()) && (text.len() == 1 || !text.starts_with('0'));
-    plain.then(|| text.parse().ok()).flatten().ok_or(KeyDocumentError::Line("number"))
+    note::number(text).ok_or(KeyDocumentError::Line("number"))
 }
 
 #[cfg(test)]

@@ -68,6 +68,12 @@ pub fn open<'a>(note: &'a [u8], name: &str, keys: &[PublicKey], limit: usize) ->
     if believed { Ok(text) } else { Err(NoteError::Unsigned) }
 }
 
+/// A number as notes spell it: plain digits, no sign, no leading zero.
+pub(crate) fn number(text: &str) -> Option<u64> {
+    let plain = text.bytes().all(|b| b.is_ascii_digit()) && (text.len() == 1 || !text.starts_with('0'));
+    plain.then(|| text.parse().ok()).flatten()
+}
+
 fn check_line(line: &str, text: &str, name: &str, keys: &[PublicKey]) -> Result<bool, NoteError> {
     let (signer, encoded) =
         line.strip_prefix(MARK).and_then(|rest| rest.split_once(' ')).ok_or(NoteError::Malformed)?;

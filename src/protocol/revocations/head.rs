@@ -176,8 +176,7 @@ fn read_hash(text: &str, what: &'static str) -> Result<[u8; 32], HeadError> {
 }
 
 fn number(text: &str, what: &'static str) -> Result<u64, HeadError> {
-    let plain = text.bytes().all(|b| b.is_ascii_digit()) && (text.len() == 1 || !text.starts_with('0'));
-    plain.then(|| text.parse().ok()).flatten().ok_or(HeadError::Line(what))
+    note::number(text).ok_or(HeadError::Line(what))
 }
 
 #[cfg(test)]
