@@ -11,7 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use shortbread_protocol::oauth::{OAuthError, TokenAnswer};
 use shortbread_protocol::reason::Reason;
 
-use super::{App, failure};
+use super::{App, failure, is_of_type};
 use crate::exchange::{Context, Refusal, exchange};
 use crate::revoke::give_back;
 use crate::telemetry;
@@ -79,9 +79,7 @@ pub(super) async fn revoke(
 
 fn form(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Bytes, (Refusal, StatusCode)> {
     let malformed = |detail: &str| Refusal::new(Reason::RequestMalformed, detail);
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    if !kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+    if !is_of_type(headers, "application/x-www-form-urlencoded") {
         return Err((
             malformed("send the parameters as application/x-www-form-urlencoded"),
             StatusCode::BAD_REQUEST,

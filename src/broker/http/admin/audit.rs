@@ -1,10 +1,9 @@
 //! `/api/v1/audit`: the log.
 
-use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, Query, State};
 use axum::http::HeaderMap;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use serde::Deserialize;
 use serde_json::Value;
 use shortbread_protocol::admin::{AuditAnswer, AuditEntryBody, Problem};
@@ -12,7 +11,7 @@ use shortbread_protocol::reason::Reason;
 
 use super::super::App;
 use super::super::failure::Failure;
-use super::admit;
+use super::{admit, answer};
 use crate::exchange::Context;
 use crate::store::StoredEntry;
 
@@ -77,11 +76,4 @@ pub(in crate::http) async fn show(
 
 fn body(entry: &StoredEntry) -> AuditEntryBody {
     AuditEntryBody { index: entry.idx, event: serde_json::from_slice(&entry.body).unwrap_or(Value::Null) }
-}
-
-fn answer(done: Result<AuditAnswer, Failure>, context: &Context) -> Response {
-    match done {
-        Ok(answer) => Json(answer).into_response(),
-        Err(failure) => failure.answer(&context.decision),
-    }
 }

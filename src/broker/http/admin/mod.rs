@@ -4,9 +4,12 @@ pub(super) mod audit;
 pub(super) mod policy;
 pub(super) mod revocations;
 
+use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use serde::Serialize;
 use serde_json::json;
 use shortbread_protocol::call::Args;
 use shortbread_protocol::event::EventType;
@@ -18,6 +21,7 @@ use shortbread_verifier::chain::{Token, TokenError, decode};
 use shortbread_verifier::scope::{Demand, Scope};
 
 use super::failure::Failure;
+use super::is_of_type;
 use crate::audit::Counted;
 use crate::broker::Broker;
 use crate::exchange::Context;
@@ -114,6 +118,14 @@ fn still_granted(broker: &Broker, scope: &Scope, operator: &OperatorName, verb: 
     broker.policy.in_force().is_none_or(|policy| policy.lets(operator, &operation, &intent))
 }
 
+/// The answer to a request of the admin API.
+pub(super) fn answer<T: Serialize>(done: Result<T, Failure>, context: &Context) -> Response {
+    match done {
+        Ok(answer) => Json(answer).into_response(),
+        Err(failure) => failure.answer(&context.decision),
+    }
+}
+
 /// Reads a JSON body strictly.
 pub(super) fn read<T: serde::de::DeserializeOwned>(
     headers: &HeaderMap,
@@ -126,9 +138,7 @@ pub(super) fn read<T: serde::de::DeserializeOwned>(
         }
         _ => malformed("the body could not be read".to_owned()),
     })?;
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    if !kind.eq_ignore_ascii_case("application/json") {
+    if !is_of_type(headers, "application/json") {
         let failure = malformed("send the body as application/json".to_owned());
         return Err(failure.status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     }

@@ -2,18 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Extension, State};
 use axum::http::HeaderMap;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use shortbread_protocol::admin::{ActivateBody, PolicyAnswer, PolicyVersionBody, Problem};
 use shortbread_protocol::reason::Reason;
 
 use super::super::App;
 use super::super::failure::Failure;
-use super::{admit, read, to_the_end};
+use super::{admit, answer, read, to_the_end};
 use crate::activation::{ActivationError, Actor};
 use crate::broker::Broker;
 use crate::exchange::Context;
@@ -95,13 +94,6 @@ async fn versions(broker: &Broker) -> Result<PolicyAnswer, Failure> {
         was_active: history.iter().any(|activation| activation.version == version.n),
     };
     Ok(PolicyAnswer { versions: versions.iter().rev().map(body).collect() })
-}
-
-fn answer(done: Result<PolicyAnswer, Failure>, context: &Context) -> Response {
-    match done {
-        Ok(answer) => Json(answer).into_response(),
-        Err(failure) => failure.answer(&context.decision),
-    }
 }
 
 impl From<ActivationError> for Failure {

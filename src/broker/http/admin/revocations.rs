@@ -2,18 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Extension, State};
 use axum::http::HeaderMap;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use shortbread_protocol::admin::{ChangeAnswer, LiftBody, Problem, RevocationsAnswer, RevokeBody};
 use shortbread_protocol::reason::Reason;
 
 use super::super::App;
 use super::super::failure::Failure;
-use super::{admit, read, to_the_end};
+use super::{admit, answer, read, to_the_end};
 use crate::exchange::Context;
 use crate::revoke;
 
@@ -29,10 +28,7 @@ pub(in crate::http) async fn list(
         admit(&app.broker, &context, &headers, "revocations.read").await?;
         Ok::<_, Failure>(revoke::list(&app.broker).await?)
     };
-    match done.await {
-        Ok(answer) => Json(answer).into_response(),
-        Err(failure) => failure.answer(&context.decision),
-    }
+    answer(done.await, &context)
 }
 
 /// Revokes, and publishes a head that carries it before it answers.
@@ -52,10 +48,7 @@ pub(in crate::http) async fn revoke(
             async move { revoke::revoke(&broker, &body, &operator, &decision).await.map_err(Failure::from) };
         to_the_end(change).await
     };
-    match done.await {
-        Ok(answer) => Json(answer).into_response(),
-        Err(failure) => failure.answer(&context.decision),
-    }
+    answer(done.await, &context)
 }
 
 /// Lifts a revocation.
@@ -75,10 +68,7 @@ pub(in crate::http) async fn lift(
             async move { revoke::lift(&broker, &body, &operator, &decision).await.map_err(Failure::from) };
         to_the_end(change).await
     };
-    match done.await {
-        Ok(answer) => Json(answer).into_response(),
-        Err(failure) => failure.answer(&context.decision),
-    }
+    answer(done.await, &context)
 }
 
 impl From<revoke::RevokeError> for Failure {
