@@ -185,3 +185,17 @@ async fn what_is_too_often_is_counted_too() {
     }
     assert_eq!(entries(&world, "rate.limited").await.len(), 1);
 }
+
+#[tokio::test]
+async fn the_admin_api_has_a_budget_of_its_own() {
+    let world = with("[limits]\nadmin_per_second = 2").await;
+    let held = world.operator("alice", "revocations.read").await;
+    for _ in 0..2 {
+        assert_eq!(world.call("get", "/api/v1/revocations", Some(&held), None).await.status, 200);
+    }
+    let limited = world.call("get", "/api/v1/revocations", Some("no token at all"), None).await;
+    assert_eq!((limited.status, limited.reason()), (429, "rate.limited"));
+    assert_eq!(world.demo("github:issues.read").await.status, 200, "exchanges go on");
+    world.clock.advance(wait(&limited));
+    assert_eq!(world.call("get", "/api/v1/revocations", Some(&held), None).await.status, 200);
+}

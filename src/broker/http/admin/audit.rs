@@ -29,7 +29,7 @@ pub(in crate::http) struct Page {
 
 /// Entries in order.
 #[utoipa::path(get, path = "/api/v1/audit", tag = "admin", security(("operator" = ["audit.read"])), params(Page),
-    responses((status = 200, body = AuditAnswer), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 503, body = Problem)))]
+    responses((status = 200, body = AuditAnswer), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(in crate::http) async fn tail(
     State(app): State<App>,
     Extension(context): Extension<Context>,
@@ -50,7 +50,7 @@ pub(in crate::http) async fn tail(
 
 /// The entries of a decision (`dec_…`) or of a trace (32 hex digits).
 #[utoipa::path(get, path = "/api/v1/audit/{id}", tag = "admin", security(("operator" = ["audit.read"])), params(("id" = String, Path)),
-    responses((status = 200, body = AuditAnswer), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 503, body = Problem)))]
+    responses((status = 200, body = AuditAnswer), (status = 401, body = Problem), (status = 403, body = Problem), (status = 429, body = Problem), (status = 404, body = Problem), (status = 503, body = Problem)))]
 pub(in crate::http) async fn show(
     State(app): State<App>,
     Extension(context): Extension<Context>,

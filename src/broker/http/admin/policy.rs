@@ -19,7 +19,7 @@ use crate::exchange::Context;
 
 /// All versions, newest first.
 #[utoipa::path(get, path = "/api/v1/policy", tag = "admin", security(("operator" = ["policy.read"])),
-    responses((status = 200, body = PolicyAnswer), (status = 401, body = Problem), (status = 403, body = Problem), (status = 503, body = Problem)))]
+    responses((status = 200, body = PolicyAnswer), (status = 401, body = Problem), (status = 403, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(in crate::http) async fn history(
     State(app): State<App>,
     Extension(context): Extension<Context>,
@@ -34,7 +34,7 @@ pub(in crate::http) async fn history(
 
 /// Puts a version in force: the newest, or the one named. The policy file is taken in first.
 #[utoipa::path(post, path = "/api/v1/policy/activate", tag = "admin", security(("operator" = ["policy.activate"])), request_body = ActivateBody,
-    responses((status = 200, body = PolicyAnswer), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem), (status = 503, body = Problem)))]
+    responses((status = 200, body = PolicyAnswer), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 429, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem), (status = 503, body = Problem)))]
 pub(in crate::http) async fn activate(
     State(app): State<App>,
     Extension(context): Extension<Context>,
@@ -61,7 +61,7 @@ pub(in crate::http) async fn activate(
 
 /// Puts a version in force again that was in force before.
 #[utoipa::path(post, path = "/api/v1/policy/rollback", tag = "admin", security(("operator" = ["policy.rollback"])), request_body = ActivateBody,
-    responses((status = 200, body = PolicyAnswer), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem), (status = 503, body = Problem)))]
+    responses((status = 200, body = PolicyAnswer), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 429, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem), (status = 503, body = Problem)))]
 pub(in crate::http) async fn rollback(
     State(app): State<App>,
     Extension(context): Extension<Context>,

@@ -18,7 +18,7 @@ use crate::revoke;
 
 /// What is revoked.
 #[utoipa::path(get, path = "/api/v1/revocations", tag = "admin", security(("operator" = ["revocations.read"])),
-    responses((status = 200, body = RevocationsAnswer), (status = 401, body = Problem), (status = 403, body = Problem), (status = 503, body = Problem)))]
+    responses((status = 200, body = RevocationsAnswer), (status = 401, body = Problem), (status = 403, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(in crate::http) async fn list(
     State(app): State<App>,
     Extension(context): Extension<Context>,
@@ -33,7 +33,7 @@ pub(in crate::http) async fn list(
 
 /// Revokes, and publishes a head that carries it before it answers.
 #[utoipa::path(post, path = "/api/v1/revocations", tag = "admin", security(("operator" = ["revocations.revoke"])), request_body = RevokeBody,
-    responses((status = 200, body = ChangeAnswer), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem), (status = 503, body = Problem)))]
+    responses((status = 200, body = ChangeAnswer), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 429, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem), (status = 503, body = Problem)))]
 pub(in crate::http) async fn revoke(
     State(app): State<App>,
     Extension(context): Extension<Context>,
@@ -53,7 +53,7 @@ pub(in crate::http) async fn revoke(
 
 /// Lifts a revocation.
 #[utoipa::path(post, path = "/api/v1/revocations/lift", tag = "admin", security(("operator" = ["revocations.lift"])), request_body = LiftBody,
-    responses((status = 200, body = ChangeAnswer), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem), (status = 503, body = Problem)))]
+    responses((status = 200, body = ChangeAnswer), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 429, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem), (status = 503, body = Problem)))]
 pub(in crate::http) async fn lift(
     State(app): State<App>,
     Extension(context): Extension<Context>,
