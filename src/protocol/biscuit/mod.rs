@@ -12,7 +12,9 @@ mod symbols;
 mod wire;
 mod write;
 
-pub use container::{Container, MAX_BLOCKS, Proof, SignedBlock, key_id, seal_payload, signed_payload};
+pub use container::{
+    Container, MAX_BLOCKS, Proof, SignedBlock, key_id, put_signed_payload, seal_payload, signed_payload,
+};
 pub use program::{Binary, Check, Fact, Op, Predicate, Program, Query, Span, Term, Unary};
 pub use read::read_block;
 pub use symbols::{Sym, Symbols};
