@@ -5,6 +5,7 @@
 //! the next key's algorithm (little-endian `i32`) and the next key.
 
 mod container;
+mod interner;
 pub mod print;
 mod program;
 mod read;
