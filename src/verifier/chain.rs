@@ -57,7 +57,7 @@ pub trait TokenKeys {
 /// When it is too long or not canonical base64url with padding.
 pub fn decode(token: &str) -> Result<Vec<u8>, Flaw> {
     if token.len() > MAX_TOKEN_TEXT {
-        return Err(Flaw::Violation("the token has more than 8 KiB"));
+        return Err(Flaw::TOO_LARGE);
     }
     URL_SAFE.decode(token).map_err(|_| Flaw::Malformed("it is not base64url with padding"))
 }

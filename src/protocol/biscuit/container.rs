@@ -46,7 +46,7 @@ impl<'a> Container<'a> {
     /// When the bytes are too many, not canonical, or use what the profile leaves out.
     pub fn read(bytes: &'a [u8]) -> Result<Self, Flaw> {
         if bytes.len() > MAX_TOKEN {
-            return Err(Flaw::Violation("the token has more than 8 KiB"));
+            return Err(Flaw::TOO_LARGE);
         }
         let (mut root_key_id, mut proof, mut blocks) = (None, None, Vec::new());
         message(bytes, |tag, field| match tag {

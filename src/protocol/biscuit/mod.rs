@@ -39,3 +39,8 @@ pub enum Flaw {
     #[error("outside profile sb1: {0}")]
     Violation(&'static str),
 }
+
+impl Flaw {
+    /// More bytes than [`MAX_TOKEN`].
+    pub const TOO_LARGE: Self = Self::Violation("the token has more than 8 KiB (8192 bytes)");
+}
