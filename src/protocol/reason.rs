@@ -78,6 +78,12 @@ reasons! {
     ArgumentRefused = "argument_refused", false, "An argument lies outside what was granted, is missing, or is one that the grant does not list.", "Call with arguments that the token's `constraints` allow.";
     Narrowed = "narrowed", false, "Whoever passed this token on narrowed it; the narrower copy refuses this call.", "Ask the one who delegated for a wider copy.";
     ProofRequired = "proof.required", false, "The token is bound to a key and the call carried no proof of it.", "Send a DPoP proof made with the bound key.";
+    ProofMalformed = "proof.malformed", false, "The DPoP proof could not be read, or there was more than one; the detail names the part.", "Send one `DPoP` header with a proof as RFC 9449 describes it, signed with EdDSA or ES256.";
+    ProofMismatch = "proof.mismatch", false, "The DPoP proof was made for another request; the detail names the claim that differs.", "Make a new proof for each request, with its method, its URL, the token's hash and, for privileged verbs, the call.";
+    ProofStale = "proof.stale", true, "The DPoP proof is older than 60 seconds, from the future, or from before the service started.", "Make a new proof for each request; check time synchronisation.";
+    ProofSignature = "proof.bad_signature", false, "The signature of the DPoP proof does not fit its key.", "Make a new proof with the key that it names.";
+    ProofReplayed = "proof.replayed", false, "This DPoP proof was used before.", "Make a new proof for each request, with a `jti` of its own.";
+    ProofsFull = "proof.memory_full", true, "So many proofs came within a minute that no more can be remembered, and none is forgotten early.", "Retry in a minute; operators see the figure in the metrics and can raise the limit.";
     WrongHolder = "proof.wrong_key", false, "The token is bound to another key than the one that made the proof.", "Use the key that was named at the exchange.";
     ApprovedCallOnly = "approval.other_call", false, "The token is good for one approved call, and this is not that call or its arguments were not read.", "Send exactly the arguments that were approved.";
     AlreadyUsed = "approval.used", false, "The approved call was already made, or its use could not be claimed.", "Ask for a new approval.";
@@ -92,6 +98,7 @@ reasons! {
     IdentityUnmatched = "identity.unmatched", false, "The issuer is trusted but no identity entry of the policy matches exactly once.", "Ask an operator to look at `[[identities]]`; the decision id leads to the claims.";
     WorkflowUnlisted = "identity.workflow_unlisted", false, "This identity may act for several workflows and the request named none of them.", "Send `client_id=workflow:NAME` with one that the identity entry lists.";
     IssuerUnavailable = "identity.issuer_unavailable", true, "The keys of the identity's issuer cannot be had right now.", "Retry after the given time.";
+    ParentRefused = "exchange.parent", false, "This token cannot be exchanged for another one; the description says why.", "Send a living token that is bound to a key, is not sealed and is not an operator's, with a proof by its key that names the new key.";
     PolicyMissing = "policy.missing", true, "The broker has no policy in force, so it grants nothing.", "An operator activates one with `shortbread policy activate`.";
     PolicyDenied = "policy.not_granted", false, "No grant of the policy gives this workflow what it asked for.", "Ask for less, or ask an operator for a grant.";
     PolicyForbidden = "policy.forbidden", false, "The policy forbids this to everyone, whatever a grant says.", "Do not retry; the description names the verb.";

@@ -1,5 +1,9 @@
 //! Keys, one purpose each, and their files: PKCS#8 version 1 (private, RFC 5958) and SPKI (public, RFC 8410) in PEM.
 
+mod es256;
+
+pub use es256::Es256Key;
+
 use std::fmt;
 
 use base64::Engine as _;
@@ -28,6 +32,9 @@ pub enum KeyError {
     /// Not 32 bytes of a point that can verify.
     #[error("not an Ed25519 public key")]
     Point,
+    /// Not the coordinates of a point of P-256.
+    #[error("not a P-256 public key")]
+    Es256,
 }
 
 /// The canonical encodings of the eight points of small order: y is 1, -1, 0 twice, and two values twice each.
