@@ -135,7 +135,7 @@ impl From<policy::Refusal> for Refusal {
 impl From<MintError> for Refusal {
     fn from(error: MintError) -> Self {
         match error {
-            MintError::TooLarge(_) | MintError::Conditions(_) => {
+            MintError::TooLarge(_) | MintError::Conditions(_) | MintError::Narrow(_) => {
                 Self::new(Reason::TooLarge, error.to_string())
             }
             MintError::Profile(_) | MintError::Signer(_) | MintError::Random(_) => {
