@@ -72,10 +72,15 @@ impl<'a> Container<'a> {
 #[must_use]
 pub fn signed_payload(block: &[u8], next_key: &[u8; 32]) -> Vec<u8> {
     let mut payload = Vec::with_capacity(block.len() + 36);
-    payload.extend_from_slice(block);
-    payload.extend_from_slice(&[0; 4]); // the algorithm: Ed25519
-    payload.extend_from_slice(next_key);
+    put_signed_payload(&mut payload, block, next_key);
     payload
+}
+
+/// Appends what a block's signature covers. The signature after it makes it what seals a token.
+pub fn put_signed_payload(out: &mut Vec<u8>, block: &[u8], next_key: &[u8; 32]) {
+    out.extend_from_slice(block);
+    out.extend_from_slice(&[0; 4]); // the algorithm: Ed25519
+    out.extend_from_slice(next_key);
 }
 
 /// What the signature that seals a token covers.

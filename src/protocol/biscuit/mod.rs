@@ -5,6 +5,7 @@
 //! the next key's algorithm (little-endian `i32`) and the next key.
 
 mod container;
+mod interner;
 pub mod print;
 mod program;
 mod read;
@@ -12,7 +13,9 @@ mod symbols;
 mod wire;
 mod write;
 
-pub use container::{Container, MAX_BLOCKS, Proof, SignedBlock, key_id, seal_payload, signed_payload};
+pub use container::{
+    Container, MAX_BLOCKS, Proof, SignedBlock, key_id, put_signed_payload, seal_payload, signed_payload,
+};
 pub use program::{Binary, Check, Fact, Op, Predicate, Program, Query, Span, Term, Unary};
 pub use read::read_block;
 pub use symbols::{Sym, Symbols};
