@@ -5,6 +5,7 @@
 //! for the argument as it was sent. Whoever checks computes the facet; where an argument is not of the form there is
 //! none, so that the check fails. Wherever two readers could take a text for two things it is refused, never repaired.
 
+mod constants;
 mod integer;
 mod path;
 mod percent;
@@ -17,6 +18,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub use constants::{Misfit, constraint, place};
 
 use crate::constraint::Scalar;
 use crate::names::ArgName;
