@@ -1,6 +1,6 @@
 //! The constants of a constraint in the spelling in which arguments are compared.
 
-use super::{Form, Refused, directory, host, shown};
+use super::{Facet, Form, Refused, directory, host, shown};
 use crate::constraint::{Constraint, Scalar};
 
 /// A constraint that does not go with its argument's form.
@@ -33,12 +33,8 @@ pub fn constraint(form: Option<Form>, given: &Constraint) -> Result<Constraint, 
     })
 }
 
-/// The same without a form at hand, as when a token is narrowed offline: `path_under` and `host_in` say themselves
-/// what the argument is, everything else is left as it is given.
-///
-/// # Errors
-/// When a directory or a host is none.
-pub fn place(given: &Constraint, private: bool) -> Result<Constraint, Misfit> {
+/// The directory and the hosts in their spelling, everything else as it is given.
+fn place(given: &Constraint, private: bool) -> Result<Constraint, Misfit> {
     let directory = |text: &String| {
         let fix = "write an absolute directory, such as /srv/data";
         directory(text).map(|path| shown(&path)).map_err(|why| misfit(text, why, fix))
@@ -52,6 +48,39 @@ pub fn place(given: &Constraint, private: bool) -> Result<Constraint, Misfit> {
         host_in: given.host_in.as_ref().map(|set| set.iter().map(host).collect()).transpose()?,
         ..given.clone()
     })
+}
+
+/// A constraint as a token compares it: the facet that it asks for, and what that must be, in the kinds `eq`, `in`,
+/// `prefix`, `min` and `max`. No facet is the argument as it is sent, with the constraint as it is given.
+///
+/// # Errors
+/// As [`constraint`]; where there is no form, `path_under` and `host_in` say themselves what the argument is, and a host
+/// may be a private one.
+pub fn compared(form: Option<Form>, given: &Constraint) -> Result<(Option<Facet>, Constraint), Misfit> {
+    let said = given.path_under.as_ref().map(|_| Form::Path);
+    let Some(form) = form.or(said).or(given.host_in.as_ref().map(|_| Form::PrivateUrl)) else {
+        return Ok((None, given.clone()));
+    };
+    let normal = constraint(Some(form), given)?;
+    if let (Some(hosts), facet @ Some(_)) = (&normal.host_in, form.host()) {
+        let hosts = hosts.iter().cloned().map(Scalar::Text).collect();
+        return Ok((facet, Constraint { one_of: Some(hosts), ..Constraint::default() }));
+    }
+    let value = |value: &Scalar| {
+        form.whole().read(value).map_err(|why| misfit(&shown_scalar(value), why, form.kinds()))
+    };
+    let prefix =
+        normal.path_under.as_ref().map(|path| directory(path).map_err(|why| misfit(path, why, form.kinds())));
+    let compared = Constraint {
+        eq: normal.eq.as_ref().map(value).transpose()?,
+        one_of: normal.one_of.as_ref().map(|set| set.iter().map(value).collect()).transpose()?,
+        prefix: prefix.transpose()?,
+        min: normal.min,
+        max: normal.max,
+        any: normal.any,
+        ..Constraint::default()
+    };
+    Ok((Some(form.whole()), compared))
 }
 
 impl Form {

@@ -19,7 +19,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use constants::{Misfit, constraint, place};
+pub use constants::{Misfit, compared, constraint};
 
 use crate::constraint::Scalar;
 use crate::names::ArgName;
