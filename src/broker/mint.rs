@@ -10,7 +10,6 @@ use shortbread_protocol::biscuit::{
 use shortbread_protocol::facts;
 use shortbread_protocol::keys::PrivateKey;
 use shortbread_protocol::names::{Intent, Operation, Task};
-use shortbread_protocol::normalise::Forms;
 use shortbread_protocol::random::{Random, RandomError};
 use shortbread_protocol::revocations::SelectorKind;
 use shortbread_verifier::chain;
@@ -139,7 +138,7 @@ fn identify(block: &mut BlockWriter, minting: &Minting<'_>, signer: &dyn Signer)
 // One alternative per granted verb and grant: conditions of two grants are never merged.
 fn granted(rights: &[Right]) -> Result<Vec<Alternative<'_>>, MintError> {
     let ways = rights.iter().flat_map(|right| right.alternatives.iter().map(move |way| (right, way)));
-    let made = ways.map(|(right, way)| alternative(&right.operation, way.arguments.as_ref(), &Forms::new()));
+    let made = ways.map(|(right, way)| alternative(&right.operation, way.arguments.as_ref(), &right.forms));
     Ok(made.collect::<Result<_, _>>()?)
 }
 

@@ -1,6 +1,7 @@
 //! What kind of place an IP address leads to: the ground of every guard against server-side request forgery.
+//! Addresses are taken from `core`, which knows them and no sockets.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What kind of place an address leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

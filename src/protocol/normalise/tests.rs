@@ -448,7 +448,7 @@ proptest! {
 
     #[test]
     fn a_public_url_never_holds_a_private_address(a in any::<[u8; 4]>(), port in 1u16..) {
-        let ip = std::net::Ipv4Addr::from(a);
+        let ip = core::net::Ipv4Addr::from(a);
         let class = crate::address::class(ip.into());
         let taken = read(Facet::Url, &format!("https://{ip}:{port}/"));
         prop_assert_eq!(taken.is_ok(), class == crate::address::Class::Public);

@@ -1,7 +1,7 @@
 //! http and https URLs, read strictly: whatever two readers are known to take for two different hosts is refused.
 
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Refused;
 use super::percent::{byte, decoded, hex};
