@@ -4,7 +4,9 @@ mod assertions;
 mod fetching;
 mod issuers;
 mod keys;
+mod platforms;
 mod reading;
+mod svids;
 mod tokens;
 
 use std::collections::{BTreeMap, HashMap};
@@ -123,6 +125,7 @@ fn github() -> Oidc {
         keys: KeySource::Discovery,
         allow_private: false,
         reuse_until_expiry: false,
+        max_age: None,
     }
 }
 
