@@ -6,7 +6,7 @@ use serde_json::Value;
 use shortbread_protocol::call::Args;
 use shortbread_protocol::clock::Clock;
 use shortbread_protocol::random::SystemRandom;
-use shortbread_verifier::decision::{Call, Checker as _};
+use shortbread_verifier::decision::{Call, Checker as _, Presented};
 use shortbread_verifier::feed::{Feed, FeedConfig, FeedError, Step};
 use shortbread_verifier::list::{Pin, Trust};
 use shortbread_verifier::{Verifier, VerifierConfig};
@@ -71,6 +71,6 @@ impl Tool {
     pub fn check(&self, token: &str, verb: &str, args: &Value) -> &'static str {
         let args = Args::from_json(args.to_string().as_bytes()).expect("arguments");
         let call = Call { tool: &self.name, verb, args: Some(&args) };
-        self.verifier.check(Some(token), &call).reason.map_or("allowed", |reason| reason.code())
+        self.verifier.check(&Presented::bearer(token), &call).reason.map_or("allowed", |reason| reason.code())
     }
 }

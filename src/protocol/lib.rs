@@ -7,6 +7,7 @@ pub mod biscuit;
 pub mod call;
 pub mod clock;
 pub mod constraint;
+pub mod dpop;
 pub mod event;
 pub mod facts;
 pub mod json;

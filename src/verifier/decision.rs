@@ -1,8 +1,55 @@
 //! What is asked about a call, and what is answered.
 
+use std::fmt;
+use std::sync::Arc;
+
 use shortbread_protocol::access::Access;
 use shortbread_protocol::call::Args;
 use shortbread_protocol::reason::Reason;
+
+/// What came with a call to show who makes it.
+#[derive(Clone, Copy, Default)]
+pub struct Presented<'a> {
+    /// The text after `Bearer` or `DPoP` in the `Authorization` header; `None` when there was none.
+    pub token: Option<&'a str>,
+    /// The proof of the key that the token is bound to, if one was sent.
+    pub proof: Option<SentProof<'a>>,
+}
+
+/// A DPoP proof as it came, and what it has to be about (RFC 9449, section 4.3).
+#[derive(Clone, Copy)]
+pub struct SentProof<'a> {
+    /// The text of the one `DPoP` header.
+    pub text: &'a str,
+    /// The method of the HTTP request.
+    pub method: &'a str,
+    /// The URL of the request as clients write it: by this service's configuration, never by the `Host` header.
+    /// Query and fragment do not count.
+    pub url: &'a str,
+}
+
+impl<'a> Presented<'a> {
+    /// A token and no proof.
+    #[must_use]
+    pub const fn bearer(token: &'a str) -> Self {
+        Self { token: Some(token), proof: None }
+    }
+}
+
+/// Says what there is, never the token or the proof.
+impl fmt::Debug for Presented<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { token, proof } = self;
+        f.debug_struct("Presented").field("token", &token.is_some()).field("proof", proof).finish()
+    }
+}
+
+impl fmt::Debug for SentProof<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { method, url, .. } = self;
+        f.debug_struct("SentProof").field("method", method).field("url", url).finish_non_exhaustive()
+    }
+}
 
 /// One call of a tool, as the tool service understood it.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +71,43 @@ pub enum Outcome {
     Deny,
 }
 
+/// Whom a token stands for: its names and ids, once it is believed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// The workflow.
+    pub workflow: Option<String>,
+    /// The operator.
+    pub operator: Option<String>,
+    /// The declared intent.
+    pub intent: Option<String>,
+    /// The task.
+    pub task: Option<String>,
+    /// The token's id.
+    pub token: Option<String>,
+}
+
+/// The id of a decision, under which it is recorded: a random series for each verifier, then a count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DecisionId {
+    series: u64,
+    count: u64,
+}
+
+impl DecisionId {
+    /// The `count`th decision of a series.
+    #[must_use]
+    pub const fn new(series: u64, count: u64) -> Self {
+        Self { series, count }
+    }
+}
+
+/// As in `dec_9f3c0a7be1d2446b0000000000000001`.
+impl fmt::Display for DecisionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "dec_{:016x}{:016x}", self.series, self.count)
+    }
+}
+
 /// The answer about one call. It holds names and ids, never the token itself.
 #[derive(Clone, Debug)]
 pub struct Decision {
@@ -33,18 +117,10 @@ pub struct Decision {
     pub reason: Option<Reason>,
     /// More about the reason, in words that the caller may read.
     pub detail: Option<String>,
-    /// The id of this decision, under which it is recorded.
-    pub id: String,
-    /// The workflow that the token stands for, once the token is believed.
-    pub workflow: Option<String>,
-    /// The operator that the token stands for, once the token is believed.
-    pub operator: Option<String>,
-    /// The declared intent.
-    pub intent: Option<String>,
-    /// The task.
-    pub task: Option<String>,
-    /// The token's id.
-    pub token: Option<String>,
+    /// The id of this decision; `None` where nothing records it.
+    pub id: Option<DecisionId>,
+    /// Whom the token stands for, once it is believed.
+    pub caller: Option<Arc<Caller>>,
     /// The access of the verb that was called, as granted.
     pub access: Option<Access>,
     /// For a denied call, the scopes that the token holds, as `tool:verb`; empty when it is not believed.
@@ -58,17 +134,13 @@ pub struct Decision {
 impl Decision {
     /// A denial about which nothing but its reason is known.
     #[must_use]
-    pub fn denied(id: String, reason: Reason) -> Self {
+    pub const fn denied(id: Option<DecisionId>, reason: Reason) -> Self {
         Self {
             outcome: Outcome::Deny,
             reason: Some(reason),
             detail: None,
             id,
-            workflow: None,
-            operator: None,
-            intent: None,
-            task: None,
-            token: None,
+            caller: None,
             access: None,
             held: Vec::new(),
             list_seq: 0,
@@ -85,13 +157,13 @@ impl Decision {
 
 /// Who decides about calls.
 pub trait Checker: Send + Sync {
-    /// Decides about one call. `token` is the text after `Bearer` or `DPoP`; `None` when there was none.
-    fn check(&self, token: Option<&str>, call: &Call<'_>) -> Decision;
+    /// Decides about one call by what came with it.
+    fn check(&self, presented: &Presented<'_>, call: &Call<'_>) -> Decision;
 
     /// Numbers and records a refusal of a request that could not be read as a call, such as one with two tokens.
     /// The decision is a denial with this reason, whatever the implementation does. As provided it has no id and is
     /// not recorded.
     fn refuse(&self, reason: Reason, detail: &str) -> Decision {
-        Decision { detail: Some(detail.to_owned()), ..Decision::denied(String::new(), reason) }
+        Decision { detail: Some(detail.to_owned()), ..Decision::denied(None, reason) }
     }
 }

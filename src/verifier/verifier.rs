@@ -10,7 +10,7 @@ use shortbread_protocol::reason::Reason;
 use shortbread_protocol::revocations::SelectorKind;
 
 use crate::chain::{Token, TokenError, TokenKeys, decode};
-use crate::decision::{Call, Checker, Decision, Outcome};
+use crate::decision::{Call, Caller, Checker, Decision, DecisionId, Outcome, Presented};
 use crate::list::{Age, State, Trust};
 use crate::scope::{Demand, Refusal};
 
@@ -60,7 +60,7 @@ pub struct Verifier {
     audience: String,
     windows: Windows,
     sink: Option<Arc<dyn Sink>>,
-    series: String,
+    series: u64,
     count: AtomicU64,
 }
 
@@ -77,7 +77,7 @@ impl Verifier {
             audience: config.audience,
             windows: Windows::default(),
             sink: None,
-            series: format!("dec_{}", hex::encode(series)),
+            series: u64::from_be_bytes(series),
             count: AtomicU64::new(0),
         })
     }
@@ -95,23 +95,23 @@ impl Verifier {
     }
 
     /// Unique among all verifiers: a random series, then a count.
-    fn id(&self) -> String {
-        format!("{}{:016x}", self.series, self.count.fetch_add(1, Ordering::Relaxed))
+    fn id(&self) -> Option<DecisionId> {
+        Some(DecisionId::new(self.series, self.count.fetch_add(1, Ordering::Relaxed)))
     }
 
     fn decide(
         &self,
-        token: Option<&str>,
+        presented: &Presented<'_>,
         call: &Call<'_>,
         decision: &mut Decision,
     ) -> Result<Access, Refusal> {
         let state = self.trust.state();
         let now = self.trust.clock().now().seconds();
         decision.list_seq = state.seq();
-        let text = token.ok_or_else(|| because(Reason::TokenMissing))?;
+        let text = presented.token.ok_or_else(|| because(Reason::TokenMissing))?;
         let bytes = decode(text).map_err(|flaw| refused(TokenError::from(flaw)))?;
         let token = Token::open(&bytes, &Keys { state: &state, now }).map_err(refused)?;
-        describe(&token, decision);
+        decision.caller = Some(Arc::new(caller(&token)));
         let judged = self.judge(&token, &state, now, call, decision);
         if judged.is_err() {
             // Only a refusal tells what would have been allowed.
@@ -154,9 +154,9 @@ impl Verifier {
 }
 
 impl Checker for Verifier {
-    fn check(&self, token: Option<&str>, call: &Call<'_>) -> Decision {
+    fn check(&self, presented: &Presented<'_>, call: &Call<'_>) -> Decision {
         let mut decision = Decision::denied(self.id(), Reason::Internal);
-        match self.decide(token, call, &mut decision) {
+        match self.decide(presented, call, &mut decision) {
             Ok(access) => {
                 decision.outcome = Outcome::Allow;
                 decision.reason = None;
@@ -206,11 +206,13 @@ fn refused(error: TokenError) -> Refusal {
     Refusal { detail: Some(error.to_string()), ..because(error.reason()) }
 }
 
-fn describe(token: &Token, decision: &mut Decision) {
+fn caller(token: &Token) -> Caller {
     let id = |kind| token.scope().id(kind).map(str::to_owned);
-    decision.workflow = id(SelectorKind::Workflow);
-    decision.operator = id(SelectorKind::Operator);
-    decision.intent = id(SelectorKind::Intent);
-    decision.task = id(SelectorKind::Task);
-    decision.token = id(SelectorKind::Token);
+    Caller {
+        workflow: id(SelectorKind::Workflow),
+        operator: id(SelectorKind::Operator),
+        intent: id(SelectorKind::Intent),
+        task: id(SelectorKind::Task),
+        token: id(SelectorKind::Token),
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use shortbread_protocol::clock::{Clock, SystemClock};
 use shortbread_protocol::random::{Random as _, SystemRandom};
-use shortbread_verifier::decision::{Call, Checker as _, Outcome as Answer};
+use shortbread_verifier::decision::{Call, Checker as _, Outcome as Answer, Presented};
 use shortbread_verifier::feed::{Feed, FeedConfig};
 use shortbread_verifier::list::{Pin, Trust};
 use shortbread_verifier::{Verifier, VerifierConfig};
@@ -77,7 +77,7 @@ async fn once(
 ) -> Outcome<(f64, f64)> {
     let token = workflow.token(address).await?;
     let (text, id) = (text(&token, "/access_token")?, text(&token, "/shortbread/token_id")?);
-    let allows = || verifier.check(Some(text), &CALL).outcome == Answer::Allow;
+    let allows = || verifier.check(&Presented::bearer(text), &CALL).outcome == Answer::Allow;
     if !allows() {
         return Err("the verifier refuses a fresh token".into());
     }

@@ -16,7 +16,7 @@ use shortbread_protocol::revocations::{
     Cause, Entry, FileRef, Head, RevokedId, SelectorKind, Snapshot, origin,
 };
 use shortbread_verifier::chain;
-use shortbread_verifier::decision::{Call, Checker as _, Outcome as Answer};
+use shortbread_verifier::decision::{Call, Checker as _, Outcome as Answer, Presented};
 use shortbread_verifier::list::{Pin, RevocationSet, Trust};
 use shortbread_verifier::scope::Demand;
 use shortbread_verifier::{Verifier, VerifierConfig};
@@ -71,10 +71,10 @@ pub fn measure() -> Outcome<Vec<Figure>> {
     let stock = Stock::new(&text, raw.public()?, bench.clock.now().seconds())?;
     let jwt = Jwt::new(&bench.token, bench.clock.now().seconds())?;
     let demand = bench.demand();
-    if verifier.check(Some(&text), &call).outcome != Answer::Allow || scope.evaluate(&demand).is_err() {
+    if verifier.check(&Presented::bearer(&text), &call).outcome != Answer::Allow || scope.evaluate(&demand).is_err() {
         return Err("the token that is measured is not allowed its call".into());
     }
-    let check = || usize::from(verifier.check(Some(&text), &call).outcome == Answer::Allow);
+    let check = || usize::from(verifier.check(&Presented::bearer(&text), &call).outcome == Answer::Allow);
     let mut operations: [(&str, Operation<'_>); 10] = [
         ("raw signatures of a check", Box::new(|| raw.check())),
         ("check at first sight", Box::new(check)),

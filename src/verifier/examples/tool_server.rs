@@ -232,7 +232,9 @@ async fn answer(
     parts: Parts,
     body: Bytes,
 ) -> Response {
-    let by = decision.and_then(|Extension(decision)| decision.workflow.or(decision.operator));
+    let by = decision
+        .and_then(|Extension(decision)| decision.caller)
+        .and_then(|caller| caller.workflow.clone().or_else(|| caller.operator.clone()));
     match Action::read(&parts, &body) {
         Ok(action) => service.act(action, by),
         Err(_) => missing("request"),

@@ -7,7 +7,7 @@ use serde_json::json;
 use shortbread_protocol::reason::Reason;
 
 use super::Unmapped;
-use crate::decision::{Call, Checker, Decision};
+use crate::decision::{Call, Checker, Decision, DecisionId};
 
 const DECISION_ID: HeaderName = HeaderName::from_static("shortbread-decision-id");
 
@@ -25,7 +25,7 @@ pub(super) struct Answer {
     challenge: Option<Challenge>,
     reason: Reason,
     detail: Option<String>,
-    id: String,
+    id: Option<DecisionId>,
 }
 
 #[derive(Debug)]
@@ -64,10 +64,20 @@ impl Class {
             | Reason::Expired
             | Reason::NotYetValid
             | Reason::WrongAudience => Self::Token,
-            Reason::ProofRequired | Reason::WrongHolder => Self::Proof,
+            Reason::ProofRequired
+            | Reason::ProofMalformed
+            | Reason::ProofMismatch
+            | Reason::ProofStale
+            | Reason::ProofSignature
+            | Reason::ProofReplayed
+            | Reason::WrongHolder => Self::Proof,
             Reason::NotGranted => Self::Scope,
             Reason::CallMalformed => Self::Request,
-            Reason::ListMissing | Reason::ListTooOld | Reason::ClockUnsure | Reason::Internal => Self::Wait,
+            Reason::ListMissing
+            | Reason::ListTooOld
+            | Reason::ClockUnsure
+            | Reason::ProofsFull
+            | Reason::Internal => Self::Wait,
             // Revoked, narrowed, refused by its arguments, approved for another call: asking again changes nothing.
             _ => Self::Final,
         }
@@ -116,7 +126,7 @@ impl Answer {
             challenge: class.challenge(decision, call),
             reason,
             detail: decision.detail.clone(),
-            id: decision.id.clone(),
+            id: decision.id,
         }
     }
 
@@ -161,8 +171,7 @@ impl Answer {
         if let Some(value) = self.challenge.and_then(|challenge| challenge.header(metadata)) {
             headers.insert(WWW_AUTHENTICATE, value);
         }
-        let id: String = self.id.chars().filter(char::is_ascii_graphic).collect();
-        if let Some(value) = HeaderValue::from_str(&id).ok().filter(|id| !id.is_empty()) {
+        if let Some(value) = self.id.and_then(|id| HeaderValue::from_str(&id.to_string()).ok()) {
             headers.insert(DECISION_ID, value);
         }
         response
@@ -179,7 +188,7 @@ impl Answer {
             "error_description": description,
             "shortbread": {
                 "reason": self.reason.code(),
-                "decision_id": (!self.id.is_empty()).then_some(&self.id),
+                "decision_id": self.id.map(|id| id.to_string()),
                 "retryable": self.reason.retryable(),
             },
         });
@@ -235,7 +244,7 @@ mod tests {
     fn a_detail_is_a_sentence_of_its_own() {
         let decision = Decision {
             detail: Some("argument \"repo\" is not the granted one".to_owned()),
-            ..Decision::denied("dec_1".to_owned(), Reason::ArgumentRefused)
+            ..Decision::denied(None, Reason::ArgumentRefused)
         };
         let call = Call { tool: "github", verb: "issues.write", args: None };
         let body = Answer::denied(&decision, &call).body();

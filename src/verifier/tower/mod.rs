@@ -21,7 +21,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use shortbread_protocol::call::{Args, MAX_ARGS_BYTES};
 use tower::{Layer, Service};
 
-use crate::decision::{Call, Checker, Decision};
+use crate::decision::{Call, Checker, Decision, Presented};
 use answer::Answer;
 pub use metadata::{metadata_path, metadata_url, protected_resource};
 
@@ -193,7 +193,7 @@ where
         };
         let call = Call { tool: &tool, verb: &verb, args: args.as_ref() };
         let decision = match token::find(parts) {
-            Ok(token) => self.checker.check(token, &call),
+            Ok(token) => self.checker.check(&Presented { token, proof: None }, &call),
             Err(cause) => return Err(Box::new(Answer::bad_header(&*self.checker, cause))),
         };
         if !decision.is_allowed() {

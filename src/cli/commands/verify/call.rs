@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 use shortbread_protocol::call::Args as Arguments;
 use shortbread_protocol::random::SystemRandom;
-use shortbread_verifier::decision::{Call, Checker as _, Decision};
+use shortbread_verifier::decision::{Call, Caller, Checker as _, Decision, Presented};
 use shortbread_verifier::feed::{Feed, FeedConfig};
 use shortbread_verifier::list::{Pin, Trust};
 use shortbread_verifier::{Verifier, VerifierConfig};
@@ -34,7 +34,7 @@ pub(super) async fn run(args: &CallArgs, connection: &Connection, context: &Cont
     let trust = trust(args, connection, context).await?;
     let verifier = Verifier::new(trust, VerifierConfig { audience: args.audience.clone() })?;
     let (tool, verb) = (args.call.tool.as_str(), args.call.verb.as_str());
-    let decision = verifier.check(Some(&token), &Call { tool, verb, args: Some(&arguments) });
+    let decision = verifier.check(&Presented::bearer(&token), &Call { tool, verb, args: Some(&arguments) });
     if context.ui.is_json() {
         context.ui.json(&body(&decision));
     } else {
@@ -86,27 +86,33 @@ fn show(decision: &Decision, args: &CallArgs, context: &Context) {
             pairs.push(("what to do", reason.action().to_owned()));
         }
     }
+    let caller = caller(decision);
     let ids = [
-        ("workflow", &decision.workflow),
-        ("operator", &decision.operator),
-        ("intent", &decision.intent),
-        ("task", &decision.task),
-        ("token", &decision.token),
+        ("workflow", &caller.workflow),
+        ("operator", &caller.operator),
+        ("intent", &caller.intent),
+        ("task", &caller.task),
+        ("token", &caller.token),
     ];
     pairs.extend(ids.into_iter().filter_map(|(name, id)| Some((name, id.clone()?))));
     pairs.extend(decision.access.map(|access| ("access", access.to_string())));
     let age = decision.list_age.map(|age| format!(", {age}s old")).unwrap_or_default();
     pairs.push(("list", format!("{}{age}", decision.list_seq)));
-    pairs.push(("decision", decision.id.clone()));
+    pairs.extend(decision.id.map(|id| ("decision", id.to_string())));
     ui.pairs(&pairs);
 }
 
+fn caller(decision: &Decision) -> Caller {
+    decision.caller.as_deref().cloned().unwrap_or_default()
+}
+
 fn body(decision: &Decision) -> serde_json::Value {
+    let caller = caller(decision);
     json!({
         "outcome": if decision.is_allowed() { "allow" } else { "deny" },
-        "reason": decision.reason, "detail": decision.detail, "decision_id": decision.id,
-        "workflow": decision.workflow, "operator": decision.operator, "intent": decision.intent,
-        "task": decision.task, "token": decision.token, "access": decision.access,
+        "reason": decision.reason, "detail": decision.detail, "decision_id": decision.id.map(|id| id.to_string()),
+        "workflow": caller.workflow, "operator": caller.operator, "intent": caller.intent,
+        "task": caller.task, "token": caller.token, "access": decision.access,
         "list": { "seq": decision.list_seq, "age": decision.list_age },
     })
 }
