@@ -23,6 +23,7 @@ use shortbread_protocol::keys::PrivateKey;
 use tokio::sync::Semaphore;
 
 use super::*;
+use crate::policy::model::{KeySource, Oidc};
 
 const NOW: u64 = 1_795_176_000;
 const BROKER: &str = "https://broker.acme.example";

@@ -1,7 +1,7 @@
 //! JWT-SVIDs: a trust domain's bundle alone vouches for its names.
 
 use super::*;
-use crate::policy::model::{KeySource, Spiffe};
+use crate::policy::model::Spiffe;
 
 const ID: &str = "spiffe://acme.example/agents/worker";
 const BUNDLE: &str = "https://spire.acme.example/bundle";
