@@ -17,6 +17,7 @@ mod exchange;
 mod given_back;
 mod hardening;
 mod heads;
+mod identities;
 mod layers;
 mod limits;
 mod never_wider;
