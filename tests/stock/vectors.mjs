@@ -39,6 +39,9 @@ function* verdicts(root, { name, token, call, expect, profile }) {
   }
   const passes = allowed(token, root, call, { profileChecked: ids.length > 1 });
   if (violation) {
+    const times = [...source.matchAll(/issued\((\S+)\)/g)].map(([, at]) => Date.parse(at));
+    const ahead = times.some((at) => at > Date.parse(call.time) + 30_000);
+    yield ["issued ahead of its time", !(passes && ahead)];
     if (passes) console.log(`  allowed by stock, refused by the profile check: ${name}`);
     return;
   }

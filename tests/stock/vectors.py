@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import re
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "schema" / "examples"))
 from biscuit_auth import AuthorizationError, Biscuit, BiscuitValidationError, PublicKey  # noqa: E402
-from check_token import Refused, check  # noqa: E402
+from check_token import Refused, check, date  # noqa: E402
 
 
 def allowed(*args, **more):
@@ -38,6 +40,9 @@ def verdicts(root, vector):
             return
     passes = allowed(token, root, call, profile_checked=len(ids) > 1)
     if violation:
+        times = [date(found) for found in re.findall(r"issued\((\S+)\)", source)]
+        ahead = any(at > date(call["time"]) + timedelta(seconds=30) for at in times)
+        yield "issued ahead of its time", not (passes and ahead)
         if passes:
             print(f"  allowed by stock, refused by the profile check: {vector['name']}")
         return
