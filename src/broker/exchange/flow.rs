@@ -143,8 +143,14 @@ fn decided(
     // A registered key signs its own claims: no constraint is bound to them.
     let none = serde_json::Map::new();
     let claims = if identity.key_thumbprint.is_some() { &none } else { &identity.claims };
-    let asked =
-        policy::Request { principal, claims, intent: request.intent.as_ref(), asked: &request.asked, ttl };
+    let asked = policy::Request {
+        principal,
+        claims,
+        intent: request.intent.as_ref(),
+        asked: &request.asked,
+        ttl,
+        possession: policy::Possession::Unproved,
+    };
     Ok(decide(policy, &asked)?)
 }
 

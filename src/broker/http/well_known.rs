@@ -88,7 +88,7 @@ fn describe(app: &App) -> Metadata {
         response_types_supported: Vec::new(),
         grant_types_supported: texts(&[TOKEN_EXCHANGE, JWT_BEARER, CLIENT_CREDENTIALS]),
         token_endpoint_auth_methods_supported: texts(&["none", "private_key_jwt"]),
-        token_endpoint_auth_signing_alg_values_supported: texts(&["EdDSA", "ES256", "RS256"]),
+        token_endpoint_auth_signing_alg_values_supported: texts(&["EdDSA", "Ed25519", "ES256", "RS256"]),
         authorization_details_types_supported: texts(&[TOOL_CALL]),
         scopes_supported: scopes.collect(),
         shortbread: MetadataExtras {

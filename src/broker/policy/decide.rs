@@ -39,6 +39,20 @@ pub struct Request<'a> {
     pub asked: &'a [Asked],
     /// The life asked for.
     pub ttl: Option<Duration>,
+    /// Whether they hold a key that the token will be bound to.
+    pub possession: Possession,
+}
+
+/// Whether the one who asks proved a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Possession {
+    /// They did: the token is bound to it.
+    Proved,
+    /// They did not.
+    Unproved,
+    /// They did not, and their platform hands out the same identity again and again: whoever sees it can
+    /// present it, so it is good for reading alone.
+    Reusable,
 }
 
 /// One operation that is asked for.
@@ -205,7 +219,23 @@ impl Case<'_> {
             let detail = explain::arguments(operation, &serving, self.request.claims);
             return Err(Refusal::new(Reason::ConstraintRefused, detail));
         }
+        if let Some(why) = self.unproved(access, &won.grants) {
+            return Err(Refusal::new(Reason::ProofRequired, explain::unproved(operation, why)));
+        }
         Ok(won)
+    }
+
+    /// Why the verb wants a proof that is not there.
+    fn unproved(&self, access: Access, grants: &[Arc<Grant>]) -> Option<&'static str> {
+        let demanded = grants.iter().any(|grant| grant.proof);
+        match self.request.possession {
+            Possession::Proved => None,
+            _ if demanded => Some("a grant of it says proof = \"required\""),
+            Possession::Reusable if access != Access::Read => {
+                Some("this identity can be presented again, so without a proof it is good for reading alone")
+            }
+            Possession::Unproved | Possession::Reusable => None,
+        }
     }
 
     /// What one grant gives: its own conditions met with each that was asked, never with another grant's.
@@ -252,7 +282,8 @@ fn most_telling(lost: Vec<(Operation, Refusal)>) -> Refusal {
         Reason::PolicyForbidden => 0,
         Reason::IntentRefused => 1,
         Reason::ConstraintRefused => 2,
-        _ => 3,
+        Reason::ProofRequired => 3,
+        _ => 4,
     };
     let first = lost.into_iter().map(|(_, refusal)| refusal).min_by_key(rank);
     first.unwrap_or_else(|| Refusal::new(Reason::PolicyDenied, "nothing that was asked for is granted"))

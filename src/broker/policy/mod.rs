@@ -26,7 +26,9 @@ use sha2::{Digest as _, Sha256};
 use shortbread_protocol::names::{Intent, Operation, OperatorName, ToolName, VerbName};
 
 pub use check::{Files, Options};
-pub use decide::{Alternative, Asked, DEFAULT_TTL, Granted, MAX_TTL, Refusal, Request, Right, decide};
+pub use decide::{
+    Alternative, Asked, DEFAULT_TTL, Granted, MAX_TTL, Possession, Refusal, Request, Right, decide,
+};
 pub use pattern::Pattern;
 pub use problem::Problem;
 pub use surface::AdminSurface;

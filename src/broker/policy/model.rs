@@ -180,6 +180,8 @@ pub struct Grant {
     pub max_ttl: Option<Duration>,
     /// Whose approval it needs, and for what.
     pub approval: Option<Approval>,
+    /// Whether it is for tokens alone that are bound to a key.
+    pub proof: bool,
     /// How often it may be used.
     pub rate: Option<Rate>,
 }

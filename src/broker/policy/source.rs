@@ -92,6 +92,7 @@ pub(super) struct GrantSource {
     pub(super) any_arguments: bool,
     pub(super) max_ttl: Option<Spanned<Span>>,
     pub(super) approval: Option<Spanned<ApprovalSource>>,
+    pub(super) proof: Option<Spanned<String>>,
     pub(super) rate: Option<Pace>,
 }
 

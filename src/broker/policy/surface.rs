@@ -45,7 +45,7 @@ impl AdminSurface {
                     "{} {}/{verb} {}",
                     grant.principal,
                     grant.tool,
-                    json!({ "max_ttl": ttl, "rate": rate })
+                    json!({ "max_ttl": ttl, "rate": rate, "proof": grant.proof })
                 )
             })
         });

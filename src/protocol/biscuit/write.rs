@@ -1,8 +1,9 @@
 //! Writes blocks and envelopes. Values are bound, never formatted into text.
 
 use super::container::{Proof, SignedBlock};
+use super::interner::Interner;
 use super::program::{Binary, Unary};
-use super::symbols::{Interner, Symbols};
+use super::symbols::Symbols;
 use super::wire::{put_bytes, put_message, put_number};
 
 /// A value to write.

@@ -14,7 +14,7 @@ pub(super) fn compile(program: Program, signatures: &[&[u8; 64]]) -> Result<Scop
     let (ids, issued, rights) = authority_facts(&program)?;
     let window = time_window(&program)?;
     if window.1.saturating_sub(issued) > MAX_LIFE {
-        return Err(Flaw::Violation("the token lives longer than an hour"));
+        return Err(Flaw::Violation("the token lives longer than an hour (3600 s)"));
     }
     let audiences = audiences(&program)?;
     let mut scope = Scope {

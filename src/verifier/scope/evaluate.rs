@@ -62,7 +62,7 @@ impl Scope {
             return Err(Refusal::plain(Reason::NotYetValid));
         }
         if self.issued > demand.now.saturating_add(SKEW) {
-            let detail = Some("the token was issued in the future".to_owned());
+            let detail = Some("the token was issued more than 30 s ahead of this machine's clock".to_owned());
             return Err(Refusal { detail, ..Refusal::plain(Reason::ProfileViolation) });
         }
         let right = self.right(demand.tool, demand.verb).ok_or_else(|| Refusal::plain(Reason::NotGranted))?;

@@ -184,6 +184,8 @@ fn granted(lines: &str, mark: &str, says: &str) {
 #[test]
 fn dangerous_grants_are_refused() {
     granted("verbs = []", "verbs = []", "verbs is empty");
+    granted("verbs = [\"a.read\"]\nproof = \"optional\"", "proof =", "proof = \"optional\" is not known");
+    granted("verbs = [\"a.read\"]\nproof = true", "proof =", "expected a string");
     granted("verbs = [\"nope\"]", "nope", "t has no verb nope");
     granted("verbs = [\"c.*\"]", "c.*", "t has no verb c.*");
     granted("verbs = [\"a*\"]", "a*", "is no verb pattern");

@@ -53,6 +53,10 @@ pub(super) fn arguments(
     format!("{operation} is not granted with the arguments asked for; it is granted {}", ways.join(", or "))
 }
 
+pub(super) fn unproved(operation: &Operation, why: &str) -> String {
+    format!("{operation} wants a DPoP proof: {why}")
+}
+
 fn listed(names: BTreeSet<&str>) -> String {
     names.into_iter().collect::<Vec<_>>().join(", ")
 }

@@ -41,9 +41,10 @@ struct Ask {
     claims: Value,
     intent: Option<&'static str>,
     ttl: Option<u64>,
+    possession: Possession,
 }
 
-const PLAIN: Ask = Ask { claims: Value::Null, intent: None, ttl: None };
+const PLAIN: Ask = Ask { claims: Value::Null, intent: None, ttl: None, possession: Possession::Unproved };
 
 impl Ask {
     fn of(&self, policy: &Policy, asked: &[(&str, Value)]) -> Result<Granted, Refusal> {
@@ -61,6 +62,7 @@ impl Ask {
             intent: intent.as_ref(),
             asked: &asked,
             ttl: self.ttl.map(Duration::from_secs),
+            possession: self.possession,
         };
         decide(policy, &request)
     }
@@ -247,6 +249,49 @@ fn a_demand_of_any_grant_refuses_the_whole_request() {
 }
 
 #[test]
+fn a_grant_that_wants_a_proof_has_its_way() {
+    let policy = granting(
+        &[
+            "verbs = [\"read\", \"list\"]",
+            "verbs = [\"write\"]\nany_arguments = true",
+            "verbs = [\"list\", \"write\"]\nintents = [\"i\"]\nproof = \"required\"\n\
+             constraints.write = { x = { eq = 1 } }",
+        ],
+        "",
+    );
+    let proved = Ask { possession: Possession::Proved, intent: Some("i"), ..PLAIN };
+    let bearer = Ask { intent: Some("i"), ..PLAIN };
+    let asked = ["t/read", "t/list", "t/write"].map(|name| (name, Value::Null));
+    assert_eq!(proved.of(&policy, &asked).unwrap().rights.len(), 3);
+    // Another grant gives both verbs too, but every demand of every grant that is used applies.
+    let granted = bearer.of(&policy, &asked).unwrap();
+    assert_eq!(granted.rights.len(), 1);
+    assert_eq!(
+        granted.dropped.iter().map(|(_, reason)| *reason).collect::<Vec<_>>(),
+        [Reason::ProofRequired; 2]
+    );
+    // A grant that is not used demands nothing: of another intent, or of other arguments.
+    assert_eq!(PLAIN.of(&policy, &asked).unwrap().rights.len(), 3);
+    let other = [("t/write", json!({ "x": { "eq": 2 } }))];
+    assert_eq!(bearer.of(&policy, &other).unwrap().rights.len(), 1);
+    let (reason, detail) = bearer.refused(&policy, &asked[1..]);
+    assert_eq!(reason, Reason::ProofRequired);
+    assert!(detail.contains("t/list wants a DPoP proof: a grant of it says proof"), "{detail}");
+}
+
+#[test]
+fn an_identity_that_comes_again_reads_and_no_more_without_a_proof() {
+    let policy = granting(&["verbs = [\"*\"]\nany_arguments = true\napproval = \"none\""], "");
+    let again = Ask { possession: Possession::Reusable, ..PLAIN };
+    let asked = ["t/read", "t/write", "t/kill"].map(|name| (name, Value::Null));
+    let granted = again.of(&policy, &asked).unwrap();
+    assert_eq!(granted.rights.iter().map(|right| right.access).collect::<Vec<_>>(), [Access::Read]);
+    assert_eq!(again.refused(&policy, &asked[1..]).0, Reason::ProofRequired);
+    let proved = Ask { possession: Possession::Proved, ..PLAIN };
+    assert_eq!(proved.of(&policy, &asked).unwrap().rights.len(), 3);
+}
+
+#[test]
 fn what_no_token_could_hold_is_refused() {
     let verbs: String = (0..65).map(|n| format!("verbs.v{n} = {{ access = \"read\" }}\n")).collect();
     let text = format!(
@@ -271,8 +316,14 @@ fn operators_keep_the_switch_whatever_is_forbidden() {
     let alice = Principal::Operator("alice".parse().unwrap());
     let ask = |name: &str| {
         let asked = [Asked { operation: operation(name), arguments: None }];
-        let request =
-            Request { principal: &alice, claims: &Map::new(), intent: None, asked: &asked, ttl: None };
+        let request = Request {
+            principal: &alice,
+            claims: &Map::new(),
+            intent: None,
+            asked: &asked,
+            ttl: None,
+            possession: Possession::Proved,
+        };
         decide(&policy, &request).map(|granted| granted.rights.len()).map_err(|refusal| refusal.reason)
     };
     assert_eq!(ask("shortbread/revocations.revoke"), Ok(1));
@@ -296,6 +347,7 @@ fn the_example_grants_what_it_says() {
             intent: intent.as_ref(),
             asked: &asked,
             ttl: None,
+            possession: Possession::Unproved,
         };
         decide(&policy, &request).map_err(|refusal| refusal.reason)
     };
