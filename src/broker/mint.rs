@@ -156,7 +156,7 @@ fn identify(block: &mut BlockWriter, minting: &Minting<'_>, signer: &dyn Signer)
 // One alternative per granted verb and grant: conditions of two grants are never merged.
 fn granted(rights: &[Right]) -> Result<Vec<Alternative<'_>>, MintError> {
     let ways = rights.iter().flat_map(|right| right.alternatives.iter().map(move |way| (right, way)));
-    let made = ways.map(|(right, way)| alternative(&right.operation, way.arguments.as_ref()));
+    let made = ways.map(|(right, way)| alternative(&right.operation, way.arguments.as_ref(), &right.forms));
     Ok(made.collect::<Result<_, _>>()?)
 }
 
