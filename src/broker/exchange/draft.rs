@@ -1,5 +1,6 @@
 //! A token in the making: from what is granted to its bytes, its record and its answer.
 
+use shortbread_protocol::dpop::Proof;
 use shortbread_protocol::names::{Intent, Task};
 use shortbread_protocol::oauth::{Delegation, TokenAnswer};
 use shortbread_protocol::random::id;
@@ -23,6 +24,7 @@ pub(super) struct Draft<'a> {
     intent: Intent,
     pub(super) task: Task,
     pub(super) token_id: String,
+    holder: Option<String>,
     sealed: bool,
 }
 
@@ -31,6 +33,7 @@ impl<'a> Draft<'a> {
         broker: &Broker,
         request: Request,
         principal: &'a Principal,
+        proof: Option<&Proof>,
         context: &Context,
     ) -> Result<Self, Refusal> {
         let fresh = |prefix| {
@@ -45,7 +48,8 @@ impl<'a> Draft<'a> {
         };
         let sealed = request.delegation == Delegation::None || matches!(principal, Principal::Operator(_));
         let intent = request.intent.clone().unwrap_or_else(Intent::undeclared);
-        Ok(Self { principal, intent, task, token_id: fresh("tok_")?, sealed, request })
+        let holder = proof.map(|proof| proof.thumbprint().to_owned());
+        Ok(Self { principal, intent, task, token_id: fresh("tok_")?, holder, sealed, request })
     }
 
     pub(super) fn stand(&self, broker: &Broker, granted: &mut Granted) -> Result<Standing, Refusal> {
@@ -56,6 +60,7 @@ impl<'a> Draft<'a> {
             intent: &self.intent,
             task: &self.task,
             token: &self.token_id,
+            holder: self.holder.as_deref(),
         };
         let now = broker.clock.now().seconds();
         stand(granted, &bearer, &broker.store.mirror(), now).map_err(Refusal::plain)
@@ -79,6 +84,7 @@ impl<'a> Draft<'a> {
             intent: &self.intent,
             task: &self.task,
             token: &self.token_id,
+            holder: self.holder.as_deref(),
             issued,
             expires: self.expires(granted, context),
             rights: &granted.rights,
@@ -114,7 +120,7 @@ impl<'a> Draft<'a> {
             task: self.request.task.as_ref().map(ToString::to_string),
             issued,
             expires,
-            holder: None,
+            holder: self.holder.clone(),
             policy: version,
             body: body.to_string().into_bytes(),
         }
@@ -134,6 +140,7 @@ impl<'a> Draft<'a> {
         let parts = Parts {
             token,
             token_id: self.token_id,
+            bound: self.holder.is_some(),
             expires_in: expires.saturating_sub(context.decision.at.seconds()),
             intent: self.request.intent,
             task: self.task,

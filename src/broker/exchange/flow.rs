@@ -3,15 +3,17 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use shortbread_protocol::dpop::{Proof, ProofError};
 use shortbread_protocol::event::{Decision, EventType};
-use shortbread_protocol::names::ToolName;
 use shortbread_protocol::oauth::TokenAnswer;
 use shortbread_protocol::reason::Reason;
 
 use super::draft::Draft;
+use super::proof;
 use super::record::Trail;
 use super::refusal::Refusal;
 use super::request::{self, GrantType, Request};
+use super::targets::targets;
 use crate::audit::Counted;
 use crate::broker::Broker;
 use crate::identity::Verified;
@@ -19,8 +21,8 @@ use crate::policy::model::Principal;
 use crate::policy::{self, Granted, Policy, decide};
 use crate::store::{Exchange, RecordError, Replay};
 
-/// The longest life of an operator's token that is not bound to a key.
-const OPERATOR_TTL: Duration = Duration::from_secs(120);
+/// The longest life of an operator's token.
+const OPERATOR_TTL: Duration = Duration::from_secs(900);
 
 /// What is known of a request before its body is read.
 #[derive(Clone, Debug)]
@@ -33,15 +35,21 @@ pub struct Context {
     pub begun: Duration,
 }
 
-/// Exchanges an identity for a token. Every outcome is recorded before it is answered.
+/// Exchanges an identity for a token: the form in `body`, and `dpop`, the text of the `DPoP` header, if there is one.
+/// A proof binds the token to the key that made it. Every outcome is recorded before it is answered.
 ///
 /// # Errors
 /// With the reason, the words for the caller and the cause for operators.
-pub async fn exchange(broker: &Broker, body: &[u8], context: &Context) -> Result<TokenAnswer, Refusal> {
+pub async fn exchange(
+    broker: &Broker,
+    body: &[u8],
+    dpop: Result<Option<&str>, ProofError>,
+    context: &Context,
+) -> Result<TokenAnswer, Refusal> {
     let mut trail = Trail::default();
     trail.stage = "limits";
     let mut replay = None;
-    match run(broker, body, context, &mut trail, &mut replay).await {
+    match run(broker, body, dpop, context, &mut trail, &mut replay).await {
         Ok(answer) => Ok(answer),
         Err(refusal) => {
             let recorded = record_refusal(broker, context, &mut trail, replay, refusal).await;
@@ -53,6 +61,7 @@ pub async fn exchange(broker: &Broker, body: &[u8], context: &Context) -> Result
 async fn run(
     broker: &Broker,
     body: &[u8],
+    dpop: Result<Option<&str>, ProofError>,
     context: &Context,
     trail: &mut Trail,
     replay: &mut Option<Replay>,
@@ -64,6 +73,7 @@ async fn run(
     trail.stage = "request";
     let request = request::read(body)?;
     trail.asked(&request);
+    let shown = proof::read(dpop)?;
     trail.stage = "policy";
     let policy = broker
         .policy
@@ -72,15 +82,18 @@ async fn run(
     trail.under(&policy);
     trail.stage = "identity";
     let (identity, principal) = identify(broker, &request, &policy, context, trail).await?;
-    let used = Replay { hash: identity.replay.hash, keep_until: identity.replay.keep_until.seconds() };
-    *replay = Some(used);
+    trail.stage = "proof";
+    let proof = proof::check(broker, shown, &principal);
+    *replay = proof::replay(&identity, &proof);
+    let proof = proof?;
+    trail.held_by(proof.as_ref());
     trail.stage = "policy";
-    let mut granted = decided(&request, &policy, &identity, &principal)?;
-    let audiences = targets(&request, &policy, &granted)?;
+    let mut granted = decided(&request, &policy, &identity, &principal, proof.as_ref())?;
+    let audiences = targets(&request, &policy, &granted, proof.is_some())?;
     trail.stage = "limits";
     within_rates(broker, &principal, &granted)?;
     trail.stage = "revocation";
-    let draft = Draft::new(broker, request, &principal, context)?;
+    let draft = Draft::new(broker, request, &principal, proof.as_ref(), context)?;
     let standing = draft.stand(broker, &mut granted)?;
     trail.segment.task = Some(draft.task.clone());
     trail.stage = "mint";
@@ -92,12 +105,14 @@ async fn run(
     let data = trail.granted(&granted, &draft.token_id, expires, seq, latency);
     let audit = broker.scribe.entry(EventType::TokenMinted, &context.decision, trail.subject(), data);
     let record = draft.record(&granted, &policy, broker.policy.version(), standing.issued, expires);
+    proof::use_up(broker, proof.as_ref())?;
     // Recorded with its own check of revocations and replay, in one transaction: from here on it is answered.
-    *replay = None;
-    let recorded =
-        broker.store.record_exchange(Exchange { replay: Some(used), token: record, standing, audit }).await;
+    let replay = replay.take();
+    let recorded = broker.store.record_exchange(Exchange { replay, token: record, standing, audit }).await;
     recorded.map_err(|error| match error {
-        RecordError::Replayed => unproved(broker, error.into(), draft.request.grant_type, context),
+        RecordError::Replayed | RecordError::Pinned => {
+            unproved(broker, error.into(), draft.request.grant_type, context)
+        }
         other => other.into(),
     })?;
     Ok(draft.answer(&granted, token, expires, &audiences, &policy, seq, context))
@@ -135,9 +150,10 @@ fn decided(
     policy: &Policy,
     identity: &Verified,
     principal: &Principal,
+    proof: Option<&Proof>,
 ) -> Result<Granted, Refusal> {
     let ttl = match principal {
-        Principal::Operator(_) => Some(request.ttl.unwrap_or(OPERATOR_TTL).min(OPERATOR_TTL)),
+        Principal::Operator(_) => request.ttl.map(|ttl| ttl.min(OPERATOR_TTL)),
         _ => request.ttl,
     };
     // A registered key signs its own claims: no constraint is bound to them.
@@ -149,30 +165,9 @@ fn decided(
         intent: request.intent.as_ref(),
         asked: &request.asked,
         ttl,
-        possession: policy::Possession::Unproved,
+        possession: proof::possession(identity, proof),
     };
     Ok(decide(policy, &asked)?)
-}
-
-// One tool a token, until tokens are bound to keys: whoever is handed it could use it at the other tools.
-fn targets(request: &Request, policy: &Policy, granted: &Granted) -> Result<Vec<(String, String)>, Refusal> {
-    let mut tools: Vec<&ToolName> = request.asked.iter().map(|asked| &asked.operation.tool).collect();
-    tools.dedup();
-    if tools.len() > 1 {
-        let detail = "a token that is not bound to a key is for one tool; ask once for each";
-        return Err(Refusal::new(Reason::TargetUnknown, detail));
-    }
-    let Some(right) = granted.rights.first() else {
-        return Err(Refusal::plain(Reason::PolicyDenied));
-    };
-    let tool = &right.operation.tool;
-    let entry = policy.catalogue().tools.get(tool).ok_or_else(|| Refusal::plain(Reason::TargetUnknown))?;
-    if let Some(other) = request.resources.iter().find(|resource| **resource != entry.audience) {
-        let short: String = other.chars().take(200).collect();
-        let detail = format!("resource {short:?} is not the audience of {tool}, which is {}", entry.audience);
-        return Err(Refusal::new(Reason::TargetUnknown, detail));
-    }
-    Ok(vec![(tool.to_string(), entry.audience.clone())])
 }
 
 fn within_rates(broker: &Broker, principal: &Principal, granted: &Granted) -> Result<(), Refusal> {

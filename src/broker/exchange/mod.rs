@@ -3,10 +3,12 @@
 mod answer;
 mod draft;
 mod flow;
+mod proof;
 mod record;
 mod refusal;
 mod request;
 mod standing;
+mod targets;
 
 pub use flow::{Context, exchange};
 pub use record::Trail;

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use shortbread_protocol::access::Access;
+use shortbread_protocol::dpop::Proof;
 use shortbread_protocol::event::Segment;
 
 use super::refusal::Refusal;
@@ -27,6 +28,7 @@ pub struct Trail {
     /// A stranger's refusal that is only counted for now: whoever floods the broker floods no log either.
     pub quiet: bool,
     identity: Option<Value>,
+    holder: Option<String>,
 }
 
 impl Trail {
@@ -54,6 +56,11 @@ impl Trail {
         }));
         self.segment.workflow = Some(principal.name().to_owned());
         self.principal = Some(principal.clone());
+    }
+
+    /// A key was proved, or none was shown.
+    pub(super) fn held_by(&mut self, proof: Option<&Proof>) {
+        self.holder = proof.map(|proof| proof.thumbprint().to_owned());
     }
 
     /// A policy was found.
@@ -94,6 +101,7 @@ impl Trail {
             "task": self.segment.task,
             "token": token,
             "expires": expires,
+            "holder": self.holder,
             "identity": self.identity,
             "requested": self.requested,
             "granted": rights,
@@ -124,6 +132,7 @@ impl Trail {
             "cause": refusal.cause,
             "workflow": self.segment.workflow,
             "task": self.segment.task,
+            "holder": self.holder,
             "identity": self.identity,
             "requested": self.requested,
             "policy": self.policy,

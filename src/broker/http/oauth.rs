@@ -11,13 +11,14 @@ use axum::response::{IntoResponse as _, Response};
 use shortbread_protocol::oauth::{OAuthError, TokenAnswer};
 use shortbread_protocol::reason::Reason;
 
-use super::{App, failure, is_of_type};
+use super::{App, dpop, failure, is_of_type};
 use crate::exchange::{Context, Refusal, exchange};
 use crate::revoke::give_back;
 use crate::telemetry;
 
-/// Exchanges an identity for a token (RFC 6749, 7523, 8693, 9396).
+/// Exchanges an identity for a token (RFC 6749, 7523, 8693, 9396, 9449).
 #[utoipa::path(post, path = "/oauth/token", tag = "oauth",
+    params(("DPoP" = Option<String>, Header, description = "A proof of the key that the token is to be bound to. Operators need one.")),
     request_body(content = String, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, body = TokenAnswer), (status = 400, body = OAuthError), (status = 401, body = OAuthError),
@@ -41,7 +42,7 @@ pub(super) async fn token(
             return response;
         }
     };
-    let outcome = exchange(&app.broker, &body, &context).await;
+    let outcome = exchange(&app.broker, &body, dpop(&headers), &context).await;
     telemetry::exchanged(&app.broker, &context, &outcome);
     match outcome {
         Ok(answer) => {

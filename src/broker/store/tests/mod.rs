@@ -96,7 +96,7 @@ fn exchange(n: u64, workflow: &str, issued: u64) -> Exchange {
         policy: 1,
         body: b"{}".to_vec(),
     };
-    let replay = Some(Replay { hash, keep_until: issued + 120 });
+    let replay = Some(Replay { hash, keep_until: issued + 120, holder: None });
     Exchange { replay, token, standing, audit: audit(&format!("dec_{n:032x}")) }
 }
 
