@@ -82,6 +82,7 @@ fn token(sealed: bool, random: &SeededRandom) -> String {
         intent: &Intent::undeclared(),
         task: &"tsk_1".parse().expect("a task"),
         token: "tok_1",
+        holder: None,
         issued: ISSUED,
         expires: ISSUED + 600,
         rights: &rights(),

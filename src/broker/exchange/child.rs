@@ -20,7 +20,7 @@ use shortbread_verifier::chain::{Token, decode};
 use shortbread_verifier::scope::Scope;
 
 use super::flow::{Context, unproved};
-use super::record::Trail;
+use super::record::{ChildFacts, Trail};
 use super::refusal::Refusal;
 use super::request::Request;
 use crate::broker::Broker;
@@ -59,7 +59,11 @@ pub(super) async fn re_exchange(
         kept,
     };
     let standing = heir.standing(broker, &parent);
-    broker.store.mirror().standing(&standing).map_err(|revoked| Refusal::plain(super::standing::reason(revoked)))?;
+    broker
+        .store
+        .mirror()
+        .standing(&standing)
+        .map_err(|revoked| Refusal::plain(super::standing::reason(revoked)))?;
     trail.stage = "mint";
     let text = heir.mint(broker, &parent, request)?;
     trail.stage = "record";
@@ -67,7 +71,14 @@ pub(super) async fn re_exchange(
     let seq = broker.store.mirror().changed_seq();
     let answer = heir.answer(&parent, request, policy, text, seq, context);
     let audit = {
-        let data = trail.passed_on(&heir.verbs(), &heir.token, &heir.holder, heir.expires, seq);
+        let facts = ChildFacts {
+            token: &heir.token,
+            holder: &heir.holder,
+            verbs: &heir.verbs(),
+            expires: heir.expires,
+            revocation_seq: seq,
+        };
+        let data = trail.passed_on(&facts);
         broker.scribe.entry(EventType::TokenMinted, &context.decision, trail.subject(), data)
     };
     let token = heir.record(&parent, broker.policy.version(), policy);
@@ -113,7 +124,12 @@ impl Parent {
     }
 
     // The proof is the parent's: by its key, over its hash, for this endpoint.
-    fn proved(&self, broker: &Broker, request: &Request, shown: Option<Unproved<'_>>) -> Result<Proof, Refusal> {
+    fn proved(
+        &self,
+        broker: &Broker,
+        request: &Request,
+        shown: Option<Unproved<'_>>,
+    ) -> Result<Proof, Refusal> {
         let detail = "send a DPoP proof by the key of the token, with the new key's thumbprint as sb_holder";
         let shown = shown.ok_or_else(|| Refusal::new(Reason::ProofRequired, detail))?;
         let url = format!("{}/oauth/token", broker.issuer.trim_end_matches('/'));
@@ -146,10 +162,16 @@ impl Parent {
 
     /// The verbs that are passed on: those asked for, if any are named, as far as the policy still gives them.
     fn kept(&self, request: &Request, policy: &Policy) -> Result<BTreeSet<Operation>, Refusal> {
-        let held: BTreeSet<Operation> = operations(self.token.scope()).map(|(operation, _)| operation).collect();
+        let held: BTreeSet<Operation> =
+            operations(self.token.scope()).map(|(operation, _)| operation).collect();
         if let Some(other) = request.asked.iter().find(|asked| !held.contains(&asked.operation)) {
-            let detail = format!("the token does not grant {}; a child gets no more than its parent", other.operation);
+            let detail =
+                format!("the token does not grant {}; a child gets no more than its parent", other.operation);
             return Err(Refusal::new(Reason::PolicyDenied, detail));
+        }
+        if request.intent.is_some() || request.task.is_some() {
+            let detail = "intent and task are the parent's: leave them out";
+            return Err(Refusal::new(Reason::RequestMalformed, detail));
         }
         if request.asked.iter().any(|asked| asked.arguments.is_some()) {
             let detail = "constraints are the parent's; narrow the token with `shortbread attenuate` first";
@@ -197,8 +219,10 @@ struct Heir {
 impl Heir {
     fn standing(&self, broker: &Broker, parent: &Parent) -> Standing {
         let scope = parent.token.scope();
-        let mut selectors: BTreeSet<(SelectorKind, String)> =
-            SelectorKind::ALL.into_iter().filter_map(|kind| Some((kind, scope.id(kind)?.to_owned()))).collect();
+        let mut selectors: BTreeSet<(SelectorKind, String)> = SelectorKind::ALL
+            .into_iter()
+            .filter_map(|kind| Some((kind, scope.id(kind)?.to_owned())))
+            .collect();
         selectors.insert((SelectorKind::Token, self.token.clone()));
         selectors.insert((SelectorKind::Holder, self.holder.clone()));
         selectors.insert((SelectorKind::Key, broker.keyring.token.name().to_string()));
