@@ -148,6 +148,23 @@ pub fn narrow(token: &str, by: &Narrowing, random: &dyn Random) -> Result<String
     open.append(&writer.finish(), by.seal, random)
 }
 
+/// Makes a copy of `token` with one more block, whose checks `write` gives.
+///
+/// # Errors
+/// When the token cannot be narrowed, or the block is outside the profile.
+pub fn append(
+    token: &str,
+    write: impl FnOnce(&mut BlockWriter),
+    seal: bool,
+    random: &dyn Random,
+) -> Result<String, NarrowError> {
+    let bytes = Zeroizing::new(decode(token)?);
+    let open = Open::read(&bytes)?;
+    let mut writer = BlockWriter::after(open.scope.program().symbols.clone());
+    write(&mut writer);
+    open.append(&writer.finish(), seal, random)
+}
+
 /// Makes a copy of `token` that cannot be narrowed any further.
 ///
 /// # Errors

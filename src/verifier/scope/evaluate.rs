@@ -53,7 +53,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    fn plain(reason: Reason) -> Self {
+    pub(crate) fn plain(reason: Reason) -> Self {
         Self { reason, detail: None, check: None }
     }
 }
@@ -62,7 +62,8 @@ impl Scope {
     /// Decides one call. Revocation is asked apart from this, see [`Scope::standing`].
     ///
     /// # Errors
-    /// With the reason of the first check that does not hold.
+    /// With the reason of the first check that does not hold; with [`Reason::ProofRequired`] only when nothing but a
+    /// proof is missing, so that none need be checked in vain.
     pub fn evaluate(&self, demand: &Demand<'_>) -> Result<Access, Refusal> {
         if demand.now < self.window.0 {
             return Err(Refusal::plain(Reason::NotYetValid));
@@ -74,10 +75,17 @@ impl Scope {
         let right = self.right(demand.tool, demand.verb).ok_or_else(|| Refusal::plain(Reason::NotGranted))?;
         let facets = self.no_facets();
         let mut run = Run::new(self, demand, right, &facets);
+        let mut unproved = None;
         for check in &self.checks {
             match run.check(check) {
                 Ok(true) => {}
-                Ok(false) | Err(Fault::Type) => return Err(self.refusal(check, demand, right)),
+                Ok(false) | Err(Fault::Type) => {
+                    let refusal = self.refusal(check, demand, right);
+                    if refusal.reason != Reason::ProofRequired {
+                        return Err(refusal);
+                    }
+                    unproved.get_or_insert(refusal);
+                }
                 Err(Fault::Work) => {
                     let detail =
                         Some("the token's checks ask for more work than one call may cost".to_owned());
@@ -85,7 +93,7 @@ impl Scope {
                 }
             }
         }
-        Ok(right.access)
+        unproved.map_or(Ok(right.access), Err)
     }
 }
 

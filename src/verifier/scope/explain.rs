@@ -23,7 +23,10 @@ impl Scope {
         let conditions = || concerned.iter().flat_map(|alternative| self.conditions(alternative));
         let asks = |wanted: fn(&Condition) -> bool| conditions().any(wanted);
         let place = Some((check.block, check.place));
-        let (reason, detail) = if asks(|c| matches!(c, Condition::Time(_))) {
+        // First: where a proof might help, nothing else can be said before there is one.
+        let (reason, detail) = if demand.holder.is_none() && asks(|c| matches!(c, Condition::Holder(_))) {
+            (Reason::ProofRequired, None)
+        } else if asks(|c| matches!(c, Condition::Time(_))) {
             (Reason::Expired, None)
         } else if asks(|c| matches!(c, Condition::RevocationAge(_))) {
             (if demand.revocation_age.is_none() { Reason::ListMissing } else { Reason::ListTooOld }, None)
@@ -32,7 +35,7 @@ impl Scope {
         } else if asks(|c| matches!(c, Condition::Audience(_))) {
             (Reason::WrongAudience, None)
         } else if asks(|c| matches!(c, Condition::Holder(_))) {
-            (if demand.holder.is_none() { Reason::ProofRequired } else { Reason::WrongHolder }, None)
+            (Reason::WrongHolder, None)
         } else if asks(|c| matches!(c, Condition::ArgsSha256(_))) {
             (Reason::ApprovedCallOnly, None)
         } else if asks(|c| matches!(c, Condition::Unused(_))) {

@@ -135,6 +135,12 @@ impl Scope {
         self.revocable.len().saturating_sub(2)
     }
 
+    /// The ids under which its blocks can be revoked, the authority's first.
+    #[must_use]
+    pub fn blocks(&self) -> &[[u8; 16]] {
+        self.revocable.get(1..).unwrap_or_default()
+    }
+
     /// The id under which the last block can be revoked.
     #[must_use]
     pub fn last_block(&self) -> Option<[u8; 16]> {

@@ -8,7 +8,9 @@ mod forbids;
 mod grants;
 mod identities;
 mod limits;
+mod platforms;
 mod proof;
+mod spiffe;
 mod tools;
 mod url;
 
