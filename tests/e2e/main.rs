@@ -8,6 +8,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod any_bytes;
 mod bad_identity;
 mod bad_input;
 mod bad_setup;

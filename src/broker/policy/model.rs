@@ -11,6 +11,7 @@ use shortbread_protocol::keys::PublicKey;
 use shortbread_protocol::names::{
     ArgName, Intent, Operation, OperatorName, ToolName, VerbName, VerifierName, WorkflowName,
 };
+use shortbread_protocol::normalise::Forms;
 use shortbread_protocol::revocations::SelectorKind;
 
 use super::builtin;
@@ -172,6 +173,8 @@ pub struct Verb {
     pub access: Access,
     /// The arguments it takes, where the catalogue lists them.
     pub args: Option<Vec<ArgName>>,
+    /// Those of them that have a form, in whose spelling they are compared.
+    pub forms: Forms,
 }
 
 /// A request rate: so many in so long.

@@ -11,6 +11,7 @@ use shortbread_protocol::constraint::Scalar;
 use shortbread_protocol::names::{
     ArgName, Intent, OperatorName, ToolName, VerbName, VerifierName, WorkflowName,
 };
+use shortbread_protocol::normalise::Form;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
@@ -46,6 +47,8 @@ pub(super) struct ToolSource {
 pub(super) struct VerbSource {
     pub(super) access: Access,
     pub(super) args: Option<Vec<Spanned<ArgName>>>,
+    #[serde(default)]
+    pub(super) forms: BTreeMap<Spanned<ArgName>, Form>,
 }
 
 /// `[[identities]]`
@@ -108,6 +111,8 @@ pub(super) struct LimitSource {
     pub(super) prefix: Option<String>,
     pub(super) min: Option<i64>,
     pub(super) max: Option<i64>,
+    pub(super) path_under: Option<String>,
+    pub(super) host_in: Option<BTreeSet<String>>,
     #[serde(default)]
     pub(super) any: bool,
 }

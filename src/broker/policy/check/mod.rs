@@ -16,6 +16,8 @@ mod tools;
 mod url;
 
 #[cfg(test)]
+mod form_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -29,13 +29,13 @@ escalate = "leads"
 members = ["alice", "bob"]
 "#;
 
-fn base() -> String {
+pub(super) fn base() -> String {
     format!("{BASE}{ADMIN}")
 }
 
 /// Breaks the base policy by appending, and expects a problem at the line of `mark` (the last line that
 /// holds it) whose message holds `says`.
-fn refused(text: &str, mark: &str, says: &str) {
+pub(super) fn refused(text: &str, mark: &str, says: &str) {
     let line = text.lines().enumerate().filter(|(_, line)| line.contains(mark)).map(|(at, _)| at + 1).last();
     let problems = compile(text).expect_err(says);
     let found = problems.iter().find(|p| p.message.contains(says));
