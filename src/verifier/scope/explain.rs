@@ -3,6 +3,7 @@
 use shortbread_protocol::biscuit::{Op, Term};
 use shortbread_protocol::reason::Reason;
 
+use super::buffer::Buffer;
 use super::evaluate::{Demand, Refusal, Run};
 use super::value::{BUDGET, Machine};
 use super::{Alternative, Check, Condition, Right, Scope};
@@ -15,8 +16,8 @@ impl Scope {
             demand,
             right,
             machine: Machine { program: &self.program, left: BUDGET },
-            bound: Vec::new(),
-            stack: Vec::new(),
+            bound: Buffer::default(),
+            stack: Buffer::default(),
         };
         // Alternatives for other operations say nothing about this call; where none is for it, all speak.
         let concerned: Vec<&Alternative> = self

@@ -8,6 +8,7 @@ use shortbread_protocol::call::{Args, MAX_ARGS_BYTES};
 use shortbread_protocol::reason::Reason;
 
 use super::Scope;
+use super::buffer::Buffer;
 use super::evaluate::{Demand, Run};
 use super::value::{BUDGET, Fault, Machine, STEP};
 
@@ -61,7 +62,7 @@ fn demand(args: Option<&Args>) -> Demand<'_> {
 fn spent(scope: &Scope, demand: &Demand<'_>) -> (usize, bool) {
     let right = scope.right(demand.tool, demand.verb).unwrap();
     let machine = Machine { program: &scope.program, left: BUDGET };
-    let mut run = Run { scope, demand, right, machine, bound: Vec::new(), stack: Vec::new() };
+    let mut run = Run { scope, demand, right, machine, bound: Buffer::default(), stack: Buffer::default() };
     let cut = scope.checks.iter().any(|check| run.check(check) == Err(Fault::Work));
     (BUDGET - run.machine.left, cut)
 }

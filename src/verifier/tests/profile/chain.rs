@@ -71,14 +71,15 @@ fn envelopes() {
 #[test]
 fn a_text_longer_than_the_longest_token_is_too_large_whatever_it_is() {
     use shortbread_protocol::biscuit::MAX_TOKEN_TEXT;
-    use shortbread_verifier::decision::{Call, Checker as _};
+    use shortbread_verifier::decision::{Call, Checker as _, Presented};
     let verifier = super::verifier();
     for (text, reason) in [
         ("!".repeat(MAX_TOKEN_TEXT), Reason::TokenMalformed),
         ("!".repeat(MAX_TOKEN_TEXT + 1), Reason::ProfileViolation),
         ("A".repeat(1 << 20), Reason::ProfileViolation),
     ] {
-        let decision = verifier.check(Some(&text), &Call { tool: "github", verb: "issues.read", args: None });
+        let decision = verifier
+            .check(&Presented::bearer(&text), &Call { tool: "github", verb: "issues.read", args: None });
         assert_eq!(decision.reason, Some(reason));
         let named = decision.detail.unwrap_or_default().contains("more than 8 KiB (8192 bytes)");
         assert_eq!(named, reason == Reason::ProfileViolation);

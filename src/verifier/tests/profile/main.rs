@@ -18,7 +18,7 @@ use shortbread_protocol::key_document::{DocumentKey, KeyDocument, KeyPurpose};
 use shortbread_protocol::reason::Reason;
 use shortbread_protocol::revocations::{FileRef, Head, Snapshot, origin};
 use shortbread_verifier::chain::encode;
-use shortbread_verifier::decision::{Call, Checker as _, Decision};
+use shortbread_verifier::decision::{Call, Checker as _, Decision, Presented};
 use shortbread_verifier::list::{Pin, Trust};
 use shortbread_verifier::{Verifier, VerifierConfig};
 
@@ -84,7 +84,7 @@ fn verifier() -> Verifier {
 }
 
 fn decide(verifier: &Verifier, token: &[u8], args: Option<&Args>) -> Decision {
-    verifier.check(Some(&encode(token)), &Call { tool: TOOL, verb: VERB, args })
+    verifier.check(&Presented::bearer(&encode(token)), &Call { tool: TOOL, verb: VERB, args })
 }
 
 /// Asks about every row, and tells all that went wrong at once.
