@@ -21,7 +21,7 @@ const NOT_EMBEDDED: [&str; 9] =
 
 /// Which modules of the broker a module may import, from the bottom up. `http` is at the top: nobody's but that of
 /// `telemetry`, which serves metrics with the same listener.
-const MODULES: [(&str, &[&str]); 18] = [
+const MODULES: [(&str, &[&str]); 19] = [
     ("config", &[]),
     ("policy", &[]),
     ("signer", &[]),
@@ -36,6 +36,7 @@ const MODULES: [(&str, &[&str]); 18] = [
     ("broker", &["activation", "audit", "config", "identity", "keyring", "limits", "publish", "store"]),
     ("exchange", &["audit", "broker", "identity", "mint", "policy", "store"]),
     ("revoke", &["broker", "exchange", "publish", "store"]),
+    ("introspect", &["broker", "exchange", "policy", "revoke", "store"]),
     ("setup", &["activation", "audit", "broker", "config", "keyring", "store", "policy"]),
     ("telemetry", &["broker", "exchange", "http"]),
     (
@@ -46,6 +47,7 @@ const MODULES: [(&str, &[&str]); 18] = [
             "broker",
             "config",
             "exchange",
+            "introspect",
             "policy",
             "publish",
             "revoke",

@@ -94,8 +94,17 @@ async fn run(
     let record = draft.record(&granted, &policy, broker.policy.version(), standing.issued, expires);
     // Recorded with its own check of revocations and replay, in one transaction: from here on it is answered.
     *replay = None;
-    let recorded =
-        broker.store.record_exchange(Exchange { replay: Some(used), token: record, standing, audit }).await;
+    let recorded = broker
+        .store
+        .record_exchange(Exchange {
+            replay: Some(used),
+            token: record,
+            standing,
+            ties: Vec::new(),
+            retry: None,
+            audit,
+        })
+        .await;
     recorded.map_err(|error| match error {
         RecordError::Replayed => unproved(broker, error.into(), draft.request.grant_type, context),
         other => other.into(),

@@ -3,12 +3,14 @@
 mod answer;
 mod draft;
 mod flow;
+mod form;
 mod record;
 mod refusal;
 mod request;
 mod standing;
 
 pub use flow::{Context, exchange};
+pub(crate) use form::Form;
 pub use record::Trail;
 pub use refusal::Refusal;
 pub use request::GrantType;

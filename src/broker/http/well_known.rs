@@ -84,6 +84,8 @@ fn describe(app: &App) -> Metadata {
         issuer: issuer.clone(),
         token_endpoint: at("/oauth/token"),
         revocation_endpoint: at("/oauth/revoke"),
+        introspection_endpoint: at("/oauth/introspect"),
+        introspection_endpoint_auth_methods_supported: texts(&["private_key_jwt"]),
         jwks_uri: at("/.well-known/jwks.json"),
         response_types_supported: Vec::new(),
         grant_types_supported: texts(&[TOKEN_EXCHANGE, JWT_BEARER, CLIENT_CREDENTIALS]),

@@ -116,7 +116,7 @@ mod tests {
 
     fn with_second(sql: &str) -> Runner {
         let mut known = runner().get_migrations().clone();
-        known.push(Migration::unapplied("V2__more", sql).unwrap());
+        known.push(Migration::unapplied("V90__more", sql).unwrap());
         Runner::new(&known).set_grouped(true)
     }
 
@@ -128,14 +128,15 @@ mod tests {
         apply(&mut conn, path, &runner()).unwrap();
         assert_eq!(check(&conn, path, &runner()), Ok(Schema::Current));
         let newer = with_second("CREATE TABLE more (x);");
-        assert_eq!(check(&conn, path, &newer), Ok(Schema::Behind { found: 1, needed: 2 }));
+        let behind = check(&conn, path, &newer);
+        assert!(matches!(behind, Ok(Schema::Behind { needed: 90, .. })), "{behind:?}");
         apply(&mut conn, path, &newer).unwrap();
         assert_eq!(check(&conn, path, &newer), Ok(Schema::Current));
         let refused = check(&conn, path, &runner()).unwrap_err();
-        assert!(matches!(refused, StoreError::Newer { found: 2, known: 1, .. }), "{refused}");
+        assert!(matches!(refused, StoreError::Newer { found: 90, known: _, .. }), "{refused}");
         let edited = check(&conn, path, &with_second("CREATE TABLE other (x);")).unwrap_err();
         assert!(
-            matches!(edited, StoreError::Edited { ref migration, .. } if migration == "V2__more"),
+            matches!(edited, StoreError::Edited { ref migration, .. } if migration == "V90__more"),
             "{edited}"
         );
     }
