@@ -8,6 +8,8 @@ pub mod feed;
 pub mod list;
 pub mod narrow;
 pub mod scope;
+#[cfg(test)]
+mod testing;
 #[cfg(feature = "tower")]
 pub mod tower;
 pub mod vectors;
