@@ -10,6 +10,8 @@ pub mod narrow;
 mod proof;
 pub mod replay;
 pub mod scope;
+#[cfg(test)]
+mod testing;
 #[cfg(feature = "tower")]
 pub mod tower;
 pub mod vectors;

@@ -305,3 +305,6 @@ fn because(reason: Reason) -> Refusal {
 fn refused(error: TokenError) -> Refusal {
     Refusal { detail: Some(error.to_string()), ..because(error.reason()) }
 }
+
+#[cfg(test)]
+mod tests;

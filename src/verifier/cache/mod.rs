@@ -83,6 +83,13 @@ impl Cache {
         drop(gone);
     }
 
+    /// How many bytes it holds, in how many tokens.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> (usize, usize) {
+        let held = self.shards.iter().map(|Padded(shard)| lock(shard).held());
+        held.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    }
+
     // Forgets everything that was believed before a key was lost.
     fn advance(&self, epoch: u64) {
         if self.epoch.load(Ordering::Relaxed) < epoch
