@@ -88,7 +88,7 @@ impl Symbols {
 
     /// The size in memory, in bytes.
     pub(super) fn weight(&self) -> usize {
-        self.text.len() + self.ends.len() * size_of::<u32>()
+        self.text.capacity() + self.ends.capacity() * size_of::<u32>()
     }
 
     /// How many texts the blocks have added.
