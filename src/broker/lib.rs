@@ -7,6 +7,7 @@ pub mod config;
 pub mod exchange;
 pub mod http;
 pub mod identity;
+pub mod introspect;
 pub mod keyring;
 pub mod limits;
 pub mod mint;

@@ -6,6 +6,7 @@ pub mod decision;
 pub mod feed;
 pub mod list;
 pub mod narrow;
+mod proof;
 pub mod replay;
 pub mod scope;
 #[cfg(feature = "tower")]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use shortbread_protocol::access::Access;
+use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::keys::PublicKey;
 use shortbread_protocol::random::{Random, RandomError, SystemRandom};
 use shortbread_protocol::reason::Reason;
@@ -12,7 +13,9 @@ use shortbread_protocol::revocations::SelectorKind;
 use crate::chain::{Token, TokenError, TokenKeys, decode};
 use crate::decision::{Call, Caller, Checker, Decision, DecisionId, Outcome, Presented};
 use crate::list::{Age, State, Trust};
-use crate::scope::{Demand, Refusal};
+use crate::proof::{Bound, Proofs};
+use crate::replay;
+use crate::scope::{Demand, Refusal, Scope};
 
 /// How old the revocation list may be for calls of an access, in seconds; then they are denied.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +63,7 @@ pub struct Verifier {
     audience: String,
     windows: Windows,
     sink: Option<Arc<dyn Sink>>,
+    proofs: Proofs,
     series: u64,
     count: AtomicU64,
 }
@@ -72,11 +76,13 @@ impl Verifier {
     pub fn new(trust: Arc<Trust>, config: Config) -> Result<Self, RandomError> {
         let mut series = [0; 8];
         SystemRandom.fill(&mut series)?;
+        let proofs = Proofs::new(replay::DEFAULT_CAPACITY, trust.clock().now());
         Ok(Self {
             trust,
             audience: config.audience,
             windows: Windows::default(),
             sink: None,
+            proofs,
             series: u64::from_be_bytes(series),
             count: AtomicU64::new(0),
         })
@@ -92,6 +98,25 @@ impl Verifier {
     #[must_use]
     pub fn sink(self, sink: Arc<dyn Sink>) -> Self {
         Self { sink: Some(sink), ..self }
+    }
+
+    /// With room for so many used proofs at once instead of a million; see [`ReplayMemory`](replay::ReplayMemory). With
+    /// none, calls with tokens that are bound to a key are refused.
+    #[must_use]
+    pub fn proof_capacity(self, proofs: usize) -> Self {
+        Self { proofs: self.proofs.capacity(proofs), ..self }
+    }
+
+    /// How many used proofs are remembered, for a metric: as it nears the capacity, calls will be refused.
+    #[must_use]
+    pub fn proofs_remembered(&self) -> usize {
+        self.proofs.remembered()
+    }
+
+    /// How many signatures of proofs were checked so far, for a metric.
+    #[must_use]
+    pub fn proof_signatures(&self) -> u64 {
+        self.proofs.signatures()
     }
 
     /// Unique among all verifiers: a random series, then a count.
@@ -112,7 +137,7 @@ impl Verifier {
         let bytes = decode(text).map_err(|flaw| refused(TokenError::from(flaw)))?;
         let token = Token::open(&bytes, &Keys { state: &state, now }).map_err(refused)?;
         decision.caller = Some(Arc::new(caller(&token)));
-        let judged = self.judge(&token, &state, now, call, decision);
+        let judged = self.judge(presented, &token, &state, now, call, decision);
         if judged.is_err() {
             // Only a refusal tells what would have been allowed.
             let held = token.scope().rights().map(|(tool, verb, _)| format!("{tool}:{verb}"));
@@ -123,6 +148,7 @@ impl Verifier {
 
     fn judge(
         &self,
+        presented: &Presented<'_>,
         token: &Token,
         state: &State,
         now: u64,
@@ -148,8 +174,37 @@ impl Verifier {
             revocation_age: Some(age),
             args_sha256: None,
         };
-        let access = token.scope().evaluate(&demand)?;
-        if age > self.windows.of(access) { Err(because(Reason::ListTooOld)) } else { Ok(access) }
+        self.evaluate(presented, token.scope(), call, &demand)
+    }
+
+    /// Evaluates the scope; with a proof where the token is bound to a key, and then twice: no proof is looked at for a
+    /// call that would be refused with any, and without one that holds no such token is good for anything.
+    fn evaluate(
+        &self,
+        presented: &Presented<'_>,
+        scope: &Scope,
+        call: &Call<'_>,
+        demand: &Demand<'_>,
+    ) -> Result<Access, Refusal> {
+        let holder = scope.id(SelectorKind::Holder);
+        let (access, bound) = match scope.evaluate(demand) {
+            Ok(access) => (access, holder.is_some()),
+            Err(refusal) if refusal.reason == Reason::ProofRequired => {
+                (scope.access(call.tool, call.verb).ok_or(refusal)?, true)
+            }
+            Err(refusal) => return Err(refusal),
+        };
+        if demand.revocation_age.is_none_or(|age| age > self.windows.of(access)) {
+            return Err(because(Reason::ListTooOld));
+        }
+        if !bound {
+            return Ok(access);
+        }
+        let token = presented.token.unwrap_or_default();
+        let now = Timestamp::from_seconds(demand.now);
+        let holder =
+            self.proofs.holder(presented.proof.as_ref(), &Bound { token, holder, access }, call, now)?;
+        scope.evaluate(&Demand { holder: Some(holder.thumbprint()), ..*demand })
     }
 }
 

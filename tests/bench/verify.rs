@@ -11,6 +11,7 @@ use shortbread_protocol::clock::{Clock, FOREVER, SystemClock};
 use shortbread_protocol::key_document::{DocumentKey, KeyDocument, KeyPurpose};
 use shortbread_protocol::keys::PrivateKey;
 use shortbread_protocol::names::{Intent, Task};
+use shortbread_protocol::normalise::Forms;
 use shortbread_protocol::random::{SystemRandom, id};
 use shortbread_protocol::revocations::{
     Cause, Entry, FileRef, Head, RevokedId, SelectorKind, Snapshot, origin,
@@ -121,7 +122,7 @@ impl Bench {
         let token = key()?;
         let right = |(verb, access): (&str, Access)| -> Outcome<Right> {
             let alternatives = vec![Alternative { grant: "grant:1".to_owned(), arguments: None }];
-            Ok(Right { operation: format!("{TOOL}/{verb}").parse()?, access, alternatives })
+            Ok(Right { operation: format!("{TOOL}/{verb}").parse()?, access, forms: Forms::new(), alternatives })
         };
         Ok(Self {
             root: key()?,

@@ -21,7 +21,7 @@ const NOT_EMBEDDED: [&str; 9] =
 
 /// Which modules of the broker a module may import, from the bottom up. `http` is at the top: nobody's but that of
 /// `telemetry`, which serves metrics with the same listener.
-const MODULES: [(&str, &[&str]); 19] = [
+const MODULES: [(&str, &[&str]); 20] = [
     ("config", &[]),
     ("policy", &[]),
     ("signer", &[]),
@@ -40,6 +40,7 @@ const MODULES: [(&str, &[&str]); 19] = [
     ),
     ("exchange", &["audit", "broker", "identity", "mint", "policy", "proofs", "store"]),
     ("revoke", &["broker", "exchange", "publish", "store"]),
+    ("introspect", &["broker", "exchange", "policy", "revoke", "store"]),
     ("setup", &["activation", "audit", "broker", "config", "keyring", "store", "policy"]),
     ("telemetry", &["broker", "exchange", "http"]),
     (
@@ -50,6 +51,7 @@ const MODULES: [(&str, &[&str]); 19] = [
             "broker",
             "config",
             "exchange",
+            "introspect",
             "policy",
             "proofs",
             "publish",

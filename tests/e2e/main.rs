@@ -8,6 +8,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod any_bytes;
 mod bad_identity;
 mod bad_input;
 mod bad_setup;
@@ -16,6 +17,7 @@ mod exchange;
 mod given_back;
 mod hardening;
 mod heads;
+mod identities;
 mod layers;
 mod limits;
 mod never_wider;

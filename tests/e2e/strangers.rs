@@ -10,6 +10,7 @@ use shortbread_broker::policy::model::Principal;
 use shortbread_broker::policy::{Alternative, Right};
 use shortbread_protocol::access::Access;
 use shortbread_protocol::clock::Clock as _;
+use shortbread_protocol::normalise::Forms;
 use shortbread_protocol::random::SystemRandom;
 use shortbread_tests::{Answer, World, holder};
 use shortbread_verifier::narrow::{NarrowError, seal};
@@ -157,6 +158,7 @@ async fn a_token_for_another_audience_opens_nothing() {
         let right = Right {
             operation: format!("shortbread/{}", route.verb).parse().unwrap(),
             access: Access::Read,
+            forms: Forms::new(),
             alternatives: vec![Alternative { grant: "grant:1".into(), arguments: None }],
         };
         let holder = holder();

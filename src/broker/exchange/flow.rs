@@ -108,7 +108,10 @@ async fn run(
     proof::use_up(broker, proof.as_ref())?;
     // Recorded with its own check of revocations and replay, in one transaction: from here on it is answered.
     let replay = replay.take();
-    let recorded = broker.store.record_exchange(Exchange { replay, token: record, standing, audit }).await;
+    let recorded = broker
+        .store
+        .record_exchange(Exchange { replay, token: record, standing, ties: Vec::new(), retry: None, audit })
+        .await;
     recorded.map_err(|error| match error {
         RecordError::Replayed | RecordError::Pinned => {
             unproved(broker, error.into(), draft.request.grant_type, context)

@@ -3,6 +3,7 @@
 mod answer;
 mod draft;
 mod flow;
+mod form;
 mod proof;
 mod record;
 mod refusal;
@@ -11,6 +12,7 @@ mod standing;
 mod targets;
 
 pub use flow::{Context, exchange};
+pub(crate) use form::Form;
 pub use record::Trail;
 pub use refusal::Refusal;
 pub use request::GrantType;

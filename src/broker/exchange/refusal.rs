@@ -150,7 +150,7 @@ impl From<policy::Refusal> for Refusal {
 impl From<MintError> for Refusal {
     fn from(error: MintError) -> Self {
         match error {
-            MintError::TooLarge(_) | MintError::Conditions(_) => {
+            MintError::TooLarge(_) | MintError::Conditions(_) | MintError::Narrow(_) => {
                 Self::new(Reason::TooLarge, error.to_string())
             }
             MintError::Profile(_) | MintError::Signer(_) | MintError::Random(_) => {
@@ -178,6 +178,7 @@ impl From<RecordError> for Refusal {
             RecordError::RevokedAll => Self::plain(Reason::RevokedAll),
             RecordError::RevokedBlock => Self::plain(Reason::RevokedBlock),
             RecordError::TaskTaken => Self::new(Reason::RequestMalformed, error.to_string()),
+            RecordError::Repeated | RecordError::NoToken => Self::plain(Reason::Internal).because(error),
             RecordError::Store(error) => error.into(),
         }
     }

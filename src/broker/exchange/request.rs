@@ -1,6 +1,5 @@
 //! The form of `POST /oauth/token`, read strictly into what is asked for.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use shortbread_protocol::json;
@@ -11,6 +10,7 @@ use shortbread_protocol::oauth::{
 };
 use shortbread_protocol::reason::Reason;
 
+use super::form::{Form, malformed, shown};
 use super::refusal::Refusal;
 use crate::policy::Asked;
 
@@ -70,7 +70,7 @@ pub(super) fn read(body: &[u8]) -> Result<Request, Refusal> {
         assertion,
         client_id: form.one("client_id").map(str::to_owned),
         asked: Vec::new(),
-        resources: form.resources.clone(),
+        resources: form.resources().to_vec(),
         intent: None,
         task: None,
         release: None,
@@ -192,69 +192,6 @@ fn check_detail(detail: &AuthorizationDetail, first: &AuthorizationDetail) -> Re
         return Ok(());
     };
     Err(malformed(format!("authorization_details: {wrong}")).details())
-}
-
-/// A form in which no parameter stands twice, but for `resource` and `audience` (RFC 8707, RFC 8693).
-/// Parameters that are not known are ignored, as RFC 6749, section 3.2, has it.
-struct Form {
-    parameters: HashMap<String, String>,
-    resources: Vec<String>,
-}
-
-impl Form {
-    fn read(body: &[u8]) -> Result<Self, Refusal> {
-        if std::str::from_utf8(body).is_err() {
-            return Err(malformed("the body is not UTF-8"));
-        }
-        let mut form = Self { parameters: HashMap::new(), resources: Vec::new() };
-        for (name, value) in form_urlencoded::parse(body) {
-            if name == "resource" || name == "audience" {
-                form.resources.push(value.into_owned());
-            } else if let Some(doubled) = form.put(name.into_owned(), value.into_owned()) {
-                return Err(malformed(format!("parameter {} is given twice", shown(&doubled))));
-            }
-        }
-        Ok(form)
-    }
-
-    // Gives the name back when it was there. An empty parameter is an absent one (RFC 6749, section 3.2).
-    fn put(&mut self, name: String, value: String) -> Option<String> {
-        if value.is_empty() {
-            return None;
-        }
-        let twice = self.parameters.insert(name.clone(), value).is_some();
-        twice.then_some(name)
-    }
-
-    fn one(&self, name: &str) -> Option<&str> {
-        self.parameters.get(name).map(String::as_str)
-    }
-
-    fn need(&self, name: &str) -> Result<&str, Refusal> {
-        self.one(name).ok_or_else(|| malformed(format!("parameter {name} is missing")))
-    }
-
-    fn is_one_of(&self, name: &str, served: &[&str]) -> Result<(), Refusal> {
-        let value = self.need(name)?;
-        if served.contains(&value) {
-            return Ok(());
-        }
-        Err(malformed(format!("{name} {} is not served; use {}", shown(value), served.join(" or "))))
-    }
-
-    fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(&self, name: &str) -> Result<Option<T>, Refusal> {
-        let parsed = self.one(name).map(str::parse::<T>).transpose();
-        parsed.map_err(|e| malformed(format!("parameter {name}: {e}")))
-    }
-}
-
-fn malformed(detail: impl Into<String>) -> Refusal {
-    Refusal::new(Reason::RequestMalformed, detail)
-}
-
-fn shown(value: &str) -> String {
-    let short: String = value.chars().take(64).collect();
-    format!("{short:?}")
 }
 
 #[cfg(test)]

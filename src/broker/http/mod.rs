@@ -54,6 +54,7 @@ fn documented() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
     let public = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(oauth::token))
         .routes(routes!(oauth::revoke))
+        .routes(routes!(oauth::introspect))
         .routes(routes!(well_known::metadata))
         .routes(routes!(well_known::metadata_oidc))
         .routes(routes!(well_known::jwks))

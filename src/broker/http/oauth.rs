@@ -8,11 +8,12 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use shortbread_protocol::oauth::{OAuthError, TokenAnswer};
+use shortbread_protocol::oauth::{Introspection, OAuthError, TokenAnswer};
 use shortbread_protocol::reason::Reason;
 
 use super::{App, dpop, failure, is_of_type};
 use crate::exchange::{Context, Refusal, exchange};
+use crate::introspect::introspect as introspection;
 use crate::revoke::give_back;
 use crate::telemetry;
 
@@ -45,11 +46,7 @@ pub(super) async fn token(
     let outcome = exchange(&app.broker, &body, dpop(&headers), &context).await;
     telemetry::exchanged(&app.broker, &context, &outcome);
     match outcome {
-        Ok(answer) => {
-            let mut response = Json(answer).into_response();
-            response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-            response
-        }
+        Ok(answer) => no_store(Json(answer).into_response()),
         Err(refusal) => failure::oauth(&refusal, &context.decision),
     }
 }
@@ -76,6 +73,39 @@ pub(super) async fn revoke(
         Ok(()) => StatusCode::OK.into_response(),
         Err(refusal) => failure::oauth(&refusal, &context.decision),
     }
+}
+
+/// Answers a registered verifier about a token (RFC 7662): for the call given by `tool`, `verb` and `args`, or for the
+/// verbs that it allows whatever the arguments are.
+#[utoipa::path(post, path = "/oauth/introspect", tag = "oauth",
+    request_body(content = String, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, body = Introspection), (status = 400, body = OAuthError), (status = 401, body = OAuthError),
+        (status = 413, body = OAuthError), (status = 429, body = OAuthError), (status = 503, body = OAuthError),
+    ))]
+pub(super) async fn introspect(
+    State(app): State<App>,
+    Extension(context): Extension<Context>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let answered = match form(&headers, body) {
+        Ok(body) => introspection(&app.broker, &body, &context).await,
+        Err((refusal, status)) => {
+            let mut response = failure::oauth(&refusal, &context.decision);
+            *response.status_mut() = status;
+            return response;
+        }
+    };
+    match answered {
+        Ok(answer) => no_store(Json(answer).into_response()),
+        Err(refusal) => failure::oauth(&refusal, &context.decision),
+    }
+}
+
+fn no_store(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 fn form(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Bytes, (Refusal, StatusCode)> {

@@ -10,6 +10,7 @@ mod nesting;
 mod pattern;
 mod problem;
 mod source;
+pub mod spiffe;
 mod surface;
 mod units;
 

@@ -15,6 +15,7 @@ pub use standing::Revocations;
 
 use shortbread_protocol::access::Access;
 use shortbread_protocol::biscuit::{Flaw, Program, Query, Sym, Term};
+use shortbread_protocol::normalise::Facet;
 use shortbread_protocol::revocations::SelectorKind;
 
 /// A right of the authority block.
@@ -31,6 +32,8 @@ enum Condition {
     /// `right($t, $v, $a)` of the operation itself.
     Right([Term; 3]),
     Arg(Sym, Term),
+    /// A facet of an argument, by its place in [`Scope::facets`].
+    Facet(u32, Term),
     Args(Term),
     ArgsSha256(Term),
     Audience(Term),
@@ -69,6 +72,8 @@ pub struct Scope {
     checks: Vec<Check>,
     alternatives: Vec<Alternative>,
     conditions: Vec<Condition>,
+    /// What the checks ask of arguments that have a form, each once: `path#path`.
+    facets: Vec<Sym>,
     audiences: Vec<Sym>,
     /// The ids under which the token and its blocks can be revoked.
     revocable: Vec<[u8; 16]>,
@@ -130,6 +135,12 @@ impl Scope {
         self.revocable.len().saturating_sub(2)
     }
 
+    /// The ids under which its blocks can be revoked, the authority's first.
+    #[must_use]
+    pub fn blocks(&self) -> &[[u8; 16]] {
+        self.revocable.get(1..).unwrap_or_default()
+    }
+
     /// The id under which the last block can be revoked.
     #[must_use]
     pub fn last_block(&self) -> Option<[u8; 16]> {
@@ -154,6 +165,7 @@ impl Scope {
         self.program.weight()
             + self.alternatives.len() * size_of::<Alternative>()
             + self.conditions.len() * size_of::<Condition>()
+            + self.facets.len() * size_of::<Sym>()
             + size_of::<Self>()
     }
 
@@ -161,6 +173,12 @@ impl Scope {
         let same =
             |right: &&Right| self.program.text(right.verb) == verb && self.program.text(right.tool) == tool;
         self.rights.iter().find(same)
+    }
+
+    /// A facet that a check asks for: the argument and which it is.
+    fn facet(&self, place: u32) -> Option<(&str, Facet)> {
+        let name = self.facets.get(place as usize)?;
+        Facet::split(self.program.text(*name))
     }
 
     fn alternatives(&self, check: &Check) -> &[Alternative] {

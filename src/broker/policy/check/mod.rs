@@ -8,10 +8,14 @@ mod forbids;
 mod grants;
 mod identities;
 mod limits;
+mod platforms;
 mod proof;
+mod spiffe;
 mod tools;
 mod url;
 
+#[cfg(test)]
+mod form_tests;
 #[cfg(test)]
 mod tests;
 

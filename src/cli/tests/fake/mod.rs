@@ -167,7 +167,9 @@ fn refusal() -> Value {
 fn metadata(url: &str) -> Value {
     json!({
         "issuer": url, "token_endpoint": format!("{url}/oauth/token"),
-        "revocation_endpoint": format!("{url}/oauth/revoke"), "jwks_uri": format!("{url}/.well-known/jwks.json"),
+        "revocation_endpoint": format!("{url}/oauth/revoke"),
+        "introspection_endpoint": format!("{url}/oauth/introspect"),
+        "introspection_endpoint_auth_methods_supported": ["private_key_jwt"], "jwks_uri": format!("{url}/.well-known/jwks.json"),
         "response_types_supported": [], "grant_types_supported": ["client_credentials"],
         "token_endpoint_auth_methods_supported": ["private_key_jwt"],
         "token_endpoint_auth_signing_alg_values_supported": ["EdDSA"],
