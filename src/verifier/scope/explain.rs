@@ -4,17 +4,17 @@ use shortbread_protocol::biscuit::{Op, Term};
 use shortbread_protocol::reason::Reason;
 
 use super::evaluate::{Demand, Refusal, Run};
-use super::value::{BUDGET, Machine};
+use super::value::{EXPLAINING, Fault, Machine};
 use super::{Alternative, Check, Condition, Right, Scope};
 
 impl Scope {
-    /// Runs once a call is refused, so it may take its time; the work is bounded as before.
+    /// Runs once a call is refused. The work is bounded as before, and more tightly.
     pub(super) fn refusal(&self, check: &Check, demand: &Demand<'_>, right: &Right) -> Refusal {
         let mut run = Run {
             scope: self,
             demand,
             right,
-            machine: Machine { program: &self.program, left: BUDGET },
+            machine: Machine { program: &self.program, left: EXPLAINING },
             bound: Vec::new(),
             stack: Vec::new(),
         };
@@ -75,8 +75,10 @@ impl Run<'_> {
         self.operation(alternative).ok()?;
         let scope = self.scope;
         for condition in scope.conditions(alternative) {
-            if self.condition(condition).unwrap_or(false) {
-                continue;
+            match self.condition(condition) {
+                Ok(true) => continue,
+                Err(Fault::Work) => return None,
+                Ok(false) | Err(Fault::Type) => {}
             }
             return match condition {
                 Condition::Arg(name, _) => {
@@ -90,8 +92,10 @@ impl Run<'_> {
             };
         }
         for ops in scope.program.expressions(&alternative.query) {
-            if !self.expression(ops).unwrap_or(false) {
-                return self.about(alternative, ops);
+            match self.expression(ops) {
+                Ok(true) => {}
+                Err(Fault::Work) => return None,
+                Ok(false) | Err(Fault::Type) => return self.about(alternative, ops),
             }
         }
         None
