@@ -1,13 +1,17 @@
 #![doc = include_str!("README.md")]
 
+mod cache;
 pub mod chain;
 pub mod decision;
 #[cfg(feature = "feed")]
 pub mod feed;
 pub mod list;
 pub mod narrow;
+mod proof;
 pub mod replay;
 pub mod scope;
+#[cfg(test)]
+mod testing;
 #[cfg(feature = "tower")]
 pub mod tower;
 pub mod vectors;

@@ -16,20 +16,22 @@ function allowed(...args) {
   }
 }
 
-/** The ids of the token's blocks; none where its signature is not good. */
-function blocks(token, root) {
+/** The ids of the token's blocks and the text of the first; none where its signature is not good. */
+function opened(token, root) {
   const key = PublicKey.fromString(root.root_public_key.slice("ed25519/".length), SignatureAlgorithm.Ed25519);
+  let biscuit;
   try {
-    const signatures = Biscuit.fromBase64(token, key).getRevocationIdentifiers();
-    return signatures.map((one) => createHash("sha256").update(one, "hex").digest("hex").slice(0, 32));
+    biscuit = Biscuit.fromBase64(token, key);
   } catch {
-    return [];
+    return [[], ""];
   }
+  const id = (signature) => createHash("sha256").update(signature, "hex").digest("hex").slice(0, 32);
+  return [biscuit.getRevocationIdentifiers().map(id), biscuit.getBlockSource(0)];
 }
 
 /** What must hold of a case, by name. */
 function* verdicts(root, { name, token, call, expect, profile }) {
-  const ids = blocks(token, root);
+  const [ids, source] = opened(token, root);
   const violation = profile === "violation";
   if (ids.length > 1) {
     yield ["with an added block, profile not checked", !allowed(token, root, call)];
@@ -37,12 +39,21 @@ function* verdicts(root, { name, token, call, expect, profile }) {
   }
   const passes = allowed(token, root, call, { profileChecked: ids.length > 1 });
   if (violation) {
+    const times = [...source.matchAll(/issued\((\S+)\)/g)].map(([, at]) => Date.parse(at));
+    const ahead = times.some((at) => at > Date.parse(call.time) + 30_000);
+    yield ["issued ahead of its time", !(passes && ahead)];
     if (passes) console.log(`  allowed by stock, refused by the profile check: ${name}`);
     return;
   }
   yield [`expected ${expect}`, passes === (expect === "allow")];
   if (passes) {
     const profileChecked = true;
+    const reads = source.includes(`right("${call.tool}", "${call.verb}", "read")`);
+    for (const value of ["write", `${call.tool}/write`]) { // which includes privileged
+      const entry = { kind: "access", value, before: "9999-12-31T23:59:59Z" };
+      const stopped = { ...call, revoked: [...(call.revoked ?? []), entry] };
+      yield [`access ${value} revoked`, allowed(token, root, stopped, { profileChecked }) === reads];
+    }
     yield ["block revoked", !allowed(token, root, call, { profileChecked, revokedBlocks: ids.slice(-1) })];
     yield ["another key's name", !allowed(token, { ...root, root_key_name: "k0" }, call, { profileChecked })];
     const other = { ...root, root_issuer: "https://other.example" };

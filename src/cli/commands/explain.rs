@@ -99,22 +99,22 @@ fn unknown(code: &str) -> String {
     }
 }
 
-// The codes that a slip of the finger leads to, then those that have one of the words in them.
+// The codes that a slip of the finger leads to; without any, those that have one of the words in them.
 fn near(code: &str) -> Vec<&'static str> {
     let code = code.to_lowercase();
     let mut known: Vec<_> =
         Reason::all().into_iter().map(|known| (distance(&code, known.code()), known.code())).collect();
     known.sort_unstable();
-    let slips = known.iter().filter(|(distance, known)| distance * 4 <= known.len()).map(|(_, known)| *known);
-    let words = |code: &str| -> Vec<String> { code.split(['.', '_']).map(str::to_owned).collect() };
-    let asked: Vec<_> = words(&code).into_iter().filter(|word| word.len() > 2).collect();
-    let alike = |known: &&str| words(known).iter().any(|word| asked.contains(word));
-    let mut near: Vec<_> = slips.collect();
-    let rest: Vec<_> =
-        known.iter().map(|(_, known)| *known).filter(alike).filter(|known| !near.contains(known)).collect();
-    near.extend(rest);
-    near.truncate(NEAR);
-    near
+    let slip = |(distance, known): &&(usize, &str)| distance * 4 <= known.len();
+    let asked: Vec<_> = words(&code).filter(|word| word.len() > 2).collect();
+    let alike = |(_, known): &&(usize, &str)| words(known).any(|word| asked.contains(&word));
+    let slips: Vec<_> = known.iter().filter(slip).collect();
+    let found = if slips.is_empty() { known.iter().filter(alike).collect() } else { slips };
+    found.into_iter().take(NEAR).map(|(_, known)| *known).collect()
+}
+
+fn words(code: &str) -> impl Iterator<Item = &str> {
+    code.split(['.', '_'])
 }
 
 // How many characters must be put in, taken out or changed (Levenshtein).
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_slip_leads_to_the_code_that_was_meant() {
-        assert_eq!(near("revoked.workflows").first(), Some(&"revoked.workflow"));
+        assert_eq!(near("revoked.workflows"), ["revoked.workflow"]);
         assert_eq!(near("policy.not_grnated").first(), Some(&"policy.not_granted"));
         assert_eq!(near("Token.Expired").first(), Some(&"token.expired"));
         assert!(near("workflow").contains(&"revoked.workflow"));

@@ -1,6 +1,7 @@
 //! What a token allows, compiled from its blocks: read once, evaluated natively for every call.
 //! Datalog is never run; [`profile`] makes sure that it need not be.
 
+mod buffer;
 mod compile;
 mod evaluate;
 mod explain;
@@ -15,6 +16,7 @@ pub use standing::Revocations;
 
 use shortbread_protocol::access::Access;
 use shortbread_protocol::biscuit::{Flaw, Program, Query, Sym, Term};
+use shortbread_protocol::normalise::Facet;
 use shortbread_protocol::revocations::SelectorKind;
 
 /// A right of the authority block.
@@ -31,6 +33,8 @@ enum Condition {
     /// `right($t, $v, $a)` of the operation itself.
     Right([Term; 3]),
     Arg(Sym, Term),
+    /// A facet of an argument, by its place in [`Scope::facets`].
+    Facet(u32, Term),
     Args(Term),
     ArgsSha256(Term),
     Audience(Term),
@@ -69,6 +73,8 @@ pub struct Scope {
     checks: Vec<Check>,
     alternatives: Vec<Alternative>,
     conditions: Vec<Condition>,
+    /// What the checks ask of arguments that have a form, each once: `path#path`.
+    facets: Vec<Sym>,
     audiences: Vec<Sym>,
     /// The ids under which the token and its blocks can be revoked.
     revocable: Vec<[u8; 16]>,
@@ -130,10 +136,22 @@ impl Scope {
         self.revocable.len().saturating_sub(2)
     }
 
+    /// The ids under which its blocks can be revoked, the authority's first.
+    #[must_use]
+    pub fn blocks(&self) -> &[[u8; 16]] {
+        self.revocable.get(1..).unwrap_or_default()
+    }
+
     /// The id under which the last block can be revoked.
     #[must_use]
     pub fn last_block(&self) -> Option<[u8; 16]> {
         self.revocable.last().copied()
+    }
+
+    /// The id under which the authority block can be revoked: one for all narrowed copies of a token.
+    #[must_use]
+    pub fn authority(&self) -> [u8; 16] {
+        self.revocable.get(1).copied().unwrap_or_default()
     }
 
     /// The blocks as flat tables, for showing them to people.
@@ -148,19 +166,31 @@ impl Scope {
         self.right(tool, verb).map(|right| right.access)
     }
 
-    /// The size in memory, in bytes, roughly.
+    /// The size in memory, in bytes: everything that was asked of the allocator.
     #[must_use]
     pub fn weight(&self) -> usize {
-        self.program.weight()
-            + self.alternatives.len() * size_of::<Alternative>()
-            + self.conditions.len() * size_of::<Condition>()
-            + size_of::<Self>()
+        size_of::<Self>() - size_of::<Program>()
+            + self.program.weight()
+            + self.ids.capacity() * size_of::<(SelectorKind, Sym)>()
+            + self.rights.capacity() * size_of::<Right>()
+            + self.checks.capacity() * size_of::<Check>()
+            + self.alternatives.capacity() * size_of::<Alternative>()
+            + self.conditions.capacity() * size_of::<Condition>()
+            + self.audiences.capacity() * size_of::<Sym>()
+            + self.revocable.capacity() * size_of::<[u8; 16]>()
+            + self.facets.capacity() * size_of::<Sym>()
     }
 
     fn right(&self, tool: &str, verb: &str) -> Option<&Right> {
         let same =
             |right: &&Right| self.program.text(right.verb) == verb && self.program.text(right.tool) == tool;
         self.rights.iter().find(same)
+    }
+
+    /// A facet that a check asks for: the argument and which it is.
+    fn facet(&self, place: u32) -> Option<(&str, Facet)> {
+        let name = self.facets.get(place as usize)?;
+        Facet::split(self.program.text(*name))
     }
 
     fn alternatives(&self, check: &Check) -> &[Alternative] {

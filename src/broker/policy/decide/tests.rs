@@ -215,6 +215,83 @@ fn claims_are_bound_and_a_missing_one_ends_the_grant() {
     }
 }
 
+const FILES: &str = r#"
+[tools.f]
+audience = "https://f.example"
+verbs.read = { access = "read", args = ["path", "mode"], forms = { path = "path" } }
+verbs.get = { access = "read", args = ["url"], forms = { url = "url" } }
+verbs.push = { access = "write", args = ["repo"], forms = { repo = "repository" } }
+[[grants]]
+workflow = "w"
+tool = "f"
+verbs = ["read", "get", "push"]
+constraints.read = { path = { path_under = "/srv/data/" }, mode = { any = true } }
+constraints.get = { url = { host_in = ["api.acme.example", "docs.acme.example:8443"] } }
+constraints.push = { repo = { claim = "repository" } }
+"#;
+
+#[test]
+fn what_is_asked_is_met_in_the_spelling_of_the_form() {
+    let policy = granting(&[], FILES);
+    let ask = Ask { claims: json!({ "repository": "Acme/Web" }), ..PLAIN };
+    for (name, asked, expected) in [
+        ("f/read", Value::Null, json!({ "path": { "path_under": "/srv/data" }, "mode": { "any": true } })),
+        (
+            "f/read",
+            json!({ "path": { "path_under": "/srv" } }),
+            json!({ "path": { "path_under": "/srv/data" } }),
+        ),
+        (
+            "f/read",
+            json!({ "path": { "path_under": "/srv/./data/a/" } }),
+            json!({ "path": { "path_under": "/srv/data/a" } }),
+        ),
+        (
+            "f/read",
+            json!({ "path": { "in": ["/srv/data/../x", "/srv/data/b/../a"] } }),
+            json!({ "path": { "eq": "/srv/data/a" } }),
+        ),
+        ("f/read", json!({ "path": { "any": true } }), json!({ "path": { "path_under": "/srv/data" } })),
+        (
+            "f/get",
+            json!({ "url": { "host_in": ["API.acme.example:443", "evil.example"] } }),
+            json!({ "url": { "host_in": ["api.acme.example"] } }),
+        ),
+        (
+            "f/get",
+            json!({ "url": { "eq": "https://docs.acme.example:8443" } }),
+            json!({ "url": { "eq": "https://docs.acme.example:8443/" } }),
+        ),
+        ("f/push", Value::Null, json!({ "repo": { "eq": "acme/web" } })),
+        ("f/push", json!({ "repo": { "eq": "ACME/web.git" } }), json!({ "repo": { "eq": "acme/web" } })),
+    ] {
+        let granted = ask.of(&policy, &[(name, asked.clone())]).unwrap_or_else(|e| panic!("{asked}: {e}"));
+        assert_eq!(conditions(&granted, 0), json!([expected]), "{asked}");
+        assert_eq!(granted.rights[0].forms.len(), 1);
+    }
+    for (name, asked, reason) in [
+        ("f/read", json!({ "path": { "path_under": "/srv/database" } }), Reason::ConstraintRefused),
+        ("f/read", json!({ "path": { "eq": "/srv/data/../x" } }), Reason::ConstraintRefused),
+        ("f/read", json!({ "path": { "eq": "/srv/data/../../.." } }), Reason::ScopeUnknown),
+        ("f/read", json!({ "path": { "prefix": "/srv/data/" } }), Reason::ScopeUnknown),
+        ("f/read", json!({ "mode": { "path_under": "/srv/data/" } }), Reason::ScopeUnknown),
+        ("f/get", json!({ "url": { "host_in": ["docs.acme.example"] } }), Reason::ConstraintRefused),
+        ("f/get", json!({ "url": { "eq": "http://api.acme.example/" } }), Reason::ConstraintRefused),
+        ("f/get", json!({ "url": { "eq": "https://api.acme.example@evil.example/" } }), Reason::ScopeUnknown),
+        ("f/get", json!({ "url": { "host_in": ["localhost"] } }), Reason::ScopeUnknown),
+        ("f/push", json!({ "repo": { "eq": "acme/docs" } }), Reason::ConstraintRefused),
+    ] {
+        assert_eq!(ask.refused(&policy, &[(name, asked.clone())]).0, reason, "{asked}");
+    }
+    let (reason, detail) =
+        Ask { claims: json!({ "repository": "acme" }), ..PLAIN }.refused(&policy, &[("f/push", Value::Null)]);
+    assert_eq!(reason, Reason::ConstraintRefused);
+    assert!(
+        detail.contains("the claim repository, which of this identity is not of the form repository"),
+        "{detail}"
+    );
+}
+
 #[test]
 fn the_shortest_life_wins() {
     let policy =
