@@ -24,10 +24,8 @@ allow if operation($tool, $verb), right($tool, $verb, $access);
  *
  * `root` and `call` have the form of ../vectors/sb1.json. `revokedBlocks` are the ids of revoked blocks in hex, 16 bytes
  * each. `profileChecked` says that the whole profile check passed; without it a token to which a block was added is refused.
- * `facets` are what the caller computed of the arguments, such as { "path#path": "/srv/data/" } ("Facets" in ../token.md);
- * a check that asks for one which is not given refuses.
  */
-export function check(token, root, call, { revokedBlocks = [], profileChecked = false, facets = {} } = {}) {
+export function check(token, root, call, { revokedBlocks = [], profileChecked = false } = {}) {
   const hex = root.root_public_key.replace(/^ed25519\//, "");
   const biscuit = Biscuit.fromBase64(token, PublicKey.fromString(hex, SignatureAlgorithm.Ed25519));
   if (biscuit.countBlocks() !== 1 && !profileChecked) {
@@ -39,7 +37,6 @@ export function check(token, root, call, { revokedBlocks = [], profileChecked = 
   }
   const builder = policies(root);
   for (const one of facts(call)) builder.addFact(one);
-  for (const [name, value] of Object.entries(facets)) builder.addFact(fact`arg(${name}, ${value})`);
   // The default limit of 1 ms refuses good tokens on a busy machine.
   builder.buildAuthenticated(biscuit).authorizeWithLimits({ max_time_micro: 1_000_000 });
 }
@@ -56,9 +53,11 @@ export function* facts(call) {
   if (call.args !== undefined) { // the whole call was read
     yield fact`args(${new Set(Object.keys(call.args))})`;
     for (const [name, value] of Object.entries(call.args)) {
-      if (name.includes("#")) continue; // a caller never says what a facet is
-      if (hasType(value)) yield fact`arg(${name}, ${Array.isArray(value) ? new Set(value) : value})`;
+      if (!name.includes("#") && hasType(value)) yield fact`arg(${name}, ${Array.isArray(value) ? new Set(value) : value})`;
     }
+    // Facets such as "path#path" are computed from the arguments as ../token.md says, never taken from whoever calls;
+    // where they are not computed, a token that asks for them is refused.
+    for (const [name, value] of Object.entries(call.facets ?? {})) yield fact`arg(${name}, ${value})`;
   }
   if (call.holder !== undefined) yield fact`holder(${call.holder})`;
   if (call.unused !== undefined) yield fact`unused(${call.unused})`;

@@ -23,13 +23,11 @@ class Refused(Exception):
     """The call must not be made."""
 
 
-def check(token, root, call, revoked_blocks=frozenset(), profile_checked=False, facets=None):
+def check(token, root, call, revoked_blocks=frozenset(), profile_checked=False):
     """Returns where the call is allowed and raises everywhere else: whatever is raised is a refusal.
 
     `root` and `call` have the form of ../vectors/sb1.json. `revoked_blocks` are the ids of revoked blocks, 16 bytes each.
     `profile_checked` says that the whole profile check passed; without it a token to which a block was added is refused.
-    `facets` are what the caller computed of the arguments, such as {"path#path": "/srv/data/"} ("Facets" in ../token.md);
-    a check that asks for one which is not given refuses.
     """
     biscuit = Biscuit.from_base64(token, PublicKey(root["root_public_key"]))
     if biscuit.block_count() != 1 and not profile_checked:
@@ -39,7 +37,7 @@ def check(token, root, call, revoked_blocks=frozenset(), profile_checked=False, 
         raise Refused("a block is revoked")
     names = {"key": root["root_key_name"], "issuer": root["root_issuer"]}
     builder = AuthorizerBuilder(AUTHORIZER, names)
-    for name, *values in (*facts(call), *(("arg", *facet) for facet in (facets or {}).items())):
+    for name, *values in facts(call):
         slots = {f"v{at}": value for at, value in enumerate(values)}
         builder.add_fact(Fact(f"{name}({', '.join('{' + slot + '}' for slot in slots)})", slots))
     limits = builder.limits()
@@ -59,9 +57,11 @@ def facts(call):
     yield "id", "verb", f"{tool}/{verb}"
     if "args" in call:  # the whole call was read
         yield "args", set(call["args"])
-        for name, value in call["args"].items():
-            if has_type(value) and "#" not in name:  # a caller never says what a facet is
-                yield "arg", name, term(value)
+        sent = ((name, value) for name, value in call["args"].items() if "#" not in name and has_type(value))
+        yield from (("arg", name, term(value)) for name, value in sent)
+        # Facets such as "path#path" are computed from the arguments as ../token.md says, never taken from whoever calls;
+        # where they are not computed, a token that asks for them is refused.
+        yield from (("arg", name, value) for name, value in call.get("facets", {}).items())
     yield from ((name, call[name]) for name in ("holder", "unused", "revocation_age") if name in call)
     if "args_sha256" in call:
         yield "args_sha256", bytes.fromhex(call["args_sha256"])

@@ -30,10 +30,6 @@ def opened(token, root):
     return ids, biscuit.block_source(0)
 
 
-# What the examples leave to their caller, worked out by hand, by the name of the case.
-FACETS = json.loads((Path(__file__).parent / "facets.json").read_text())
-
-
 def verdicts(root, vector):
     """What must hold of a case, by name."""
     token, call, violation = vector["token"], vector["call"], vector["profile"] == "violation"
@@ -43,9 +39,6 @@ def verdicts(root, vector):
         if violation:  # the profile check does not pass, so there is nothing to decide
             return
     more = {"profile_checked": len(ids) > 1}
-    if vector["name"] in FACETS:
-        yield "facets not computed", not allowed(token, root, call, **more)
-        more["facets"] = FACETS[vector["name"]]
     passes = allowed(token, root, call, **more)
     said = {**call, "args": {**(call.get("args") or {}), "x#path": "/"}}
     yield "a facet that the caller says is none", ("arg", "x#path", "/") not in facts(said)

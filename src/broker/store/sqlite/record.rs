@@ -59,7 +59,11 @@ fn once(unit: &Unit<'_>, replay: Option<Replay>) -> Result<(), Failure<RecordErr
     if replay.keep_until < floor {
         return Err(StoreError::Forgotten { keep_until: replay.keep_until, floor }.into());
     }
-    if use_up(unit.conn, &replay)? { Ok(()) } else { refuse(RecordError::Replayed) }
+    match use_up(unit.conn, &replay)? {
+        Presented::Rightly => Ok(()),
+        Presented::Again => refuse(RecordError::Replayed),
+        Presented::ByAnother => refuse(RecordError::Pinned),
+    }
 }
 
 pub(super) fn denial(
@@ -74,9 +78,30 @@ pub(super) fn denial(
     unit.append(audit)
 }
 
-fn use_up(conn: &Connection, replay: &Replay) -> rusqlite::Result<bool> {
-    let sql = "INSERT INTO replay (keep_until, hash) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
-    Ok(conn.prepare_cached(sql)?.execute(params![Int(replay.keep_until), replay.hash])? == 1)
+/// How an assertion was presented.
+enum Presented {
+    /// For the first time, or once more by the key that did so first.
+    Rightly,
+    /// After it was used up.
+    Again,
+    /// After another key did so first.
+    ByAnother,
+}
+
+fn use_up(conn: &Connection, replay: &Replay) -> rusqlite::Result<Presented> {
+    let Replay { hash, keep_until, holder } = replay;
+    let sql = "INSERT INTO replay (keep_until, hash, holder) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+    if conn.prepare_cached(sql)?.execute(params![Int(*keep_until), hash, holder])? == 1 {
+        return Ok(Presented::Rightly);
+    }
+    let sql = "SELECT holder FROM replay WHERE keep_until = ?1 AND hash = ?2";
+    let first: Option<String> =
+        conn.prepare_cached(sql)?.query_row(params![Int(*keep_until), hash], |row| row.get(0))?;
+    Ok(match (first, holder) {
+        (Some(first), Some(holder)) if first == *holder => Presented::Rightly,
+        (Some(_), _) => Presented::ByAnother,
+        (None, _) => Presented::Again,
+    })
 }
 
 fn claim(conn: &Connection, task: &str, principal: &str) -> rusqlite::Result<bool> {
