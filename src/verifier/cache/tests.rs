@@ -30,7 +30,7 @@ fn believed(text: &str, token: &Token) -> Arc<Believed> {
 
 /// A text of its own for each number: the cache does not read it, so a flood need not be signed.
 fn text(holder: &str, number: usize) -> String {
-    format!("{holder:>400}{number:0>128}{:>64}", "")
+    format!("{holder:>400}{number:0>32}{:>96}", "")
 }
 
 fn count<'a>(cache: &Cache, texts: impl IntoIterator<Item = &'a String>) -> usize {
