@@ -25,6 +25,7 @@ mod openapi;
 mod operators;
 mod policy_life;
 mod program;
+mod proof;
 mod revoked;
 mod secrets;
 mod strangers;
