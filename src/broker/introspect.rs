@@ -77,7 +77,11 @@ impl Caller {
                 Refusal::new(Reason::IdentityUnmatched, "only a registered verifier may ask about tokens");
             return Err(refusal);
         }
-        let replay = Replay { hash: identity.replay.hash, keep_until: identity.replay.keep_until.seconds() };
+        let replay = Replay {
+            hash: identity.replay.hash,
+            keep_until: identity.replay.keep_until.seconds(),
+            holder: None,
+        };
         Ok(Self { name: principal.to_string(), tools: identity.tools, replay })
     }
 }

@@ -12,6 +12,7 @@ pub mod keyring;
 pub mod limits;
 pub mod mint;
 pub mod policy;
+pub mod proofs;
 pub mod publish;
 pub mod revoke;
 pub mod setup;

@@ -4,8 +4,8 @@
 use shortbread_protocol::access::Access;
 use shortbread_protocol::alternatives::{AlternativeError, alternative};
 use shortbread_protocol::biscuit::{
-    Alternative, Binary, BlockWriter, Flaw, Proof, SignedBlock, Symbols, Value, key_id, seal_payload,
-    signed_payload, write_container,
+    Alternative, Binary, BlockWriter, Flaw, Proof, SignedBlock, Symbols, Value, seal_payload, signed_payload,
+    write_container,
 };
 use shortbread_protocol::facts;
 use shortbread_protocol::keys::PrivateKey;
@@ -46,6 +46,8 @@ pub struct Minting<'a> {
     pub task: &'a Task,
     /// The token's id.
     pub token: &'a str,
+    /// The RFC 7638 thumbprint of the key that it is bound to; `None` for a bearer token.
+    pub holder: Option<&'a str>,
     /// The issue date, in seconds since the epoch.
     pub issued: u64,
     /// When it ends, in seconds since the epoch.
@@ -97,7 +99,7 @@ pub fn sign(block: &[u8], sealed: bool, signer: &dyn Signer, next: &PrivateKey) 
     let next_public = next.public();
     let signature = signer.sign(&signed_payload(block, next_public.as_bytes()))?;
     let signed = SignedBlock { block, next_key: next_public.as_bytes(), signature: &signature };
-    let hint = Some(key_id(&signer.public()));
+    let hint = Some(signer.hint());
     let bytes = if sealed {
         let seal = next.sign(&seal_payload(&signed));
         write_container(hint, &[signed], &Proof::Sealed(&seal))
@@ -134,6 +136,9 @@ pub fn authority(minting: &Minting<'_>, signer: &dyn Signer) -> Result<Vec<u8>, 
         .holds(Value::Var("now"), Binary::GreaterOrEqual, Value::Date(minting.issued.saturating_sub(EARLY)))
         .holds(Value::Var("now"), Binary::LessThan, Value::Date(minting.expires));
     block.check(&[window]);
+    if let Some(holder) = minting.holder {
+        block.check(&[Alternative::new().fact(facts::HOLDER, [Value::Str(holder)])]);
+    }
     for (access, seconds) in WINDOWS {
         fresh(&mut block, minting.rights, access, seconds);
     }
@@ -150,6 +155,9 @@ fn identify(block: &mut BlockWriter, minting: &Minting<'_>, signer: &dyn Signer)
         (SelectorKind::Token, minting.token),
     ] {
         block.fact(facts::ID, &[Value::Str(kind.as_str()), Value::Str(value)]);
+    }
+    if let Some(holder) = minting.holder {
+        block.fact(facts::ID, &[Value::Str(SelectorKind::Holder.as_str()), Value::Str(holder)]);
     }
 }
 

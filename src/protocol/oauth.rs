@@ -183,7 +183,7 @@ pub struct TokenAnswer {
     pub access_token: String,
     /// Always the standard access token type.
     pub issued_token_type: String,
-    /// `Bearer`.
+    /// `DPoP` where the token is bound to a key, else `Bearer`.
     pub token_type: String,
     /// Seconds until it ends.
     pub expires_in: u64,
@@ -274,6 +274,9 @@ pub struct Metadata {
     pub token_endpoint_auth_methods_supported: Vec<String>,
     /// Signature algorithms of client assertions.
     pub token_endpoint_auth_signing_alg_values_supported: Vec<String>,
+    /// Signature algorithms of DPoP proofs (RFC 9449, section 5.1).
+    #[serde(default)]
+    pub dpop_signing_alg_values_supported: Vec<String>,
     /// Types of `authorization_details`.
     pub authorization_details_types_supported: Vec<String>,
     /// Every verb of the catalogue as `tool:verb`.

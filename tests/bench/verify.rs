@@ -72,7 +72,9 @@ pub fn measure() -> Outcome<Vec<Figure>> {
     let stock = Stock::new(&text, raw.public()?, bench.clock.now().seconds())?;
     let jwt = Jwt::new(&bench.token, bench.clock.now().seconds())?;
     let demand = bench.demand();
-    if verifier.check(&Presented::bearer(&text), &call).outcome != Answer::Allow || scope.evaluate(&demand).is_err() {
+    if verifier.check(&Presented::bearer(&text), &call).outcome != Answer::Allow
+        || scope.evaluate(&demand).is_err()
+    {
         return Err("the token that is measured is not allowed its call".into());
     }
     let check = || usize::from(verifier.check(&Presented::bearer(&text), &call).outcome == Answer::Allow);
@@ -145,6 +147,7 @@ impl Bench {
             intent: &self.intent,
             task: &self.task,
             token: &self.token_id,
+            holder: None,
             issued: now,
             expires: now + 3000,
             rights: &self.rights,

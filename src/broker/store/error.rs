@@ -149,6 +149,9 @@ pub enum RecordError {
     /// The assertion was used before.
     #[error("this assertion was used already; sign a new one")]
     Replayed,
+    /// The assertion may be presented again, but not by this client.
+    #[error("another key presented this assertion first")]
+    Pinned,
     /// A revocation of this kind reaches the token.
     #[error("an operator revoked the {0} of this token")]
     Revoked(SelectorKind),

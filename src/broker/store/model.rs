@@ -95,14 +95,16 @@ pub struct StoredEntry {
     pub leaf: [u8; 32],
 }
 
-/// An assertion that may be used once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// An assertion that may be used once, or again and again by the key that used it first.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replay {
     /// What names the assertion: the same assertion must give the same hash.
     pub hash: [u8; 32],
     /// After this nobody accepts the assertion any more (unix seconds): its end, leeway included. The same
     /// assertion must give the same value.
     pub keep_until: u64,
+    /// The thumbprint of the key that presents it, where its identity lets it be presented again; `None` uses it up.
+    pub holder: Option<String>,
 }
 
 /// A token as it is recorded; never the token itself.

@@ -59,7 +59,11 @@ fn once(unit: &Unit<'_>, replay: Option<Replay>) -> Result<(), Failure<RecordErr
     if replay.keep_until < floor {
         return Err(StoreError::Forgotten { keep_until: replay.keep_until, floor }.into());
     }
-    if use_up(unit.conn, &replay)? { Ok(()) } else { refuse(RecordError::Replayed) }
+    match use_up(unit.conn, &replay)? {
+        Taken::Good => Ok(()),
+        Taken::Replayed => refuse(RecordError::Replayed),
+        Taken::Pinned => refuse(RecordError::Pinned),
+    }
 }
 
 pub(super) fn denial(
@@ -74,9 +78,30 @@ pub(super) fn denial(
     unit.append(audit)
 }
 
-fn use_up(conn: &Connection, replay: &Replay) -> rusqlite::Result<bool> {
-    let sql = "INSERT INTO replay (keep_until, hash) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
-    Ok(conn.prepare_cached(sql)?.execute(params![Int(replay.keep_until), replay.hash])? == 1)
+/// What a use of an assertion is.
+enum Taken {
+    /// The first, or one more by the key that used it first.
+    Good,
+    /// It was used up before.
+    Replayed,
+    /// Another key used it first.
+    Pinned,
+}
+
+fn use_up(conn: &Connection, replay: &Replay) -> rusqlite::Result<Taken> {
+    let Replay { hash, keep_until, holder } = replay;
+    let sql = "INSERT INTO replay (keep_until, hash, holder) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+    if conn.prepare_cached(sql)?.execute(params![Int(*keep_until), hash, holder])? == 1 {
+        return Ok(Taken::Good);
+    }
+    let sql = "SELECT holder FROM replay WHERE keep_until = ?1 AND hash = ?2";
+    let first: Option<String> =
+        conn.prepare_cached(sql)?.query_row(params![Int(*keep_until), hash], |row| row.get(0))?;
+    Ok(match (first, holder) {
+        (Some(first), Some(holder)) if first == *holder => Taken::Good,
+        (Some(_), _) => Taken::Pinned,
+        (None, _) => Taken::Replayed,
+    })
 }
 
 fn claim(conn: &Connection, task: &str, principal: &str) -> rusqlite::Result<bool> {
