@@ -7,56 +7,34 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::request::Parts;
 use serde_json::{Value as Json, json};
-use shortbread_protocol::biscuit::{
-    Alternative, Binary, BlockWriter, Proof, SignedBlock, Symbols, Value, signed_payload, write_container,
-};
 use shortbread_protocol::call::Args;
 use shortbread_protocol::clock::{Clock as _, Timestamp};
 use shortbread_protocol::dpop::{ProofKey, Statement, token_hash};
-use shortbread_protocol::keys::PrivateKey;
 use shortbread_protocol::random::SystemRandom;
-use shortbread_tests::{Tool, World};
-use shortbread_verifier::chain::encode;
+use shortbread_tests::{POLICY, Tool, World, holder};
 use shortbread_verifier::decision::Checker;
 use shortbread_verifier::narrow::{Narrowing, narrow};
 use shortbread_verifier::tower::{CheckLayer, Mapped, Unmapped};
 
-const VERBS: [(&str, &str); 2] = [("issues.read", "read"), ("repo.delete", "privileged")];
-
-fn holder() -> ProofKey {
-    ProofKey::new(PrivateKey::from_seed(&[40; 32]))
+/// A world in which workflow `demo` may delete repositories too.
+async fn start() -> World {
+    let more = r#"
+[[grants]]
+workflow = "demo"
+tool = "github"
+verbs = ["repo.delete"]
+constraints."repo.delete" = { repo = { any = true } }
+approval = "none"
+"#;
+    World::builder().policy(&format!("{POLICY}{more}")).start().await
 }
 
-/// A token of workflow `demo` that is bound to the key of [`holder`], signed with the broker's own key.
-fn bound(world: &World) -> String {
-    let (now, key) = (world.clock.now().seconds(), holder());
-    let mut block = BlockWriter::after(Symbols::default());
-    for (kind, value) in [
-        ("issuer", world.issuer.as_str()),
-        ("key", "token"),
-        ("workflow", "demo"),
-        ("intent", "undeclared"),
-        ("task", "tsk_1"),
-        ("token", "tok_1"),
-        ("holder", key.thumbprint()),
-    ] {
-        block.fact("id", &[kind, value].map(Value::Str));
-    }
-    block.fact("issued", &[Value::Date(now)]);
-    for (verb, access) in VERBS {
-        block.fact("right", &["github", verb, access].map(Value::Str));
-    }
-    let audience = Alternative::new().fact("audience", [Value::Str("https://tools.acme.example/github")]);
-    block.check(&[audience.fact("operation", [Value::Str("github"), Value::Var("verb")])]);
-    let window = Alternative::new().fact("time", [Value::Var("now")]);
-    let window = window.holds(Value::Var("now"), Binary::GreaterOrEqual, Value::Date(now - 30));
-    block.check(&[window.holds(Value::Var("now"), Binary::LessThan, Value::Date(now + 300))]);
-    block.check(&[Alternative::new().fact("holder", [Value::Str(key.thumbprint())])]);
-    let (block, next) = (block.finish(), PrivateKey::generate(&SystemRandom).unwrap());
-    let public = next.public();
-    let signature = world.key("token").sign(&signed_payload(&block, public.as_bytes()));
-    let signed = SignedBlock { block: &block, next_key: public.as_bytes(), signature: &signature };
-    encode(&write_container(None, &[signed], &Proof::NextSecret(&next.seed())))
+/// A token of workflow `demo` that the broker bound to the key of [`holder`].
+async fn bound(world: &World) -> String {
+    let scope = [("scope", "github:issues.read github:repo.delete")];
+    let answer = world.bound("workflow:demo", "demo", &scope).await;
+    assert_eq!((answer.status, answer.text("/token_type")), (200, "DPoP"), "{answer:?}");
+    answer.token().to_owned()
 }
 
 /// A tool service at an address of its own. A call is a POST of its arguments to the path of its verb.
@@ -89,7 +67,7 @@ impl<'a> Service<'a> {
     }
 
     fn prove(&self, statement: &Statement<'_>) -> String {
-        holder().prove(statement, self.world.clock.now(), &SystemRandom).unwrap()
+        self.world.prove(statement)
     }
 
     fn at(&self, verb: &str) -> String {
@@ -127,8 +105,8 @@ fn refused(reason: &str) -> (u16, String) {
 
 #[tokio::test]
 async fn a_stolen_token_is_of_no_use_without_its_key() {
-    let world = World::start().await;
-    let (service, token, none) = (Service::start(&world).await, bound(&world), json!({}));
+    let world = start().await;
+    let (service, token, none) = (Service::start(&world).await, bound(&world).await, json!({}));
     assert_eq!(service.call("issues.read", &token, &service.read(&token), &none).await, done());
 
     let (bearer, dpop) = (format!("Bearer {token}"), format!("DPoP {token}"));
@@ -147,12 +125,13 @@ async fn a_stolen_token_is_of_no_use_without_its_key() {
 
 #[tokio::test]
 async fn a_proof_that_was_caught_opens_nothing_again() {
-    let world = World::start().await;
-    let (service, token, none) = (Service::start(&world).await, bound(&world), json!({}));
+    let world = start().await;
+    let (service, token, none) = (Service::start(&world).await, bound(&world).await, json!({}));
     let proof = service.read(&token);
     assert_eq!(service.call("issues.read", &token, &proof, &none).await, done());
     assert_eq!(service.call("issues.read", &token, &proof, &none).await, refused("proof.replayed"));
-    assert_eq!(service.call("repo.delete", &token, &proof, &none).await, refused("proof.mismatch"));
+    let repo = json!({ "repo": "acme/web" });
+    assert_eq!(service.call("repo.delete", &token, &proof, &repo).await, refused("proof.mismatch"));
 
     let there = service.prove(&service.statement("https://evil.example/issues.read", &token));
     let authorization = format!("DPoP {token}");
@@ -176,8 +155,8 @@ async fn a_proof_that_was_caught_opens_nothing_again() {
 
 #[tokio::test]
 async fn a_privileged_call_is_the_one_that_its_proof_names() {
-    let world = World::start().await;
-    let (service, token) = (Service::start(&world).await, bound(&world));
+    let world = start().await;
+    let (service, token) = (Service::start(&world).await, bound(&world).await);
     let (meant, url) = (json!({ "repo": "acme/web" }), service.at("repo.delete"));
     let args = Args::from_json(meant.to_string().as_bytes()).unwrap().digest();
     let whole = Statement { operation: Some("github/repo.delete"), args, ..service.statement(&url, &token) };
@@ -194,8 +173,8 @@ async fn a_privileged_call_is_the_one_that_its_proof_names() {
 
 #[tokio::test]
 async fn a_narrower_copy_keeps_its_key_and_wants_its_own_proofs() {
-    let world = World::start().await;
-    let (service, parent, none) = (Service::start(&world).await, bound(&world), json!({}));
+    let world = start().await;
+    let (service, parent, none) = (Service::start(&world).await, bound(&world).await, json!({}));
     let by =
         Narrowing { operations: Some(vec!["github/issues.read".parse().unwrap()]), ..Narrowing::default() };
     let child = narrow(&parent, &by, &SystemRandom).unwrap();
@@ -208,8 +187,8 @@ async fn a_narrower_copy_keeps_its_key_and_wants_its_own_proofs() {
 
 #[tokio::test]
 async fn a_revoked_key_ends_its_tokens_before_any_proof_is_looked_at() {
-    let world = World::start().await;
-    let (mut service, token, none) = (Service::start(&world).await, bound(&world), json!({}));
+    let world = start().await;
+    let (mut service, token, none) = (Service::start(&world).await, bound(&world).await, json!({}));
     assert_eq!(service.call("issues.read", &token, &service.read(&token), &none).await, done());
     assert_eq!(world.revoke("holder", holder().thumbprint()).await.status, 200);
     service.tool.poll().await;
