@@ -104,7 +104,7 @@ async fn what_is_dead_forged_or_anothers_is_inactive() {
     assert!(!active(&world, payments.token(), &[]).await, "another verifier's tool");
     let operator = world.operator("alice", "audit.read").await;
     assert!(!active(&world, &operator, &[]).await);
-    for nonsense in ["x", "a.b.c", &token.token()[..200]] {
+    for nonsense in ["x", "a.b.c", token.token().get(..200).unwrap()] {
         assert!(!active(&world, nonsense, &[]).await);
     }
     assert_eq!(world.revoke("workflow", "demo").await.status, 200);

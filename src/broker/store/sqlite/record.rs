@@ -60,9 +60,9 @@ fn once(unit: &Unit<'_>, replay: Option<Replay>) -> Result<(), Failure<RecordErr
         return Err(StoreError::Forgotten { keep_until: replay.keep_until, floor }.into());
     }
     match use_up(unit.conn, &replay)? {
-        Taken::Good => Ok(()),
-        Taken::Replayed => refuse(RecordError::Replayed),
-        Taken::Pinned => refuse(RecordError::Pinned),
+        Presented::Rightly => Ok(()),
+        Presented::Again => refuse(RecordError::Replayed),
+        Presented::ByAnother => refuse(RecordError::Pinned),
     }
 }
 
@@ -78,29 +78,29 @@ pub(super) fn denial(
     unit.append(audit)
 }
 
-/// What a use of an assertion is.
-enum Taken {
-    /// The first, or one more by the key that used it first.
-    Good,
-    /// It was used up before.
-    Replayed,
-    /// Another key used it first.
-    Pinned,
+/// How an assertion was presented.
+enum Presented {
+    /// For the first time, or once more by the key that did so first.
+    Rightly,
+    /// After it was used up.
+    Again,
+    /// After another key did so first.
+    ByAnother,
 }
 
-fn use_up(conn: &Connection, replay: &Replay) -> rusqlite::Result<Taken> {
+fn use_up(conn: &Connection, replay: &Replay) -> rusqlite::Result<Presented> {
     let Replay { hash, keep_until, holder } = replay;
     let sql = "INSERT INTO replay (keep_until, hash, holder) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
     if conn.prepare_cached(sql)?.execute(params![Int(*keep_until), hash, holder])? == 1 {
-        return Ok(Taken::Good);
+        return Ok(Presented::Rightly);
     }
     let sql = "SELECT holder FROM replay WHERE keep_until = ?1 AND hash = ?2";
     let first: Option<String> =
         conn.prepare_cached(sql)?.query_row(params![Int(*keep_until), hash], |row| row.get(0))?;
     Ok(match (first, holder) {
-        (Some(first), Some(holder)) if first == *holder => Taken::Good,
-        (Some(_), _) => Taken::Pinned,
-        (None, _) => Taken::Replayed,
+        (Some(first), Some(holder)) if first == *holder => Presented::Rightly,
+        (Some(_), _) => Presented::ByAnother,
+        (None, _) => Presented::Again,
     })
 }
 
