@@ -27,6 +27,7 @@ mod openapi;
 mod operators;
 mod policy_life;
 mod program;
+mod proof;
 mod retries;
 mod revoked;
 mod secrets;
