@@ -53,8 +53,11 @@ function* facts(call) {
   if (call.args !== undefined) { // the whole call was read
     yield fact`args(${new Set(Object.keys(call.args))})`;
     for (const [name, value] of Object.entries(call.args)) {
-      if (hasType(value)) yield fact`arg(${name}, ${Array.isArray(value) ? new Set(value) : value})`;
+      if (!name.includes("#") && hasType(value)) yield fact`arg(${name}, ${Array.isArray(value) ? new Set(value) : value})`;
     }
+    // Facets such as "path#path" are computed from the arguments as ../token.md says, never taken from whoever calls;
+    // where they are not computed, a token that asks for them is refused.
+    for (const [name, value] of Object.entries(call.facets ?? {})) yield fact`arg(${name}, ${value})`;
   }
   if (call.holder !== undefined) yield fact`holder(${call.holder})`;
   if (call.unused !== undefined) yield fact`unused(${call.unused})`;

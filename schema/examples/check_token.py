@@ -57,7 +57,11 @@ def facts(call):
     yield "id", "verb", f"{tool}/{verb}"
     if "args" in call:  # the whole call was read
         yield "args", set(call["args"])
-        yield from (("arg", name, term(value)) for name, value in call["args"].items() if has_type(value))
+        sent = ((name, value) for name, value in call["args"].items() if "#" not in name and has_type(value))
+        yield from (("arg", name, term(value)) for name, value in sent)
+        # Facets such as "path#path" are computed from the arguments as ../token.md says, never taken from whoever calls;
+        # where they are not computed, a token that asks for them is refused.
+        yield from (("arg", name, value) for name, value in call.get("facets", {}).items())
     yield from ((name, call[name]) for name in ("holder", "unused", "revocation_age") if name in call)
     if "args_sha256" in call:
         yield "args_sha256", bytes.fromhex(call["args_sha256"])

@@ -4,8 +4,8 @@
 use shortbread_protocol::access::Access;
 use shortbread_protocol::alternatives::{AlternativeError, alternative};
 use shortbread_protocol::biscuit::{
-    Alternative, Binary, BlockWriter, Flaw, Proof, SignedBlock, Symbols, Value, key_id, seal_payload,
-    signed_payload, write_container,
+    Alternative, Binary, BlockWriter, Flaw, Proof, SignedBlock, Symbols, Value, seal_payload, signed_payload,
+    write_container,
 };
 use shortbread_protocol::facts;
 use shortbread_protocol::keys::PrivateKey;
@@ -99,7 +99,7 @@ pub fn sign(block: &[u8], sealed: bool, signer: &dyn Signer, next: &PrivateKey) 
     let next_public = next.public();
     let signature = signer.sign(&signed_payload(block, next_public.as_bytes()))?;
     let signed = SignedBlock { block, next_key: next_public.as_bytes(), signature: &signature };
-    let hint = Some(key_id(&signer.public()));
+    let hint = Some(signer.hint());
     let bytes = if sealed {
         let seal = next.sign(&seal_payload(&signed));
         write_container(hint, &[signed], &Proof::Sealed(&seal))

@@ -1,5 +1,6 @@
 #![doc = include_str!("README.md")]
 
+mod cache;
 pub mod chain;
 pub mod decision;
 #[cfg(feature = "feed")]
@@ -9,6 +10,8 @@ pub mod narrow;
 mod proof;
 pub mod replay;
 pub mod scope;
+#[cfg(test)]
+mod testing;
 #[cfg(feature = "tower")]
 pub mod tower;
 pub mod vectors;

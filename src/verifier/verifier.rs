@@ -1,4 +1,4 @@
-//! Flow 2: bytes -> profile check -> signature -> revocation -> demand facts -> evaluate -> decision -> sink.
+//! Flow 2: bytes -> (seen before | profile check -> signature) -> revocation -> demand facts -> evaluate -> decision -> sink.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,9 +10,10 @@ use shortbread_protocol::random::{Random, RandomError, SystemRandom};
 use shortbread_protocol::reason::Reason;
 use shortbread_protocol::revocations::SelectorKind;
 
+use crate::cache::{Believed, Cache, DEFAULT_BYTES};
 use crate::chain::{Token, TokenError, TokenKeys, decode};
-use crate::decision::{Call, Caller, Checker, Decision, DecisionId, Outcome, Presented};
-use crate::list::{Age, State, Trust};
+use crate::decision::{Call, Checker, Decision, DecisionId, Outcome, Presented};
+use crate::list::{Age, Seen, State, Trust};
 use crate::proof::{Bound, Proofs};
 use crate::replay;
 use crate::scope::{Demand, Refusal, Scope};
@@ -63,10 +64,16 @@ pub struct Verifier {
     audience: String,
     windows: Windows,
     sink: Option<Arc<dyn Sink>>,
+    cache: Cache,
     proofs: Proofs,
     series: u64,
-    count: AtomicU64,
+    count: Count,
 }
+
+// On a cache line of its own: every call writes it, and every call reads what stands beside it.
+#[derive(Default)]
+#[repr(align(128))]
+struct Count(AtomicU64);
 
 impl Verifier {
     /// A verifier that relies on what `trust` has learned.
@@ -82,9 +89,10 @@ impl Verifier {
             audience: config.audience,
             windows: Windows::default(),
             sink: None,
+            cache: Cache::of(DEFAULT_BYTES),
             proofs,
             series: u64::from_be_bytes(series),
-            count: AtomicU64::new(0),
+            count: Count::default(),
         })
     }
 
@@ -98,6 +106,12 @@ impl Verifier {
     #[must_use]
     pub fn sink(self, sink: Arc<dyn Sink>) -> Self {
         Self { sink: Some(sink), ..self }
+    }
+
+    /// With so many bytes for tokens that were seen before instead of 64 MiB; with 0 every call costs its signatures.
+    #[must_use]
+    pub fn cache_bytes(self, bytes: usize) -> Self {
+        Self { cache: Cache::of(bytes), ..self }
     }
 
     /// With room for so many used proofs at once instead of a million; see [`ReplayMemory`](replay::ReplayMemory). With
@@ -121,7 +135,7 @@ impl Verifier {
 
     /// Unique among all verifiers: a random series, then a count.
     fn id(&self) -> Option<DecisionId> {
-        Some(DecisionId::new(self.series, self.count.fetch_add(1, Ordering::Relaxed)))
+        Some(DecisionId::new(self.series, self.count.0.fetch_add(1, Ordering::Relaxed)))
     }
 
     fn decide(
@@ -130,13 +144,12 @@ impl Verifier {
         call: &Call<'_>,
         decision: &mut Decision,
     ) -> Result<Access, Refusal> {
-        let state = self.trust.state();
-        let now = self.trust.clock().now().seconds();
+        let state = self.trust.glance();
+        let now = Seen::now(self.trust.clock());
         decision.list_seq = state.seq();
         let text = presented.token.ok_or_else(|| because(Reason::TokenMissing))?;
-        let bytes = decode(text).map_err(|flaw| refused(TokenError::from(flaw)))?;
-        let token = Token::open(&bytes, &Keys { state: &state, now }).map_err(refused)?;
-        decision.caller = Some(Arc::new(caller(&token)));
+        let token = self.believe(text, &Keys { state: &state, now: now.wall.seconds() })?;
+        decision.caller = Some(token.caller());
         let judged = self.judge(presented, &token, &state, now, call, decision);
         if judged.is_err() {
             // Only a refusal tells what would have been allowed.
@@ -146,25 +159,40 @@ impl Verifier {
         judged
     }
 
+    /// The token, from before or by its signatures; either way the key that it names has to vouch for it now.
+    fn believe(&self, text: &str, keys: &Keys<'_>) -> Result<Arc<Believed>, Refusal> {
+        let epoch = keys.state.epoch();
+        if let Some(token) = self.cache.find(text, epoch).filter(|token| keys.vouch_for(token)) {
+            return Ok(token);
+        }
+        let bytes = decode(text).map_err(|flaw| refused(TokenError::from(flaw)))?;
+        let token = Token::open(&bytes, keys).map_err(refused)?;
+        let key = keys.named_by(token.scope()).ok_or_else(|| refused(TokenError::UnknownKey))?;
+        let believed = Arc::new(Believed::new(text, token, key));
+        self.cache.keep(&believed, epoch);
+        Ok(believed)
+    }
+
     fn judge(
         &self,
         presented: &Presented<'_>,
-        token: &Token,
+        token: &Believed,
         state: &State,
-        now: u64,
+        now: Seen,
         call: &Call<'_>,
         decision: &mut Decision,
     ) -> Result<Access, Refusal> {
         let list = state.set().ok_or_else(|| because(Reason::ListMissing))?;
-        let age = match state.age(self.trust.clock()) {
+        let age = match state.age_at(now) {
             Age::Seconds(age) => age,
             Age::Unsure => return Err(because(Reason::ClockUnsure)),
             Age::None => return Err(because(Reason::ListMissing)),
         };
         decision.list_age = Some(age);
-        token.scope().standing(list, call.tool, call.verb).map_err(because)?;
+        token.standing(list).map_err(because)?;
+        token.scope().call_standing(list, call.tool, call.verb).map_err(because)?;
         let demand = Demand {
-            now,
+            now: now.wall.seconds(),
             audience: &self.audience,
             tool: call.tool,
             verb: call.verb,
@@ -242,14 +270,31 @@ struct Keys<'a> {
     now: u64,
 }
 
+impl Keys<'_> {
+    fn valid(&self, name: &str) -> Option<&PublicKey> {
+        let key = self.state.token_key(name)?;
+        (key.not_before <= self.now && self.now < key.not_after).then_some(&key.key)
+    }
+
+    fn named_by(&self, scope: &Scope) -> Option<&PublicKey> {
+        self.valid(scope.id(SelectorKind::Key)?)
+    }
+
+    /// Whether a token that was seen before would be believed now: by the same issuer, and the key that it names is
+    /// still the very one that its signatures were checked with, and valid.
+    fn vouch_for(&self, token: &Believed) -> bool {
+        token.scope().id(SelectorKind::Issuer) == Some(self.state.issuer())
+            && self.named_by(token.scope()).is_some_and(|key| token.is_by(key))
+    }
+}
+
 impl TokenKeys for Keys<'_> {
     fn issuer(&self) -> &str {
         self.state.issuer()
     }
 
     fn token_key(&self, name: &str) -> Option<PublicKey> {
-        let key = self.state.token_key(name)?;
-        (key.not_before <= self.now && self.now < key.not_after).then_some(key.key)
+        self.valid(name).copied()
     }
 }
 
@@ -261,13 +306,5 @@ fn refused(error: TokenError) -> Refusal {
     Refusal { detail: Some(error.to_string()), ..because(error.reason()) }
 }
 
-fn caller(token: &Token) -> Caller {
-    let id = |kind| token.scope().id(kind).map(str::to_owned);
-    Caller {
-        workflow: id(SelectorKind::Workflow),
-        operator: id(SelectorKind::Operator),
-        intent: id(SelectorKind::Intent),
-        task: id(SelectorKind::Task),
-        token: id(SelectorKind::Token),
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use shortbread_broker::exchange::{Context, exchange};
+use shortbread_broker::exchange::{Context, Sent, exchange};
 use shortbread_broker::setup;
 use shortbread_broker::store::{AuditEntry, HeadError, Replay, StoreKind};
 use shortbread_protocol::clock::Clock;
@@ -136,7 +136,8 @@ async fn a_stranger_who_floods_the_broker_floods_no_log() {
         let decision = world.broker.decision(None).unwrap();
         let begun = world.clock.monotonic();
         let context = Context { decision, address: [192, 0, 2, 1].into(), begun };
-        let refusal = exchange(&world.broker, b"grant_type=x", Ok(None), &context).await.err().unwrap();
+        let sent = Sent { body: b"grant_type=x", dpop: Ok(None), idempotency_key: Ok(None) };
+        let refusal = exchange(&world.broker, &sent, &context).await.err().unwrap();
         quiet.push(refusal.trail.is_some_and(|trail| trail.quiet));
     }
     assert_eq!(quiet, [false, true, true], "one line and one entry a minute, the rest is counted");

@@ -16,12 +16,13 @@ use shortbread_tests::{Answer, World, holder};
 use shortbread_verifier::narrow::{NarrowError, seal};
 
 /// What anyone may ask. `/oauth/*` check what they are sent: see `bad_input`.
-const PUBLIC: [&str; 11] = [
+const PUBLIC: [&str; 12] = [
     "/.well-known/biscuit-web-keys",
     "/.well-known/jwks.json",
     "/.well-known/oauth-authorization-server",
     "/.well-known/openid-configuration",
     "/healthz",
+    "/oauth/introspect",
     "/oauth/revoke",
     "/oauth/token",
     "/readyz",

@@ -4,16 +4,18 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use shortbread_broker::mint::{Minting, mint};
 use shortbread_broker::policy::model::Principal;
 use shortbread_broker::policy::{Alternative, Right};
 use shortbread_broker::signer::LocalSigner;
 use shortbread_protocol::access::Access;
+use shortbread_protocol::call::Args;
 use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::constraint::Arguments;
 use shortbread_protocol::keys::PrivateKey;
 use shortbread_protocol::names::Intent;
+use shortbread_protocol::normalise::Facet;
 use shortbread_protocol::random::SeededRandom;
 use shortbread_verifier::narrow::{Narrowing, narrow, seal};
 use shortbread_verifier::vectors;
@@ -92,6 +94,14 @@ fn token(sealed: bool, random: &SeededRandom) -> String {
     mint(&minting, &signer, random).expect("a token")
 }
 
+/// Every facet that the arguments have, by its name in tokens: what whoever checks must compute.
+fn facets(members: Map<String, Value>) -> Value {
+    let args = Args::from_members(members).expect("arguments");
+    let every = args.names().flat_map(|name| Facet::ALL.map(|facet| (name, facet)));
+    let had = every.filter_map(|(name, facet)| Some((facet.of(name), args.facet(name, facet)?.ok()?)));
+    json!(had.collect::<BTreeMap<_, _>>())
+}
+
 struct Cases {
     cases: Vec<Value>,
     token: String,
@@ -102,6 +112,10 @@ impl Cases {
     fn call(&mut self, name: &str, verb: &str, args: Value, expect: &str) -> &mut Self {
         let time = Timestamp::from_seconds(ISSUED + 60).to_string();
         let mut call = json!({ "time": time, "audience": AUDIENCE, "tool": "github", "verb": verb, "revocation_age": 5 });
+        let has_form = granted().iter().any(|(known, .., forms)| *known == verb && *forms != json!({}));
+        if has_form && let Some(members) = args.as_object() {
+            call["facets"] = facets(members.clone());
+        }
         if !args.is_null() {
             call["args"] = args;
         }

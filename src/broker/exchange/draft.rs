@@ -1,6 +1,7 @@
 //! A token in the making: from what is granted to its bytes, its record and its answer.
 
 use shortbread_protocol::dpop::Proof;
+use shortbread_protocol::keys::PrivateKey;
 use shortbread_protocol::names::{Intent, Task};
 use shortbread_protocol::oauth::{Delegation, TokenAnswer};
 use shortbread_protocol::random::id;
@@ -10,9 +11,10 @@ use super::answer::{Parts, answer};
 use super::flow::Context;
 use super::refusal::Refusal;
 use super::request::Request;
+use super::retry::next_key;
 use super::standing::{Bearer, stand};
 use crate::broker::Broker;
-use crate::mint::{Minting, mint};
+use crate::mint::{Minting, authority, sign};
 use crate::policy::model::Principal;
 use crate::policy::{Granted, Policy};
 use crate::store::{Standing, TokenRecord};
@@ -25,7 +27,15 @@ pub(super) struct Draft<'a> {
     pub(super) task: Task,
     pub(super) token_id: String,
     holder: Option<String>,
-    sealed: bool,
+    pub(super) sealed: bool,
+}
+
+/// A token that was made.
+pub(super) struct Minted {
+    /// Its text.
+    pub(super) token: String,
+    /// What was signed.
+    pub(super) block: Vec<u8>,
 }
 
 impl<'a> Draft<'a> {
@@ -72,8 +82,9 @@ impl<'a> Draft<'a> {
         granted: &Granted,
         audiences: &[(String, String)],
         issued: u64,
+        again: bool,
         context: &Context,
-    ) -> Result<String, Refusal> {
+    ) -> Result<Minted, Refusal> {
         if !broker.keyring.can_sign_tokens(context.decision.at) {
             let refusal = Refusal::plain(Reason::Internal);
             return Err(refusal.because("the token key is past its validity in the key document"));
@@ -91,7 +102,11 @@ impl<'a> Draft<'a> {
             audiences,
             sealed: self.sealed,
         };
-        Ok(mint(&minting, &*broker.keyring.token, &*broker.random)?)
+        let signer = &*broker.keyring.token;
+        let block = authority(&minting, signer)?;
+        // What may be given out again ends in a secret that can be made again.
+        let next = if again { next_key(broker, &self.token_id)? } else { fresh_key(broker)? };
+        Ok(Minted { token: sign(&block, self.sealed, signer, &next)?, block })
     }
 
     pub(super) fn expires(&self, granted: &Granted, context: &Context) -> u64 {
@@ -153,4 +168,8 @@ impl<'a> Draft<'a> {
         };
         answer(granted, parts)
     }
+}
+
+fn fresh_key(broker: &Broker) -> Result<PrivateKey, Refusal> {
+    PrivateKey::generate(&*broker.random).map_err(|error| Refusal::plain(Reason::Internal).because(error))
 }

@@ -8,18 +8,20 @@ use shortbread_protocol::event::{Decision, EventType};
 use shortbread_protocol::oauth::TokenAnswer;
 use shortbread_protocol::reason::Reason;
 
+use super::child::re_exchange;
 use super::draft::Draft;
 use super::proof;
 use super::record::Trail;
 use super::refusal::Refusal;
-use super::request::{self, GrantType, Request};
+use super::request::{self, GrantType, Request, Subject};
+use super::retry::{RetryKey, repeat};
 use super::targets::targets;
 use crate::audit::Counted;
 use crate::broker::Broker;
 use crate::identity::Verified;
 use crate::policy::model::Principal;
 use crate::policy::{self, Granted, Policy, decide};
-use crate::store::{Exchange, RecordError, Replay};
+use crate::store::{Exchange, Kept, RecordError, Replay};
 
 /// The longest life of an operator's token.
 const OPERATOR_TTL: Duration = Duration::from_secs(900);
@@ -35,21 +37,27 @@ pub struct Context {
     pub begun: Duration,
 }
 
-/// Exchanges an identity for a token: the form in `body`, and `dpop`, the text of the `DPoP` header, if there is one.
-/// A proof binds the token to the key that made it. Every outcome is recorded before it is answered.
+/// A request for a token, as it came.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent<'a> {
+    /// The form.
+    pub body: &'a [u8],
+    /// The text of the `DPoP` header, if there is one.
+    pub dpop: Result<Option<&'a str>, ProofError>,
+    /// The text of the `Idempotency-Key` header, if there is one; an error when it cannot be read.
+    pub idempotency_key: Result<Option<&'a str>, &'static str>,
+}
+
+/// Exchanges an identity, or a token that is bound to a key, for a token. A proof binds it to the key that made it. Every
+/// outcome is recorded before it is answered.
 ///
 /// # Errors
 /// With the reason, the words for the caller and the cause for operators.
-pub async fn exchange(
-    broker: &Broker,
-    body: &[u8],
-    dpop: Result<Option<&str>, ProofError>,
-    context: &Context,
-) -> Result<TokenAnswer, Refusal> {
+pub async fn exchange(broker: &Broker, sent: &Sent<'_>, context: &Context) -> Result<TokenAnswer, Refusal> {
     let mut trail = Trail::default();
     trail.stage = "limits";
     let mut replay = None;
-    match run(broker, body, dpop, context, &mut trail, &mut replay).await {
+    match run(broker, sent, context, &mut trail, &mut replay).await {
         Ok(answer) => Ok(answer),
         Err(refusal) => {
             let recorded = record_refusal(broker, context, &mut trail, replay, refusal).await;
@@ -60,8 +68,7 @@ pub async fn exchange(
 
 async fn run(
     broker: &Broker,
-    body: &[u8],
-    dpop: Result<Option<&str>, ProofError>,
+    sent: &Sent<'_>,
     context: &Context,
     trail: &mut Trail,
     replay: &mut Option<Replay>,
@@ -71,15 +78,26 @@ async fn run(
         .exchange(context.address)
         .map_err(|limited| Refusal::plain(Reason::RateLimited).after(limited.0))?;
     trail.stage = "request";
-    let request = request::read(body)?;
+    let request = request::read(sent.body)?;
     trail.asked(&request);
-    let shown = proof::read(dpop)?;
+    let shown = proof::read(sent.dpop)?;
+    let chosen = sent.idempotency_key.map_err(|why| Refusal::new(Reason::RequestMalformed, why))?;
     trail.stage = "policy";
     let policy = broker
         .policy
         .in_force()
         .ok_or_else(|| Refusal::plain(Reason::PolicyMissing).after(Duration::from_secs(5)))?;
     trail.under(&policy);
+    if request.subject == Subject::Token {
+        return match chosen {
+            None => re_exchange(broker, &request, shown, &policy, trail, context).await,
+            Some(_) => {
+                let detail =
+                    "Idempotency-Key is not served where a token is passed on; each proof is new anyway";
+                Err(Refusal::new(Reason::RequestMalformed, detail))
+            }
+        };
+    }
     trail.stage = "identity";
     let (identity, principal) = identify(broker, &request, &policy, context, trail).await?;
     trail.stage = "proof";
@@ -87,6 +105,14 @@ async fn run(
     *replay = proof::replay(&identity, &proof);
     let proof = proof?;
     trail.held_by(proof.as_ref());
+    let retry = chosen.map(|key| RetryKey::new(key, &identity, &principal, request.digest, proof.as_ref()));
+    let retry = retry.transpose()?;
+    if let Some(key) = retry
+        && let Some(kept) = key.kept(broker, context.decision.at).await?
+    {
+        proof::use_up(broker, proof.as_ref())?;
+        return repeat(broker, kept, replay.take(), trail, context).await;
+    }
     trail.stage = "policy";
     let mut granted = decided(&request, &policy, &identity, &principal, proof.as_ref())?;
     let audiences = targets(&request, &policy, &granted, proof.is_some())?;
@@ -97,7 +123,7 @@ async fn run(
     let standing = draft.stand(broker, &mut granted)?;
     trail.segment.task = Some(draft.task.clone());
     trail.stage = "mint";
-    let token = draft.mint(broker, &granted, &audiences, standing.issued, context)?;
+    let minted = draft.mint(broker, &granted, &audiences, standing.issued, retry.is_some(), context)?;
     trail.stage = "record";
     let seq = broker.store.mirror().changed_seq();
     let expires = draft.expires(&granted, context);
@@ -107,18 +133,31 @@ async fn run(
     let record = draft.record(&granted, &policy, broker.policy.version(), standing.issued, expires);
     proof::use_up(broker, proof.as_ref())?;
     // Recorded with its own check of revocations and replay, in one transaction: from here on it is answered.
-    let replay = replay.take();
-    let recorded = broker
-        .store
-        .record_exchange(Exchange { replay, token: record, standing, ties: Vec::new(), retry: None, audit })
-        .await;
-    recorded.map_err(|error| match error {
-        RecordError::Replayed | RecordError::Pinned => {
-            unproved(broker, error.into(), draft.request.grant_type, context)
+    let (grant_type, sealed) = (draft.request.grant_type, draft.sealed);
+    let answer = draft.answer(&granted, minted.token, expires, &audiences, &policy, seq, context);
+    let kept = retry.map(|key| key.keep(minted.block, sealed, &answer, context.decision.at));
+    let used = replay.take();
+    let exchange =
+        Exchange { replay: used.clone(), token: record, standing, ties: Vec::new(), retry: kept, audit };
+    match broker.store.record_exchange(exchange).await {
+        Ok(_) => Ok(answer),
+        // The same request, sent twice at once: the other one was first.
+        Err(RecordError::Repeated) => match again(broker, retry, context).await? {
+            Some(kept) => repeat(broker, kept, used, trail, context).await,
+            None => Err(RecordError::Repeated.into()),
+        },
+        Err(error @ (RecordError::Replayed | RecordError::Pinned)) => {
+            Err(unproved(broker, error.into(), grant_type, context))
         }
-        other => other.into(),
-    })?;
-    Ok(draft.answer(&granted, token, expires, &audiences, &policy, seq, context))
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn again(broker: &Broker, retry: Option<RetryKey>, context: &Context) -> Result<Option<Kept>, Refusal> {
+    match retry {
+        Some(key) => key.kept(broker, context.decision.at).await,
+        None => Ok(None),
+    }
 }
 
 async fn identify(
@@ -136,7 +175,12 @@ async fn identify(
 }
 
 // A refused identity counts against the address; an issuer that is down is not the client's failure.
-fn unproved(broker: &Broker, refusal: Refusal, grant_type: GrantType, context: &Context) -> Refusal {
+pub(super) fn unproved(
+    broker: &Broker,
+    refusal: Refusal,
+    grant_type: GrantType,
+    context: &Context,
+) -> Refusal {
     if refusal.reason == Reason::IssuerUnavailable {
         return refusal;
     }

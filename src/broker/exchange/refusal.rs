@@ -87,7 +87,7 @@ impl Refusal {
     pub fn code(&self) -> (&'static str, u16) {
         let (code, status) = match self.reason {
             Reason::GrantTypeUnknown => ("unsupported_grant_type", 400),
-            Reason::IdentityInvalid => ("invalid_grant", 400),
+            Reason::IdentityInvalid | Reason::ParentRefused => ("invalid_grant", 400),
             Reason::IdentityUnmatched | Reason::WorkflowUnlisted => ("unauthorized_client", 400),
             Reason::TargetUnknown => ("invalid_target", 400),
             Reason::ScopeUnknown => ("invalid_scope", 400),

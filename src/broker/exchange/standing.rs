@@ -62,7 +62,7 @@ pub(super) fn stand(
     union.ok_or(first.unwrap_or(Reason::PolicyDenied))
 }
 
-const fn reason(revoked: Revoked) -> Reason {
+pub(super) const fn reason(revoked: Revoked) -> Reason {
     match revoked {
         Revoked::All => Reason::RevokedAll,
         Revoked::Block => Reason::RevokedBlock,

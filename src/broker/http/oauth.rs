@@ -12,7 +12,7 @@ use shortbread_protocol::oauth::{Introspection, OAuthError, TokenAnswer};
 use shortbread_protocol::reason::Reason;
 
 use super::{App, dpop, failure, is_of_type};
-use crate::exchange::{Context, Refusal, exchange};
+use crate::exchange::{Context, Refusal, Sent, exchange};
 use crate::introspect::introspect as introspection;
 use crate::revoke::give_back;
 use crate::telemetry;
@@ -43,7 +43,8 @@ pub(super) async fn token(
             return response;
         }
     };
-    let outcome = exchange(&app.broker, &body, dpop(&headers), &context).await;
+    let sent = Sent { body: &body, dpop: dpop(&headers), idempotency_key: idempotency_key(&headers) };
+    let outcome = exchange(&app.broker, &sent, &context).await;
     telemetry::exchanged(&app.broker, &context, &outcome);
     match outcome {
         Ok(answer) => no_store(Json(answer).into_response()),
@@ -100,6 +101,15 @@ pub(super) async fn introspect(
     match answered {
         Ok(answer) => no_store(Json(answer).into_response()),
         Err(refusal) => failure::oauth(&refusal, &context.decision),
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, &'static str> {
+    let mut values = headers.get_all("idempotency-key").iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => value.to_str().map(Some).map_err(|_| "the Idempotency-Key is not ASCII"),
+        (Some(_), Some(_)) => Err("there is more than one Idempotency-Key header"),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value};
+use shortbread_protocol::clock::Timestamp;
 
 use super::claims::{self, Times};
 use super::error::{Cause, IdentityError};
@@ -81,7 +82,7 @@ impl<'e> Candidate<'e> {
     }
 
     /// A token that may come again is pinned to a key, so that its age matters less than its end.
-    fn aged(&self, times: Times, now: shortbread_protocol::clock::Timestamp) -> Result<Times, Cause> {
+    fn aged(&self, times: Times, now: Timestamp) -> Result<Times, Cause> {
         let written = match self.demand {
             Demand::Claims(oidc) => oidc.max_age,
             Demand::Svid(spiffe) => spiffe.max_age,

@@ -148,12 +148,18 @@ impl Policy {
     /// Whether this operator may use this verb for this purpose: granted to them and not forbidden.
     #[must_use]
     pub fn lets(&self, operator: &OperatorName, operation: &Operation, intent: &Intent) -> bool {
-        let principal = Principal::Operator(operator.clone());
-        let mut granted = self.grants_of(&principal, &operation.tool).iter();
+        self.gives(&Principal::Operator(operator.clone()), operation, intent)
+    }
+
+    /// Whether some grant gives this verb to this principal for this purpose, on whatever conditions, and nothing
+    /// forbids it.
+    #[must_use]
+    pub fn gives(&self, principal: &Principal, operation: &Operation, intent: &Intent) -> bool {
+        let mut granted = self.grants_of(principal, &operation.tool).iter();
         let forbidden = self.catalogue().verb(operation).is_none_or(|verb| {
-            self.forbids().iter().any(|forbid| forbid.reaches(&principal, intent, operation, verb.access))
+            self.forbids().iter().any(|forbid| forbid.reaches(principal, intent, operation, verb.access))
         });
-        !forbidden && granted.any(|grant| grant.verbs.contains_key(&operation.verb))
+        !forbidden && granted.any(|grant| grant.serves(intent) && grant.verbs.contains_key(&operation.verb))
     }
 
     /// Whether someone besides this operator may activate a policy, so that a change of operators,

@@ -21,8 +21,10 @@ pub(super) struct Interner {
 impl Interner {
     pub(super) fn new(symbols: Symbols) -> Self {
         let taken = symbols.every().count();
-        let slots =
-            if symbols.len() == 0 { WORDS.clone() } else { index(&symbols, (taken * 4).next_power_of_two()) };
+        if symbols.len() == 0 {
+            return Self { symbols: Symbols::with_room_for(2048), slots: WORDS.clone(), taken };
+        }
+        let slots = index(&symbols, (taken * 4).next_power_of_two());
         Self { symbols, slots, taken }
     }
 

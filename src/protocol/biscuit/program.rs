@@ -212,17 +212,17 @@ impl Program {
         self.text(Sym(variable))
     }
 
-    /// The size in memory, in bytes, roughly.
+    /// The size in memory, in bytes: everything that was asked of the allocator.
     #[must_use]
     pub fn weight(&self) -> usize {
-        let tables = self.facts.len() * size_of::<Fact>()
-            + self.terms.len() * size_of::<Term>()
-            + self.members.len() * size_of::<Term>()
-            + self.predicates.len() * size_of::<Predicate>()
-            + self.checks.len() * size_of::<Check>()
-            + self.queries.len() * size_of::<Query>()
-            + self.expressions.len() * size_of::<Span>()
-            + self.ops.len() * size_of::<Op>();
-        size_of::<Self>() + tables + self.blob.len() + self.symbols.weight()
+        let tables = self.facts.capacity() * size_of::<Fact>()
+            + self.terms.capacity() * size_of::<Term>()
+            + self.members.capacity() * size_of::<Term>()
+            + self.predicates.capacity() * size_of::<Predicate>()
+            + self.checks.capacity() * size_of::<Check>()
+            + self.queries.capacity() * size_of::<Query>()
+            + self.expressions.capacity() * size_of::<Span>()
+            + self.ops.capacity() * size_of::<Op>();
+        size_of::<Self>() + tables + self.blob.capacity() + self.symbols.weight()
     }
 }

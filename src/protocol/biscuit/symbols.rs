@@ -6,8 +6,20 @@ pub struct Sym(pub(super) u32);
 
 const OFFSET: u32 = 1024;
 
-// The words every Biscuit knows, by the specification; their order is their number.
-const DEFAULTS: [&str; 28] = [
+macro_rules! words {
+    ($($word:literal),*) => {
+        // Their order is their number.
+        const WORDS: &[&str] = &[$($word),*];
+
+        // Several times as fast as a search among them, and asked of every text of a token.
+        fn is_word(text: &str) -> bool {
+            matches!(text, $($word)|*)
+        }
+    };
+}
+
+// The words that every Biscuit knows, by the specification.
+words!(
     "read",
     "write",
     "resource",
@@ -35,8 +47,8 @@ const DEFAULTS: [&str; 28] = [
     "node",
     "hostname",
     "nonce",
-    "query",
-];
+    "query"
+);
 
 /// The texts of a token, in the order in which its blocks add them.
 #[derive(Clone, Debug, Default)]
@@ -62,7 +74,7 @@ impl Symbols {
         texts.extend(self.since(0));
         texts.sort_unstable();
         let doubled = texts.windows(2).any(|pair| matches!(pair, [a, b] if a == b));
-        !doubled && !DEFAULTS.iter().any(|word| texts.binary_search(word).is_ok())
+        !doubled && !texts.into_iter().any(is_word)
     }
 
     /// The text of a number; `None` when no block has added it.
@@ -70,13 +82,13 @@ impl Symbols {
     pub fn text(&self, sym: Sym) -> Option<&str> {
         match sym.0.checked_sub(OFFSET) {
             Some(at) => self.custom(at),
-            None => DEFAULTS.get(sym.0 as usize).copied(),
+            None => WORDS.get(sym.0 as usize).copied(),
         }
     }
 
     /// The size in memory, in bytes.
     pub(super) fn weight(&self) -> usize {
-        self.text.len() + self.ends.len() * size_of::<u32>()
+        self.text.capacity() + self.ends.capacity() * size_of::<u32>()
     }
 
     /// How many texts the blocks have added.
@@ -91,7 +103,7 @@ impl Symbols {
 
     /// Every number that has a text.
     pub(super) fn every(&self) -> impl Iterator<Item = Sym> {
-        let own = (0..DEFAULTS.len()).filter_map(|at| u32::try_from(at).ok());
+        let own = (0..WORDS.len()).filter_map(|at| u32::try_from(at).ok());
         own.chain((0..self.len()).map(|at| OFFSET + at)).map(Sym)
     }
 

@@ -2,6 +2,7 @@
 
 mod floor;
 mod head;
+mod ids;
 mod ratchet;
 mod refused;
 mod restore;
@@ -17,5 +18,6 @@ pub use floor::FloorError;
 pub use ratchet::Status;
 pub use refused::Refused;
 pub use set::RevocationSet;
+pub(crate) use state::Seen;
 pub use state::{Age, State, TokenKey};
 pub use trust::{Next, Pin, Trust};

@@ -1,9 +1,11 @@
 //! The revocation list in the form in which it is looked up.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::ids::Ids;
 use crate::scope::Revocations;
 use shortbread_protocol::clock::FOREVER;
 use shortbread_protocol::revocations::{RevokedId, SelectorKind, Snapshot};
@@ -14,10 +16,11 @@ const KINDS: usize = SelectorKind::ALL.len();
 const MAX_PAIR: usize = 32 + 1 + 64;
 
 /// An immutable list: what is dead, and since when. Lookups hash and do not allocate; cloning is cheap.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct RevocationSet {
     seq: u64,
     global: u64,
+    generation: u64,
     entries: Arc<Entries>,
 }
 
@@ -25,8 +28,7 @@ pub struct RevocationSet {
 struct Entries {
     // By kind, in the order of its definition.
     selectors: [HashMap<Box<str>, u64>; KINDS],
-    // The hasher is keyed: holders can choose what their blocks hash to, in part.
-    ids: HashSet<[u8; 16]>,
+    ids: Ids,
 }
 
 impl RevocationSet {
@@ -35,26 +37,50 @@ impl RevocationSet {
     pub fn new(snapshot: Snapshot, global: u64) -> Self {
         let selectors = snapshot.entries.into_iter().map(|entry| (entry.kind, entry.value, entry.before));
         let ids = snapshot.ids.into_iter().map(|record| record.id);
-        Self { seq: snapshot.seq, global, entries: Arc::new(Entries::collect(selectors, ids)) }
+        Self::holding(snapshot.seq, global, Entries::collect(selectors, ids.collect()))
     }
 
     /// A list from its parts: the global not-before, the selectors with theirs, and the hashes of single tokens and
     /// blocks (see [`RevokedId::hash`]). Its sequence is 0.
     #[must_use]
     pub fn from_parts(global: u64, selectors: Vec<(SelectorKind, String, u64)>, ids: Vec<[u8; 16]>) -> Self {
-        Self { seq: 0, global, entries: Arc::new(Entries::collect(selectors.into_iter(), ids.into_iter())) }
+        Self::holding(0, global, Entries::collect(selectors.into_iter(), ids))
     }
 
     /// The same entries under another `global`.
     #[must_use]
     pub fn with_global(&self, global: u64) -> Self {
-        Self { global, ..self.clone() }
+        let generation = if global == self.global { self.generation } else { next_generation() };
+        Self { global, generation, ..self.clone() }
+    }
+
+    fn holding(seq: u64, global: u64, entries: Entries) -> Self {
+        Self { seq, global, generation: next_generation(), entries: Arc::new(entries) }
     }
 
     /// The sequence of the last change it holds.
     #[must_use]
     pub const fn seq(&self) -> u64 {
         self.seq
+    }
+
+    /// A number that no list with other contents has or will have in this process, and never 0. What a token asked of
+    /// a list need not be asked again while this number stays.
+    #[must_use]
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Whether two lists revoke the same token keys.
+    #[must_use]
+    pub(super) fn has_same_keys(&self, other: &Self) -> bool {
+        self.entries.of(SelectorKind::Key) == other.entries.of(SelectorKind::Key)
+    }
+
+    /// Whether any token keys are revoked.
+    #[must_use]
+    pub(super) fn has_keys(&self) -> bool {
+        self.mentions(SelectorKind::Key)
     }
 
     /// Everything issued before this second is dead; 0 for nothing.
@@ -66,7 +92,8 @@ impl RevocationSet {
     /// The second before which tokens with this kind and value are dead; `None` when nothing is said about it.
     #[must_use]
     pub fn before(&self, kind: SelectorKind, value: &str) -> Option<u64> {
-        self.entries.of(kind)?.get(value).copied()
+        let entries = self.entries.of(kind).filter(|entries| !entries.is_empty())?;
+        entries.get(value).copied()
     }
 
     /// As [`before`](Self::before) for the value `tool/part`: a verb of a tool, or an access to it.
@@ -90,6 +117,12 @@ impl RevocationSet {
         self.entries.ids.contains(id)
     }
 
+    /// Whether there is any entry of a kind.
+    #[must_use]
+    pub fn mentions(&self, kind: SelectorKind) -> bool {
+        self.entries.of(kind).is_some_and(|entries| !entries.is_empty())
+    }
+
     /// Whether nothing at all is revoked.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -97,6 +130,17 @@ impl RevocationSet {
             && self.entries.ids.is_empty()
             && self.entries.selectors.iter().all(HashMap::is_empty)
     }
+}
+
+impl Default for RevocationSet {
+    fn default() -> Self {
+        Self::holding(0, 0, Entries::default())
+    }
+}
+
+fn next_generation() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 impl fmt::Debug for RevocationSet {
@@ -112,21 +156,19 @@ impl fmt::Debug for RevocationSet {
 }
 
 impl Entries {
-    fn collect(
-        selectors: impl Iterator<Item = (SelectorKind, String, u64)>,
-        ids: impl Iterator<Item = [u8; 16]>,
-    ) -> Self {
-        let mut entries = Self { ids: ids.collect(), ..Self::default() };
+    fn collect(selectors: impl Iterator<Item = (SelectorKind, String, u64)>, mut ids: Vec<[u8; 16]>) -> Self {
+        let mut entries = Self::default();
         for (kind, value, before) in selectors {
             // Where a token that is dead for good stands must not matter: it is found both ways.
             if kind == SelectorKind::Token && before >= FOREVER {
-                entries.ids.insert(RevokedId::hash(value.as_bytes()));
+                ids.push(RevokedId::hash(value.as_bytes()));
             }
             if let Some(of_kind) = entries.selectors.get_mut(kind as usize) {
                 let known = of_kind.entry(value.into_boxed_str()).or_insert(before);
                 *known = before.max(*known);
             }
         }
+        entries.ids = Ids::new(ids);
         entries
     }
 
@@ -146,6 +188,10 @@ impl Revocations for RevocationSet {
 
     fn before_pair(&self, kind: SelectorKind, tool: &str, part: &str) -> Option<u64> {
         self.before_pair(kind, tool, part)
+    }
+
+    fn mentions(&self, kind: SelectorKind) -> bool {
+        self.mentions(kind)
     }
 
     fn has_id(&self, id: &[u8; 16]) -> bool {
@@ -203,5 +249,16 @@ mod tests {
         assert!(!RevocationSet::default().with_global(1).is_empty());
         assert!(!RevocationSet::from_parts(0, Vec::new(), vec![[0; 16]]).is_empty());
         assert!(!set().with_global(0).is_empty());
+    }
+
+    #[test]
+    fn other_contents_are_another_generation() {
+        let set = set();
+        assert_eq!(set.generation(), set.clone().with_global(set.global()).generation());
+        let others = [set.with_global(1), RevocationSet::default(), RevocationSet::default(), self::set()];
+        let mut generations: Vec<_> = others.iter().chain([&set]).map(RevocationSet::generation).collect();
+        generations.sort_unstable();
+        generations.dedup();
+        assert!(generations.len() == 5 && !generations.contains(&0));
     }
 }

@@ -1,7 +1,7 @@
 //! One consistent picture of what a verifier knows: keys, list, and when the list was true.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use shortbread_protocol::clock::{Clock, Timestamp};
@@ -43,7 +43,9 @@ pub struct TokenKey {
 pub struct State {
     issuer: Arc<str>,
     document: Option<Arc<KeyDocument>>,
-    keys: Arc<HashMap<KeyName, TokenKey>>,
+    // A handful, each name once: walking them beats hashing a name.
+    keys: Arc<[(KeyName, TokenKey)]>,
+    epoch: u64,
     pub(super) list: Option<Applied>,
     pub(super) distrusted: bool,
 }
@@ -68,14 +70,15 @@ pub(super) struct Mark {
 
 /// A reading of both clocks.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Seen {
-    pub(super) wall: Timestamp,
+pub(crate) struct Seen {
+    pub(crate) wall: Timestamp,
     pub(super) monotonic: Duration,
 }
 
 impl State {
     pub(super) fn empty(issuer: &str) -> Self {
-        Self { issuer: issuer.into(), document: None, keys: Arc::default(), list: None, distrusted: false }
+        let keys = Arc::default();
+        Self { issuer: issuer.into(), document: None, keys, epoch: 0, list: None, distrusted: false }
     }
 
     pub(super) fn with_document(&self, document: Arc<KeyDocument>) -> Self {
@@ -83,12 +86,16 @@ impl State {
             let validity = TokenKey { key: key.key, not_before: key.not_before, not_after: key.not_after };
             (key.name.clone(), validity)
         };
-        let keys = document.of(KeyPurpose::Token).map(token_key).collect();
-        Self { keys: Arc::new(keys), document: Some(document), ..self.clone() }
+        let keys: Arc<[_]> = document.of(KeyPurpose::Token).map(token_key).collect();
+        let lost = self.keys.iter().any(|key| !keys.contains(key));
+        let epoch = if lost { next_epoch() } else { self.epoch };
+        Self { keys, epoch, document: Some(document), ..self.clone() }
     }
 
     pub(super) fn with_list(&self, list: Applied) -> Self {
-        Self { list: Some(list), distrusted: false, ..self.clone() }
+        let same = self.set().map_or(!list.set.has_keys(), |set| set.has_same_keys(&list.set));
+        let epoch = if same { self.epoch } else { next_epoch() };
+        Self { list: Some(list), distrusted: false, epoch, ..self.clone() }
     }
 
     pub(super) fn with_distrust(&self) -> Self {
@@ -110,12 +117,19 @@ impl State {
     /// The token key of a name. The caller compares its validity with the token's times.
     #[must_use]
     pub fn token_key(&self, name: &str) -> Option<&TokenKey> {
-        self.keys.get(name)
+        self.keys.iter().find(|(known, _)| known.as_str() == name).map(|(_, key)| key)
+    }
+
+    /// A number that rises whenever a token key leaves the key document, changes there, or is revoked: what was
+    /// believed for a key before is to be looked at afresh.
+    #[must_use]
+    pub(crate) const fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// All token keys.
     pub fn token_keys(&self) -> impl Iterator<Item = (&KeyName, &TokenKey)> {
-        self.keys.iter()
+        self.keys.iter().map(|(name, key)| (name, key))
     }
 
     /// The list in force; `None` when there is none yet, and then nothing may be allowed.
@@ -133,12 +147,22 @@ impl State {
     /// How old the list is now. Two readings of the clock and some subtractions: cheap enough for each call.
     #[must_use]
     pub fn age(&self, clock: &dyn Clock) -> Age {
+        self.age_at(Seen::now(clock))
+    }
+
+    pub(crate) fn age_at(&self, now: Seen) -> Age {
         match &self.list {
             None => Age::None,
             Some(_) if self.distrusted => Age::Unsure,
-            Some(list) => list.mark.age(Seen::now(clock)),
+            Some(list) => list.mark.age(now),
         }
     }
+}
+
+// Of the process and not of one trust: a number is never given twice, and it only rises.
+fn next_epoch() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 impl Mark {
@@ -157,7 +181,7 @@ impl Mark {
 }
 
 impl Seen {
-    pub(super) fn now(clock: &dyn Clock) -> Self {
+    pub(crate) fn now(clock: &dyn Clock) -> Self {
         Self { wall: clock.now(), monotonic: clock.monotonic() }
     }
 }

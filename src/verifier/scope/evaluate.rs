@@ -1,4 +1,4 @@
-//! One call against a compiled scope: fixed work, no clock, no allocation that grows with the token.
+//! One call against a compiled scope: fixed work, no clock, and no allocation for a token like those that we mint.
 
 use std::cell::OnceCell;
 
@@ -9,6 +9,7 @@ use shortbread_protocol::constraint::Scalar;
 use shortbread_protocol::normalise::{MAX_BYTES, Refused};
 use shortbread_protocol::reason::Reason;
 
+use super::buffer::Buffer;
 use super::value::{BUDGET, Fault, Machine, Set, Value};
 use super::{Alternative, Check, Condition, Right, Scope};
 
@@ -106,8 +107,8 @@ pub(super) struct Run<'a> {
     pub(super) demand: &'a Demand<'a>,
     pub(super) right: &'a Right,
     pub(super) machine: Machine<'a>,
-    pub(super) bound: Vec<(u32, Value<'a>)>,
-    pub(super) stack: Vec<Value<'a>>,
+    pub(super) bound: Buffer<(u32, Value<'a>)>,
+    pub(super) stack: Buffer<Value<'a>>,
     facets: &'a [Computed],
 }
 
@@ -130,8 +131,8 @@ impl<'a> Run<'a> {
             demand,
             right,
             machine: Machine { program: &scope.program, left: BUDGET },
-            bound: Vec::with_capacity(8),
-            stack: Vec::with_capacity(8),
+            bound: Buffer::default(),
+            stack: Buffer::default(),
             facets,
         }
     }
@@ -251,7 +252,7 @@ impl<'a> Run<'a> {
     }
 
     fn lookup(&self, variable: u32) -> Option<Value<'a>> {
-        self.bound.iter().find(|(bound, _)| *bound == variable).map(|(_, value)| *value)
+        self.bound.iter().find(|(bound, _)| *bound == variable).map(|(_, value)| value)
     }
 
     pub(super) fn expression(&mut self, ops: &[Op]) -> Result<bool, Fault> {
@@ -272,8 +273,8 @@ impl<'a> Run<'a> {
             };
             self.stack.push(value);
         }
-        match self.stack[..] {
-            [Value::Bool(holds)] => Ok(holds),
+        match (self.stack.pop(), self.stack.pop()) {
+            (Some(Value::Bool(holds)), None) => Ok(holds),
             _ => Err(Fault::Type),
         }
     }

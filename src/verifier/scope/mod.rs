@@ -1,6 +1,7 @@
 //! What a token allows, compiled from its blocks: read once, evaluated natively for every call.
 //! Datalog is never run; [`profile`] makes sure that it need not be.
 
+mod buffer;
 mod compile;
 mod evaluate;
 mod explain;
@@ -147,6 +148,12 @@ impl Scope {
         self.revocable.last().copied()
     }
 
+    /// The id under which the authority block can be revoked: one for all narrowed copies of a token.
+    #[must_use]
+    pub fn authority(&self) -> [u8; 16] {
+        self.revocable.get(1).copied().unwrap_or_default()
+    }
+
     /// The blocks as flat tables, for showing them to people.
     #[must_use]
     pub const fn program(&self) -> &Program {
@@ -159,14 +166,19 @@ impl Scope {
         self.right(tool, verb).map(|right| right.access)
     }
 
-    /// The size in memory, in bytes, roughly.
+    /// The size in memory, in bytes: everything that was asked of the allocator.
     #[must_use]
     pub fn weight(&self) -> usize {
-        self.program.weight()
-            + self.alternatives.len() * size_of::<Alternative>()
-            + self.conditions.len() * size_of::<Condition>()
-            + self.facets.len() * size_of::<Sym>()
-            + size_of::<Self>()
+        size_of::<Self>() - size_of::<Program>()
+            + self.program.weight()
+            + self.ids.capacity() * size_of::<(SelectorKind, Sym)>()
+            + self.rights.capacity() * size_of::<Right>()
+            + self.checks.capacity() * size_of::<Check>()
+            + self.alternatives.capacity() * size_of::<Alternative>()
+            + self.conditions.capacity() * size_of::<Condition>()
+            + self.audiences.capacity() * size_of::<Sym>()
+            + self.revocable.capacity() * size_of::<[u8; 16]>()
+            + self.facets.capacity() * size_of::<Sym>()
     }
 
     fn right(&self, tool: &str, verb: &str) -> Option<&Right> {

@@ -16,6 +16,10 @@ pub trait Revocations {
     fn before_pair(&self, kind: SelectorKind, tool: &str, part: &str) -> Option<u64> {
         self.before(kind, &format!("{tool}/{part}"))
     }
+    /// Whether there may be any entry of a kind; where there is none, nothing is looked up.
+    fn mentions(&self, _kind: SelectorKind) -> bool {
+        true
+    }
     /// Whether a single token or block is listed.
     fn has_id(&self, id: &[u8; 16]) -> bool;
 }
@@ -26,12 +30,20 @@ impl Scope {
     /// # Errors
     /// With the kind of the first selector that hits.
     pub fn standing(&self, list: &impl Revocations, tool: &str, verb: &str) -> Result<(), Reason> {
+        self.own_standing(list)?;
+        self.call_standing(list, tool, verb)
+    }
+
+    /// The half of [`standing`](Self::standing) that no call changes: one token asks one list always the same.
+    ///
+    /// # Errors
+    /// With the kind of the first selector that hits.
+    pub fn own_standing(&self, list: &impl Revocations) -> Result<(), Reason> {
         if self.issued < list.global() {
             return Err(Reason::RevokedAll);
         }
-        let hit = |kind, value: &str| list.before(kind, value).is_some_and(|before| self.issued < before);
         for (kind, value) in &self.ids {
-            if hit(*kind, self.program.text(*value)) {
+            if self.is_before(list.before(*kind, self.program.text(*value))) {
                 return Err(Reason::Revoked(*kind));
             }
         }
@@ -39,24 +51,38 @@ impl Scope {
         if ids.next().is_some_and(|token| list.has_id(token)) {
             return Err(Reason::Revoked(SelectorKind::Token));
         }
-        if ids.any(|block| list.has_id(block)) {
-            return Err(Reason::RevokedBlock);
-        }
-        if hit(SelectorKind::Tool, tool) {
+        if ids.any(|block| list.has_id(block)) { Err(Reason::RevokedBlock) } else { Ok(()) }
+    }
+
+    /// The other half: the tool, the verb and its access.
+    ///
+    /// # Errors
+    /// With the kind of the first selector that hits.
+    pub fn call_standing(&self, list: &impl Revocations, tool: &str, verb: &str) -> Result<(), Reason> {
+        if list.mentions(SelectorKind::Tool) && self.is_before(list.before(SelectorKind::Tool, tool)) {
             return Err(Reason::Revoked(SelectorKind::Tool));
         }
-        let hit_pair =
-            |kind, part: &str| list.before_pair(kind, tool, part).is_some_and(|before| self.issued < before);
-        if hit_pair(SelectorKind::Verb, verb) {
+        if list.mentions(SelectorKind::Verb)
+            && self.is_before(list.before_pair(SelectorKind::Verb, tool, verb))
+        {
             return Err(Reason::Revoked(SelectorKind::Verb));
         }
-        let covering = |access: Access| Access::ALL.into_iter().filter(move |scope| scope.covers(access));
-        let access = self.access(tool, verb);
-        let revoked = access
-            .into_iter()
-            .flat_map(covering)
-            .map(Access::as_str)
-            .any(|scope| hit(SelectorKind::Access, scope) || hit_pair(SelectorKind::Access, scope));
-        if revoked { Err(Reason::Revoked(SelectorKind::Access)) } else { Ok(()) }
+        if list.mentions(SelectorKind::Access) && self.is_access_revoked(list, tool, verb) {
+            return Err(Reason::Revoked(SelectorKind::Access));
+        }
+        Ok(())
+    }
+
+    fn is_access_revoked(&self, list: &impl Revocations, tool: &str, verb: &str) -> bool {
+        let Some(access) = self.access(tool, verb) else { return false };
+        let covering = Access::ALL.into_iter().filter(|scope| scope.covers(access)).map(Access::as_str);
+        let kind = SelectorKind::Access;
+        covering.into_iter().any(|scope| {
+            self.is_before(list.before(kind, scope)) || self.is_before(list.before_pair(kind, tool, scope))
+        })
+    }
+
+    fn is_before(&self, before: Option<u64>) -> bool {
+        before.is_some_and(|before| self.issued < before)
     }
 }

@@ -7,6 +7,7 @@ mod approvers;
 mod forbids;
 mod grants;
 mod identities;
+mod key_file;
 mod limits;
 mod platforms;
 mod proof;

@@ -6,7 +6,8 @@ use toml::Spanned;
 use super::super::model::{KeySource, Spiffe};
 use super::super::source::IdentitySource;
 use super::super::spiffe::{SpiffeId, TrustDomain};
-use super::proof::{KeyFile, audience, issuer_url, max_age, reuse, stray};
+use super::key_file::KeyFile;
+use super::proof::{audience, issuer_url, max_age, reuse, stray};
 use super::{Check, url};
 
 pub(super) fn compile(

@@ -31,7 +31,18 @@ pub(super) fn insert(conn: &Connection, token: &str, expires: u64, ties: &[Tie])
     let sql = "INSERT INTO descent (tie, token, expires) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
     for tie in ties {
         conn.prepare_cached(sql)?.execute(params![tie.to_string(), token, Int(expires)])?;
+        if let Tie::Selector(SelectorKind::Token, parent) = tie {
+            inherit(conn, token, expires, parent)?;
+        }
     }
+    Ok(())
+}
+
+// What the parent hangs on, its children hang on.
+fn inherit(conn: &Connection, token: &str, expires: u64, parent: &str) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO descent (tie, token, expires)
+        SELECT tie, ?1, ?2 FROM descent WHERE token = ?3 ON CONFLICT DO NOTHING";
+    conn.prepare_cached(sql)?.execute(params![token, Int(expires), parent])?;
     Ok(())
 }
 
