@@ -1,13 +1,14 @@
 //! The slowest decision that 8 KiB of token and 64 KiB of arguments can be made to ask for: tokens that a holder or a
 //! stranger would write to keep a verifier busy, each as far as the profile lets it go.
 
+mod inputs;
+
 use std::sync::Arc;
 
 use shortbread_protocol::biscuit::{
-    Alternative, Binary, BlockWriter, Expr, MAX_TOKEN, MAX_TOKEN_TEXT, Program, Proof, SignedBlock, Symbols,
-    Unary, Value, read_block, signed_payload, write_container,
+    Alternative, Binary, BlockWriter, MAX_TOKEN, Program, Proof, SignedBlock, Symbols, Value, read_block,
+    seal_payload, signed_payload, write_container,
 };
-use shortbread_protocol::call::{Args, MAX_ARGS_BYTES};
 use shortbread_protocol::clock::{Clock as _, SystemClock};
 use shortbread_protocol::keys::PrivateKey;
 use shortbread_verifier::chain::encode;
@@ -47,7 +48,7 @@ pub struct Slowest {
 pub fn slowest(scene: &Scene<'_>) -> Outcome<(Slowest, Slowest)> {
     let clock = SystemClock::start();
     let (mut first, mut again) = (Vec::new(), Vec::new());
-    for input in inputs(scene) {
+    for input in inputs::inputs(scene) {
         let (mut new, mut known) = (Vec::with_capacity(SAMPLES), Vec::with_capacity(SAMPLES));
         for _ in 0..SAMPLES {
             let config = VerifierConfig { audience: scene.audience.to_owned() };
@@ -73,264 +74,6 @@ impl Slowest {
         sorted.sort_by(f64::total_cmp);
         median(&sorted)
     }
-}
-
-struct Input {
-    name: &'static str,
-    token: String,
-    args: Option<Args>,
-}
-
-fn inputs(scene: &Scene<'_>) -> Vec<Input> {
-    let mut inputs = junk();
-    inputs.extend(calls(scene));
-    inputs.extend(contents(scene));
-    inputs.extend(strangers(scene));
-    inputs.push(Input { name: "eight blocks, each signed", token: scene.many_blocks(), args: None });
-    inputs
-}
-
-fn junk() -> Vec<Input> {
-    let input = |name, token: String| Input { name, token, args: None };
-    let bytes = |name, byte: u8| input(name, encode(&vec![byte; MAX_TOKEN]));
-    let mixed: Vec<u8> =
-        (0u32..8192).map(|n| (n.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[0]).collect();
-    vec![
-        bytes("zeros", 0),
-        bytes("unending numbers", 0x80),
-        bytes("messages in messages", 0x12),
-        input("mixed bytes", encode(&mixed)),
-        input("no base64", "!".repeat(MAX_TOKEN_TEXT)),
-        input("a megabyte of text", "A".repeat(1 << 20)),
-    ]
-}
-
-fn var(name: &str) -> Value<'_> {
-    Value::Var(name)
-}
-
-/// `$v OP operand`, over and over in one expression of at most 32 operations.
-fn chain<'a>(operand: &Value<'a>, op: Binary) -> Vec<Expr<'a>> {
-    let one = [Expr::Value(var("v")), Expr::Value(operand.clone()), Expr::Binary(op)];
-    let more = one.iter().cloned().chain([Expr::Binary(Binary::Equal)]);
-    one.iter().cloned().chain(more.cycle().take(24)).collect()
-}
-
-/// Checks of `most` such expressions, six in each.
-fn grind<'a>(
-    asked: &Alternative<'a>,
-    operand: &Value<'a>,
-    op: Binary,
-    most: usize,
-    writer: &mut BlockWriter,
-) {
-    for at in (0..most.min(48)).step_by(6) {
-        let expressions =
-            (at..most.min(at + 6)).fold(asked.clone(), |made, _| made.expression(chain(operand, op)));
-        writer.check(&[expressions]);
-    }
-}
-
-fn parsed(json: &str) -> Option<Args> {
-    assert!(json.len() <= MAX_ARGS_BYTES, "{} bytes of arguments", json.len());
-    Some(Args::from_json(json.as_bytes()).unwrap_or_default())
-}
-
-fn text(length: usize, each: &str) -> Option<Args> {
-    parsed(&format!("{{\"x\":\"{}\"}}", each.repeat(length / each.len())))
-}
-
-fn list(members: impl Iterator<Item = String>) -> Option<Args> {
-    parsed(&format!("{{\"x\":[{}]}}", members.collect::<Vec<_>>().join(",")))
-}
-
-/// A holder's block of expressions over 64 KiB of arguments.
-fn calls(scene: &Scene<'_>) -> Vec<Input> {
-    let asked = || Alternative::new().fact("arg", [Value::Str("x"), var("v")]);
-    let input = |name, operand: Value<'_>, op, args| {
-        let token = scene.narrowed(&|most, writer| grind(&asked(), &operand, op, most, writer));
-        Input { name, token, args }
-    };
-    let mut inputs = vec![
-        input("equal texts", var("v"), Binary::Equal, text(65_000, "a")),
-        input("a text in itself", var("v"), Binary::Contains, text(65_000, "a")),
-        input(
-            "equal lists of integers",
-            var("v"),
-            Binary::Equal,
-            list((0..12_700u32).map(|n| n.to_string())),
-        ),
-        input(
-            "a list of integers in itself",
-            var("v"),
-            Binary::Contains,
-            list((0..12_700u32).map(|n| n.to_string())),
-        ),
-        input(
-            "a list of texts in itself",
-            var("v"),
-            Binary::Contains,
-            list((0..9_000u32).map(|n| format!("\"{n}\""))),
-        ),
-        input(
-            "a list of bools in itself",
-            var("v"),
-            Binary::Contains,
-            list((0..12_000u32).map(|_| "true".to_owned())),
-        ),
-        input("a prefix of a long text", var("v"), Binary::Prefix, text(65_000, "ab")),
-    ];
-    // What search algorithms are slow at: periods that break at one end.
-    let parts = [
-        ("a long part, broken at its end", "a".repeat(500) + "b", "a"),
-        ("a long part, broken at its beginning", "b".to_owned() + &"a".repeat(500), "a"),
-        ("a long part, broken in the middle", format!("{0}b{0}", "a".repeat(250)), "a"),
-        ("a part with a period", "ab".repeat(250) + "b", "ab"),
-        ("a short part", "aab".to_owned(), "aaaaaaaac"),
-        ("a part of two letters", "ac".to_owned(), "ab"),
-        ("a Fibonacci word in another", fibonacci(500) + "c", &fibonacci(987)),
-        ("a part of letters beyond ASCII", "\u{00e9}".repeat(200) + "e", "\u{00e9}"),
-        ("a part of one letter", "b".to_owned(), "a"),
-    ];
-    for (name, part, each) in &parts {
-        inputs.push(input(name, Value::Str(part), Binary::Contains, text(65_000, each)));
-    }
-    inputs.extend(once_then_explained(scene, &parts.map(|(_, part, _)| part)[0]));
-    inputs
-}
-
-fn fibonacci(length: usize) -> String {
-    let (mut a, mut b) = ("a".to_owned(), "ab".to_owned());
-    while b.len() < length {
-        (a, b) = (b.clone(), b + &a);
-    }
-    b.chars().take(length).collect()
-}
-
-/// Just under what one call may cost, then refused: what refused is looked at again, to say why.
-fn once_then_explained(scene: &Scene<'_>, part: &str) -> Vec<Input> {
-    let refused = |count: usize, operand: Value<'_>, op| {
-        scene.narrowed(&|_, writer| {
-            let asked = Alternative::new().fact("arg", [Value::Str("x"), var("v")]);
-            let searched = [Expr::Value(var("v")), Expr::Value(operand.clone()), Expr::Binary(op)];
-            let negated = searched.iter().cloned().chain([Expr::Unary(Unary::Negate)]);
-            let mut made = (1..count).fold(asked, |made, _| made.expression(negated.clone().collect()));
-            made = made.expression(searched.to_vec());
-            writer.check(&[made]);
-        })
-    };
-    let integers = || list((0..12_700u32).map(|n| n.to_string()));
-    vec![
-        Input {
-            name: "searched, then explained",
-            token: refused(3, Value::Str(part), Binary::Contains),
-            args: text(65_000, "a"),
-        },
-        Input {
-            name: "a list, then explained",
-            token: refused(2, Value::Int(-1), Binary::Contains),
-            args: integers(),
-        },
-    ]
-}
-
-/// As much as there is room for of everything that a block may hold.
-fn contents(scene: &Scene<'_>) -> Vec<Input> {
-    let names: Vec<String> = (0..900).map(|n| format!("{n:x}")).collect();
-    let members: Vec<String> = (0..64).map(|n| format!("\"{n:x}\":{n}")).collect();
-    let args = || parsed(&format!("{{{}}}", members.join(",")));
-    let long = "n".repeat(1900);
-    let alike = ["a", "b"].map(|end| "n".repeat(1900) + end);
-    let input = |name, write: Write<'_>| Input { name, token: scene.narrowed(write), args: args() };
-    vec![
-        input("hundreds of arguments asked for", &|most, writer| {
-            writer.check(&[names
-                .iter()
-                .take(most)
-                .fold(Alternative::new(), |made, name| asked_for(made, name))]);
-        }),
-        input("64 arguments in hundreds of operations", &|most, writer| {
-            let bound = names.iter().take(64).fold(Alternative::new(), |made, name| asked_for(made, name));
-            let ops = || {
-                let last = [Expr::Value(var("3f")), Expr::Value(var("3f")), Expr::Binary(Binary::Equal)];
-                let more = last.iter().cloned().chain([Expr::Binary(Binary::Equal)]);
-                last.iter().cloned().chain(more.cycle().take(28)).collect::<Vec<_>>()
-            };
-            writer.check(&[(0..most.min(8)).fold(bound, |made, _| made.expression(ops()))]);
-        }),
-        input("every alternative of every check", &|most, writer| {
-            let asked = Alternative::new().fact("operation", [var("t"), Value::Str("x")]);
-            for _ in 0..8 {
-                writer.check(&vec![asked.clone(); most.min(64)]);
-            }
-        }),
-        input("arguments with a long name", &|most, writer| {
-            let asked = Alternative::new().fact("arg", [Value::Str(&long), var("v")]);
-            for _ in 0..4 {
-                writer.check(&vec![asked.clone(); most.min(64)]);
-            }
-        }),
-        input("a set of long texts that differ at the end", &|most, writer| {
-            let members = (0..most).map(|n: usize| Value::Str(&alike[usize::from(n * 7 % 5 > 2)])).collect();
-            writer.check(&[Alternative::new().holds(
-                Value::Set(members),
-                Binary::Contains,
-                Value::Str("zz"),
-            )]);
-        }),
-        input("a large set of integers", &|most, writer| {
-            let members = (0..most).map(|n| Value::Int(i64::try_from(n * 7919 % 128).unwrap_or(0))).collect();
-            writer.check(&[Alternative::new().holds(Value::Set(members), Binary::Contains, Value::Int(-1))]);
-        }),
-        input("a large set of texts", &|most, writer| {
-            let members = names.iter().rev().take(most).map(|name| Value::Str(name)).collect();
-            writer.check(&[Alternative::new().holds(
-                Value::Set(members),
-                Binary::Contains,
-                Value::Str("zz"),
-            )]);
-        }),
-        input("hundreds of notes", &|most, writer| {
-            (0..most).for_each(|_| writer.fact("note", &[Value::Str("n")]))
-        }),
-        input("hundreds of ids asked for", &|most, writer| {
-            let user = || [Value::Str("workflow"), Value::Str("release-notes")];
-            writer.check(&[(0..most).fold(Alternative::new(), |made, _| made.fact("id", user()))]);
-        }),
-    ]
-}
-
-fn asked_for<'a>(made: Alternative<'a>, name: &'a str) -> Alternative<'a> {
-    made.fact("arg", [Value::Str(name), Value::Var(name)])
-}
-
-/// A whole token by someone without any key: its first signature is wrong, which is seen last.
-fn strangers(scene: &Scene<'_>) -> Vec<Input> {
-    let verbs: Vec<String> = (0..64).map(|n| format!("{n:x}")).collect();
-    let stranger = PrivateKey::from_seed(&[0x66; 32]);
-    let forged = |write: Write<'_>| {
-        most(|most| scene.signed(&stranger, &[scene.authority(&|writer| write(most, writer))]))
-    };
-    let token = forged(&|most, writer| {
-        verbs.iter().take(63).for_each(|verb| writer.fact("right", &["t", verb, "read"].map(Value::Str)));
-        let last = || ["t", "3e", "write"].map(Value::Str);
-        writer.check(&[(0..most).fold(Alternative::new(), |made, _| made.fact("right", last()))]);
-    });
-    let crowd = forged(&|most, writer| {
-        let asked = Alternative::new().fact("operation", [var("t"), var("v")]);
-        writer.check(&vec![asked.fact("right", ["t", "v", "a"].map(Value::Var)); most]);
-    });
-    let texts: Vec<String> = (0..900).map(|n| format!("{n:x}z")).collect();
-    let symbols = forged(&|most, writer| {
-        let members = texts.iter().rev().take(most).map(|text| Value::Str(text)).collect();
-        writer.check(&[Alternative::new().holds(Value::Set(members), Binary::Contains, Value::Str("zz"))]);
-    });
-    let input = |name, token| Input { name, token, args: None };
-    vec![
-        input("rights held against rights, forged", token),
-        input("a crowd of alternatives, forged", crowd),
-        input("a table of texts, forged", symbols),
-    ]
 }
 
 /// Fills a block with so many of something.
@@ -362,9 +105,9 @@ impl Scene<'_> {
         writer.fact("issued", &[Value::Date(self.now)]);
         writer.fact("right", &[self.tool, self.verb, "read"].map(Value::Str));
         writer.check(&[Alternative::new().fact("audience", [Value::Str(self.audience)])]);
-        let window = Alternative::new().fact("time", [var("now")]);
-        let window = window.holds(var("now"), Binary::GreaterOrEqual, Value::Date(self.now - 30));
-        writer.check(&[window.holds(var("now"), Binary::LessThan, Value::Date(self.now + 3000))]);
+        let window = Alternative::new().fact("time", [Value::Var("now")]);
+        let window = window.holds(Value::Var("now"), Binary::GreaterOrEqual, Value::Date(self.now - 30));
+        writer.check(&[window.holds(Value::Var("now"), Binary::LessThan, Value::Date(self.now + 3000))]);
         write(&mut writer);
         writer.finish()
     }
@@ -382,21 +125,29 @@ impl Scene<'_> {
         })
     }
 
-    /// Eight blocks that share what room there is.
-    fn many_blocks(&self) -> String {
-        let later = |most: usize| {
+    /// Eight blocks, sealed: `write` fills the second, the others are filled with alternatives that always hold.
+    fn eight_blocks(&self, write: &dyn Fn(&mut BlockWriter)) -> String {
+        let first = self.authority(&|_| {});
+        let mut program = Program::default();
+        let _ = read_block(&mut program, 0, &first);
+        let mut writer = BlockWriter::after(program.symbols);
+        write(&mut writer);
+        let second = writer.finish();
+        most(|most| {
             let mut writer = BlockWriter::after(Symbols::default());
             (0..8).for_each(|_| writer.check(&vec![Alternative::new(); most.min(64)]));
-            writer.finish()
-        };
-        most(|most| {
-            let first = self.authority(&|_| {});
-            self.signed(self.key, &std::iter::once(first).chain(vec![later(most); 7]).collect::<Vec<_>>())
+            let later = vec![writer.finish(); 6];
+            let blocks: Vec<Vec<u8>> = [first.clone(), second.clone()].into_iter().chain(later).collect();
+            self.chained(self.key, &blocks, true)
         })
     }
 
-    /// Signs blocks into a chain.
     fn signed(&self, key: &PrivateKey, blocks: &[Vec<u8>]) -> Vec<u8> {
+        self.chained(key, blocks, false)
+    }
+
+    /// Signs blocks into a chain.
+    fn chained(&self, key: &PrivateKey, blocks: &[Vec<u8>], sealed: bool) -> Vec<u8> {
         let mut signer = key.clone();
         let mut links = Vec::new();
         for (block, seed) in blocks.iter().zip(1u8..) {
@@ -408,6 +159,9 @@ impl Scene<'_> {
         let signed = blocks.iter().zip(&links);
         let chain: Vec<SignedBlock<'_>> =
             signed.map(|(block, (next_key, signature))| SignedBlock { block, next_key, signature }).collect();
-        write_container(None, &chain, &Proof::NextSecret(&signer.seed()))
+        let seal = chain.last().map(|last| signer.sign(&seal_payload(last)));
+        let seed = signer.seed();
+        let proof = seal.as_ref().filter(|_| sealed).map_or(Proof::NextSecret(&seed), Proof::Sealed);
+        write_container(None, &chain, &proof)
     }
 }

@@ -4,13 +4,15 @@ use shortbread_protocol::biscuit::{Op, Term};
 use shortbread_protocol::reason::Reason;
 
 use super::evaluate::{Demand, Refusal, Run};
+use super::value::{EXPLAINING, Fault};
 use super::{Alternative, Check, Condition, Right, Scope};
 
 impl Scope {
-    /// Runs once a call is refused, so it may take its time; the work is bounded as before.
+    /// Runs once a call is refused. The work is bounded as before, and more tightly.
     pub(super) fn refusal(&self, check: &Check, demand: &Demand<'_>, right: &Right) -> Refusal {
         let facets = self.no_facets();
         let mut run = Run::new(self, demand, right, &facets);
+        run.machine.left = EXPLAINING;
         // Alternatives for other operations say nothing about this call; where none is for it, all speak.
         let concerned: Vec<&Alternative> = self
             .alternatives(check)
@@ -71,8 +73,10 @@ impl Run<'_> {
         self.operation(alternative).ok()?;
         let scope = self.scope;
         for condition in scope.conditions(alternative) {
-            if self.condition(condition).unwrap_or(false) {
-                continue;
+            match self.condition(condition) {
+                Ok(true) => continue,
+                Err(Fault::Work) => return None,
+                Ok(false) | Err(Fault::Type) => {}
             }
             return match condition {
                 Condition::Arg(name, _) => Some(self.wrong(scope.program.text(*name), None)),
@@ -86,8 +90,10 @@ impl Run<'_> {
             };
         }
         for ops in scope.program.expressions(&alternative.query) {
-            if !self.expression(ops).unwrap_or(false) {
-                return self.about(alternative, ops);
+            match self.expression(ops) {
+                Ok(true) => {}
+                Err(Fault::Work) => return None,
+                Ok(false) | Err(Fault::Type) => return self.about(alternative, ops),
             }
         }
         None

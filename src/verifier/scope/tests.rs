@@ -2,7 +2,7 @@
 //! Cases found by hand; the figure that each must stay under is the budget that a decision is sized for.
 
 use shortbread_protocol::biscuit::{
-    Alternative, Binary, BlockWriter, Expr, Flaw, MAX_TOKEN, Program, Symbols, Value, read_block,
+    Alternative, Binary, BlockWriter, Expr, Flaw, MAX_TOKEN, Program, Symbols, Unary, Value, read_block,
 };
 use shortbread_protocol::call::{Args, MAX_ARGS_BYTES};
 use shortbread_protocol::normalise::Facet;
@@ -134,6 +134,28 @@ fn looking_up_an_argument_with_a_long_name_is_paid_for() {
     assert!(spent(&scope, &demand).0 >= 50 * 2000);
     let detail = scope.evaluate(&demand).unwrap_err().detail.unwrap();
     assert!(detail.len() < 120, "{detail}");
+}
+
+#[test]
+fn finding_the_words_for_a_refusal_costs_little() {
+    let searched =
+        [Expr::Value(Value::Var("v")), Expr::Value(Value::Str("b")), Expr::Binary(Binary::Contains)];
+    let negated: Vec<_> = searched.iter().cloned().chain([Expr::Unary(Unary::Negate)]).collect();
+    let (scope, _) = with(&|writer| {
+        let asked = Alternative::new().fact("arg", [Value::Str("x"), Value::Var("v")]);
+        writer.check(&[asked.expression(negated.clone()).expression(searched.to_vec())]);
+    });
+    let scope = scope.unwrap();
+    let refused = |length: usize| {
+        let args = Args::from_json(format!("{{\"x\":\"{}\"}}", "a".repeat(length)).as_bytes()).unwrap();
+        assert!(!spent(&scope, &demand(Some(&args))).1);
+        scope.evaluate(&demand(Some(&args))).unwrap_err()
+    };
+    let (short, long) = (refused(100), refused(65_000));
+    assert_eq!((short.reason, long.reason), (Reason::Narrowed, Reason::Narrowed));
+    assert_eq!(short.detail.as_deref(), Some("argument \"x\" is outside what is granted"));
+    // Looked at for less than the decision itself: no words rather than wrong ones.
+    assert_eq!(long.detail, None);
 }
 
 #[test]

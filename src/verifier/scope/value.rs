@@ -16,12 +16,15 @@ pub(super) enum Fault {
 }
 
 /// How much one evaluation may cost: a byte that is looked at costs 1, an operation or comparison [`STEP`] more.
-/// An honest token needs a few thousand; the whole budget is spent in well under a millisecond.
+/// An honest token needs a few thousand; the whole budget is spent in a quarter of a millisecond.
 pub(super) const BUDGET: usize = 256 * 1024;
+
+/// How much finding the words for a refusal may cost on top; beyond it there are no words.
+pub(super) const EXPLAINING: usize = BUDGET / 4;
 
 /// An operation costs as much as looking at several bytes: a list of the call may hold ten thousand integers,
 /// and comparing them one by one must not be cheaper on paper than it is.
-pub(super) const STEP: usize = 8;
+pub(super) const STEP: usize = 16;
 
 /// A value: borrowed from the token or from the call.
 #[derive(Clone, Copy, Debug)]
