@@ -2,26 +2,37 @@
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*" | if [ -t 1 ]; then cat; else sed 's/\x1b\[[0-9;]*m//g'; fi; }
 
-# Debian's packages through apt where we are root; otherwise the names, and an end.
+# Debian's packages, each where the command before it is missing.
 need_packages() {
     local missing=()
     for pair in "$@"; do
         command -v "${pair%%=*}" >/dev/null 2>&1 || missing+=("${pair#*=}")
     done
-    [ ${#missing[@]} -eq 0 ] && return 0
+    [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
+}
+
+# Through apt where we are root; otherwise the names, and an end.
+install_packages() {
     if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then
-        say "Installing ${missing[*]}"
-        apt-get update -qq && apt-get install -y -qq "${missing[@]}" >/dev/null
+        say "Installing $*"
+        apt-get update -qq && apt-get install -y -qq "$@" >/dev/null
     else
-        echo "Missing: ${missing[*]}. Install them (Debian: apt-get install ${missing[*]}) and run this again." >&2
-        exit 1
+        stop "$*" "on Debian: apt-get install $*"
     fi
 }
 
+# What is missing, with a remark; an end.
+stop() {
+    echo "Missing: $1${2:+ ($2)}. Install it and run this again." >&2
+    exit 1
+}
+
+# Debian keeps this part of Python in a package of its own.
+need_venv() {
+    python3 -c 'import ensurepip, venv' 2>/dev/null || install_packages python3-venv
+}
+
 need_rust() {
-    if ! command -v cargo >/dev/null 2>&1; then
-        echo "Missing: a Rust toolchain, 1.95 or newer (https://rustup.rs). Install it and run this again." >&2
-        exit 1
-    fi
+    command -v cargo >/dev/null 2>&1 || stop "a Rust toolchain, 1.95 or newer" https://rustup.rs
     need_packages cc=gcc
 }

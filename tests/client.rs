@@ -5,7 +5,9 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
+use shortbread_protocol::call::Args;
 use shortbread_protocol::clock::Clock as _;
+use shortbread_protocol::dpop::{ProofKey, Statement, token_hash};
 use shortbread_protocol::keys::PrivateKey;
 use shortbread_protocol::oauth::{CLIENT_ASSERTION, CLIENT_CREDENTIALS};
 use shortbread_protocol::random::{SystemRandom, id};
@@ -91,6 +93,22 @@ pub fn assertion(key: &PrivateKey, claims: &Value) -> String {
     jws(key, &json!({ "alg": "EdDSA", "typ": "JWT" }), claims)
 }
 
+/// The key that tests bind tokens to.
+#[must_use]
+pub fn holder() -> ProofKey {
+    ProofKey::new(PrivateKey::from_seed(&[77; 32]))
+}
+
+// The calls whose proof has to speak of the call itself.
+fn privileged(path: &str) -> Option<&'static str> {
+    match path {
+        "/api/v1/revocations/lift" => Some("shortbread/revocations.lift"),
+        "/api/v1/policy/activate" => Some("shortbread/policy.activate"),
+        "/api/v1/policy/rollback" => Some("shortbread/policy.rollback"),
+        _ => None,
+    }
+}
+
 impl World {
     /// What a sound assertion of a principal such as `workflow:demo` claims now.
     ///
@@ -114,10 +132,7 @@ impl World {
     /// # Panics
     /// When there is no answer.
     pub async fn form(&self, path: &str, form: &[(&str, &str)]) -> Answer {
-        let escape = |text: &str| text.bytes().map(|b| format!("%{b:02x}")).collect::<String>();
-        let pairs: Vec<String> =
-            form.iter().map(|(name, value)| format!("{}={}", escape(name), escape(value))).collect();
-        self.post(path, "application/x-www-form-urlencoded", pairs.join("&")).await
+        self.form_with(path, form, &[]).await
     }
 
     /// Posts any body.
@@ -153,18 +168,91 @@ impl World {
 
     /// Presents an assertion as client authentication.
     pub async fn present(&self, assertion: &str, more: &[(&str, &str)]) -> Answer {
-        let mut form = vec![
+        self.present_with(assertion, more, &[]).await
+    }
+
+    /// Presents an assertion as client authentication, with these `DPoP` headers.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub async fn present_with(&self, assertion: &str, more: &[(&str, &str)], proofs: &[&str]) -> Answer {
+        let own = [
             ("grant_type", CLIENT_CREDENTIALS),
             ("client_assertion_type", CLIENT_ASSERTION),
             ("client_assertion", assertion),
         ];
-        form.extend_from_slice(more);
-        self.form("/oauth/token", &form).await
+        self.form_with("/oauth/token", &[&own, more].concat(), proofs).await
     }
 
-    /// Asks for a token as a principal, with a fresh assertion.
+    /// Posts a form with these `DPoP` headers.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub async fn form_with(&self, path: &str, form: &[(&str, &str)], proofs: &[&str]) -> Answer {
+        let escape = |text: &str| text.bytes().map(|b| format!("%{b:02x}")).collect::<String>();
+        let pairs: Vec<String> =
+            form.iter().map(|(name, value)| format!("{}={}", escape(name), escape(value))).collect();
+        let request = self.http.post(format!("{}{path}", self.issuer));
+        let request =
+            request.header("content-type", "application/x-www-form-urlencoded").body(pairs.join("&"));
+        self.send(proofs.iter().fold(request, |request, proof| request.header("dpop", *proof))).await
+    }
+
+    /// Asks for a token as a principal, with a fresh assertion: an operator with a proof of [`holder`], others without.
     pub async fn exchange(&self, principal: &str, key: &str, more: &[(&str, &str)]) -> Answer {
+        if principal.starts_with("operator:") {
+            return self.bound(principal, key, more).await;
+        }
         self.present(&self.assertion(principal, key), more).await
+    }
+
+    /// Asks for a token that is bound to [`holder`].
+    pub async fn bound(&self, principal: &str, key: &str, more: &[(&str, &str)]) -> Answer {
+        let proof = self.proof_for("/oauth/token");
+        self.present_with(&self.assertion(principal, key), more, &[&proof]).await
+    }
+
+    /// A proof of [`holder`], made now.
+    ///
+    /// # Panics
+    /// When there is no randomness.
+    #[must_use]
+    pub fn prove(&self, statement: &Statement<'_>) -> String {
+        holder().prove(statement, self.clock.now(), &SystemRandom).expect("randomness")
+    }
+
+    /// A proof of [`holder`] for a form that is posted to this path.
+    #[must_use]
+    pub fn proof_for(&self, path: &str) -> String {
+        let url = format!("{}{path}", self.issuer);
+        self.prove(&Statement { method: "POST", url: &url, ..Statement::default() })
+    }
+
+    /// A proof of [`holder`] for a call of the admin API with this token and body.
+    #[must_use]
+    pub fn proof_of_call(&self, method: &str, path: &str, token: &str, body: &[u8]) -> String {
+        let path = path.split('?').next().unwrap_or(path);
+        let operation = privileged(path);
+        self.prove(&Statement {
+            method: &method.to_uppercase(),
+            url: &format!("{}{path}", self.issuer),
+            token: Some(token_hash(token)),
+            operation,
+            args: operation.and_then(|_| Args::from_json(body).ok()?.digest()),
+            holder: None,
+        })
+    }
+
+    /// A request of the admin API with this token and a proof of [`holder`].
+    ///
+    /// # Panics
+    /// When the method is none.
+    #[must_use]
+    pub fn signed(&self, method: &str, path: &str, token: &str, body: &[u8]) -> reqwest::RequestBuilder {
+        let proof = self.proof_of_call(method, path, token, body);
+        let method = method.to_uppercase().parse().expect("a method");
+        let request = self.http.request(method, format!("{}{path}", self.issuer)).body(body.to_owned());
+        request.header("authorization", format!("DPoP {token}")).header("dpop", proof)
     }
 
     /// Asks for a token of workflow `demo`.
@@ -183,18 +271,21 @@ impl World {
         self.sign_in(name, verb).await.token().to_owned()
     }
 
-    /// Calls the admin API with this token.
+    /// Calls the admin API with this token and a proof of [`holder`].
     ///
     /// # Panics
     /// When the method is none, or there is no answer.
     pub async fn call(&self, method: &str, path: &str, token: Option<&str>, body: Option<&Value>) -> Answer {
-        let method = method.to_uppercase().parse().expect("a method");
-        let mut request = self.http.request(method, format!("{}{path}", self.issuer));
-        if let Some(token) = token {
-            request = request.bearer_auth(token);
-        }
-        if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body.to_string());
+        let bytes = body.map(ToString::to_string).unwrap_or_default();
+        let mut request = match token {
+            Some(token) => self.signed(method, path, token, bytes.as_bytes()),
+            None => {
+                let method = method.to_uppercase().parse().expect("a method");
+                self.http.request(method, format!("{}{path}", self.issuer)).body(bytes)
+            }
+        };
+        if body.is_some() {
+            request = request.header("content-type", "application/json");
         }
         self.send(request).await
     }

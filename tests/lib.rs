@@ -14,7 +14,7 @@ pub mod process;
 mod tool;
 mod world;
 
-pub use client::{Answer, assertion, jws};
+pub use client::{Answer, assertion, holder, jws};
 pub use issuer::FakeIssuer;
 pub use tool::Tool;
 pub use world::{POLICY, World, WorldBuilder};

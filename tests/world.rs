@@ -77,6 +77,7 @@ verbs = ["policy.*"]
 pub struct WorldBuilder {
     policy: String,
     config: String,
+    files: Vec<(String, String)>,
     fetch: Option<Arc<dyn Fetch>>,
 }
 
@@ -109,6 +110,13 @@ impl WorldBuilder {
         Self { config: lines.to_owned(), ..self }
     }
 
+    /// With one more file in its folder.
+    #[must_use]
+    pub fn file(mut self, name: &str, text: &str) -> Self {
+        self.files.push((name.to_owned(), text.to_owned()));
+        self
+    }
+
     /// With another network for issuers' keys.
     #[must_use]
     pub fn fetch(self, fetch: Arc<dyn Fetch>) -> Self {
@@ -133,6 +141,9 @@ impl WorldBuilder {
             setup::make_key(&folder.path().join("keys").join(format!("{name}.pem")), &SystemRandom, true)
                 .expect("a key");
         }
+        for (name, text) in &self.files {
+            std::fs::write(folder.path().join(name), text).expect("a file");
+        }
         setup::make_document(&config.keys, &issuer, clock.now(), true).expect("a document");
         let shared: Arc<dyn Clock> = clock.clone();
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
@@ -149,6 +160,7 @@ impl World {
         WorldBuilder {
             policy: POLICY.to_owned(),
             config: "[limits]\nexchanges_per_second = 100000\nfailures_per_minute = 100000\nadmin_per_second = 100000\n".to_owned(),
+            files: Vec::new(),
             fetch: None,
         }
     }

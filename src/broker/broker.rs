@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::identity::{Fetch, Identities};
 use crate::keyring::Keyring;
 use crate::limits::Limits;
+use crate::proofs::Proofs;
 use crate::publish::{PERIOD, PublishError, Publisher};
 use crate::store::{Store, StoreError};
 
@@ -78,6 +79,8 @@ pub struct Broker {
     pub keyring: Keyring,
     /// The served revocation list.
     pub publisher: Publisher,
+    /// Used DPoP proofs.
+    pub proofs: Proofs,
     /// Request limits.
     pub limits: Limits,
     /// Writes audit entries.
@@ -106,6 +109,7 @@ impl Broker {
             policy: PolicyHolder::load(store.clone(), &issuer, scribe.clone()).await?,
             identities: Identities::new(Arc::clone(&clock), fetch, &issuer),
             limits: Limits::new(&config.limits, Arc::clone(&clock)),
+            proofs: Proofs::new(clock.now()),
             strangers: Strangers::default(),
             issuer,
             config,

@@ -4,8 +4,8 @@
 use shortbread_protocol::access::Access;
 use shortbread_protocol::alternatives::{AlternativeError, alternative};
 use shortbread_protocol::biscuit::{
-    Alternative, Binary, BlockWriter, Flaw, Proof, SignedBlock, Symbols, Value, key_id, seal_payload,
-    signed_payload, write_container,
+    Alternative, Binary, BlockWriter, Flaw, Proof, SignedBlock, Symbols, Value, seal_payload, signed_payload,
+    write_container,
 };
 use shortbread_protocol::facts;
 use shortbread_protocol::keys::PrivateKey;
@@ -13,11 +13,16 @@ use shortbread_protocol::names::{Intent, Operation, Task};
 use shortbread_protocol::random::{Random, RandomError};
 use shortbread_protocol::revocations::SelectorKind;
 use shortbread_verifier::chain;
+use shortbread_verifier::narrow::NarrowError;
 use thiserror::Error;
 
 use crate::policy::Right;
 use crate::policy::model::Principal;
 use crate::signer::{Signer, SignerError};
+
+mod child;
+
+pub use child::{Child, mint_child};
 
 /// The largest token that is minted, in bytes before base64: it must pass through header limits of 8 KiB.
 const MAX_MINTED: usize = 5 * 1024;
@@ -41,6 +46,8 @@ pub struct Minting<'a> {
     pub task: &'a Task,
     /// The token's id.
     pub token: &'a str,
+    /// The RFC 7638 thumbprint of the key that it is bound to; `None` for a bearer token.
+    pub holder: Option<&'a str>,
     /// The issue date, in seconds since the epoch.
     pub issued: u64,
     /// When it ends, in seconds since the epoch.
@@ -65,6 +72,9 @@ pub enum MintError {
     /// What was made is outside the profile: nothing leaves.
     #[error("the minted token is not within its own profile: {0}")]
     Profile(#[from] Flaw),
+    /// A parent's later block cannot be repeated in its child.
+    #[error(transparent)]
+    Narrow(#[from] NarrowError),
     /// No key.
     #[error(transparent)]
     Signer(#[from] SignerError),
@@ -78,13 +88,19 @@ pub enum MintError {
 /// # Errors
 /// When it would be too large or outside the profile, or when it cannot be signed.
 pub fn mint(minting: &Minting<'_>, signer: &dyn Signer, random: &dyn Random) -> Result<String, MintError> {
-    let block = authority(minting, signer)?;
-    let next = PrivateKey::generate(random)?;
+    sign(&authority(minting, signer)?, minting.sealed, signer, &PrivateKey::generate(random)?)
+}
+
+/// Signs an authority block; gives the token's text. The same block, seal and next key give the same text.
+///
+/// # Errors
+/// When it would be too large or outside the profile, or when it cannot be signed.
+pub fn sign(block: &[u8], sealed: bool, signer: &dyn Signer, next: &PrivateKey) -> Result<String, MintError> {
     let next_public = next.public();
-    let signature = signer.sign(&signed_payload(&block, next_public.as_bytes()))?;
-    let signed = SignedBlock { block: &block, next_key: next_public.as_bytes(), signature: &signature };
-    let hint = Some(key_id(&signer.public()));
-    let bytes = if minting.sealed {
+    let signature = signer.sign(&signed_payload(block, next_public.as_bytes()))?;
+    let signed = SignedBlock { block, next_key: next_public.as_bytes(), signature: &signature };
+    let hint = Some(signer.hint());
+    let bytes = if sealed {
         let seal = next.sign(&seal_payload(&signed));
         write_container(hint, &[signed], &Proof::Sealed(&seal))
     } else {
@@ -97,7 +113,11 @@ pub fn mint(minting: &Minting<'_>, signer: &dyn Signer, random: &dyn Random) -> 
     Ok(chain::encode(&bytes))
 }
 
-fn authority(minting: &Minting<'_>, signer: &dyn Signer) -> Result<Vec<u8>, MintError> {
+/// The authority block of a token: all that it says, not signed yet.
+///
+/// # Errors
+/// When a verb's conditions cannot be written as a check.
+pub fn authority(minting: &Minting<'_>, signer: &dyn Signer) -> Result<Vec<u8>, MintError> {
     let mut block = BlockWriter::after(Symbols::default());
     identify(&mut block, minting, signer);
     block.fact(facts::ISSUED, &[Value::Date(minting.issued)]);
@@ -116,6 +136,9 @@ fn authority(minting: &Minting<'_>, signer: &dyn Signer) -> Result<Vec<u8>, Mint
         .holds(Value::Var("now"), Binary::GreaterOrEqual, Value::Date(minting.issued.saturating_sub(EARLY)))
         .holds(Value::Var("now"), Binary::LessThan, Value::Date(minting.expires));
     block.check(&[window]);
+    if let Some(holder) = minting.holder {
+        block.check(&[Alternative::new().fact(facts::HOLDER, [Value::Str(holder)])]);
+    }
     for (access, seconds) in WINDOWS {
         fresh(&mut block, minting.rights, access, seconds);
     }
@@ -133,12 +156,15 @@ fn identify(block: &mut BlockWriter, minting: &Minting<'_>, signer: &dyn Signer)
     ] {
         block.fact(facts::ID, &[Value::Str(kind.as_str()), Value::Str(value)]);
     }
+    if let Some(holder) = minting.holder {
+        block.fact(facts::ID, &[Value::Str(SelectorKind::Holder.as_str()), Value::Str(holder)]);
+    }
 }
 
 // One alternative per granted verb and grant: conditions of two grants are never merged.
 fn granted(rights: &[Right]) -> Result<Vec<Alternative<'_>>, MintError> {
     let ways = rights.iter().flat_map(|right| right.alternatives.iter().map(move |way| (right, way)));
-    let made = ways.map(|(right, way)| alternative(&right.operation, way.arguments.as_ref()));
+    let made = ways.map(|(right, way)| alternative(&right.operation, way.arguments.as_ref(), &right.forms));
     Ok(made.collect::<Result<_, _>>()?)
 }
 

@@ -1,5 +1,6 @@
 //! Who signs tokens: a key in memory today, a hardware or cloud key behind the same trait later.
 
+use shortbread_protocol::biscuit::key_id;
 use shortbread_protocol::keys::{PrivateKey, PublicKey};
 use shortbread_protocol::names::KeyName;
 use thiserror::Error;
@@ -15,6 +16,8 @@ pub trait Signer: Send + Sync {
     fn name(&self) -> &KeyName;
     /// The public half.
     fn public(&self) -> PublicKey;
+    /// What its tokens carry as a hint which key signed them: [`key_id`] of the public half.
+    fn hint(&self) -> u32;
     /// Signs a message (RFC 8032).
     ///
     /// # Errors
@@ -28,6 +31,7 @@ pub struct LocalSigner {
     name: KeyName,
     key: PrivateKey,
     public: PublicKey,
+    hint: u32,
 }
 
 impl LocalSigner {
@@ -35,7 +39,7 @@ impl LocalSigner {
     #[must_use]
     pub fn new(name: KeyName, key: PrivateKey) -> Self {
         let public = key.public();
-        Self { name, key, public }
+        Self { name, key, hint: key_id(&public), public }
     }
 }
 
@@ -46,6 +50,10 @@ impl Signer for LocalSigner {
 
     fn public(&self) -> PublicKey {
         self.public
+    }
+
+    fn hint(&self) -> u32 {
+        self.hint
     }
 
     fn sign(&self, message: &[u8]) -> Result<[u8; 64], SignerError> {

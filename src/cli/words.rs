@@ -30,6 +30,13 @@ pub(crate) fn constraint(constraint: &Constraint) -> String {
         (None, Some(max)) => parts.push(format!("is at most {max}")),
         (None, None) => {}
     }
+    if let Some(path) = &constraint.path_under {
+        parts.push(format!("is {path:?} or below it"));
+    }
+    if let Some(hosts) = &constraint.host_in {
+        let hosts: Vec<String> = hosts.iter().map(|host| format!("{host:?}")).collect();
+        parts.push(format!("is at one of the hosts {}", hosts.join(", ")));
+    }
     if constraint.any {
         parts.push("is anything".to_owned());
     }
@@ -61,6 +68,8 @@ mod tests {
             (r#"{"prefix":"/srv/"}"#, "starts with \"/srv/\""),
             (r#"{"min":1,"max":5000}"#, "is 1 to 5000"),
             (r#"{"max":5000}"#, "is at most 5000"),
+            (r#"{"path_under":"/srv"}"#, "is \"/srv\" or below it"),
+            (r#"{"host_in":["a.example"]}"#, "is at one of the hosts \"a.example\""),
             (r#"{"any":true}"#, "is anything"),
         ] {
             assert_eq!(constraint(&serde_json::from_str(json).unwrap()), words);

@@ -9,6 +9,7 @@ use crate::biscuit::{Alternative, Binary, Expr, Unary, Value};
 use crate::constraint::{Arguments, Constraint, Scalar};
 use crate::facts;
 use crate::names::{ArgName, Operation};
+use crate::normalise::{self, Forms};
 
 /// The most expressions that profile sb1 allows an alternative.
 pub const MAX_EXPRESSIONS: usize = 8;
@@ -35,7 +36,7 @@ pub enum AlternativeError {
         /// On which argument.
         argument: ArgName,
         /// What is wrong, in words that follow the argument's name.
-        cause: &'static str,
+        cause: String,
     },
 }
 
@@ -44,6 +45,8 @@ pub enum AlternativeError {
 /// - An argument that is not named is refused, whatever its type; one that is merely listed (`any`) may be missing.
 /// - `eq`, `in`, `prefix`, `min` and `max` admit a single value of their type, never a list.
 /// - `subset` admits a list with at least one member, never a single value.
+/// - An argument that has one of the `forms` is compared in the one spelling of that form, and so is one with `path_under`
+///   or `host_in`. Whatever else has no form here, as when a token is narrowed offline, is compared as it is sent.
 ///
 /// Members are compared before a type is forced: a value of another type then is no match, so that the alternative
 /// of another grant gets its turn, where forcing the type first would end the whole check.
@@ -53,6 +56,7 @@ pub enum AlternativeError {
 pub fn alternative<'a>(
     operation: &'a Operation,
     arguments: Option<&'a Arguments>,
+    forms: &Forms,
 ) -> Result<Alternative<'a>, AlternativeError> {
     let (tool, verb) = (Value::Str(operation.tool.as_str()), Value::Str(operation.verb.as_str()));
     let mut alternative = Alternative::new().fact(facts::OPERATION, [tool, verb]);
@@ -61,21 +65,22 @@ pub fn alternative<'a>(
     };
     let mut variables = VARIABLES.into_iter();
     for (name, constraint) in arguments {
-        constraint.check().map_err(|cause| AlternativeError::Unsound {
-            operation: operation.clone(),
-            argument: name.clone(),
-            cause,
-        })?;
+        let unsound =
+            |cause| AlternativeError::Unsound { operation: operation.clone(), argument: name.clone(), cause };
+        constraint.check().map_err(|cause| unsound(cause.to_owned()))?;
         if constraint.any {
             continue;
         }
-        if let Some(value) = constant(constraint) {
-            alternative = alternative.fact(facts::ARG, [Value::Str(name.as_str()), scalar(value)]);
+        let (facet, compared) = normalise::compared(forms.get(name).copied(), constraint)
+            .map_err(|misfit| unsound(misfit.cause))?;
+        let name = facet.map_or(Value::Str(name.as_str()), |facet| Value::Text(facet.of(name.as_str())));
+        if let Some(value) = constant(&compared) {
+            alternative = alternative.fact(facts::ARG, [name, scalar(value)]);
             continue;
         }
         let variable = variables.next().ok_or_else(|| AlternativeError::TooMany(operation.clone()))?;
-        alternative = alternative.fact(facts::ARG, [Value::Str(name.as_str()), Value::Var(variable)]);
-        alternative = demand(alternative, variable, constraint);
+        alternative = alternative.fact(facts::ARG, [name, Value::Var(variable)]);
+        alternative = demand(alternative, variable, &compared);
     }
     let listed = Value::Set(arguments.keys().map(|name| Value::Str(name.as_str())).collect());
     alternative =
@@ -95,7 +100,7 @@ fn constant(constraint: &Constraint) -> Option<&Scalar> {
 fn demand<'a>(
     mut alternative: Alternative<'a>,
     variable: &'a str,
-    constraint: &'a Constraint,
+    constraint: &Constraint,
 ) -> Alternative<'a> {
     if let Some(set) = &constraint.one_of {
         alternative = one_of(alternative, variable, set);
@@ -104,7 +109,7 @@ fn demand<'a>(
         alternative = subset(alternative, variable, set);
     }
     if let Some(prefix) = &constraint.prefix {
-        alternative = alternative.holds(Value::Var(variable), Binary::Prefix, Value::Str(prefix));
+        alternative = alternative.holds(Value::Var(variable), Binary::Prefix, Value::Text(prefix.clone()));
     }
     if let Some(min) = constraint.min {
         alternative = alternative.holds(Value::Var(variable), Binary::GreaterOrEqual, Value::Int(min));
@@ -116,7 +121,7 @@ fn demand<'a>(
 }
 
 // `contains` takes a list as well, so each type is forced by an operation that no list has.
-fn one_of<'a>(alternative: Alternative<'a>, variable: &'a str, set: &'a BTreeSet<Scalar>) -> Alternative<'a> {
+fn one_of<'a>(alternative: Alternative<'a>, variable: &'a str, set: &BTreeSet<Scalar>) -> Alternative<'a> {
     let value = Value::Var(variable);
     match set.first() {
         Some(Scalar::Text(_)) => alternative.holds(members(set), Binary::Contains, value.clone()).holds(
@@ -143,7 +148,7 @@ fn one_of<'a>(alternative: Alternative<'a>, variable: &'a str, set: &'a BTreeSet
 
 // The empty set passes every `contains`, so a member is demanded too. A text has a length as a list has, and may
 // itself be a member: `$v.contains({,}) === ($v.length() > 0)` is an error for it, and one expression, not two.
-fn subset<'a>(alternative: Alternative<'a>, variable: &'a str, set: &'a BTreeSet<Scalar>) -> Alternative<'a> {
+fn subset<'a>(alternative: Alternative<'a>, variable: &'a str, set: &BTreeSet<Scalar>) -> Alternative<'a> {
     let value = Value::Var(variable);
     let alternative = alternative.holds(members(set), Binary::Contains, value.clone());
     let mut filled = vec![
@@ -160,14 +165,14 @@ fn subset<'a>(alternative: Alternative<'a>, variable: &'a str, set: &'a BTreeSet
     alternative.expression(filled)
 }
 
-fn members(set: &BTreeSet<Scalar>) -> Value<'_> {
+fn members<'a>(set: &BTreeSet<Scalar>) -> Value<'a> {
     Value::Set(set.iter().map(scalar).collect())
 }
 
-fn scalar(value: &Scalar) -> Value<'_> {
+fn scalar<'a>(value: &Scalar) -> Value<'a> {
     match value {
         Scalar::Int(number) => Value::Int(*number),
-        Scalar::Text(text) => Value::Str(text),
+        Scalar::Text(text) => Value::Text(text.clone()),
         Scalar::Bool(flag) => Value::Bool(*flag),
     }
 }
@@ -178,10 +183,15 @@ mod tests {
     use crate::biscuit::{BlockWriter, Program, Symbols, print, read_block};
 
     fn printed(arguments: &str) -> Result<String, AlternativeError> {
+        formed(arguments, "{}")
+    }
+
+    fn formed(arguments: &str, forms: &str) -> Result<String, AlternativeError> {
         let operation: Operation = "stripe/refunds.create".parse().unwrap();
         let arguments: Arguments = serde_json::from_str(arguments).unwrap();
         let mut writer = BlockWriter::after(Symbols::default());
-        writer.check(&[alternative(&operation, Some(&arguments))?]);
+        let forms: Forms = serde_json::from_str(forms).unwrap();
+        writer.check(&[alternative(&operation, Some(&arguments), &forms)?]);
         let mut program = Program::default();
         read_block(&mut program, 0, &writer.finish()).unwrap();
         Ok(print::check(&program, 0, 0).unwrap())
@@ -216,6 +226,75 @@ mod tests {
             ),
         ] {
             assert_eq!(printed(arguments).unwrap(), format!("{head}, {body}"), "{arguments}");
+        }
+    }
+
+    #[test]
+    fn an_argument_with_a_form_is_asked_for_in_its_spelling() {
+        let head = "check if operation(\"stripe\", \"refunds.create\")";
+        for (form, kinds, asked, held) in [
+            (
+                "path",
+                r#"{"path_under":"/srv/./data/"}"#,
+                r#"arg("x#path", $a)"#,
+                r#"$a.starts_with("/srv/data/"), "#,
+            ),
+            ("path", r#"{"path_under":"/"}"#, r#"arg("x#path", $a)"#, r#"$a.starts_with("/"), "#),
+            ("path", r#"{"eq":"/srv/a/../b"}"#, r#"arg("x#path", "/srv/b/")"#, ""),
+            (
+                "path",
+                r#"{"in":["/b","/a/"]}"#,
+                r#"arg("x#path", $a)"#,
+                r#"{"/a/", "/b/"}.contains($a), $a.starts_with(""), "#,
+            ),
+            ("url", r#"{"host_in":["A.example:443"]}"#, r#"arg("x#host", "a.example")"#, ""),
+            (
+                "private_url",
+                r#"{"host_in":["localhost:80","http://10.0.0.1:80"]}"#,
+                r#"arg("x#private_host", $a)"#,
+                r#"{"http://10.0.0.1", "localhost:80"}.contains($a), $a.starts_with(""), "#,
+            ),
+            ("url", r#"{"eq":"HTTPS://a.example"}"#, r#"arg("x#url", "https://a.example/")"#, ""),
+            ("repository", r#"{"eq":"Acme/Web.git"}"#, r#"arg("x#repository", "acme/web")"#, ""),
+            ("integer", r#"{"min":1,"max":3}"#, r#"arg("x#integer", $a)"#, "$a >= 1, $a <= 3, "),
+            ("integer", r#"{"eq":"7"}"#, r#"arg("x#integer", 7)"#, ""),
+        ] {
+            let text = formed(&format!("{{\"x\":{kinds}}}"), &format!("{{\"x\":{form:?}}}")).unwrap();
+            assert_eq!(text, format!("{head}, {asked}, args($names), {held}{{\"x\"}}.contains($names)"));
+        }
+        let any = formed(r#"{"x":{"any":true}}"#, r#"{"x":"path"}"#).unwrap();
+        assert_eq!(any, format!("{head}, args($names), {{\"x\"}}.contains($names)"));
+        // Offline there is no catalogue; a place says itself what it is of.
+        for (kinds, asked) in [
+            (r#"{"path_under":"/a"}"#, r#"arg("x#path", $a)"#),
+            (r#"{"host_in":["localhost"]}"#, r#"arg("x#private_host", "localhost")"#),
+            (r#"{"eq":"/a/../b"}"#, r#"arg("x", "/a/../b")"#),
+        ] {
+            assert!(printed(&format!("{{\"x\":{kinds}}}")).unwrap().contains(asked), "{kinds}");
+        }
+    }
+
+    #[test]
+    fn kinds_and_constants_that_do_not_go_with_a_form_are_named() {
+        for (form, kinds, says) in [
+            ("path", r#"{"prefix":"/srv"}"#, "uses prefix"),
+            ("path", r#"{"subset":["/srv"]}"#, "uses subset"),
+            ("path", r#"{"min":1}"#, "uses min or max"),
+            ("path", r#"{"host_in":["a.example"]}"#, "uses host_in"),
+            ("path", r#"{"eq":"/.."}"#, "leaves the root"),
+            ("path", r#"{"eq":7}"#, "is no text"),
+            ("url", r#"{"path_under":"/srv"}"#, "uses path_under"),
+            ("url", r#"{"prefix":"https://"}"#, "uses prefix"),
+            ("url", r#"{"host_in":["localhost"]}"#, "leads to a private place"),
+            ("url", r#"{"eq":"https://10.0.0.1/"}"#, "leads to a private place"),
+            ("repository", r#"{"prefix":"acme/"}"#, "uses prefix"),
+            ("repository", r#"{"in":["acme/web","acme"]}"#, "owner/name"),
+            ("integer", r#"{"eq":"07"}"#, "plain digits"),
+            ("integer", r#"{"subset":[7]}"#, "uses subset"),
+        ] {
+            let refused = formed(&format!("{{\"x\":{kinds}}}"), &format!("{{\"x\":{form:?}}}"));
+            let told = refused.unwrap_err().to_string();
+            assert!(told.contains("argument x of stripe/refunds.create") && told.contains(says), "{told}");
         }
     }
 

@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use crate::constraint::Scalar;
 use crate::json;
+use crate::normalise::{Facet, MARK, Refused};
 
 /// The most top-level arguments a call may have.
 pub const MAX_ARGS: usize = 64;
@@ -42,7 +43,8 @@ pub enum ArgValue {
 /// All top-level arguments of a call, read whole.
 #[derive(Clone, Debug, Default)]
 pub struct Args {
-    // Sorted by name. A value without an sb1 type (null, float, object, mixed list) is listed without one.
+    // Sorted by name. A value without an sb1 type (null, float, object, mixed list) is listed without one, and so is one
+    // under a name with the mark of a facet: a call does not say itself what its arguments mean.
     entries: Vec<(String, Option<ArgValue>)>,
     whole: Map<String, Value>,
 }
@@ -73,7 +75,9 @@ impl Args {
         if members.len() > MAX_ARGS {
             return Err(ArgsError::TooMany);
         }
-        let mut entries: Vec<_> = members.iter().map(|(name, value)| (name.clone(), typed(value))).collect();
+        let value = |name: &str, value| if name.contains(MARK) { None } else { typed(value) };
+        let mut entries: Vec<_> =
+            members.iter().map(|(name, member)| (name.clone(), value(name, member))).collect();
         entries.sort_by(|a, b| a.0.cmp(&b.0));
         Ok(Self { entries, whole: members })
     }
@@ -94,6 +98,18 @@ impl Args {
     pub fn value(&self, name: &str) -> Option<&ArgValue> {
         let at = self.entries.binary_search_by(|(entry, _)| entry.as_str().cmp(name)).ok()?;
         self.entries.get(at)?.1.as_ref()
+    }
+
+    /// A facet of an argument: `None` when the argument is not there, or is a list or of no type.
+    ///
+    /// # Errors
+    /// When the argument is not of the form.
+    #[must_use]
+    pub fn facet(&self, name: &str, facet: Facet) -> Option<Result<Scalar, Refused>> {
+        match self.value(name)? {
+            ArgValue::One(value) => Some(facet.read(value)),
+            ArgValue::List(_) => None,
+        }
     }
 
     /// SHA-256 of the canonical JSON (RFC 8785); `None` with numbers that are no integers within ±2^53.
@@ -138,6 +154,40 @@ mod tests {
         assert!(["a", "b", "l", "z"].iter().all(|name| args.value(name).is_none()));
         assert_eq!(args.value("n"), Some(&ArgValue::One(Scalar::Int(7))));
         assert_eq!(args.value("e"), Some(&ArgValue::List(Vec::new())));
+    }
+
+    #[test]
+    fn every_member_counts_whatever_its_type() {
+        for value in
+            ["null", "1.5", "{}", "{\"x\":1}", "[]", "[null]", "[1,\"x\"]", "1e400", "99999999999999999999"]
+        {
+            let Ok(args) = Args::from_json(format!("{{\"a\":{value}}}").as_bytes()) else {
+                assert_eq!(value, "1e400", "beyond every number");
+                continue;
+            };
+            assert_eq!(args.names().collect::<Vec<_>>(), ["a"], "{value}");
+        }
+        for doubled in [
+            r#"{"a":null,"a":1.5}"#,
+            r#"{"a":1,"\u0061":2}"#,
+            r#"{"a":{"b":1,"b":2}}"#,
+            r#"{"a":{"b":null,"b":{}}}"#,
+            r#"{"a":[{"b":1.5,"b":null}]}"#,
+        ] {
+            assert!(matches!(Args::from_json(doubled.as_bytes()), Err(ArgsError::Json(_))), "{doubled}");
+        }
+    }
+
+    #[test]
+    fn a_call_does_not_say_itself_what_its_arguments_mean() {
+        let args =
+            Args::from_json(br##"{"path":"/srv/../etc","path#path":"/srv/data/","n":["/srv"]}"##).unwrap();
+        assert_eq!(args.names().collect::<Vec<_>>(), ["n", "path", "path#path"]);
+        assert_eq!(args.value("path#path"), None);
+        let facet = |name| args.facet(name, Facet::Path);
+        assert_eq!(facet("path"), Some(Ok(Scalar::Text("/etc/".into()))));
+        assert_eq!((facet("n"), facet("path#path"), facet("other")), (None, None, None));
+        assert_eq!(args.facet("path", Facet::Integer), Some(Err(Refused("is no integer in plain digits"))));
     }
 
     #[test]

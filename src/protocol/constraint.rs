@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::names::ArgName;
+use crate::normalise::{self, Facet};
 
 /// A single value an argument can be compared with.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -43,6 +44,13 @@ pub struct Constraint {
     /// An integer of at most this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<i64>,
+    /// A path that is this directory or below it, on an argument of the form `path`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_under: Option<String>,
+    /// A URL at one of these hosts, on an argument of the form `url` or `private_url`: `api.acme.example`, with `:PORT`
+    /// where it is not 443 and `http://` where it is not https.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_in: Option<BTreeSet<String>>,
     /// Any value, or none: the argument is merely listed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub any: bool,
@@ -73,9 +81,15 @@ impl Constraint {
             + usize::from(self.one_of.is_some())
             + usize::from(self.subset.is_some())
             + usize::from(self.prefix.is_some())
-            + usize::from(self.min.is_some() || self.max.is_some());
+            + usize::from(self.min.is_some() || self.max.is_some())
+            + usize::from(self.path_under.is_some())
+            + usize::from(self.host_in.is_some());
         match (kinds, self.any) {
-            (0, false) => return Err("names no kind; use one of eq, in, subset, prefix, min, max, any"),
+            (0, false) => {
+                return Err(
+                    "names no kind; use one of eq, in, subset, prefix, min, max, path_under, host_in, any",
+                );
+            }
             (1.., true) => return Err("combines any with another kind"),
             (2.., false) => return Err("combines kinds that do not go together; only min and max do"),
             _ => {}
@@ -86,10 +100,21 @@ impl Constraint {
         if self.min.zip(self.max).is_some_and(|(min, max)| min > max) {
             return Err("has a min above its max");
         }
-        Ok(())
+        if self.path_under.as_ref().is_some_and(|path| normalise::directory(path).is_err()) {
+            return Err("has a path_under that is no absolute directory");
+        }
+        match &self.host_in {
+            Some(hosts) if hosts.is_empty() => Err("lists no host at all"),
+            Some(hosts) if hosts.iter().any(|host| normalise::host(host, true).is_err()) => Err(
+                "has a host_in with something that is no host; write api.acme.example, with :PORT where it is \
+                     not 443 and http:// where it is not https",
+            ),
+            _ => Ok(()),
+        }
     }
 
-    /// What both allow, or `None` when they have nothing in common. Never wider than either.
+    /// What both allow, or `None` when they have nothing in common. Never wider than either. Of a `prefix` and a
+    /// `path_under`, which compare two spellings of an argument, nothing is made.
     #[must_use]
     pub fn meet(&self, other: &Self) -> Option<Self> {
         match (self.any, other.any) {
@@ -112,6 +137,9 @@ impl Constraint {
                 _ => Some(Self { one_of: Some(left), ..Self::default() }),
             };
         }
+        if let Some(met) = self.meet_places(other) {
+            return met;
+        }
         match (&self.prefix, &other.prefix) {
             (Some(a), Some(b)) if a.starts_with(b.as_str()) => Some(self.clone()),
             (Some(a), Some(b)) if b.starts_with(a.as_str()) => Some(other.clone()),
@@ -125,9 +153,33 @@ impl Constraint {
         }
     }
 
-    /// Whether a single value lies inside.
+    // `None` when neither says anything of places.
+    fn meet_places(&self, other: &Self) -> Option<Option<Self>> {
+        let none = |kind: &Self| kind.path_under.is_none() && kind.host_in.is_none();
+        if none(self) && none(other) {
+            return None;
+        }
+        if let (Some(a), Some(b)) = (&self.path_under, &other.path_under) {
+            let (a_is_under, b_is_under) = (is_under(a, b), is_under(b, a));
+            return Some(if a_is_under { Some(self.clone()) } else { b_is_under.then(|| other.clone()) });
+        }
+        let (Some(a), Some(b)) = (&self.host_in, &other.host_in) else {
+            return Some(None);
+        };
+        let (a, b) = (hosts(a), hosts(b));
+        let common: BTreeSet<_> = a.intersection(&b).cloned().collect();
+        Some((!common.is_empty()).then(|| Self { host_in: Some(common), ..Self::default() }))
+    }
+
+    /// Whether a single value lies inside. `path_under` and `host_in` read the value as the forms `path` and
+    /// `private_url` have it; all else compares what is given.
     #[must_use]
     pub fn admits(&self, value: &Scalar) -> bool {
+        let under = |path: &String| matches!(value, Scalar::Text(text) if is_under(text, path));
+        let at_one = |set: &BTreeSet<String>| match Facet::PrivateHost.read(value) {
+            Ok(Scalar::Text(host)) => hosts(set).contains(&host),
+            _ => false,
+        };
         let text = |prefix: &String| matches!(value, Scalar::Text(text) if text.starts_with(prefix.as_str()));
         let number = |holds: &dyn Fn(i64) -> bool| matches!(value, Scalar::Int(number) if holds(*number));
         self.eq.as_ref().is_none_or(|eq| eq == value)
@@ -136,6 +188,8 @@ impl Constraint {
             && self.prefix.as_ref().is_none_or(text)
             && self.min.is_none_or(|min| number(&|n| n >= min))
             && self.max.is_none_or(|max| number(&|n| n <= max))
+            && self.path_under.as_ref().is_none_or(under)
+            && self.host_in.as_ref().is_none_or(at_one)
     }
 
     fn values(&self) -> Option<BTreeSet<Scalar>> {
@@ -158,6 +212,18 @@ pub fn meet(a: &Arguments, b: &Arguments) -> Option<Arguments> {
     }
     let common = a.iter().filter_map(|(name, left)| b.get(name).map(|right| (name, left, right)));
     common.map(|(name, left, right)| left.meet(right).map(|met| (name.clone(), met))).collect()
+}
+
+/// Whether a path is a directory or below it; never where one of them is no absolute path.
+fn is_under(path: &str, directory: &str) -> bool {
+    match (normalise::directory(path), normalise::directory(directory)) {
+        (Ok(path), Ok(directory)) => path.starts_with(&directory),
+        _ => false,
+    }
+}
+
+fn hosts(listed: &BTreeSet<String>) -> BTreeSet<String> {
+    listed.iter().filter_map(|host| normalise::host(host, true).ok()).collect()
 }
 
 fn one_type(set: &BTreeSet<Scalar>) -> Result<(), &'static str> {
@@ -205,12 +271,47 @@ mod tests {
         assert_eq!(meet(&listing, &Arguments::new()), Some(Arguments::new()));
     }
 
+    fn is_text(value: &Scalar) -> bool {
+        matches!(value, Scalar::Text(_))
+    }
+
     fn scalar() -> impl Strategy<Value = Scalar> {
-        prop_oneof![(-3i64..4).prop_map(Scalar::Int), "[ab]{0,2}".prop_map(Scalar::Text)]
+        let places = [
+            "/",
+            "/a",
+            "/a/",
+            "/a/b",
+            "/ab",
+            "/a/../b",
+            "/a/b/..",
+            "/a\\b",
+            "https://a.example/",
+            "https://b.example/x",
+            "https://A.example:443/y",
+            "http://a.example/",
+            "http://localhost:80/",
+            "https://c.example#@a.example/",
+        ];
+        prop_oneof![
+            (-3i64..4).prop_map(Scalar::Int),
+            "[ab]{0,2}".prop_map(Scalar::Text),
+            proptest::sample::select(places.to_vec()).prop_map(text),
+        ]
     }
 
     fn constraint() -> impl Strategy<Value = Constraint> {
-        let set = || proptest::collection::btree_set(scalar(), 1..4);
+        let set = || {
+            let ints = proptest::collection::btree_set((-3i64..4).prop_map(Scalar::Int), 1..4);
+            prop_oneof![ints, proptest::collection::btree_set(scalar().prop_filter("texts", is_text), 1..4)]
+        };
+        let directory = proptest::sample::select(vec!["/", "/a", "/a/", "/a/b", "/a/../b", "/b"]);
+        let hosts = proptest::sample::select(vec![
+            "a.example",
+            "b.example:443",
+            "http://a.example",
+            "http://localhost",
+        ]);
+        let hosts = proptest::collection::btree_set(hosts, 1..3);
         prop_oneof![
             scalar().prop_map(Constraint::exactly),
             set().prop_map(|s| Constraint { one_of: Some(s), ..Constraint::default() }),
@@ -222,14 +323,52 @@ mod tests {
                 ..Constraint::default()
             }),
             Just(Constraint::anything()),
+            directory
+                .prop_map(|path| Constraint { path_under: Some(path.to_owned()), ..Constraint::default() }),
+            hosts.prop_map(|set| Constraint {
+                host_in: Some(set.into_iter().map(str::to_owned).collect()),
+                ..Constraint::default()
+            }),
         ]
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn meeting_admits_exactly_what_both_admit(a in constraint(), b in constraint(), value in scalar()) {
             let met = a.meet(&b).is_some_and(|met| met.admits(&value));
-            prop_assert_eq!(met, a.admits(&value) && b.admits(&value));
+            let both = a.admits(&value) && b.admits(&value);
+            // A prefix and a place have no common form, so that less is left of them than both admit: nothing.
+            let place = |kind: &Constraint| kind.path_under.is_some() || kind.host_in.is_some();
+            if a.prefix.is_some() && place(&b) || b.prefix.is_some() && place(&a) {
+                prop_assert!(!met);
+            } else {
+                prop_assert_eq!(met, both);
+            }
+            prop_assert_eq!(a.meet(&b).is_none(), b.meet(&a).is_none());
+            prop_assert!(a.meet(&b).is_none_or(|met| met.check().is_ok()));
+        }
+    }
+
+    #[test]
+    fn places_are_looked_at_as_they_are_given() {
+        let read = |json: &str| serde_json::from_str::<Constraint>(json).unwrap();
+        for json in [r#"{"path_under":"/srv/data"}"#, r#"{"host_in":["a.example","http://b.example:8080"]}"#]
+        {
+            assert!(read(json).check().is_ok());
+            assert_eq!(serde_json::to_string(&read(json)).unwrap(), json);
+        }
+        for (json, says) in [
+            (r#"{"path_under":"srv"}"#, "no absolute directory"),
+            (r#"{"path_under":"/srv/%2e%2e"}"#, "no absolute directory"),
+            (r#"{"host_in":[]}"#, "no host at all"),
+            (r#"{"host_in":["*.a.example"]}"#, "no host"),
+            (r#"{"host_in":["https://a.example/"]}"#, "no host"),
+            (r#"{"path_under":"/a","prefix":"/b"}"#, "do not go together"),
+            (r#"{"path_under":"/a","any":true}"#, "any with another"),
+        ] {
+            assert!(read(json).check().unwrap_err().contains(says), "{json}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What is signed or crosses a wire: names, facts, keys, revocation lists, bodies, reasons. No I/O.
 
 pub mod access;
+pub mod address;
 pub mod admin;
 pub mod alternatives;
 pub mod biscuit;
@@ -14,6 +15,7 @@ pub mod json;
 pub mod key_document;
 pub mod keys;
 pub mod names;
+pub mod normalise;
 pub mod note;
 pub mod oauth;
 pub mod random;

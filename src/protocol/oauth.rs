@@ -92,6 +92,89 @@ pub struct AuthorizationDetail {
     pub calls: Option<serde_json::Value>,
 }
 
+impl AuthorizationDetail {
+    /// For a tool, with nothing else said yet.
+    #[must_use]
+    pub fn of(tool: ToolName) -> Self {
+        Self {
+            kind: TOOL_CALL.to_owned(),
+            locations: Vec::new(),
+            tool,
+            actions: Vec::new(),
+            constraints: BTreeMap::new(),
+            alternatives: BTreeMap::new(),
+            task: None,
+            intent: None,
+            release: None,
+            ttl: None,
+            delegation: None,
+            call: None,
+            calls: None,
+        }
+    }
+}
+
+/// The answer to a registered verifier that asks about a token (RFC 7662, section 2.2). What is not for sure is inactive,
+/// and then nothing else is said.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Introspection {
+    /// Whether the call may be made; without a call, whether any verb may be called whatever the arguments are.
+    pub active: bool,
+    /// The broker's public URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iss: Option<String>,
+    /// Whom the token stands for, as `workflow:release-notes`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sub: Option<String>,
+    /// The same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// The audiences of the tools that are answered for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aud: Vec<String>,
+    /// The first second in which it is not valid any more, narrowing counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exp: Option<u64>,
+    /// The first second in which it is valid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nbf: Option<u64>,
+    /// When it was issued, in seconds since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iat: Option<u64>,
+    /// The token's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jti: Option<String>,
+    /// The verbs that are answered for, as `tool:verb`, in one string.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// `DPoP` for a token that is bound to a key, else `Bearer`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_type: Option<String>,
+    /// The same verbs by tool.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub authorization_details: Vec<AuthorizationDetail>,
+    /// The key that the token is bound to: the caller has to ask its client for a proof of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cnf: Option<Confirmation>,
+}
+
+impl Introspection {
+    /// Nothing can be said.
+    #[must_use]
+    pub fn inactive() -> Self {
+        Self::default()
+    }
+}
+
+/// The key that a token is bound to (RFC 7800, RFC 9449).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Confirmation {
+    /// The RFC 7638 thumbprint.
+    pub jkt: String,
+}
+
 /// The answer to a granted exchange (RFC 8693, section 2.2.1).
 #[derive(Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -100,7 +183,7 @@ pub struct TokenAnswer {
     pub access_token: String,
     /// Always the standard access token type.
     pub issued_token_type: String,
-    /// `Bearer`.
+    /// `DPoP` where the token is bound to a key, else `Bearer`.
     pub token_type: String,
     /// Seconds until it ends.
     pub expires_in: u64,
@@ -177,6 +260,10 @@ pub struct Metadata {
     pub token_endpoint: String,
     /// Where holders give tokens back.
     pub revocation_endpoint: String,
+    /// Where registered verifiers ask about tokens.
+    pub introspection_endpoint: String,
+    /// How they prove who they are.
+    pub introspection_endpoint_auth_methods_supported: Vec<String>,
     /// The token keys as a JWK set.
     pub jwks_uri: String,
     /// Always empty: there is no interactive grant.
@@ -187,6 +274,9 @@ pub struct Metadata {
     pub token_endpoint_auth_methods_supported: Vec<String>,
     /// Signature algorithms of client assertions.
     pub token_endpoint_auth_signing_alg_values_supported: Vec<String>,
+    /// Signature algorithms of DPoP proofs (RFC 9449, section 5.1).
+    #[serde(default)]
+    pub dpop_signing_alg_values_supported: Vec<String>,
     /// Types of `authorization_details`.
     pub authorization_details_types_supported: Vec<String>,
     /// Every verb of the catalogue as `tool:verb`.

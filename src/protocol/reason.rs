@@ -38,7 +38,7 @@ macro_rules! reasons {
             pub const fn meaning(self) -> &'static str {
                 match self {
                     $(Self::$variant => $meaning,)*
-                    Self::Revoked(_) => "An operator revoked what this token or request stands for.",
+                    Self::Revoked(kind) => kind.reason_meaning(),
                 }
             }
 
@@ -69,10 +69,10 @@ reasons! {
     ProfileViolation = "profile_violation", false, "The token is a Biscuit but breaks a rule of profile sb1; the detail names the rule.", "Narrow tokens with `shortbread attenuate` or our clients, which keep to the profile.";
     UnknownKey = "token.unknown_key", false, "No key in the key document may have signed this token.", "Check that the verifier follows the right broker; exchange for a new token.";
     BadSignature = "token.bad_signature", false, "A signature in the token's chain does not fit.", "The token was changed on the way or forged; exchange for a new one.";
-    RevokedAll = "revoked.all", false, "An operator stopped everything that was issued before a moment.", "Do not retry. Ask an operator; `shortbread revocations list` shows it.";
+    RevokedAll = "revoked.all", false, "An operator stopped everything that was issued before a moment.", "Do not retry. `shortbread revocations list` shows who stopped it, when and why; an operator can lift it.";
     RevokedBlock = "revoked.block", false, "This narrowed copy of the token was given back by its holder.", "Exchange for a new token.";
     Expired = "token.expired", false, "The token's life is over.", "Exchange for a new token.";
-    NotYetValid = "token.not_yet_valid", true, "The token is not valid yet by this machine's clock.", "Check the clock of the tool service.";
+    NotYetValid = "token.not_yet_valid", true, "The token is not valid yet by this machine's clock.", "Wait a moment and retry. If it stays, check the clocks of the broker and the tool service.";
     WrongAudience = "token.wrong_audience", false, "The token is meant for another tool service.", "Ask for a token whose `resource` is this service.";
     NotGranted = "not_granted", false, "The token does not grant this verb of this tool.", "Ask the broker for the verb; the policy must grant it to the workflow.";
     ArgumentRefused = "argument_refused", false, "An argument lies outside what was granted, is missing, or is one that the grant does not list.", "Call with arguments that the token's `constraints` allow.";
@@ -87,15 +87,15 @@ reasons! {
     WrongHolder = "proof.wrong_key", false, "The token is bound to another key than the one that made the proof.", "Use the key that was named at the exchange.";
     ApprovedCallOnly = "approval.other_call", false, "The token is good for one approved call, and this is not that call or its arguments were not read.", "Send exactly the arguments that were approved.";
     AlreadyUsed = "approval.used", false, "The approved call was already made, or its use could not be claimed.", "Ask for a new approval.";
-    ListMissing = "list.missing", true, "The verifier has no revocation list yet, so nothing is allowed.", "Check that the verifier can reach the broker or a mirror.";
-    ListTooOld = "list.too_old", true, "The verifier's revocation list is too old for this kind of access.", "Check that the verifier can reach the broker or a mirror; it recovers by itself.";
+    ListMissing = "list.missing", true, "The verifier has no revocation list yet, so nothing is allowed.", "Check that the verifier can reach the broker or a mirror; `shortbread revocations status` shows whether the broker serves a fresh list.";
+    ListTooOld = "list.too_old", true, "The verifier's revocation list is too old for this kind of access.", "Check that the verifier can reach the broker or a mirror; it recovers by itself. `shortbread revocations status` shows whether the broker serves a fresh list.";
     CallMalformed = "call.malformed", false, "The call could not be read: broken or duplicated members, too many or too large arguments.", "Send one JSON object with at most 64 members and 64 KiB, no member twice.";
-    ClockUnsure = "clock.unsure", true, "The machine's clock jumped, so the age of the revocation list is unknown until the next one.", "Wait for the next list; check time synchronisation.";
+    ClockUnsure = "clock.unsure", true, "The machine's clock jumped, so the age of the revocation list is unknown until the next one.", "It recovers with the next list. If it comes again, check the time synchronisation of the tool service's machine.";
 
     RequestMalformed = "request.malformed", false, "The request could not be read; the description names the part.", "Correct the named part.";
     GrantTypeUnknown = "request.grant_type", false, "This grant type is not served here.", "Use token-exchange, jwt-bearer or client_credentials.";
-    IdentityInvalid = "identity.invalid", false, "The identity was not accepted: unreadable, expired, replayed, or not meant for this broker.", "Make a fresh assertion for this broker. An operator sees the exact cause in the audit log under the decision id.";
-    IdentityUnmatched = "identity.unmatched", false, "The issuer is trusted but no identity entry of the policy matches exactly once.", "Ask an operator to look at `[[identities]]`; the decision id leads to the claims.";
+    IdentityInvalid = "identity.invalid", false, "The identity was not accepted: unreadable, expired, replayed, or not meant for this broker.", "Make a fresh assertion for this broker. `shortbread audit show DECISION_ID` shows an operator the exact cause.";
+    IdentityUnmatched = "identity.unmatched", false, "The issuer is trusted but no identity entry of the policy matches exactly once.", "An operator compares the claims with `[[identities]]` of the policy; `shortbread audit show DECISION_ID` shows the exact cause.";
     WorkflowUnlisted = "identity.workflow_unlisted", false, "This identity may act for several workflows and the request named none of them.", "Send `client_id=workflow:NAME` with one that the identity entry lists.";
     IssuerUnavailable = "identity.issuer_unavailable", true, "The keys of the identity's issuer cannot be had right now.", "Retry after the given time.";
     ParentRefused = "exchange.parent", false, "This token cannot be exchanged for another one; the description says why.", "Send a living token that is bound to a key, is not sealed and is not an operator's, with a proof by its key that names the new key.";
@@ -116,7 +116,7 @@ reasons! {
     Conflict = "admin.conflict", false, "The change does not fit what is stored now; the detail says how.", "Look at the current state and try again.";
     SecondOperator = "admin.second_operator", false, "Changing operators, approvers or their grants needs a second operator.", "Let another operator activate this version.";
     NotFound = "not_found", false, "There is nothing at this address or under this id.", "Check the spelling.";
-    Internal = "internal", true, "The broker failed in a way it did not foresee.", "Retry once; give operators the decision id.";
+    Internal = "internal", true, "The broker failed in a way it did not foresee.", "Retry once, then give an operator the decision id: it stands in the broker's log with the cause.";
 }
 
 impl Reason {

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use shortbread_protocol::biscuit::{Container, Flaw, MAX_TOKEN_TEXT, Proof, seal_payload, signed_payload};
-use shortbread_protocol::keys::{PrivateKey, PublicKey};
+use shortbread_protocol::biscuit::{Container, Flaw, MAX_TOKEN_TEXT, Proof, SignedBlock, put_signed_payload};
+use shortbread_protocol::keys::{self, PublicKey};
 use shortbread_protocol::reason::Reason;
 use shortbread_protocol::revocations::SelectorKind;
 use thiserror::Error;
@@ -57,7 +57,7 @@ pub trait TokenKeys {
 /// When it is too long or not canonical base64url with padding.
 pub fn decode(token: &str) -> Result<Vec<u8>, Flaw> {
     if token.len() > MAX_TOKEN_TEXT {
-        return Err(Flaw::Violation("the token has more than 8 KiB"));
+        return Err(Flaw::TOO_LARGE);
     }
     URL_SAFE.decode(token).map_err(|_| Flaw::Malformed("it is not base64url with padding"))
 }
@@ -122,6 +122,16 @@ pub fn peek(bytes: &[u8]) -> Result<Scope, Flaw> {
     scope(&Container::read(bytes)?)
 }
 
+/// Whether the signatures fit, from this key to the proof at the end, whatever the blocks say: for holding the chain
+/// alone against another library. What passes may be outside the profile; [`Token::open`] is the way in.
+///
+/// # Errors
+/// When the bytes have no such envelope, or a signature does not fit.
+#[doc(hidden)]
+pub fn check_signatures(bytes: &[u8], token_key: PublicKey) -> Result<(), TokenError> {
+    verify(&Container::read(bytes)?, token_key)
+}
+
 fn scope(container: &Container<'_>) -> Result<Scope, Flaw> {
     let blocks: Vec<&[u8]> = container.blocks.iter().map(|signed| signed.block).collect();
     let signatures: Vec<&[u8; 64]> = container.blocks.iter().map(|signed| signed.signature).collect();
@@ -129,22 +139,31 @@ fn scope(container: &Container<'_>) -> Result<Scope, Flaw> {
 }
 
 fn verify(container: &Container<'_>, token_key: PublicKey) -> Result<(), TokenError> {
-    let mut key = Some(token_key);
-    for (at, signed) in container.blocks.iter().enumerate() {
-        let payload = signed_payload(signed.block, signed.next_key);
-        if !key.is_some_and(|key| key.verifies(&payload, signed.signature)) {
-            return Err(TokenError::Signature);
+    if is_signed(container, token_key) { Ok(()) } else { Err(TokenError::Signature) }
+}
+
+fn is_signed(container: &Container<'_>, token_key: PublicKey) -> bool {
+    let longest = container.blocks.iter().map(|signed| signed.block.len()).max().unwrap_or_default();
+    let mut payload = Vec::with_capacity(longest + 36 + 64);
+    let mut last: Option<&SignedBlock<'_>> = None;
+    for signed in &container.blocks {
+        payload.clear();
+        put_signed_payload(&mut payload, signed.block, signed.next_key);
+        let fits = match last {
+            None => token_key.verifies(&payload, signed.signature),
+            Some(last) => keys::verifies(last.next_key, &payload, signed.signature),
+        };
+        if !fits {
+            return false;
         }
-        let needed = at + 1 < container.blocks.len() || matches!(container.proof, Proof::Sealed(_));
-        // Decompressing a point costs as much as a tenth of a signature: only where it signs something.
-        key = if needed { PublicKey::from_bytes(signed.next_key).ok() } else { None };
+        last = Some(signed);
     }
-    let Some(last) = container.blocks.last() else {
-        return Err(TokenError::Signature);
-    };
-    let proved = match container.proof {
-        Proof::NextSecret(secret) => PrivateKey::from_seed(secret).public().as_bytes() == last.next_key,
-        Proof::Sealed(signature) => key.is_some_and(|key| key.verifies(&seal_payload(last), signature)),
-    };
-    if proved { Ok(()) } else { Err(TokenError::Signature) }
+    let Some(last) = last else { return false };
+    match container.proof {
+        Proof::NextSecret(secret) => keys::public_of(secret) == *last.next_key,
+        Proof::Sealed(seal) => {
+            payload.extend_from_slice(last.signature);
+            keys::verifies(last.next_key, &payload, seal)
+        }
+    }
 }

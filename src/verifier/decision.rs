@@ -24,7 +24,7 @@ pub struct SentProof<'a> {
     /// The method of the HTTP request.
     pub method: &'a str,
     /// The URL of the request as clients write it: by this service's configuration, never by the `Host` header.
-    /// Query and fragment do not count.
+    /// Query and fragment do not count. Empty where the service was not told its URL: then no proof is accepted.
     pub url: &'a str,
 }
 

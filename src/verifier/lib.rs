@@ -7,6 +7,8 @@ pub mod decision;
 pub mod feed;
 pub mod list;
 pub mod narrow;
+mod proof;
+pub mod replay;
 pub mod scope;
 #[cfg(test)]
 mod testing;

@@ -11,6 +11,7 @@ use shortbread_protocol::constraint::Arguments;
 use shortbread_protocol::facts;
 use shortbread_protocol::keys::PrivateKey;
 use shortbread_protocol::names::Operation;
+use shortbread_protocol::normalise::Forms;
 use shortbread_protocol::random::{Random, RandomError};
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -25,6 +26,10 @@ pub struct Narrowing {
     /// Only these operations; `None` keeps all that the token grants.
     pub operations: Option<Vec<Operation>>,
     /// Only these arguments, for the operations named here; each must be one that is kept, and is named once.
+    ///
+    /// There is no catalogue here that tells an argument's form: `path_under` and `host_in` compare the one spelling of a
+    /// path or a URL, all other kinds the argument as it is sent. Both are asked beside what the token grants already, so
+    /// that neither can widen it.
     pub arguments: Vec<(Operation, Arguments)>,
     /// Not valid from this second on (Unix time).
     pub until: Option<u64>,
@@ -141,6 +146,23 @@ pub fn narrow(token: &str, by: &Narrowing, random: &dyn Random) -> Result<String
         writer.check(alternatives);
     }
     open.append(&writer.finish(), by.seal, random)
+}
+
+/// Makes a copy of `token` with one more block, whose checks `write` gives.
+///
+/// # Errors
+/// When the token cannot be narrowed, or the block is outside the profile.
+pub fn append(
+    token: &str,
+    write: impl FnOnce(&mut BlockWriter),
+    seal: bool,
+    random: &dyn Random,
+) -> Result<String, NarrowError> {
+    let bytes = Zeroizing::new(decode(token)?);
+    let open = Open::read(&bytes)?;
+    let mut writer = BlockWriter::after(open.scope.program().symbols.clone());
+    write(&mut writer);
+    open.append(&writer.finish(), seal, random)
 }
 
 /// Makes a copy of `token` that cannot be narrowed any further.
@@ -266,7 +288,7 @@ fn operations<'a>(scope: &'a Scope, by: &'a Narrowing) -> Result<Vec<Alternative
                 asked.tool.as_str() == tool && asked.verb.as_str() == verb
             };
             match by.arguments.iter().find(same) {
-                Some((operation, arguments)) => Ok(alternative(operation, Some(arguments))?),
+                Some((operation, arguments)) => Ok(alternative(operation, Some(arguments), &Forms::new())?),
                 None => Ok(Alternative::new().fact(facts::OPERATION, [Value::Str(tool), Value::Str(verb)])),
             }
         })

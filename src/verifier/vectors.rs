@@ -2,11 +2,15 @@
 //!
 //! The form is that of `schema/vectors/sb1.json`. Vectors test the token alone, without a verifier's own windows.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use shortbread_protocol::call::Args;
 use shortbread_protocol::clock::Timestamp;
+use shortbread_protocol::constraint::Scalar;
 use shortbread_protocol::keys::PublicKey;
+use shortbread_protocol::normalise::Facet;
 use shortbread_protocol::reason::Reason;
 use shortbread_protocol::revocations::SelectorKind;
 use thiserror::Error;
@@ -63,6 +67,8 @@ struct CaseCall {
     tool: String,
     verb: String,
     args: Option<Map<String, Value>>,
+    /// What a verifier must compute from the arguments: every facet of each, and no other.
+    facets: Option<BTreeMap<String, Scalar>>,
     holder: Option<String>,
     revocation_age: Option<u64>,
     unused: Option<String>,
@@ -113,6 +119,11 @@ fn run_case(case: &Case, keys: &OneKey<'_>) -> Result<Outcome, String> {
     let list = list.map(|revoked| Ok((revoked.kind, revoked.value.as_str(), seconds(&revoked.before)?)));
     // Arguments that no verifier would read make a call that no verifier allows.
     let args = case.call.args.clone().map(Args::from_members).transpose();
+    if let (Some(facets), Ok(Some(args))) = (&case.call.facets, &args)
+        && *facets != computed(args)
+    {
+        return Err(format!("its facets are {:?} here", computed(args)));
+    }
     let list = List(list.collect::<Result<_, String>>()?);
     let demand = Demand {
         now: seconds(&case.call.time)?,
@@ -136,6 +147,11 @@ fn run_case(case: &Case, keys: &OneKey<'_>) -> Result<Outcome, String> {
     };
     let got = decided.map_or_else(|reason| reason.code().to_owned(), |()| "allow".to_owned());
     Ok(Outcome { name: case.name.clone(), expect: case.expect.clone(), got, passed })
+}
+
+fn computed(args: &Args) -> BTreeMap<String, Scalar> {
+    let every = args.names().flat_map(|name| Facet::ALL.map(|facet| (name, facet)));
+    every.filter_map(|(name, facet)| Some((facet.of(name), args.facet(name, facet)?.ok()?))).collect()
 }
 
 fn decide(

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use shortbread_protocol::access::Access;
+use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::keys::PublicKey;
 use shortbread_protocol::random::{Random, RandomError, SystemRandom};
 use shortbread_protocol::reason::Reason;
@@ -13,6 +14,8 @@ use crate::cache::{Believed, Cache, DEFAULT_BYTES};
 use crate::chain::{Token, TokenError, TokenKeys, decode};
 use crate::decision::{Call, Checker, Decision, DecisionId, Outcome, Presented};
 use crate::list::{Age, Seen, State, Trust};
+use crate::proof::{Bound, Proofs};
+use crate::replay;
 use crate::scope::{Demand, Refusal, Scope};
 
 /// How old the revocation list may be for calls of an access, in seconds; then they are denied.
@@ -62,6 +65,7 @@ pub struct Verifier {
     windows: Windows,
     sink: Option<Arc<dyn Sink>>,
     cache: Cache,
+    proofs: Proofs,
     series: u64,
     count: Count,
 }
@@ -79,12 +83,14 @@ impl Verifier {
     pub fn new(trust: Arc<Trust>, config: Config) -> Result<Self, RandomError> {
         let mut series = [0; 8];
         SystemRandom.fill(&mut series)?;
+        let proofs = Proofs::new(replay::DEFAULT_CAPACITY, trust.clock().now());
         Ok(Self {
             trust,
             audience: config.audience,
             windows: Windows::default(),
             sink: None,
             cache: Cache::of(DEFAULT_BYTES),
+            proofs,
             series: u64::from_be_bytes(series),
             count: Count::default(),
         })
@@ -106,6 +112,25 @@ impl Verifier {
     #[must_use]
     pub fn cache_bytes(self, bytes: usize) -> Self {
         Self { cache: Cache::of(bytes), ..self }
+    }
+
+    /// With room for so many used proofs at once instead of a million; see [`ReplayMemory`](replay::ReplayMemory). With
+    /// none, calls with tokens that are bound to a key are refused.
+    #[must_use]
+    pub fn proof_capacity(self, proofs: usize) -> Self {
+        Self { proofs: self.proofs.capacity(proofs), ..self }
+    }
+
+    /// How many used proofs are remembered, for a metric: as it nears the capacity, calls will be refused.
+    #[must_use]
+    pub fn proofs_remembered(&self) -> usize {
+        self.proofs.remembered()
+    }
+
+    /// How many signatures of proofs were checked so far, for a metric.
+    #[must_use]
+    pub fn proof_signatures(&self) -> u64 {
+        self.proofs.signatures()
     }
 
     /// Unique among all verifiers: a random series, then a count.
@@ -150,7 +175,7 @@ impl Verifier {
 
     fn judge(
         &self,
-        _presented: &Presented<'_>,
+        presented: &Presented<'_>,
         token: &Believed,
         state: &State,
         now: Seen,
@@ -166,20 +191,48 @@ impl Verifier {
         decision.list_age = Some(age);
         token.standing(list).map_err(because)?;
         token.scope().call_standing(list, call.tool, call.verb).map_err(because)?;
-        let holder = None;
         let demand = Demand {
             now: now.wall.seconds(),
             audience: &self.audience,
             tool: call.tool,
             verb: call.verb,
             args: call.args,
-            holder,
+            holder: None,
             unused: None,
             revocation_age: Some(age),
             args_sha256: None,
         };
-        let access = token.scope().evaluate(&demand)?;
-        if age > self.windows.of(access) { Err(because(Reason::ListTooOld)) } else { Ok(access) }
+        self.evaluate(presented, token.scope(), call, &demand)
+    }
+
+    /// Evaluates the scope; with a proof where the token is bound to a key, and then twice: no proof is looked at for a
+    /// call that would be refused with any, and without one that holds no such token is good for anything.
+    fn evaluate(
+        &self,
+        presented: &Presented<'_>,
+        scope: &Scope,
+        call: &Call<'_>,
+        demand: &Demand<'_>,
+    ) -> Result<Access, Refusal> {
+        let holder = scope.id(SelectorKind::Holder);
+        let (access, bound) = match scope.evaluate(demand) {
+            Ok(access) => (access, holder.is_some()),
+            Err(refusal) if refusal.reason == Reason::ProofRequired => {
+                (scope.access(call.tool, call.verb).ok_or(refusal)?, true)
+            }
+            Err(refusal) => return Err(refusal),
+        };
+        if demand.revocation_age.is_none_or(|age| age > self.windows.of(access)) {
+            return Err(because(Reason::ListTooOld));
+        }
+        if !bound {
+            return Ok(access);
+        }
+        let token = presented.token.unwrap_or_default();
+        let now = Timestamp::from_seconds(demand.now);
+        let holder =
+            self.proofs.holder(presented.proof.as_ref(), &Bound { token, holder, access }, call, now)?;
+        scope.evaluate(&Demand { holder: Some(holder.thumbprint()), ..*demand })
     }
 }
 

@@ -49,6 +49,7 @@ fn round(name: &str) -> Outcome<Round> {
         principal: "workflow:demo".to_owned(),
         key: served.key("demo")?,
         scope: "github:issues.read github:issues.write".to_owned(),
+        bound: None,
     };
     let before = served.resident()?;
     let warm = client.run(served.address, 64, WARM, WARM_TIME)?;

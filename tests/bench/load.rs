@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use shortbread_protocol::clock::{Clock as _, SystemClock};
+use shortbread_protocol::dpop::{ProofKey, Statement};
 use shortbread_protocol::keys::PrivateKey;
 use shortbread_protocol::oauth::{CLIENT_ASSERTION, CLIENT_CREDENTIALS};
 use shortbread_protocol::random::{SystemRandom, id};
@@ -24,6 +25,8 @@ pub struct Client {
     pub principal: String,
     pub key: PrivateKey,
     pub scope: String,
+    /// What its tokens are bound to; operators need it.
+    pub bound: Option<ProofKey>,
 }
 
 /// What a run came to.
@@ -61,7 +64,13 @@ impl Client {
             assertion(&self.key, &claims),
             escape(&self.scope)
         );
-        Ok(request("POST", "/oauth/token", &[("content-type", "application/x-www-form-urlencoded")], &body))
+        let form = ("content-type", "application/x-www-form-urlencoded");
+        let url = format!("{}/oauth/token", self.issuer);
+        let statement = Statement { method: "POST", url: &url, ..Statement::default() };
+        let proof = self.bound.as_ref().map(|key| key.prove(&statement, now, &SystemRandom)).transpose()?;
+        let headers: Vec<_> =
+            std::iter::once(form).chain(proof.iter().map(|proof| ("dpop", proof.as_str()))).collect();
+        Ok(request("POST", "/oauth/token", &headers, &body))
     }
 
     /// A token, on a connection of its own.

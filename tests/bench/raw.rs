@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, ParsedPublicKey};
 use shortbread_protocol::biscuit::{Container, Proof, signed_payload};
 use shortbread_protocol::keys::{PrivateKey, PublicKey};
 use shortbread_protocol::random::{Random as _, SystemRandom};
@@ -11,10 +11,10 @@ use crate::Outcome;
 
 /// One token of one block, taken apart.
 pub struct Raw {
-    token_key: VerifyingKey,
-    signing: SigningKey,
+    token_key: ParsedPublicKey,
+    signing: Ed25519KeyPair,
     payload: Vec<u8>,
-    signature: Signature,
+    signature: [u8; 64],
     next_secret: [u8; 32],
 }
 
@@ -25,32 +25,34 @@ impl Raw {
             return Err("the raw operations are those of an open token of one block".into());
         };
         Ok(Self {
-            token_key: VerifyingKey::from_bytes(key.public().as_bytes())?,
-            signing: SigningKey::from_bytes(&key.seed()),
+            token_key: ParsedPublicKey::new(&ED25519, key.public().as_bytes())?,
+            signing: Ed25519KeyPair::from_seed_unchecked(&key.seed()[..])?,
             payload: signed_payload(block.block, block.next_key),
-            signature: Signature::from_bytes(block.signature),
+            signature: *block.signature,
             next_secret: **secret,
         })
     }
 
-    /// A strict verification and a public key from its secret: no check of such a token can do less.
+    /// A verification and a public key from its secret: no check of such a token can do less.
     pub fn check(&self) -> usize {
-        let signed = self.token_key.verify_strict(&self.payload, &self.signature).is_ok();
-        let public = SigningKey::from_bytes(black_box(&self.next_secret)).verifying_key();
-        usize::from(signed) + usize::from(public.as_bytes()[0])
+        let signed = self.token_key.verify_sig(&self.payload, &self.signature).is_ok();
+        usize::from(signed) + first_of_public(black_box(&self.next_secret))
     }
 
     /// A fresh key and a signature: no mint can do less.
     pub fn mint(&self) -> usize {
         let mut seed = [0; 32];
         let filled = SystemRandom.fill(&mut seed).is_ok();
-        let public = SigningKey::from_bytes(&seed).verifying_key();
         let signature = self.signing.sign(black_box(&self.payload));
-        usize::from(filled) + usize::from(public.as_bytes()[0]) + usize::from(signature.to_bytes()[0])
+        usize::from(filled) + first_of_public(&seed) + usize::from(signature.as_ref()[0])
     }
 
     /// The key that tokens verify under.
     pub fn public(&self) -> Outcome<PublicKey> {
-        Ok(PublicKey::from_bytes(self.token_key.as_bytes())?)
+        Ok(PublicKey::from_bytes(self.token_key.as_ref())?)
     }
+}
+
+fn first_of_public(seed: &[u8; 32]) -> usize {
+    Ed25519KeyPair::from_seed_unchecked(seed).map_or(0, |pair| usize::from(pair.public_key().as_ref()[0]))
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use shortbread_protocol::clock::{Clock, SystemClock};
+use shortbread_protocol::dpop::{ProofKey, Statement, token_hash};
 use shortbread_protocol::random::{Random as _, SystemRandom};
 use shortbread_verifier::decision::{Call, Checker as _, Outcome as Answer, Presented};
 use shortbread_verifier::feed::{Feed, FeedConfig};
@@ -32,6 +33,10 @@ pub fn measure(rounds: usize) -> Outcome<Vec<Figure>> {
             principal: principal.to_owned(),
             key: served.key(key)?,
             scope: scope.to_owned(),
+            bound: principal
+                .starts_with("operator:")
+                .then(|| ProofKey::generate(&SystemRandom))
+                .transpose()?,
         })
     };
     let workflow = client("workflow:demo", "demo", "github:issues.read")?;
@@ -82,14 +87,13 @@ async fn once(
         return Err("the verifier refuses a fresh token".into());
     }
     let signed_in = operator.token(address).await?;
-    let bearer = format!("Bearer {}", self::text(&signed_in, "/access_token")?);
+    let held = self::text(&signed_in, "/access_token")?;
     let body = json!({ "selectors": [{ "kind": "token", "value": id }], "reason": "a measurement" });
-    let headers = [("content-type", "application/json"), ("authorization", bearer.as_str())];
-    let command = request("POST", "/api/v1/revocations", &headers, &body.to_string());
     let mut connection = Connection::open(address).await?;
     // At any moment between two polls.
     tokio::time::sleep(INTERVAL.mul_f64(fraction()?)).await;
     let clock = SystemClock::start();
+    let command = revoke(operator, held, &body.to_string(), &clock)?;
     let answered = match connection.send(&command).await? {
         (200, _) => clock.monotonic(),
         (status, body) => return Err(refused(status, body).into()),
@@ -101,6 +105,22 @@ async fn once(
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     Ok((answered.as_secs_f64(), clock.monotonic().as_secs_f64()))
+}
+
+/// The operator's command, with a proof made for it.
+fn revoke(operator: &Client, token: &str, body: &str, clock: &SystemClock) -> Outcome<Vec<u8>> {
+    let url = format!("{}/api/v1/revocations", operator.issuer);
+    let key = operator.bound.as_ref().ok_or("operators have a key to bind tokens to")?;
+    let statement =
+        Statement { method: "POST", url: &url, token: Some(token_hash(token)), ..Statement::default() };
+    let proof = key.prove(&statement, clock.now(), &SystemRandom)?;
+    let authorization = format!("DPoP {token}");
+    let headers = [
+        ("content-type", "application/json"),
+        ("authorization", authorization.as_str()),
+        ("dpop", proof.as_str()),
+    ];
+    Ok(request("POST", "/api/v1/revocations", &headers, body))
 }
 
 fn text<'a>(value: &'a Value, pointer: &str) -> Outcome<&'a str> {

@@ -11,6 +11,7 @@ use shortbread_protocol::clock::{Clock, FOREVER, SystemClock};
 use shortbread_protocol::key_document::{DocumentKey, KeyDocument, KeyPurpose};
 use shortbread_protocol::keys::PrivateKey;
 use shortbread_protocol::names::{Intent, Task};
+use shortbread_protocol::normalise::Forms;
 use shortbread_protocol::random::{SystemRandom, id};
 use shortbread_protocol::revocations::{
     Cause, Entry, FileRef, Head, RevokedId, SelectorKind, Snapshot, origin,
@@ -71,7 +72,9 @@ pub fn measure() -> Outcome<Vec<Figure>> {
     let stock = Stock::new(&text, raw.public()?, bench.clock.now().seconds())?;
     let jwt = Jwt::new(&bench.token, bench.clock.now().seconds())?;
     let demand = bench.demand();
-    if verifier.check(&Presented::bearer(&text), &call).outcome != Answer::Allow || scope.evaluate(&demand).is_err() {
+    if verifier.check(&Presented::bearer(&text), &call).outcome != Answer::Allow
+        || scope.evaluate(&demand).is_err()
+    {
         return Err("the token that is measured is not allowed its call".into());
     }
     let check = || usize::from(verifier.check(&Presented::bearer(&text), &call).outcome == Answer::Allow);
@@ -119,7 +122,7 @@ impl Bench {
         let token = key()?;
         let right = |(verb, access): (&str, Access)| -> Outcome<Right> {
             let alternatives = vec![Alternative { grant: "grant:1".to_owned(), arguments: None }];
-            Ok(Right { operation: format!("{TOOL}/{verb}").parse()?, access, alternatives })
+            Ok(Right { operation: format!("{TOOL}/{verb}").parse()?, access, forms: Forms::new(), alternatives })
         };
         Ok(Self {
             root: key()?,
@@ -144,6 +147,7 @@ impl Bench {
             intent: &self.intent,
             task: &self.task,
             token: &self.token_id,
+            holder: None,
             issued: now,
             expires: now + 3000,
             rights: &self.rights,

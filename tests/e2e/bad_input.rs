@@ -60,9 +60,8 @@ async fn a_huge_body_is_refused_unread() {
             is_refusal(&answer, (413, "invalid_request", "request.malformed"), "more than 64 KiB");
         }
         let token = world.operator("alice", "revocations.revoke").await;
-        let request = world.http.post(format!("{}/api/v1/revocations", world.issuer)).bearer_auth(token);
-        let answer =
-            world.send(request.header("content-type", "application/json").body(vec![b'['; size])).await;
+        let request = world.signed("post", "/api/v1/revocations", &token, &vec![b'['; size]);
+        let answer = world.send(request.header("content-type", "application/json")).await;
         assert_eq!((answer.status, answer.reason()), (413, "request.malformed"));
     }
 }
@@ -182,7 +181,11 @@ async fn authorization_details_are_read_strictly() {
     }
     let place = with(r#""locations":["https://elsewhere.example"]"#);
     let answer = world.exchange("workflow:demo", "demo", &[("authorization_details", &place)]).await;
-    is_refusal(&answer, (400, "invalid_target", "target.unknown"), "not the audience of github");
+    is_refusal(
+        &answer,
+        (400, "invalid_target", "target.unknown"),
+        "not the audience of a tool that is asked for: https://tools.acme.example/github",
+    );
     nothing_changed(&world).await;
 }
 
@@ -221,8 +224,8 @@ async fn an_operator_may_not_send_just_anything() {
         (415, "application/x-www-form-urlencoded", sound.to_owned(), "application/json"),
     ] {
         let token = world.operator("alice", "revocations.revoke").await;
-        let request = world.http.post(format!("{}/api/v1/revocations", world.issuer)).bearer_auth(token);
-        let answer = world.send(request.header("content-type", kind).body(body)).await;
+        let request = world.signed("post", "/api/v1/revocations", &token, body.as_bytes());
+        let answer = world.send(request.header("content-type", kind)).await;
         assert_eq!((answer.status, answer.reason()), (status, "request.malformed"), "{answer:?}");
         assert!(answer.text("/detail").contains(says) && answer.bytes.len() < 1000, "{says}: {answer:?}");
     }

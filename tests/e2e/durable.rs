@@ -14,11 +14,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use shortbread_protocol::clock::{Clock as _, SystemClock};
+use shortbread_protocol::dpop::{Statement, token_hash};
 use shortbread_protocol::keys::PrivateKey;
 use shortbread_protocol::oauth::{CLIENT_ASSERTION, CLIENT_CREDENTIALS};
 use shortbread_protocol::random::{Random as _, SystemRandom, id};
-use shortbread_tests::assertion;
 use shortbread_tests::process::{Home, Running, free_address};
+use shortbread_tests::{assertion, holder};
 
 /// Rounds in the test suite; `scripts/bench durability` asks for hundreds.
 const ROUNDS: usize = 20;
@@ -73,13 +74,29 @@ impl Client {
         )
     }
 
+    fn prove(&self, statement: &Statement<'_>) -> String {
+        holder().prove(statement, SystemClock::start().now(), &SystemRandom).unwrap()
+    }
+
+    /// A call of the admin API with an operator's token.
+    fn signed(&self, method: &str, path: &str, token: &str) -> reqwest::RequestBuilder {
+        let target = path.split('?').next().unwrap();
+        let url = format!("{}{target}", self.url);
+        let statement =
+            Statement { method, url: &url, token: Some(token_hash(token)), ..Statement::default() };
+        let request = self.http.request(method.parse().unwrap(), format!("{}{path}", self.url));
+        request.header("authorization", format!("DPoP {token}")).header("dpop", self.prove(&statement))
+    }
+
     /// Presents an assertion; `None` when there is no answer.
     async fn exchange(&self, assertion: &str, scope: &str) -> Option<(u16, Value)> {
         let form = format!(
             "grant_type={CLIENT_CREDENTIALS}&client_assertion_type={}&client_assertion={assertion}&scope={scope}",
             CLIENT_ASSERTION.replace(':', "%3A"),
         );
-        let request = self.http.post(format!("{}/oauth/token", self.url));
+        let url = format!("{}/oauth/token", self.url);
+        let proof = self.prove(&Statement { method: "POST", url: &url, ..Statement::default() });
+        let request = self.http.post(url).header("dpop", proof);
         answer(request.header("content-type", "application/x-www-form-urlencoded").body(form)).await
     }
 
@@ -92,8 +109,7 @@ impl Client {
 
     async fn get(&self, verb: &str, path: &str) -> Value {
         let token = self.operator(verb).await.expect("an operator signs in");
-        let request = self.http.get(format!("{}{path}", self.url)).bearer_auth(token);
-        let (status, body) = answer(request).await.expect("an answer");
+        let (status, body) = answer(self.signed("GET", path, &token)).await.expect("an answer");
         assert_eq!(status, 200, "{body}");
         body
     }
@@ -125,7 +141,7 @@ impl Client {
         for number in 0.. {
             let task = format!("task-{round}-{number}");
             let body = json!({ "selectors": [{ "kind": "task", "value": task }], "reason": "a test" });
-            let request = self.http.post(format!("{}/api/v1/revocations", self.url)).bearer_auth(&token);
+            let request = self.signed("POST", "/api/v1/revocations", &token);
             let request = request.header("content-type", "application/json").body(body.to_string());
             let Some((status, body)) = answer(request).await else { return };
             assert_eq!(status, 200, "{body}");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use shortbread_broker::exchange::{Context, exchange};
+use shortbread_broker::exchange::{Context, Sent, exchange};
 use shortbread_broker::setup;
 use shortbread_broker::store::{AuditEntry, HeadError, Replay, StoreKind};
 use shortbread_protocol::clock::Clock;
@@ -53,8 +53,9 @@ async fn an_operator_who_hangs_up_leaves_no_policy_half_in_force() {
     let token = world.operator("alice", "policy.activate").await;
     let release = busy(&world).await;
     let body = format!("{{\"version\":{version}}}");
+    let proof = world.proof_of_call("post", "/api/v1/policy/activate", &token, body.as_bytes());
     let request = format!(
-        "POST /api/v1/policy/activate HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\
+        "POST /api/v1/policy/activate HTTP/1.1\r\nhost: x\r\nauthorization: DPoP {token}\r\ndpop: {proof}\r\n\
          content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
@@ -114,7 +115,7 @@ async fn used_assertions_do_not_pile_up() {
     for n in 0..2500u64 {
         let mut hash = [0; 32];
         hash[..8].copy_from_slice(&n.to_be_bytes());
-        let replay = Some(Replay { hash, keep_until });
+        let replay = Some(Replay { hash, keep_until, holder: None });
         let (decision, at) = (format!("dec_{n}"), world.clock.now());
         let audit = AuditEntry { at, decision, trace: None, body: b"{}".to_vec() };
         let store = world.broker.store.clone();
@@ -135,7 +136,8 @@ async fn a_stranger_who_floods_the_broker_floods_no_log() {
         let decision = world.broker.decision(None).unwrap();
         let begun = world.clock.monotonic();
         let context = Context { decision, address: [192, 0, 2, 1].into(), begun };
-        let refusal = exchange(&world.broker, b"grant_type=x", &context).await.err().unwrap();
+        let sent = Sent { body: b"grant_type=x", dpop: Ok(None), idempotency_key: Ok(None) };
+        let refusal = exchange(&world.broker, &sent, &context).await.err().unwrap();
         quiet.push(refusal.trail.is_some_and(|trail| trail.quiet));
     }
     assert_eq!(quiet, [false, true, true], "one line and one entry a minute, the rest is counted");

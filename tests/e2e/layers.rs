@@ -21,11 +21,12 @@ const NOT_EMBEDDED: [&str; 9] =
 
 /// Which modules of the broker a module may import, from the bottom up. `http` is at the top: nobody's but that of
 /// `telemetry`, which serves metrics with the same listener.
-const MODULES: [(&str, &[&str]); 18] = [
+const MODULES: [(&str, &[&str]); 20] = [
     ("config", &[]),
     ("policy", &[]),
     ("signer", &[]),
     ("store", &[]),
+    ("proofs", &[]),
     ("audit", &["store"]),
     ("identity", &["policy"]),
     ("keyring", &["config", "signer"]),
@@ -33,9 +34,13 @@ const MODULES: [(&str, &[&str]); 18] = [
     ("mint", &["policy", "signer"]),
     ("activation", &["audit", "keyring", "policy", "store"]),
     ("publish", &["signer", "store", "telemetry"]),
-    ("broker", &["activation", "audit", "config", "identity", "keyring", "limits", "publish", "store"]),
-    ("exchange", &["audit", "broker", "identity", "mint", "policy", "store"]),
+    (
+        "broker",
+        &["activation", "audit", "config", "identity", "keyring", "limits", "proofs", "publish", "store"],
+    ),
+    ("exchange", &["audit", "broker", "identity", "mint", "policy", "proofs", "store"]),
     ("revoke", &["broker", "exchange", "publish", "store"]),
+    ("introspect", &["broker", "exchange", "policy", "revoke", "store"]),
     ("setup", &["activation", "audit", "broker", "config", "keyring", "store", "policy"]),
     ("telemetry", &["broker", "exchange", "http"]),
     (
@@ -46,7 +51,9 @@ const MODULES: [(&str, &[&str]); 18] = [
             "broker",
             "config",
             "exchange",
+            "introspect",
             "policy",
+            "proofs",
             "publish",
             "revoke",
             "store",

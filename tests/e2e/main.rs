@@ -8,14 +8,18 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod any_bytes;
 mod bad_identity;
 mod bad_input;
 mod bad_setup;
+mod descent;
 mod durable;
 mod exchange;
 mod given_back;
 mod hardening;
 mod heads;
+mod identities;
+mod introspect;
 mod layers;
 mod limits;
 mod never_wider;
@@ -23,6 +27,7 @@ mod openapi;
 mod operators;
 mod policy_life;
 mod program;
+mod retries;
 mod revoked;
 mod secrets;
 mod strangers;

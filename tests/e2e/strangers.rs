@@ -10,8 +10,9 @@ use shortbread_broker::policy::model::Principal;
 use shortbread_broker::policy::{Alternative, Right};
 use shortbread_protocol::access::Access;
 use shortbread_protocol::clock::Clock as _;
+use shortbread_protocol::normalise::Forms;
 use shortbread_protocol::random::SystemRandom;
-use shortbread_tests::{Answer, World};
+use shortbread_tests::{Answer, World, holder};
 use shortbread_verifier::narrow::{NarrowError, seal};
 
 /// What anyone may ask. `/oauth/*` check what they are sent: see `bad_input`.
@@ -68,7 +69,7 @@ impl Route {
         assert_eq!((answer.status, answer.reason()), (status, reason), "{method} {path}: {answer:?}");
         is_problem(&answer);
         let challenge = answer.header("www-authenticate");
-        assert_eq!(challenge.starts_with("Bearer"), status == 401, "{challenge}");
+        assert_eq!(challenge.starts_with("DPoP realm=\"shortbread\""), status == 401, "{challenge}");
     }
 }
 
@@ -105,9 +106,11 @@ async fn without_a_token_nothing_is_told() {
 #[tokio::test]
 async fn a_token_of_a_workflow_opens_nothing() {
     let world = World::start().await;
-    let token = world.demo("github:issues.read").await.token().to_owned();
+    let bearer = world.demo("github:issues.read").await.token().to_owned();
+    let bound = world.bound("workflow:demo", "demo", &[("scope", "github:issues.read")]).await;
     for route in guarded() {
-        route.refuses(&world, Some(&token), 403, "admin.not_permitted").await;
+        route.refuses(&world, Some(&bearer), 401, "proof.required").await;
+        route.refuses(&world, Some(bound.token()), 403, "admin.not_permitted").await;
     }
 }
 
@@ -139,9 +142,9 @@ async fn an_operator_token_lives_two_minutes_and_cannot_be_passed_on() {
     let world = World::start().await;
     for route in guarded() {
         let answer = world.sign_in("alice", &route.verb).await;
-        assert_eq!(answer.body["expires_in"], json!(120));
+        assert_eq!((&answer.body["expires_in"], answer.text("/token_type")), (&json!(300), "DPoP"));
         assert_eq!(seal(answer.token()), Err(NarrowError::Sealed));
-        world.clock.advance(Duration::from_secs(120));
+        world.clock.advance(Duration::from_secs(300));
         route.refuses(&world, Some(answer.token()), 401, "token.expired").await;
     }
 }
@@ -155,8 +158,10 @@ async fn a_token_for_another_audience_opens_nothing() {
         let right = Right {
             operation: format!("shortbread/{}", route.verb).parse().unwrap(),
             access: Access::Read,
+            forms: Forms::new(),
             alternatives: vec![Alternative { grant: "grant:1".into(), arguments: None }],
         };
+        let holder = holder();
         let for_audience = |audience: &str| {
             let minting = Minting {
                 issuer: &world.issuer,
@@ -164,6 +169,7 @@ async fn a_token_for_another_audience_opens_nothing() {
                 intent: &"undeclared".parse().unwrap(),
                 task: &"tsk_1".parse().unwrap(),
                 token: "tok_1",
+                holder: Some(holder.thumbprint()),
                 issued: now,
                 expires: now + 60,
                 rights: std::slice::from_ref(&right),
@@ -195,18 +201,19 @@ async fn one_header_with_one_scheme_is_read() {
     let token = world.operator("alice", "audit.read").await;
     let url = format!("{}/api/v1/audit", world.issuer);
     let ask = |values: Vec<String>| {
-        let request =
-            values.into_iter().fold(world.http.get(&url), |r, value| r.header("authorization", value));
-        world.send(request)
+        let proof = world.proof_of_call("get", "/api/v1/audit", &token, b"");
+        let request = world.http.get(&url).header("dpop", proof);
+        world.send(values.into_iter().fold(request, |r, value| r.header("authorization", value)))
     };
-    let sound = format!("Bearer {token}");
+    let sound = format!("DPoP {token}");
     assert_eq!(ask(vec![sound.clone()]).await.status, 200);
     for wrong in [
         vec![sound.clone(), sound.clone()],
         vec![format!("Basic {token}")],
         vec![token.clone()],
-        vec!["Bearer".to_owned()],
-        vec!["Bearer  ".to_owned()],
+        vec![format!("Bearer {token}")],
+        vec!["DPoP".to_owned()],
+        vec!["DPoP  ".to_owned()],
     ] {
         let answer = ask(wrong).await;
         assert_eq!((answer.status, answer.reason()), (401, "admin.unauthenticated"));

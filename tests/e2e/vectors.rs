@@ -4,16 +4,18 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use shortbread_broker::mint::{Minting, mint};
 use shortbread_broker::policy::model::Principal;
 use shortbread_broker::policy::{Alternative, Right};
 use shortbread_broker::signer::LocalSigner;
 use shortbread_protocol::access::Access;
+use shortbread_protocol::call::Args;
 use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::constraint::Arguments;
 use shortbread_protocol::keys::PrivateKey;
 use shortbread_protocol::names::Intent;
+use shortbread_protocol::normalise::Facet;
 use shortbread_protocol::random::SeededRandom;
 use shortbread_verifier::narrow::{Narrowing, narrow, seal};
 use shortbread_verifier::vectors;
@@ -22,17 +24,41 @@ const ISSUER: &str = "https://broker.acme.example";
 const AUDIENCE: &str = "https://tools.acme.example/github";
 const ISSUED: u64 = 1_795_176_000;
 
-/// Verbs, their access, and the ways in which their arguments are granted: null is any.
-fn granted() -> Vec<(&'static str, Access, Vec<Value>)> {
+/// Verbs, their access, the ways in which their arguments are granted (null is any), and the forms of those.
+fn granted() -> Vec<(&'static str, Access, Vec<Value>, Value)> {
     let issue = json!({ "repo": { "in": ["acme/docs", "acme/web"] }, "title": { "any": true }, "labels": { "subset": ["bug", "ui"] } });
     let page =
         json!({ "path": { "prefix": "docs/" }, "size": { "min": 1, "max": 100 }, "draft": { "eq": true } });
+    let file = json!({ "path": { "path_under": "/srv/data" }, "mode": { "any": true } });
+    let site = json!({ "url": { "host_in": ["api.acme.example", "api.acme.example:8443", "http://[2606:4700::1111]"] } });
+    let inside = json!({ "url": { "host_in": ["http://localhost:8080", "http://10.0.0.1"] } });
+    let none = || json!({});
     vec![
-        ("issues.read", Access::Read, vec![Value::Null]),
-        ("issues.write", Access::Write, vec![issue, json!({ "repo": { "eq": "acme/infra" } })]),
-        ("pages.write", Access::Write, vec![page]),
-        ("levels.set", Access::Write, vec![json!({ "level": { "in": [1, 2, 3] } })]),
-        ("repo.delete", Access::Privileged, vec![json!({ "repo": { "eq": "acme/old" } })]),
+        ("issues.read", Access::Read, vec![Value::Null], none()),
+        ("issues.write", Access::Write, vec![issue, json!({ "repo": { "eq": "acme/infra" } })], none()),
+        ("pages.write", Access::Write, vec![page], none()),
+        ("levels.set", Access::Write, vec![json!({ "level": { "in": [1, 2, 3] } })], none()),
+        ("repo.delete", Access::Privileged, vec![json!({ "repo": { "eq": "acme/old" } })], none()),
+        (
+            "files.read",
+            Access::Read,
+            vec![file, json!({ "path": { "eq": "/etc/motd" } })],
+            json!({ "path": "path" }),
+        ),
+        ("pages.fetch", Access::Read, vec![site], json!({ "url": "url" })),
+        ("status.fetch", Access::Read, vec![inside], json!({ "url": "private_url" })),
+        (
+            "repos.clone",
+            Access::Read,
+            vec![json!({ "repo": { "in": ["Acme/Web", "acme/docs.git"] } })],
+            json!({ "repo": "repository" }),
+        ),
+        (
+            "counts.set",
+            Access::Write,
+            vec![json!({ "n": { "min": 1, "max": 10 } })],
+            json!({ "n": "integer" }),
+        ),
     ]
 }
 
@@ -41,7 +67,8 @@ fn rights() -> Vec<Right> {
         grant: "grant:1".to_owned(),
         arguments: serde_json::from_value::<Option<Arguments>>(arguments).expect("constraints"),
     };
-    let right = |(verb, access, ways): (&str, Access, Vec<Value>)| Right {
+    let right = |(verb, access, ways, forms): (&str, Access, Vec<Value>, Value)| Right {
+        forms: serde_json::from_value(forms).expect("forms"),
         operation: format!("github/{verb}").parse().expect("an operation"),
         access,
         alternatives: ways.into_iter().map(way).collect(),
@@ -57,6 +84,7 @@ fn token(sealed: bool, random: &SeededRandom) -> String {
         intent: &Intent::undeclared(),
         task: &"tsk_1".parse().expect("a task"),
         token: "tok_1",
+        holder: None,
         issued: ISSUED,
         expires: ISSUED + 600,
         rights: &rights(),
@@ -64,6 +92,14 @@ fn token(sealed: bool, random: &SeededRandom) -> String {
         sealed,
     };
     mint(&minting, &signer, random).expect("a token")
+}
+
+/// Every facet that the arguments have, by its name in tokens: what whoever checks must compute.
+fn facets(members: Map<String, Value>) -> Value {
+    let args = Args::from_members(members).expect("arguments");
+    let every = args.names().flat_map(|name| Facet::ALL.map(|facet| (name, facet)));
+    let had = every.filter_map(|(name, facet)| Some((facet.of(name), args.facet(name, facet)?.ok()?)));
+    json!(had.collect::<BTreeMap<_, _>>())
 }
 
 struct Cases {
@@ -76,6 +112,10 @@ impl Cases {
     fn call(&mut self, name: &str, verb: &str, args: Value, expect: &str) -> &mut Self {
         let time = Timestamp::from_seconds(ISSUED + 60).to_string();
         let mut call = json!({ "time": time, "audience": AUDIENCE, "tool": "github", "verb": verb, "revocation_age": 5 });
+        let has_form = granted().iter().any(|(known, .., forms)| *known == verb && *forms != json!({}));
+        if has_form && let Some(members) = args.as_object() {
+            call["facets"] = facets(members.clone());
+        }
         if !args.is_null() {
             call["args"] = args;
         }
@@ -103,6 +143,7 @@ fn cases() -> Vec<Value> {
     let parent = token(false, &random);
     let mut all = Cases { cases: Vec::new(), token: parent.clone() };
     minted(&mut all);
+    formed(&mut all);
     let only = |verb: &str| Some(vec![format!("github/{verb}").parse().expect("an operation")]);
     let by = Narrowing { operations: only("issues.read"), until: Some(ISSUED + 120), ..Narrowing::default() };
     all.token = narrow(&parent, &by, &random).expect("a child");
@@ -124,6 +165,14 @@ fn cases() -> Vec<Value> {
         json!({ "level": 3 }),
         "deny",
     );
+    let operation: shortbread_protocol::names::Operation = "github/files.read".parse().expect("an operation");
+    let arguments: Arguments =
+        serde_json::from_value(json!({ "path": { "path_under": "/srv/data/a" } })).expect("constraints");
+    let by = Narrowing { arguments: vec![(operation, arguments)], ..Narrowing::default() };
+    all.token = narrow(&parent, &by, &random).expect("a child");
+    all.call("narrowed to a directory", "files.read", json!({ "path": "/srv/./data/a/b" }), "allow")
+        .call("narrowed to a directory: beside it", "files.read", json!({ "path": "/srv/data/b" }), "deny")
+        .call("narrowed to a directory: another way", "files.read", json!({ "path": "/etc/motd" }), "deny");
     all.token = token(true, &random);
     all.call("sealed by the broker", "issues.read", json!({}), "allow");
     all.cases
@@ -195,6 +244,109 @@ fn minted(all: &mut Cases) {
             &[("revocation_age", json!(5)), ("audience", json!("https://other.example"))],
             "deny",
         );
+}
+
+/// Arguments that have a form: each is given as it is sent, and compared in the one spelling of its form.
+fn formed(all: &mut Cases) {
+    let mut each = |verb: &str, arg: &str, cases: &[(&str, Value, &str)]| {
+        for (name, value, expect) in cases {
+            all.call(name, verb, json!({ arg: value }), expect);
+        }
+    };
+    each(
+        "files.read",
+        "path",
+        &[
+            ("path: below the directory", json!("/srv/data/a/b.txt"), "allow"),
+            ("path: the directory itself", json!("/srv/data"), "allow"),
+            ("path: another spelling", json!("/srv//x/../data/./a/"), "allow"),
+            ("path: the other way", json!("/etc/./motd"), "allow"),
+            ("path: a sibling that starts alike", json!("/srv/database"), "deny"),
+            ("path: dots lead out", json!("/srv/data/../../etc/passwd"), "deny"),
+            ("path: dots lead above the root", json!("/srv/data/../../../srv/data"), "deny"),
+            ("path: encoded dots", json!("/srv/data/%2e%2e/x"), "deny"),
+            ("path: dots encoded twice", json!("/srv/data/%252e%252e/x"), "deny"),
+            ("path: overlong dots", json!("/srv/data/%c0%ae%c0%ae/x"), "deny"),
+            ("path: an encoded slash", json!("/srv/data/..%2f..%2fetc"), "deny"),
+            ("path: a backslash", json!("/srv/data/..\\..\\etc"), "deny"),
+            ("path: NUL", json!("/srv/data/a\u{0}.txt"), "deny"),
+            ("path: a full-width dot", json!("/srv/data/\u{ff0e}\u{ff0e}/x"), "deny"),
+            ("path: a division slash", json!("/srv/data/..\u{2215}x"), "deny"),
+            ("path: relative", json!("srv/data/a"), "deny"),
+            ("path: two slashes in front", json!("//srv/data/a"), "deny"),
+            ("path: a list", json!(["/srv/data/a"]), "deny"),
+            ("path: no text", json!(7), "deny"),
+        ],
+    );
+    each(
+        "pages.fetch",
+        "url",
+        &[
+            ("url: the host", json!("https://api.acme.example/v1?x=y"), "allow"),
+            ("url: the host in capitals with its port", json!("HTTPS://API.Acme.Example:443"), "allow"),
+            ("url: another port that is listed", json!("https://api.acme.example:8443/"), "allow"),
+            ("url: an IPv6 address in another spelling", json!("http://[2606:4700:0:0::1111]/"), "allow"),
+            ("url: an at sign in the path", json!("https://api.acme.example/@user"), "allow"),
+            ("url: http where https is listed", json!("http://api.acme.example/"), "deny"),
+            ("url: another port", json!("https://api.acme.example:444/"), "deny"),
+            ("url: a host that ends alike", json!("https://evilapi.acme.example/"), "deny"),
+            ("url: a host that starts alike", json!("https://api.acme.example.evil.example/"), "deny"),
+            ("url: a user before the host", json!("https://api.acme.example@evil.example/"), "deny"),
+            ("url: a user, also at the right host", json!("https://user@api.acme.example/"), "deny"),
+            ("url: a backslash", json!("https://api.acme.example\\@evil.example/"), "deny"),
+            ("url: a fragment", json!("https://api.acme.example#@evil.example/"), "deny"),
+            ("url: no slashes", json!("https:api.acme.example/"), "deny"),
+            ("url: a tab", json!("https://api.acme\t.example/"), "deny"),
+            ("url: a dot at the end", json!("https://api.acme.example./"), "deny"),
+            ("url: an encoded host", json!("https://api%2eacme.example/"), "deny"),
+            ("url: a port with zeros", json!("https://api.acme.example:0443/"), "deny"),
+            ("url: another scheme", json!("file:///etc/passwd"), "deny"),
+        ],
+    );
+    each(
+        "status.fetch",
+        "url",
+        &[
+            ("private url: a host that is listed", json!("http://localhost:8080/status"), "allow"),
+            ("private url: an address that is listed", json!("http://10.0.0.1/"), "allow"),
+            ("private url: the address as one number", json!("http://167772161/"), "deny"),
+            ("private url: the address in hexadecimal", json!("http://0x0a.0.0.1/"), "deny"),
+            ("private url: the address in octal", json!("http://012.0.0.1/"), "deny"),
+            ("private url: the address shortened", json!("http://10.1/"), "deny"),
+            ("private url: the address inside IPv6", json!("http://[::ffff:10.0.0.1]/"), "deny"),
+            ("private url: cloud metadata", json!("http://169.254.169.254/latest/meta-data"), "deny"),
+        ],
+    );
+    each(
+        "repos.clone",
+        "repo",
+        &[
+            ("repository: as it is listed", json!("acme/web"), "allow"),
+            ("repository: in capitals with its suffix", json!("ACME/docs.git"), "allow"),
+            ("repository: another", json!("acme/infra"), "deny"),
+            ("repository: dots", json!("acme/../acme/web"), "deny"),
+            ("repository: a URL", json!("https://github.com/acme/web"), "deny"),
+        ],
+    );
+    each(
+        "counts.set",
+        "n",
+        &[
+            ("integer: as a number", json!(10), "allow"),
+            ("integer: as a text", json!("10"), "allow"),
+            ("integer: outside", json!(11), "deny"),
+            ("integer: zeros in front", json!("07"), "deny"),
+            ("integer: a plus", json!("+7"), "deny"),
+            ("integer: a fraction", json!(7.0), "deny"),
+        ],
+    );
+    let claimed = json!({ "path": "/etc/shadow", "path#path": "/srv/data/" });
+    all.call("a facet that the call sends itself", "files.read", claimed, "deny").call(
+        "a facet that the call sends itself, alone",
+        "files.read",
+        json!({ "path#path": "/srv/data/" }),
+        "deny",
+    );
 }
 
 #[test]

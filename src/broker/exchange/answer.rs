@@ -15,6 +15,8 @@ pub(super) struct Parts<'a> {
     pub(super) token: String,
     /// Its id.
     pub(super) token_id: String,
+    /// Whether it is bound to a key.
+    pub(super) bound: bool,
     /// Seconds until it ends.
     pub(super) expires_in: u64,
     /// The declared purpose, if any.
@@ -48,7 +50,7 @@ pub(super) fn answer(granted: &Granted, parts: Parts<'_>) -> TokenAnswer {
         granted.dropped.iter().map(|(operation, reason)| (operation.to_string(), reason.code().to_owned()));
     TokenAnswer {
         issued_token_type: ACCESS_TOKEN.to_owned(),
-        token_type: "Bearer".to_owned(),
+        token_type: if parts.bound { "DPoP" } else { "Bearer" }.to_owned(),
         expires_in: parts.expires_in,
         scope: scopes.join(" "),
         authorization_details: details,

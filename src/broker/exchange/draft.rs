@@ -1,5 +1,7 @@
 //! A token in the making: from what is granted to its bytes, its record and its answer.
 
+use shortbread_protocol::dpop::Proof;
+use shortbread_protocol::keys::PrivateKey;
 use shortbread_protocol::names::{Intent, Task};
 use shortbread_protocol::oauth::{Delegation, TokenAnswer};
 use shortbread_protocol::random::id;
@@ -9,9 +11,10 @@ use super::answer::{Parts, answer};
 use super::flow::Context;
 use super::refusal::Refusal;
 use super::request::Request;
+use super::retry::next_key;
 use super::standing::{Bearer, stand};
 use crate::broker::Broker;
-use crate::mint::{Minting, mint};
+use crate::mint::{Minting, authority, sign};
 use crate::policy::model::Principal;
 use crate::policy::{Granted, Policy};
 use crate::store::{Standing, TokenRecord};
@@ -23,7 +26,16 @@ pub(super) struct Draft<'a> {
     intent: Intent,
     pub(super) task: Task,
     pub(super) token_id: String,
-    sealed: bool,
+    holder: Option<String>,
+    pub(super) sealed: bool,
+}
+
+/// A token that was made.
+pub(super) struct Minted {
+    /// Its text.
+    pub(super) token: String,
+    /// What was signed.
+    pub(super) block: Vec<u8>,
 }
 
 impl<'a> Draft<'a> {
@@ -31,6 +43,7 @@ impl<'a> Draft<'a> {
         broker: &Broker,
         request: Request,
         principal: &'a Principal,
+        proof: Option<&Proof>,
         context: &Context,
     ) -> Result<Self, Refusal> {
         let fresh = |prefix| {
@@ -45,7 +58,8 @@ impl<'a> Draft<'a> {
         };
         let sealed = request.delegation == Delegation::None || matches!(principal, Principal::Operator(_));
         let intent = request.intent.clone().unwrap_or_else(Intent::undeclared);
-        Ok(Self { principal, intent, task, token_id: fresh("tok_")?, sealed, request })
+        let holder = proof.map(|proof| proof.thumbprint().to_owned());
+        Ok(Self { principal, intent, task, token_id: fresh("tok_")?, holder, sealed, request })
     }
 
     pub(super) fn stand(&self, broker: &Broker, granted: &mut Granted) -> Result<Standing, Refusal> {
@@ -56,6 +70,7 @@ impl<'a> Draft<'a> {
             intent: &self.intent,
             task: &self.task,
             token: &self.token_id,
+            holder: self.holder.as_deref(),
         };
         let now = broker.clock.now().seconds();
         stand(granted, &bearer, &broker.store.mirror(), now).map_err(Refusal::plain)
@@ -67,8 +82,9 @@ impl<'a> Draft<'a> {
         granted: &Granted,
         audiences: &[(String, String)],
         issued: u64,
+        again: bool,
         context: &Context,
-    ) -> Result<String, Refusal> {
+    ) -> Result<Minted, Refusal> {
         if !broker.keyring.can_sign_tokens(context.decision.at) {
             let refusal = Refusal::plain(Reason::Internal);
             return Err(refusal.because("the token key is past its validity in the key document"));
@@ -79,13 +95,18 @@ impl<'a> Draft<'a> {
             intent: &self.intent,
             task: &self.task,
             token: &self.token_id,
+            holder: self.holder.as_deref(),
             issued,
             expires: self.expires(granted, context),
             rights: &granted.rights,
             audiences,
             sealed: self.sealed,
         };
-        Ok(mint(&minting, &*broker.keyring.token, &*broker.random)?)
+        let signer = &*broker.keyring.token;
+        let block = authority(&minting, signer)?;
+        // What may be given out again ends in a secret that can be made again.
+        let next = if again { next_key(broker, &self.token_id)? } else { fresh_key(broker)? };
+        Ok(Minted { token: sign(&block, self.sealed, signer, &next)?, block })
     }
 
     pub(super) fn expires(&self, granted: &Granted, context: &Context) -> u64 {
@@ -114,7 +135,7 @@ impl<'a> Draft<'a> {
             task: self.request.task.as_ref().map(ToString::to_string),
             issued,
             expires,
-            holder: None,
+            holder: self.holder.clone(),
             policy: version,
             body: body.to_string().into_bytes(),
         }
@@ -134,6 +155,7 @@ impl<'a> Draft<'a> {
         let parts = Parts {
             token,
             token_id: self.token_id,
+            bound: self.holder.is_some(),
             expires_in: expires.saturating_sub(context.decision.at.seconds()),
             intent: self.request.intent,
             task: self.task,
@@ -146,4 +168,8 @@ impl<'a> Draft<'a> {
         };
         answer(granted, parts)
     }
+}
+
+fn fresh_key(broker: &Broker) -> Result<PrivateKey, Refusal> {
+    PrivateKey::generate(&*broker.random).map_err(|error| Refusal::plain(Reason::Internal).because(error))
 }

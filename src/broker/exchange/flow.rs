@@ -3,24 +3,28 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use shortbread_protocol::dpop::{Proof, ProofError};
 use shortbread_protocol::event::{Decision, EventType};
-use shortbread_protocol::names::ToolName;
 use shortbread_protocol::oauth::TokenAnswer;
 use shortbread_protocol::reason::Reason;
 
+use super::child::re_exchange;
 use super::draft::Draft;
+use super::proof;
 use super::record::Trail;
 use super::refusal::Refusal;
-use super::request::{self, GrantType, Request};
+use super::request::{self, GrantType, Request, Subject};
+use super::retry::{RetryKey, repeat};
+use super::targets::targets;
 use crate::audit::Counted;
 use crate::broker::Broker;
 use crate::identity::Verified;
 use crate::policy::model::Principal;
 use crate::policy::{self, Granted, Policy, decide};
-use crate::store::{Exchange, RecordError, Replay};
+use crate::store::{Exchange, Kept, RecordError, Replay};
 
-/// The longest life of an operator's token that is not bound to a key.
-const OPERATOR_TTL: Duration = Duration::from_secs(120);
+/// The longest life of an operator's token.
+const OPERATOR_TTL: Duration = Duration::from_secs(900);
 
 /// What is known of a request before its body is read.
 #[derive(Clone, Debug)]
@@ -33,15 +37,27 @@ pub struct Context {
     pub begun: Duration,
 }
 
-/// Exchanges an identity for a token. Every outcome is recorded before it is answered.
+/// A request for a token, as it came.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent<'a> {
+    /// The form.
+    pub body: &'a [u8],
+    /// The text of the `DPoP` header, if there is one.
+    pub dpop: Result<Option<&'a str>, ProofError>,
+    /// The text of the `Idempotency-Key` header, if there is one; an error when it cannot be read.
+    pub idempotency_key: Result<Option<&'a str>, &'static str>,
+}
+
+/// Exchanges an identity, or a token that is bound to a key, for a token. A proof binds it to the key that made it. Every
+/// outcome is recorded before it is answered.
 ///
 /// # Errors
 /// With the reason, the words for the caller and the cause for operators.
-pub async fn exchange(broker: &Broker, body: &[u8], context: &Context) -> Result<TokenAnswer, Refusal> {
+pub async fn exchange(broker: &Broker, sent: &Sent<'_>, context: &Context) -> Result<TokenAnswer, Refusal> {
     let mut trail = Trail::default();
     trail.stage = "limits";
     let mut replay = None;
-    match run(broker, body, context, &mut trail, &mut replay).await {
+    match run(broker, sent, context, &mut trail, &mut replay).await {
         Ok(answer) => Ok(answer),
         Err(refusal) => {
             let recorded = record_refusal(broker, context, &mut trail, replay, refusal).await;
@@ -52,7 +68,7 @@ pub async fn exchange(broker: &Broker, body: &[u8], context: &Context) -> Result
 
 async fn run(
     broker: &Broker,
-    body: &[u8],
+    sent: &Sent<'_>,
     context: &Context,
     trail: &mut Trail,
     replay: &mut Option<Replay>,
@@ -62,29 +78,52 @@ async fn run(
         .exchange(context.address)
         .map_err(|limited| Refusal::plain(Reason::RateLimited).after(limited.0))?;
     trail.stage = "request";
-    let request = request::read(body)?;
+    let request = request::read(sent.body)?;
     trail.asked(&request);
+    let shown = proof::read(sent.dpop)?;
+    let chosen = sent.idempotency_key.map_err(|why| Refusal::new(Reason::RequestMalformed, why))?;
     trail.stage = "policy";
     let policy = broker
         .policy
         .in_force()
         .ok_or_else(|| Refusal::plain(Reason::PolicyMissing).after(Duration::from_secs(5)))?;
     trail.under(&policy);
+    if request.subject == Subject::Token {
+        return match chosen {
+            None => re_exchange(broker, &request, shown, &policy, trail, context).await,
+            Some(_) => {
+                let detail =
+                    "Idempotency-Key is not served where a token is passed on; each proof is new anyway";
+                Err(Refusal::new(Reason::RequestMalformed, detail))
+            }
+        };
+    }
     trail.stage = "identity";
     let (identity, principal) = identify(broker, &request, &policy, context, trail).await?;
-    let used = Replay { hash: identity.replay.hash, keep_until: identity.replay.keep_until.seconds() };
-    *replay = Some(used);
+    trail.stage = "proof";
+    let proof = proof::check(broker, shown, &principal);
+    *replay = proof::replay(&identity, &proof);
+    let proof = proof?;
+    trail.held_by(proof.as_ref());
+    let retry = chosen.map(|key| RetryKey::new(key, &identity, &principal, request.digest, proof.as_ref()));
+    let retry = retry.transpose()?;
+    if let Some(key) = retry
+        && let Some(kept) = key.kept(broker, context.decision.at).await?
+    {
+        proof::use_up(broker, proof.as_ref())?;
+        return repeat(broker, kept, replay.take(), trail, context).await;
+    }
     trail.stage = "policy";
-    let mut granted = decided(&request, &policy, &identity, &principal)?;
-    let audiences = targets(&request, &policy, &granted)?;
+    let mut granted = decided(&request, &policy, &identity, &principal, proof.as_ref())?;
+    let audiences = targets(&request, &policy, &granted, proof.is_some())?;
     trail.stage = "limits";
     within_rates(broker, &principal, &granted)?;
     trail.stage = "revocation";
-    let draft = Draft::new(broker, request, &principal, context)?;
+    let draft = Draft::new(broker, request, &principal, proof.as_ref(), context)?;
     let standing = draft.stand(broker, &mut granted)?;
     trail.segment.task = Some(draft.task.clone());
     trail.stage = "mint";
-    let token = draft.mint(broker, &granted, &audiences, standing.issued, context)?;
+    let minted = draft.mint(broker, &granted, &audiences, standing.issued, retry.is_some(), context)?;
     trail.stage = "record";
     let seq = broker.store.mirror().changed_seq();
     let expires = draft.expires(&granted, context);
@@ -92,15 +131,33 @@ async fn run(
     let data = trail.granted(&granted, &draft.token_id, expires, seq, latency);
     let audit = broker.scribe.entry(EventType::TokenMinted, &context.decision, trail.subject(), data);
     let record = draft.record(&granted, &policy, broker.policy.version(), standing.issued, expires);
+    proof::use_up(broker, proof.as_ref())?;
     // Recorded with its own check of revocations and replay, in one transaction: from here on it is answered.
-    *replay = None;
-    let recorded =
-        broker.store.record_exchange(Exchange { replay: Some(used), token: record, standing, audit }).await;
-    recorded.map_err(|error| match error {
-        RecordError::Replayed => unproved(broker, error.into(), draft.request.grant_type, context),
-        other => other.into(),
-    })?;
-    Ok(draft.answer(&granted, token, expires, &audiences, &policy, seq, context))
+    let (grant_type, sealed) = (draft.request.grant_type, draft.sealed);
+    let answer = draft.answer(&granted, minted.token, expires, &audiences, &policy, seq, context);
+    let kept = retry.map(|key| key.keep(minted.block, sealed, &answer, context.decision.at));
+    let used = replay.take();
+    let exchange =
+        Exchange { replay: used.clone(), token: record, standing, ties: Vec::new(), retry: kept, audit };
+    match broker.store.record_exchange(exchange).await {
+        Ok(_) => Ok(answer),
+        // The same request, sent twice at once: the other one was first.
+        Err(RecordError::Repeated) => match again(broker, retry, context).await? {
+            Some(kept) => repeat(broker, kept, used, trail, context).await,
+            None => Err(RecordError::Repeated.into()),
+        },
+        Err(error @ (RecordError::Replayed | RecordError::Pinned)) => {
+            Err(unproved(broker, error.into(), grant_type, context))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn again(broker: &Broker, retry: Option<RetryKey>, context: &Context) -> Result<Option<Kept>, Refusal> {
+    match retry {
+        Some(key) => key.kept(broker, context.decision.at).await,
+        None => Ok(None),
+    }
 }
 
 async fn identify(
@@ -118,7 +175,12 @@ async fn identify(
 }
 
 // A refused identity counts against the address; an issuer that is down is not the client's failure.
-fn unproved(broker: &Broker, refusal: Refusal, grant_type: GrantType, context: &Context) -> Refusal {
+pub(super) fn unproved(
+    broker: &Broker,
+    refusal: Refusal,
+    grant_type: GrantType,
+    context: &Context,
+) -> Refusal {
     if refusal.reason == Reason::IssuerUnavailable {
         return refusal;
     }
@@ -135,38 +197,24 @@ fn decided(
     policy: &Policy,
     identity: &Verified,
     principal: &Principal,
+    proof: Option<&Proof>,
 ) -> Result<Granted, Refusal> {
     let ttl = match principal {
-        Principal::Operator(_) => Some(request.ttl.unwrap_or(OPERATOR_TTL).min(OPERATOR_TTL)),
+        Principal::Operator(_) => request.ttl.map(|ttl| ttl.min(OPERATOR_TTL)),
         _ => request.ttl,
     };
     // A registered key signs its own claims: no constraint is bound to them.
     let none = serde_json::Map::new();
     let claims = if identity.key_thumbprint.is_some() { &none } else { &identity.claims };
-    let asked =
-        policy::Request { principal, claims, intent: request.intent.as_ref(), asked: &request.asked, ttl };
-    Ok(decide(policy, &asked)?)
-}
-
-// One tool a token, until tokens are bound to keys: whoever is handed it could use it at the other tools.
-fn targets(request: &Request, policy: &Policy, granted: &Granted) -> Result<Vec<(String, String)>, Refusal> {
-    let mut tools: Vec<&ToolName> = request.asked.iter().map(|asked| &asked.operation.tool).collect();
-    tools.dedup();
-    if tools.len() > 1 {
-        let detail = "a token that is not bound to a key is for one tool; ask once for each";
-        return Err(Refusal::new(Reason::TargetUnknown, detail));
-    }
-    let Some(right) = granted.rights.first() else {
-        return Err(Refusal::plain(Reason::PolicyDenied));
+    let asked = policy::Request {
+        principal,
+        claims,
+        intent: request.intent.as_ref(),
+        asked: &request.asked,
+        ttl,
+        possession: proof::possession(identity, proof),
     };
-    let tool = &right.operation.tool;
-    let entry = policy.catalogue().tools.get(tool).ok_or_else(|| Refusal::plain(Reason::TargetUnknown))?;
-    if let Some(other) = request.resources.iter().find(|resource| **resource != entry.audience) {
-        let short: String = other.chars().take(200).collect();
-        let detail = format!("resource {short:?} is not the audience of {tool}, which is {}", entry.audience);
-        return Err(Refusal::new(Reason::TargetUnknown, detail));
-    }
-    Ok(vec![(tool.to_string(), entry.audience.clone())])
+    Ok(decide(policy, &asked)?)
 }
 
 fn within_rates(broker: &Broker, principal: &Principal, granted: &Granted) -> Result<(), Refusal> {

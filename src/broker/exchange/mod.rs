@@ -1,14 +1,20 @@
 //! Flow 1: identity -> workflow -> policy -> revocation check -> mint -> record -> answer.
 
 mod answer;
+mod child;
 mod draft;
 mod flow;
+mod form;
+mod proof;
 mod record;
 mod refusal;
 mod request;
+mod retry;
 mod standing;
+mod targets;
 
-pub use flow::{Context, exchange};
+pub use flow::{Context, Sent, exchange};
+pub(crate) use form::Form;
 pub use record::Trail;
 pub use refusal::Refusal;
 pub use request::GrantType;

@@ -3,7 +3,11 @@
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use shortbread_protocol::access::Access;
+use shortbread_protocol::dpop::Proof;
 use shortbread_protocol::event::Segment;
+
+use shortbread_protocol::revocations::SelectorKind;
+use shortbread_verifier::scope::Scope;
 
 use super::refusal::Refusal;
 use super::request::Request;
@@ -27,6 +31,21 @@ pub struct Trail {
     /// A stranger's refusal that is only counted for now: whoever floods the broker floods no log either.
     pub quiet: bool,
     identity: Option<Value>,
+    holder: Option<String>,
+}
+
+/// What the log says of a sub-agent's token.
+pub(super) struct ChildFacts<'a> {
+    /// Its id.
+    pub(super) token: &'a str,
+    /// The thumbprint of its key.
+    pub(super) holder: &'a str,
+    /// Its verbs, as `tool/verb`.
+    pub(super) verbs: &'a [String],
+    /// When it ends.
+    pub(super) expires: u64,
+    /// The last revocation that was considered.
+    pub(super) revocation_seq: u64,
 }
 
 impl Trail {
@@ -54,6 +73,20 @@ impl Trail {
         }));
         self.segment.workflow = Some(principal.name().to_owned());
         self.principal = Some(principal.clone());
+    }
+
+    /// A key was proved, or none was shown.
+    pub(super) fn held_by(&mut self, proof: Option<&Proof>) {
+        self.holder = proof.map(|proof| proof.thumbprint().to_owned());
+    }
+
+    /// The parent of the token that is asked for was opened.
+    pub(super) fn descends(&mut self, principal: &Principal, parent: &str, scope: &Scope) {
+        self.segment.workflow = Some(principal.name().to_owned());
+        self.segment.intent = scope.id(SelectorKind::Intent).and_then(|intent| intent.parse().ok());
+        self.segment.task = scope.id(SelectorKind::Task).and_then(|task| task.parse().ok());
+        self.principal = Some(principal.clone());
+        self.identity = Some(json!({ "parent": parent }));
     }
 
     /// A policy was found.
@@ -94,6 +127,7 @@ impl Trail {
             "task": self.segment.task,
             "token": token,
             "expires": expires,
+            "holder": self.holder,
             "identity": self.identity,
             "requested": self.requested,
             "granted": rights,
@@ -104,6 +138,48 @@ impl Trail {
             "stage": "record",
             "error_class": null,
             "latency_us": latency_us,
+            "degraded": null,
+        })
+    }
+
+    /// The particulars of an answer that is given once more.
+    #[must_use]
+    pub(super) fn repeated(&self, token: &str) -> Value {
+        json!({
+            "outcome": "allow",
+            "repeated": true,
+            "workflow": self.segment.workflow,
+            "task": self.segment.task,
+            "token": token,
+            "holder": self.holder,
+            "identity": self.identity,
+            "requested": self.requested,
+            "policy": self.policy,
+            "segment": self.segment,
+            "stage": "retry",
+            "error_class": null,
+            "degraded": null,
+        })
+    }
+
+    /// The particulars of a sub-agent's token.
+    #[must_use]
+    pub(super) fn passed_on(&self, child: &ChildFacts<'_>) -> Value {
+        json!({
+            "outcome": "allow",
+            "workflow": self.segment.workflow,
+            "task": self.segment.task,
+            "token": child.token,
+            "expires": child.expires,
+            "holder": child.holder,
+            "identity": self.identity,
+            "requested": self.requested,
+            "granted": child.verbs,
+            "policy": self.policy,
+            "revocation_seq": child.revocation_seq,
+            "segment": self.segment,
+            "stage": "record",
+            "error_class": null,
             "degraded": null,
         })
     }
@@ -124,6 +200,7 @@ impl Trail {
             "cause": refusal.cause,
             "workflow": self.segment.workflow,
             "task": self.segment.task,
+            "holder": self.holder,
             "identity": self.identity,
             "requested": self.requested,
             "policy": self.policy,

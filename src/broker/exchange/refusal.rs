@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use shortbread_protocol::dpop::ProofError;
 use shortbread_protocol::reason::Reason;
 
 use super::record::Trail;
@@ -76,7 +77,7 @@ impl Refusal {
         match self.reason {
             Reason::StoreUnavailable | Reason::Internal => "fault",
             Reason::IssuerUnavailable | Reason::PolicyMissing => "dependency",
-            Reason::RateLimited | Reason::Overloaded => "limit",
+            Reason::RateLimited | Reason::Overloaded | Reason::ProofsFull => "limit",
             _ => "refusal",
         }
     }
@@ -86,7 +87,7 @@ impl Refusal {
     pub fn code(&self) -> (&'static str, u16) {
         let (code, status) = match self.reason {
             Reason::GrantTypeUnknown => ("unsupported_grant_type", 400),
-            Reason::IdentityInvalid => ("invalid_grant", 400),
+            Reason::IdentityInvalid | Reason::ParentRefused => ("invalid_grant", 400),
             Reason::IdentityUnmatched | Reason::WorkflowUnlisted => ("unauthorized_client", 400),
             Reason::TargetUnknown => ("invalid_target", 400),
             Reason::ScopeUnknown => ("invalid_scope", 400),
@@ -98,10 +99,18 @@ impl Refusal {
             | Reason::Revoked(_)
             | Reason::RevokedAll
             | Reason::RevokedBlock => ("access_denied", 400),
+            Reason::ProofRequired
+            | Reason::ProofMalformed
+            | Reason::ProofMismatch
+            | Reason::ProofStale
+            | Reason::ProofSignature
+            | Reason::ProofReplayed
+            | Reason::WrongHolder => ("invalid_dpop_proof", 400),
             Reason::RateLimited => ("slow_down", 429),
             Reason::IssuerUnavailable
             | Reason::PolicyMissing
             | Reason::StoreUnavailable
+            | Reason::ProofsFull
             | Reason::Overloaded => ("temporarily_unavailable", 503),
             Reason::Internal => ("server_error", 500),
             _ => ("invalid_request", 400),
@@ -126,6 +135,12 @@ impl From<IdentityError> for Refusal {
     }
 }
 
+impl From<ProofError> for Refusal {
+    fn from(error: ProofError) -> Self {
+        Self::new(error.reason(), error.to_string())
+    }
+}
+
 impl From<policy::Refusal> for Refusal {
     fn from(refusal: policy::Refusal) -> Self {
         Self::new(refusal.reason, refusal.detail)
@@ -135,7 +150,7 @@ impl From<policy::Refusal> for Refusal {
 impl From<MintError> for Refusal {
     fn from(error: MintError) -> Self {
         match error {
-            MintError::TooLarge(_) | MintError::Conditions(_) => {
+            MintError::TooLarge(_) | MintError::Conditions(_) | MintError::Narrow(_) => {
                 Self::new(Reason::TooLarge, error.to_string())
             }
             MintError::Profile(_) | MintError::Signer(_) | MintError::Random(_) => {
@@ -156,10 +171,14 @@ impl From<RecordError> for Refusal {
         match error {
             // The same answer as for any other bad assertion: no oracle.
             RecordError::Replayed => Self::from(IdentityError::from(crate::identity::Cause::Replayed)),
+            RecordError::Pinned => {
+                Self::from(RecordError::Replayed).because("another key presented it first")
+            }
             RecordError::Revoked(kind) => Self::plain(Reason::Revoked(kind)),
             RecordError::RevokedAll => Self::plain(Reason::RevokedAll),
             RecordError::RevokedBlock => Self::plain(Reason::RevokedBlock),
             RecordError::TaskTaken => Self::new(Reason::RequestMalformed, error.to_string()),
+            RecordError::Repeated | RecordError::NoToken => Self::plain(Reason::Internal).because(error),
             RecordError::Store(error) => error.into(),
         }
     }

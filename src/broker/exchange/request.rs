@@ -1,6 +1,5 @@
 //! The form of `POST /oauth/token`, read strictly into what is asked for.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use shortbread_protocol::json;
@@ -11,6 +10,7 @@ use shortbread_protocol::oauth::{
 };
 use shortbread_protocol::reason::Reason;
 
+use super::form::{Form, malformed, shown};
 use super::refusal::Refusal;
 use crate::policy::Asked;
 
@@ -28,12 +28,25 @@ pub enum GrantType {
     ClientCredentials,
 }
 
+/// What is exchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Subject {
+    /// An identity.
+    Identity,
+    /// A token of ours, for a sub-agent.
+    Token,
+}
+
 /// A request that was read; nothing in it is believed yet.
 #[derive(Debug)]
 pub(super) struct Request {
     /// How it came.
     pub(super) grant_type: GrantType,
-    /// The identity's assertion.
+    /// What the assertion is.
+    pub(super) subject: Subject,
+    /// SHA-256 of all that is asked for.
+    pub(super) digest: [u8; 32],
+    /// The identity's assertion, or the token that is passed on.
     pub(super) assertion: String,
     /// `client_id`, where the identity may be several workflows.
     pub(super) client_id: Option<String>,
@@ -59,7 +72,7 @@ pub(super) struct Request {
 /// Names the parameter that is missing, doubled, unknown in its value, or at odds with another.
 pub(super) fn read(body: &[u8]) -> Result<Request, Refusal> {
     let form = Form::read(body)?;
-    let (grant_type, assertion) = proof(&form)?;
+    let (grant_type, subject, assertion) = proof(&form)?;
     for unserved in ["actor_token", "actor_token_type"] {
         if form.one(unserved).is_some() {
             return Err(malformed(format!("{unserved} is not served")));
@@ -67,10 +80,12 @@ pub(super) fn read(body: &[u8]) -> Result<Request, Refusal> {
     }
     let mut request = Request {
         grant_type,
+        subject,
+        digest: form.digest(),
         assertion,
         client_id: form.one("client_id").map(str::to_owned),
         asked: Vec::new(),
-        resources: form.resources.clone(),
+        resources: form.resources().to_vec(),
         intent: None,
         task: None,
         release: None,
@@ -81,6 +96,8 @@ pub(super) fn read(body: &[u8]) -> Result<Request, Refusal> {
         (Some(_), Some(_)) => return Err(malformed("send scope or authorization_details, not both")),
         (Some(scope), None) => by_scope(&mut request, &form, scope)?,
         (None, Some(details)) => by_details(&mut request, &form, details)?,
+        // What is passed on says itself what it is good for.
+        (None, None) if subject == Subject::Token => by_itself(&mut request, &form)?,
         (None, None) => {
             return Err(malformed("send scope or authorization_details: nothing is granted by default"));
         }
@@ -88,19 +105,22 @@ pub(super) fn read(body: &[u8]) -> Result<Request, Refusal> {
     Ok(request)
 }
 
-fn proof(form: &Form) -> Result<(GrantType, String), Refusal> {
-    let (grant_type, parameter) = match form.need("grant_type")? {
+fn proof(form: &Form) -> Result<(GrantType, Subject, String), Refusal> {
+    let (grant_type, subject, parameter) = match form.need("grant_type")? {
         TOKEN_EXCHANGE => {
-            form.is_one_of("subject_token_type", &[JWT, ID_TOKEN])?;
+            form.is_one_of("subject_token_type", &[JWT, ID_TOKEN, ACCESS_TOKEN, BISCUIT])?;
+            let ours =
+                form.one("subject_token_type").is_some_and(|kind| [ACCESS_TOKEN, BISCUIT].contains(&kind));
+            let subject = if ours { Subject::Token } else { Subject::Identity };
             if form.one("requested_token_type").is_some() {
                 form.is_one_of("requested_token_type", &[ACCESS_TOKEN, BISCUIT])?;
             }
-            (GrantType::TokenExchange, "subject_token")
+            (GrantType::TokenExchange, subject, "subject_token")
         }
-        JWT_BEARER => (GrantType::JwtBearer, "assertion"),
+        JWT_BEARER => (GrantType::JwtBearer, Subject::Identity, "assertion"),
         CLIENT_CREDENTIALS => {
             form.is_one_of("client_assertion_type", &[CLIENT_ASSERTION])?;
-            (GrantType::ClientCredentials, "client_assertion")
+            (GrantType::ClientCredentials, Subject::Identity, "client_assertion")
         }
         other => {
             let detail = format!("grant_type {} is not served here", shown(other));
@@ -111,7 +131,7 @@ fn proof(form: &Form) -> Result<(GrantType, String), Refusal> {
     if let Some(second) = proofs.into_iter().find(|name| *name != parameter && form.one(name).is_some()) {
         return Err(malformed(format!("{second} does not go with this grant_type")));
     }
-    Ok((grant_type, form.need(parameter)?.to_owned()))
+    Ok((grant_type, subject, form.need(parameter)?.to_owned()))
 }
 
 fn by_scope(request: &mut Request, form: &Form, scope: &str) -> Result<(), Refusal> {
@@ -124,6 +144,10 @@ fn by_scope(request: &mut Request, form: &Form, scope: &str) -> Result<(), Refus
             Operation::from_scope(part).map_err(|e| Refusal::new(Reason::ScopeUnknown, e.to_string()))?;
         request.asked.push(Asked { operation, arguments: None });
     }
+    by_itself(request, form)
+}
+
+fn by_itself(request: &mut Request, form: &Form) -> Result<(), Refusal> {
     request.intent = form.parsed("intent")?;
     request.task = form.parsed("task")?;
     request.release = form.parsed("release")?;
@@ -192,69 +216,6 @@ fn check_detail(detail: &AuthorizationDetail, first: &AuthorizationDetail) -> Re
         return Ok(());
     };
     Err(malformed(format!("authorization_details: {wrong}")).details())
-}
-
-/// A form in which no parameter stands twice, but for `resource` and `audience` (RFC 8707, RFC 8693).
-/// Parameters that are not known are ignored, as RFC 6749, section 3.2, has it.
-struct Form {
-    parameters: HashMap<String, String>,
-    resources: Vec<String>,
-}
-
-impl Form {
-    fn read(body: &[u8]) -> Result<Self, Refusal> {
-        if std::str::from_utf8(body).is_err() {
-            return Err(malformed("the body is not UTF-8"));
-        }
-        let mut form = Self { parameters: HashMap::new(), resources: Vec::new() };
-        for (name, value) in form_urlencoded::parse(body) {
-            if name == "resource" || name == "audience" {
-                form.resources.push(value.into_owned());
-            } else if let Some(doubled) = form.put(name.into_owned(), value.into_owned()) {
-                return Err(malformed(format!("parameter {} is given twice", shown(&doubled))));
-            }
-        }
-        Ok(form)
-    }
-
-    // Gives the name back when it was there. An empty parameter is an absent one (RFC 6749, section 3.2).
-    fn put(&mut self, name: String, value: String) -> Option<String> {
-        if value.is_empty() {
-            return None;
-        }
-        let twice = self.parameters.insert(name.clone(), value).is_some();
-        twice.then_some(name)
-    }
-
-    fn one(&self, name: &str) -> Option<&str> {
-        self.parameters.get(name).map(String::as_str)
-    }
-
-    fn need(&self, name: &str) -> Result<&str, Refusal> {
-        self.one(name).ok_or_else(|| malformed(format!("parameter {name} is missing")))
-    }
-
-    fn is_one_of(&self, name: &str, served: &[&str]) -> Result<(), Refusal> {
-        let value = self.need(name)?;
-        if served.contains(&value) {
-            return Ok(());
-        }
-        Err(malformed(format!("{name} {} is not served; use {}", shown(value), served.join(" or "))))
-    }
-
-    fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(&self, name: &str) -> Result<Option<T>, Refusal> {
-        let parsed = self.one(name).map(str::parse::<T>).transpose();
-        parsed.map_err(|e| malformed(format!("parameter {name}: {e}")))
-    }
-}
-
-fn malformed(detail: impl Into<String>) -> Refusal {
-    Refusal::new(Reason::RequestMalformed, detail)
-}
-
-fn shown(value: &str) -> String {
-    let short: String = value.chars().take(64).collect();
-    format!("{short:?}")
 }
 
 #[cfg(test)]

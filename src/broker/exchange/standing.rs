@@ -26,6 +26,8 @@ pub(super) struct Bearer<'a> {
     pub(super) task: &'a Task,
     /// The token's id.
     pub(super) token: &'a str,
+    /// The key that it is bound to.
+    pub(super) holder: Option<&'a str>,
 }
 
 /// Drops rights that are revoked, and gives what the token that remains can be revoked by. Its issue date is
@@ -60,7 +62,7 @@ pub(super) fn stand(
     union.ok_or(first.unwrap_or(Reason::PolicyDenied))
 }
 
-const fn reason(revoked: Revoked) -> Reason {
+pub(super) const fn reason(revoked: Revoked) -> Reason {
     match revoked {
         Revoked::All => Reason::RevokedAll,
         Revoked::Block => Reason::RevokedBlock,
@@ -88,6 +90,7 @@ fn of_right(right: &Right, bearer: &Bearer<'_>, now: u64) -> Standing {
         (SelectorKind::Key, bearer.key.to_owned()),
         (SelectorKind::Token, bearer.token.to_owned()),
     ];
+    selectors.extend(bearer.holder.map(|holder| (SelectorKind::Holder, holder.to_owned())));
     // Nobody can lock the operators out of the switch.
     let switch = matches!(bearer.principal, Principal::Operator(_)) && builtin::is_switch(&right.operation);
     if !switch {

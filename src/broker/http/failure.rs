@@ -7,6 +7,7 @@ use axum::extract::Extension;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use shortbread_protocol::admin::Problem;
+use shortbread_protocol::dpop;
 use shortbread_protocol::event::Decision;
 use shortbread_protocol::oauth::{ErrorExtras, OAuthError};
 use shortbread_protocol::reason::Reason;
@@ -62,6 +63,13 @@ impl Failure {
             | Reason::Expired
             | Reason::TokenMissing
             | Reason::TokenMalformed
+            | Reason::ProofRequired
+            | Reason::ProofMalformed
+            | Reason::ProofMismatch
+            | Reason::ProofStale
+            | Reason::ProofSignature
+            | Reason::ProofReplayed
+            | Reason::WrongHolder
             | Reason::BadSignature
             | Reason::UnknownKey
             | Reason::ProfileViolation => StatusCode::UNAUTHORIZED,
@@ -75,7 +83,7 @@ impl Failure {
             Reason::NotFound => StatusCode::NOT_FOUND,
             Reason::Conflict | Reason::SecondOperator => StatusCode::CONFLICT,
             Reason::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-            Reason::StoreUnavailable | Reason::Overloaded | Reason::PolicyMissing => {
+            Reason::StoreUnavailable | Reason::ProofsFull | Reason::Overloaded | Reason::PolicyMissing => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Reason::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -99,13 +107,26 @@ impl Failure {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if status == StatusCode::UNAUTHORIZED {
-            headers.insert(
-                header::WWW_AUTHENTICATE,
-                HeaderValue::from_static("Bearer realm=\"shortbread\", error=\"invalid_token\""),
-            );
+            headers.extend(challenge(self.reason).map(|challenge| (header::WWW_AUTHENTICATE, challenge)));
         }
         no_store(retry(response, self.retry_after))
     }
+}
+
+// RFC 9449, section 7.1; whoever showed nothing is told no error (RFC 6750, section 3.1).
+fn challenge(reason: Reason) -> Option<HeaderValue> {
+    let error = match reason {
+        Reason::Unauthenticated => "",
+        Reason::Expired
+        | Reason::TokenMissing
+        | Reason::TokenMalformed
+        | Reason::BadSignature
+        | Reason::UnknownKey
+        | Reason::ProfileViolation => ", error=\"invalid_token\"",
+        _ => ", error=\"invalid_dpop_proof\"",
+    };
+    let algorithms = dpop::ALGORITHMS.join(" ");
+    HeaderValue::try_from(format!("DPoP realm=\"shortbread\"{error}, algs=\"{algorithms}\"")).ok()
 }
 
 impl From<crate::store::StoreError> for Failure {

@@ -20,6 +20,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::Response;
+use shortbread_protocol::dpop::ProofError;
 use tokio::sync::Semaphore;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -53,6 +54,7 @@ fn documented() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
     let public = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(oauth::token))
         .routes(routes!(oauth::revoke))
+        .routes(routes!(oauth::introspect))
         .routes(routes!(well_known::metadata))
         .routes(routes!(well_known::metadata_oidc))
         .routes(routes!(well_known::jwks))
@@ -106,6 +108,18 @@ async fn harden(mut response: Response) -> Response {
     );
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+/// The text of the `DPoP` header, if there is one.
+fn dpop(headers: &HeaderMap) -> Result<Option<&str>, ProofError> {
+    let mut values = headers.get_all("dpop").iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => {
+            value.to_str().map(Some).map_err(|_| ProofError::Malformed("the header is not ASCII"))
+        }
+        (Some(_), Some(_)) => Err(ProofError::Malformed("there is more than one DPoP header")),
+    }
 }
 
 /// Whether the body is said to be of this media type, whatever its parameters.

@@ -8,16 +8,18 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use shortbread_protocol::oauth::{OAuthError, TokenAnswer};
+use shortbread_protocol::oauth::{Introspection, OAuthError, TokenAnswer};
 use shortbread_protocol::reason::Reason;
 
-use super::{App, failure, is_of_type};
-use crate::exchange::{Context, Refusal, exchange};
+use super::{App, dpop, failure, is_of_type};
+use crate::exchange::{Context, Refusal, Sent, exchange};
+use crate::introspect::introspect as introspection;
 use crate::revoke::give_back;
 use crate::telemetry;
 
-/// Exchanges an identity for a token (RFC 6749, 7523, 8693, 9396).
+/// Exchanges an identity for a token (RFC 6749, 7523, 8693, 9396, 9449).
 #[utoipa::path(post, path = "/oauth/token", tag = "oauth",
+    params(("DPoP" = Option<String>, Header, description = "A proof of the key that the token is to be bound to. Operators need one.")),
     request_body(content = String, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, body = TokenAnswer), (status = 400, body = OAuthError), (status = 401, body = OAuthError),
@@ -41,14 +43,11 @@ pub(super) async fn token(
             return response;
         }
     };
-    let outcome = exchange(&app.broker, &body, &context).await;
+    let sent = Sent { body: &body, dpop: dpop(&headers), idempotency_key: idempotency_key(&headers) };
+    let outcome = exchange(&app.broker, &sent, &context).await;
     telemetry::exchanged(&app.broker, &context, &outcome);
     match outcome {
-        Ok(answer) => {
-            let mut response = Json(answer).into_response();
-            response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-            response
-        }
+        Ok(answer) => no_store(Json(answer).into_response()),
         Err(refusal) => failure::oauth(&refusal, &context.decision),
     }
 }
@@ -75,6 +74,48 @@ pub(super) async fn revoke(
         Ok(()) => StatusCode::OK.into_response(),
         Err(refusal) => failure::oauth(&refusal, &context.decision),
     }
+}
+
+/// Answers a registered verifier about a token (RFC 7662): for the call given by `tool`, `verb` and `args`, or for the
+/// verbs that it allows whatever the arguments are.
+#[utoipa::path(post, path = "/oauth/introspect", tag = "oauth",
+    request_body(content = String, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, body = Introspection), (status = 400, body = OAuthError), (status = 401, body = OAuthError),
+        (status = 413, body = OAuthError), (status = 429, body = OAuthError), (status = 503, body = OAuthError),
+    ))]
+pub(super) async fn introspect(
+    State(app): State<App>,
+    Extension(context): Extension<Context>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let answered = match form(&headers, body) {
+        Ok(body) => introspection(&app.broker, &body, &context).await,
+        Err((refusal, status)) => {
+            let mut response = failure::oauth(&refusal, &context.decision);
+            *response.status_mut() = status;
+            return response;
+        }
+    };
+    match answered {
+        Ok(answer) => no_store(Json(answer).into_response()),
+        Err(refusal) => failure::oauth(&refusal, &context.decision),
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, &'static str> {
+    let mut values = headers.get_all("idempotency-key").iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => value.to_str().map(Some).map_err(|_| "the Idempotency-Key is not ASCII"),
+        (Some(_), Some(_)) => Err("there is more than one Idempotency-Key header"),
+    }
+}
+
+fn no_store(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 fn form(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Bytes, (Refusal, StatusCode)> {

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use shortbread_protocol::biscuit::key_id;
 use shortbread_protocol::clock::Timestamp;
+use shortbread_protocol::dpop;
 use shortbread_protocol::key_document::{DocumentKey, KeyPurpose};
 use shortbread_protocol::names::Operation;
 use shortbread_protocol::oauth::{
@@ -84,11 +85,14 @@ fn describe(app: &App) -> Metadata {
         issuer: issuer.clone(),
         token_endpoint: at("/oauth/token"),
         revocation_endpoint: at("/oauth/revoke"),
+        introspection_endpoint: at("/oauth/introspect"),
+        introspection_endpoint_auth_methods_supported: texts(&["private_key_jwt"]),
         jwks_uri: at("/.well-known/jwks.json"),
         response_types_supported: Vec::new(),
         grant_types_supported: texts(&[TOKEN_EXCHANGE, JWT_BEARER, CLIENT_CREDENTIALS]),
         token_endpoint_auth_methods_supported: texts(&["none", "private_key_jwt"]),
-        token_endpoint_auth_signing_alg_values_supported: texts(&["EdDSA", "ES256", "RS256"]),
+        token_endpoint_auth_signing_alg_values_supported: texts(&["EdDSA", "Ed25519", "ES256", "RS256"]),
+        dpop_signing_alg_values_supported: texts(&dpop::ALGORITHMS),
         authorization_details_types_supported: texts(&[TOOL_CALL]),
         scopes_supported: scopes.collect(),
         shortbread: MetadataExtras {

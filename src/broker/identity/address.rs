@@ -1,8 +1,9 @@
 //! Which addresses and URLs a key set may be fetched from: the guard against server-side request forgery.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use reqwest::Url;
+use shortbread_protocol::address::{Class, class, is_mapped};
 
 use super::fetch::FetchError;
 
@@ -20,63 +21,12 @@ pub(super) enum Reach {
 impl Reach {
     /// Whether an address may be connected to. Link-local (cloud metadata), multicast and unspecified never.
     pub(super) fn permits(self, address: IpAddr) -> bool {
-        let class = match address {
-            IpAddr::V4(address) => class_of_v4(address),
-            IpAddr::V6(address) => class_of_v6(address, self),
-        };
+        let class = class(address);
         match self {
-            Self::Public => class == Class::Public,
-            Self::Private => class != Class::Never,
+            Self::Public => class == Class::Public && !is_mapped(address),
+            Self::Private => !matches!(class, Class::LinkLocal | Class::Never),
             Self::Loopback => class == Class::Loopback,
         }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Class {
-    Public,
-    Private,
-    Loopback,
-    Never,
-}
-
-fn class_of_v4(address: Ipv4Addr) -> Class {
-    let [a, b, c, _] = address.octets();
-    match (a, b, c) {
-        (127, _, _) => Class::Loopback,
-        (10, _, _) | (172, 16..=31, _) | (192, 168, _) | (100, 64..=127, _) => Class::Private,
-        // "This network", link-local, protocol assignments, documentation, 6to4 relays, benchmarks,
-        // multicast and reserved (RFC 6890).
-        (0 | 224..=255, _, _)
-        | (169, 254, _)
-        | (192, 0, 0 | 2)
-        | (192, 88, 99)
-        | (198, 18 | 19, _)
-        | (198, 51, 100)
-        | (203, 0, 113) => Class::Never,
-        _ => Class::Public,
-    }
-}
-
-fn class_of_v6(address: Ipv6Addr, reach: Reach) -> Class {
-    let [a, b, c, d, e, f, g, h] = address.segments();
-    let [g1, g2] = g.to_be_bytes();
-    let [h1, h2] = h.to_be_bytes();
-    let inner = Ipv4Addr::new(g1, g2, h1, h2);
-    match (a, b) {
-        _ if address.is_loopback() => Class::Loopback,
-        // IPv4-mapped: no public name has a reason to resolve to one.
-        (0, 0) if (c, d, e, f) == (0, 0, 0, 0xffff) => match reach {
-            Reach::Public => Class::Never,
-            Reach::Private | Reach::Loopback => class_of_v4(inner),
-        },
-        // NAT64 (RFC 6052) leads to the IPv4 address inside.
-        (0x64, 0xff9b) if (c, d, e, f) == (0, 0, 0, 0) => class_of_v4(inner),
-        (0xfc00..=0xfdff, _) => Class::Private,
-        // Protocol assignments with Teredo, documentation, 6to4.
-        (0x2001, 0..=0x01ff | 0xdb8) | (0x2002, _) | (0x3fff, 0..=0x0fff) => Class::Never,
-        (0x2000..=0x3fff, _) => Class::Public,
-        _ => Class::Never,
     }
 }
 

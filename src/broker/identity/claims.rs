@@ -8,67 +8,95 @@ use sha2::{Digest as _, Sha256};
 use shortbread_protocol::clock::{FOREVER, Timestamp};
 
 use super::error::Cause;
+use super::origin::Name;
 
 /// How far the clocks of an issuer and the broker may differ.
 pub(super) const LEEWAY: Duration = Duration::from_secs(30);
 /// The longest life, `exp` - `iat`, of a registered key's assertion.
 const KEY_LIFE: Duration = Duration::from_secs(60);
-/// How long after `iat` an issuer's token is taken.
-const TOKEN_AGE: Duration = Duration::from_secs(60 * 60);
-const MAX_SUBJECT: usize = 1024;
+/// How long after `iat` anyone's token is taken, whatever the entry says.
+const TOKEN_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+/// How far ahead the end of a JWT-SVID without `iat` may lie: nothing else tells its age.
+const SVID_LIFE: Duration = Duration::from_secs(60 * 60);
+/// As long as a SPIFFE ID may be.
+const MAX_SUBJECT: usize = 2048;
 
 /// What a store must remember so that an assertion is taken once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Replay {
-    /// SHA-256 of issuer and `jti`, or of the signing input where there is no `jti`.
+    /// SHA-256 of issuer (or trust domain) and `jti`, or of the signing input where there is no `jti`.
     pub hash: [u8; 32],
     /// Until when, a whole second: after this the assertion is refused as expired or too old.
     pub keep_until: Timestamp,
 }
 
-/// When an assertion was made and when it ends.
+/// When an assertion was made, when it ends, and when it is taken for the last time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Times {
-    pub(super) issued: Timestamp,
+    /// None only for a JWT-SVID.
+    pub(super) issued: Option<Timestamp>,
     pub(super) expires: Timestamp,
+    /// The last moment at which it is taken, by a clock that is right: some issuers' tokens live for a year.
+    pub(super) last: Timestamp,
 }
 
 impl Times {
     /// For a registered key's assertion (RFC 7523): at most 60 s long.
     pub(super) fn of_assertion(claims: &Map<String, Value>, now: Timestamp) -> Result<Self, Cause> {
         let times = Self::read(claims, now)?;
-        if times.expires.since(times.issued) > KEY_LIFE { Err(Cause::Lifetime) } else { Ok(times) }
+        let issued = times.issued.ok_or(Cause::Missing("iat"))?;
+        if times.expires.since(issued) > KEY_LIFE { Err(Cause::Lifetime) } else { Ok(times) }
     }
 
-    /// For an issuer's token: at most one hour old, however long it lives.
+    /// For an issuer's token: at most a day old, however long it lives.
     pub(super) fn of_token(claims: &Map<String, Value>, now: Timestamp) -> Result<Self, Cause> {
-        let times = Self::read(claims, now)?;
-        if now.since(times.issued) > TOKEN_AGE { Err(Cause::TooOld) } else { Ok(times) }
+        Self::read(claims, now)?.no_older(TOKEN_AGE, now)
     }
 
-    /// The last moment at which it is taken, by a clock that is right: some issuers' tokens live for a year.
-    pub(super) fn last(self) -> Timestamp {
-        self.expires.min(self.issued.plus(TOKEN_AGE))
+    /// For a JWT-SVID: the same where it has an `iat`, else its end tells.
+    pub(super) fn of_svid(claims: &Map<String, Value>, now: Timestamp) -> Result<Self, Cause> {
+        let times = Self::read(claims, now)?;
+        if times.dated() {
+            times.no_older(TOKEN_AGE, now)
+        } else if times.expires > now.plus(SVID_LIFE) {
+            Err(Cause::Lifetime)
+        } else {
+            Ok(times)
+        }
+    }
+
+    /// Whether it says when it was made.
+    pub(super) fn dated(self) -> bool {
+        self.issued.is_some()
+    }
+
+    /// Refuses what was made longer ago than that, or does not say when.
+    pub(super) fn no_older(self, than: Duration, now: Timestamp) -> Result<Self, Cause> {
+        let issued = self.issued.ok_or(Cause::Missing("iat"))?;
+        if now.since(issued) > than {
+            return Err(Cause::TooOld);
+        }
+        Ok(Self { last: self.last.min(issued.plus(than)), ..self })
     }
 
     fn read(claims: &Map<String, Value>, now: Timestamp) -> Result<Self, Cause> {
         let expires = moment(claims, "exp")?.ok_or(Cause::Missing("exp"))?;
-        let issued = moment(claims, "iat")?.ok_or(Cause::Missing("iat"))?;
+        let issued = moment(claims, "iat")?;
         let starts = moment(claims, "nbf")?;
-        if expires <= issued {
+        if issued.is_some_and(|issued| expires <= issued) {
             return Err(Cause::Lifetime);
         }
         if now >= expires.plus(LEEWAY) {
             return Err(Cause::Expired);
         }
         let latest = now.plus(LEEWAY);
-        if issued > latest {
+        if issued.is_some_and(|issued| issued > latest) {
             return Err(Cause::FromTheFuture);
         }
         if starts.is_some_and(|starts| starts > latest) {
             return Err(Cause::NotYetValid);
         }
-        Ok(Self { issued, expires })
+        Ok(Self { issued, expires, last: expires })
     }
 }
 
@@ -91,7 +119,7 @@ pub(super) fn audience(claims: &Map<String, Value>) -> Result<&str, Cause> {
     }
 }
 
-/// `sub`: 1 to 1024 bytes.
+/// `sub`: 1 to 2048 bytes.
 pub(super) fn subject(claims: &Map<String, Value>) -> Result<&str, Cause> {
     let value = claims.get("sub").ok_or(Cause::Missing("sub"))?;
     let text = value.as_str().filter(|text| (1..=MAX_SUBJECT).contains(&text.len()));
@@ -124,10 +152,16 @@ fn equal(claim: &Value, wanted: &Value) -> bool {
     }
 }
 
-/// The replay key of an assertion. Two spellings of one assertion have the same.
-pub(super) fn replay(issuer: &str, jti: Option<&str>, input: &[u8], last: Timestamp) -> Replay {
+/// The replay key of an assertion. Two spellings of one assertion have the same; ids of a trust domain and of an
+/// issuer never have.
+pub(super) fn replay(by: &Name<'_>, jti: Option<&str>, input: &[u8], last: Timestamp) -> Replay {
+    let tag = match by {
+        Name::Issuer(_) => None,
+        Name::TrustDomain(_) => Some("jwt-svid"),
+    };
     let hash = match jti {
-        Some(jti) => [issuer, jti].iter().fold(Sha256::new(), |hash, part| {
+        // Each part is preceded by its length, so that three parts are never two.
+        Some(jti) => tag.into_iter().chain([by.as_str(), jti]).fold(Sha256::new(), |hash, part| {
             hash.chain_update((part.len() as u64).to_be_bytes()).chain_update(part)
         }),
         None => Sha256::new_with_prefix(input),

@@ -88,11 +88,11 @@ pub enum Cause {
     /// `kid` is not a text of at most 256 bytes.
     #[error("`kid` is not a text of 1 to 256 bytes")]
     KeyId,
-    /// No `iss`.
+    /// No `iss`, and no SPIFFE ID in `sub` either.
     #[error("`iss` is missing or not a text")]
     NoIssuer,
-    /// No entry of the policy names this issuer or registered principal.
-    #[error("no identity entry names this `iss`")]
+    /// No entry of the policy names this issuer, registered principal or trust domain.
+    #[error("no identity entry names this `iss` or trust domain")]
     UnknownIssuer,
     /// The issuer's set has no such key.
     #[error("the issuer has no key with this `kid`")]
@@ -124,7 +124,7 @@ pub enum Cause {
     /// Issued too long ago.
     #[error("the assertion was issued too long ago (`iat`)")]
     TooOld,
-    /// `exp` is not after `iat`, or too far after it.
+    /// `exp` is not after `iat`, or too far after it (after now, where there is no `iat`).
     #[error("the assertion's life, `exp` - `iat`, is not positive or longer than allowed")]
     Lifetime,
     /// Not our audience, or several.

@@ -193,6 +193,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn one_request_takes_three_seconds_and_256_kib_at_most() {
+        assert_eq!((TIMEOUT, MAX_BODY), (Duration::from_secs(3), 256 * 1024));
+    }
+
+    #[test]
     fn cache_control_is_read() {
         assert_eq!(max_age("public, Max-Age=300"), Some(Duration::from_secs(300)));
         assert_eq!(max_age("max-age=300, no-cache"), Some(Duration::ZERO));

@@ -1,4 +1,4 @@
-//! One issuer's key set through time. Attempts to fetch are counted, not successes; a bad answer never
+//! One issuer's or trust domain's key set through time. Attempts to fetch are counted, not successes; a bad answer never
 //! evicts good keys; an old set is refreshed behind the back of requests and refused after a day.
 
 use std::collections::HashMap;
@@ -12,8 +12,9 @@ use super::error::{Cause, IdentityError};
 use super::fetch::Fetch;
 use super::jwks::{KeySet, Pick};
 use super::key::{Algorithm, Key};
+use super::origin::{Origin, Usage};
 use super::source::{self, LoadError, Loaded};
-use crate::policy::model::{KeySource, Oidc};
+use crate::policy::model::KeySource;
 
 /// How long after an attempt, whatever came of it, the next one may start.
 const COOL_DOWN: Duration = Duration::from_secs(30);
@@ -31,9 +32,10 @@ const TURN_AWAY: Duration = Duration::from_secs(1);
 /// The age at which a set is used no more.
 const STALE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// One issuer, one source of its keys. Times are those of the clock that never jumps.
+/// One issuer or trust domain, one source of its keys. Times are those of the clock that never jumps.
 pub(super) struct Issuer {
     name: String,
+    usage: Usage,
     source: KeySource,
     allow_private: bool,
     clock: Arc<dyn Clock>,
@@ -66,11 +68,12 @@ enum Look {
 }
 
 impl Issuer {
-    pub(super) fn new(oidc: &Oidc, clock: Arc<dyn Clock>, fetch: Arc<dyn Fetch>) -> Self {
+    pub(super) fn new(origin: &Origin<'_>, clock: Arc<dyn Clock>, fetch: Arc<dyn Fetch>) -> Self {
         Self {
-            name: oidc.issuer.clone(),
-            source: oidc.keys.clone(),
-            allow_private: oidc.allow_private,
+            name: origin.name.as_str().to_owned(),
+            usage: origin.name.usage(),
+            source: origin.keys.clone(),
+            allow_private: origin.allow_private,
             clock,
             fetch,
             state: Mutex::default(),
@@ -78,8 +81,11 @@ impl Issuer {
         }
     }
 
-    pub(super) fn serves(&self, oidc: &Oidc) -> bool {
-        self.name == oidc.issuer && self.source == oidc.keys && self.allow_private == oidc.allow_private
+    pub(super) fn serves(&self, origin: &Origin<'_>) -> bool {
+        self.name == origin.name.as_str()
+            && self.usage == origin.name.usage()
+            && self.source == *origin.keys
+            && self.allow_private == origin.allow_private
     }
 
     /// The key that a header selects.
@@ -156,8 +162,14 @@ impl Issuer {
         state.flight = Some(flight.clone());
         let issuer = Arc::clone(self);
         tokio::spawn(async move {
-            let loaded =
-                source::load(&*issuer.fetch, &issuer.name, &issuer.source, issuer.allow_private).await;
+            let loaded = source::load(
+                &*issuer.fetch,
+                &issuer.name,
+                &issuer.source,
+                issuer.usage,
+                issuer.allow_private,
+            )
+            .await;
             issuer.settle(loaded, now);
             drop(done);
         });

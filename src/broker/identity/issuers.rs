@@ -1,4 +1,4 @@
-//! The key sets of all issuers: kept, refreshed in the background, fetched once for all who wait.
+//! The key sets of all issuers and trust domains: kept, refreshed in the background, fetched once for all who wait.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -9,9 +9,9 @@ use super::error::IdentityError;
 use super::fetch::Fetch;
 use super::issuer::Issuer;
 use super::key::{Algorithm, Key};
-use crate::policy::model::Oidc;
+use super::origin::Origin;
 
-/// Key sets by issuer, key source and reach.
+/// Key sets by issuer or trust domain, key source and reach.
 pub(super) struct Issuers {
     clock: Arc<dyn Clock>,
     fetch: Arc<dyn Fetch>,
@@ -23,38 +23,38 @@ impl Issuers {
         Self { clock, fetch, known: RwLock::default() }
     }
 
-    /// The key that a header selects inside the entry's pinned issuer. Waits only where a fetch must come first.
+    /// The key that a header selects inside the one set that counts for an entry. Waits only where a fetch must come first.
     pub(super) async fn key(
         &self,
-        oidc: &Oidc,
+        origin: &Origin<'_>,
         kid: Option<&str>,
         algorithm: Algorithm,
     ) -> Result<Arc<Key>, IdentityError> {
-        let issuer = self.known(oidc).unwrap_or_else(|| self.added(oidc));
+        let issuer = self.known(origin).unwrap_or_else(|| self.added(origin));
         issuer.key(kid, algorithm).await
     }
 
     /// Forgets issuers that `wanted` no longer has.
-    pub(super) fn retain(&self, wanted: &[&Oidc]) {
+    pub(super) fn retain(&self, wanted: &[Origin<'_>]) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         known.retain(|_, issuers| {
-            issuers.retain(|issuer| wanted.iter().any(|oidc| issuer.serves(oidc)));
+            issuers.retain(|issuer| wanted.iter().any(|origin| issuer.serves(origin)));
             !issuers.is_empty()
         });
     }
 
-    fn known(&self, oidc: &Oidc) -> Option<Arc<Issuer>> {
+    fn known(&self, origin: &Origin<'_>) -> Option<Arc<Issuer>> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.get(&oidc.issuer)?.iter().find(|issuer| issuer.serves(oidc)).cloned()
+        known.get(origin.name.as_str())?.iter().find(|issuer| issuer.serves(origin)).cloned()
     }
 
-    fn added(&self, oidc: &Oidc) -> Arc<Issuer> {
+    fn added(&self, origin: &Origin<'_>) -> Arc<Issuer> {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        let issuers = known.entry(oidc.issuer.clone()).or_default();
-        if let Some(issuer) = issuers.iter().find(|issuer| issuer.serves(oidc)) {
+        let issuers = known.entry(origin.name.as_str().to_owned()).or_default();
+        if let Some(issuer) = issuers.iter().find(|issuer| issuer.serves(origin)) {
             return Arc::clone(issuer);
         }
-        let issuer = Arc::new(Issuer::new(oidc, Arc::clone(&self.clock), Arc::clone(&self.fetch)));
+        let issuer = Arc::new(Issuer::new(origin, Arc::clone(&self.clock), Arc::clone(&self.fetch)));
         issuers.push(Arc::clone(&issuer));
         issuer
     }

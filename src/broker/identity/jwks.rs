@@ -2,11 +2,13 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::key::{Algorithm, Key};
+use super::origin::Usage;
 use shortbread_protocol::json::{self, JsonError};
 
 /// The largest key set or discovery document, in bytes.
@@ -38,11 +40,14 @@ pub enum KeySetError {
     Empty,
 }
 
-/// The usable keys of one issuer: at least one, no `kid` twice.
+/// The usable keys of one issuer or trust domain: no `kid` twice; of an issuer at least one.
 #[derive(Clone, Debug)]
 pub struct KeySet {
-    keys: Vec<(Option<String>, Arc<Key>)>,
+    keys: Named,
 }
+
+/// Keys with their `kid`.
+type Named = Vec<(Option<String>, Arc<Key>)>;
 
 /// What a set has to say to a header.
 #[derive(Debug)]
@@ -62,6 +67,23 @@ impl KeySet {
     /// # Errors
     /// When the document as a whole is unsound, or nothing usable is left.
     pub fn read(body: &[u8]) -> Result<Self, KeySetError> {
+        let (keys, _) = Self::keys(body, Usage::Signatures)?;
+        if keys.is_empty() { Err(KeySetError::Empty) } else { Ok(Self { keys }) }
+    }
+
+    /// Reads a SPIFFE bundle, of which only the keys of JWT-SVIDs count, and how often it says it is to be read
+    /// again. A bundle without any is sound: the trust domain has taken all back (SPIFFE Trust Domain and Bundle,
+    /// section 4.1.3).
+    ///
+    /// # Errors
+    /// When the document as a whole is unsound.
+    pub fn bundle(body: &[u8]) -> Result<(Self, Option<Duration>), KeySetError> {
+        let (keys, document) = Self::keys(body, Usage::JwtSvids)?;
+        let hint = document.get("spiffe_refresh_hint").and_then(Value::as_u64).map(Duration::from_secs);
+        Ok((Self { keys }, hint))
+    }
+
+    fn keys(body: &[u8], usage: Usage) -> Result<(Named, Map<String, Value>), KeySetError> {
         if body.len() > MAX_BODY {
             return Err(KeySetError::TooLarge);
         }
@@ -78,11 +100,11 @@ impl KeySet {
             if kid.is_some_and(|kid| !seen.insert(kid)) {
                 return Err(KeySetError::Duplicate);
             }
-            if let Some(key) = Key::from_jwk(jwk) {
+            if let Some(key) = Key::from_jwk(jwk, usage) {
                 keys.push((kid.map(str::to_owned), Arc::new(key)));
             }
         }
-        if keys.is_empty() { Err(KeySetError::Empty) } else { Ok(Self { keys }) }
+        Ok((keys, document))
     }
 
     pub(super) fn pick(&self, kid: Option<&str>, algorithm: Algorithm) -> Pick {

@@ -1,5 +1,5 @@
 //! A strict reader of JWS compact form (RFC 7515, RFC 8725). Before the signature is checked only `iss`,
-//! `kid` and `alg` can be seen; the claims come out of a type that only the check makes.
+//! `kid`, `alg`, `typ` and the trust domain in `sub` can be seen; the claims come out of a type that only the check makes.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::error::Cause;
 use super::key::{Algorithm, Key};
+use crate::policy::spiffe::domain_of;
 use shortbread_protocol::json;
 
 /// The longest assertion, in bytes.
@@ -20,6 +21,8 @@ pub(super) enum Kind {
     Plain,
     /// `client-authentication+jwt`: a registered key's assertion.
     Client,
+    /// `JOSE`, which a JWT-SVID may say.
+    Jose,
 }
 
 /// An assertion that reads well and proves nothing yet.
@@ -29,7 +32,7 @@ pub(super) struct Unverified<'a> {
     algorithm: Algorithm,
     kid: Option<String>,
     kind: Kind,
-    issuer: String,
+    issuer: Option<String>,
     claims: Map<String, Value>,
 }
 
@@ -48,21 +51,25 @@ impl<'a> Unverified<'a> {
         if header.contains_key("crit") || header.contains_key("b64") {
             return Err(Cause::Critical);
         }
-        let issuer = claims.get("iss").and_then(Value::as_str).filter(|iss| !iss.is_empty());
         Ok(Self {
             signed,
             signature: decode(signature)?,
             algorithm: algorithm(&header)?,
             kid: kid(&header)?,
             kind: kind(&header)?,
-            issuer: issuer.ok_or(Cause::NoIssuer)?.to_owned(),
+            issuer: issuer(&claims)?,
             claims,
         })
     }
 
-    /// Whose keys to look for; good for nothing else.
-    pub(super) fn issuer(&self) -> &str {
-        &self.issuer
+    /// Whose keys to look for; good for nothing else. A JWT-SVID may leave it out.
+    pub(super) fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
+    }
+
+    /// Whose bundle to look for, where `sub` reads like a SPIFFE ID; good for nothing else.
+    pub(super) fn trust_domain(&self) -> Option<&str> {
+        self.claims.get("sub").and_then(Value::as_str).and_then(domain_of)
     }
 
     pub(super) fn kid(&self) -> Option<&str> {
@@ -116,6 +123,14 @@ fn algorithm(header: &Map<String, Value>) -> Result<Algorithm, Cause> {
     header.get("alg").and_then(Value::as_str).and_then(Algorithm::named).ok_or(Cause::Algorithm)
 }
 
+fn issuer(claims: &Map<String, Value>) -> Result<Option<String>, Cause> {
+    match claims.get("iss") {
+        None => Ok(None),
+        Some(Value::String(issuer)) if !issuer.is_empty() => Ok(Some(issuer.clone())),
+        Some(_) => Err(Cause::NoIssuer),
+    }
+}
+
 fn kid(header: &Map<String, Value>) -> Result<Option<String>, Cause> {
     match header.get("kid") {
         None => Ok(None),
@@ -129,6 +144,7 @@ fn kind(header: &Map<String, Value>) -> Result<Kind, Cause> {
         None => Ok(Kind::Plain),
         Some(Value::String(typ)) if typ.eq_ignore_ascii_case("JWT") => Ok(Kind::Plain),
         Some(Value::String(typ)) if typ.eq_ignore_ascii_case("client-authentication+jwt") => Ok(Kind::Client),
+        Some(Value::String(typ)) if typ.eq_ignore_ascii_case("JOSE") => Ok(Kind::Jose),
         Some(_) => Err(Cause::Type),
     }
 }

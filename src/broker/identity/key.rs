@@ -7,6 +7,8 @@ use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
 use serde_json::{Map, Value};
 use shortbread_protocol::keys::PublicKey;
 
+use super::origin::Usage;
+
 /// A signature algorithm of RFC 7518 or RFC 8037 that is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Algorithm {
@@ -36,17 +38,20 @@ pub(super) enum Key {
 }
 
 impl Key {
-    /// The usable key in a JWK (RFC 7517); none for encryption keys, secrets, weak or unknown ones.
-    pub(super) fn from_jwk(jwk: &Map<String, Value>) -> Option<Self> {
+    /// The usable key in a JWK (RFC 7517); none for keys of another use, secrets, weak or unknown ones.
+    pub(super) fn from_jwk(jwk: &Map<String, Value>, usage: Usage) -> Option<Self> {
         let text = |name: &str| jwk.get(name).and_then(Value::as_str);
         let published_secret = jwk.contains_key("d") || jwk.contains_key("k");
-        if published_secret || !for_signatures(jwk) {
+        if published_secret || !is_for(jwk, usage) {
             return None;
         }
         let key = match (text("kty")?, text("crv")) {
             ("RSA", _) => rsa(&bytes(text("n")?)?, &bytes(text("e")?)?)?,
             ("EC", Some("P-256")) => p256(&bytes(text("x")?)?, &bytes(text("y")?)?)?,
-            ("OKP", Some("Ed25519")) => Self::Ed(PublicKey::from_bytes(&bytes(text("x")?)?).ok()?),
+            // JWT-SVIDs know RSA and ECDSA alone (JWT-SVID, section 2.1).
+            ("OKP", Some("Ed25519")) if usage == Usage::Signatures => {
+                Self::Ed(PublicKey::from_bytes(&bytes(text("x")?)?).ok()?)
+            }
             _ => return None,
         };
         let agrees =
@@ -78,8 +83,12 @@ impl Key {
     }
 }
 
-fn for_signatures(jwk: &Map<String, Value>) -> bool {
-    let usage = jwk.get("use").is_none_or(|usage| usage == "sig");
+fn is_for(jwk: &Map<String, Value>, usage: Usage) -> bool {
+    let usage = match usage {
+        Usage::Signatures => jwk.get("use").is_none_or(|usage| usage == "sig"),
+        // A bundle holds keys of certificates too, and its keys for tokens must have a name (JWT-SVID, section 6.1).
+        Usage::JwtSvids => jwk.get("use").is_some_and(|usage| usage == "jwt-svid") && jwk.contains_key("kid"),
+    };
     let operations = jwk.get("key_ops").is_none_or(|operations| {
         operations.as_array().is_some_and(|list| list.iter().any(|one| one == "verify"))
     });

@@ -1,17 +1,19 @@
 //! Who is asking: assertions and tokens of issuers, checked and matched against the policy.
 //!
-//! An assertion is read (`jwt`), its issuer looked up in the policy, the issuer's key found (`issuers`),
+//! An assertion is read (`jwt`), its issuer or trust domain looked up in the policy, the key found (`issuers`),
 //! the signature checked, then the claims (`claims`); in the end exactly one entry must want it.
 
 mod address;
 mod claims;
 mod error;
+mod federated;
 mod fetch;
 mod issuer;
 mod issuers;
 mod jwks;
 mod jwt;
 mod key;
+mod origin;
 mod source;
 
 use std::sync::Arc;
@@ -28,10 +30,12 @@ pub use self::jwks::{KeySet, KeySetError};
 pub use shortbread_protocol::json::JsonError;
 
 use self::claims::Times;
+use self::federated::{of_issuer, of_trust_domain};
 use self::issuers::Issuers;
 use self::jwt::{Kind, Signed, Unverified};
 use self::key::Key;
-use crate::policy::model::{Identity, KeySource, Oidc, Principal, Proof};
+use self::origin::{Name, Origin};
+use crate::policy::model::{Identity, Principal, Proof};
 
 /// Checks identities. One per broker: it keeps the issuers' keys.
 pub struct Identities {
@@ -48,7 +52,7 @@ pub struct Verified {
     pub entry: String,
     /// Who this may be: one, or several workflows of which the request picks one.
     pub principals: Vec<Principal>,
-    /// `iss`.
+    /// Who vouches for it: `iss`; for a JWT-SVID the trust domain's own id, such as `spiffe://acme.example`.
     pub issuer: String,
     /// `sub`.
     pub subject: String,
@@ -58,8 +62,8 @@ pub struct Verified {
     pub claims: Map<String, Value>,
     /// `exp`.
     pub expires: Timestamp,
-    /// `iat`.
-    pub issued: Timestamp,
+    /// `iat`, which JWT-SVIDs may leave out.
+    pub issued: Option<Timestamp>,
     /// What to remember so that this is taken once.
     pub replay: Replay,
     /// Whether the entry lets the same token be presented again until it expires (pinned to a key).
@@ -108,11 +112,20 @@ impl Identities {
     /// When the assertion does not hold, no entry or more than one wants it, or keys cannot be had.
     pub async fn verify(&self, assertion: &str, entries: &[Identity]) -> Result<Verified, IdentityError> {
         let token = Unverified::read(assertion)?;
-        let keys = registered(entries, token.issuer());
-        let tokens = federated(entries, token.issuer());
+        // Whatever `iss` says: for a name in a trust domain that the policy knows, its bundle alone counts.
+        let svids = token.trust_domain().map(|domain| of_trust_domain(entries, domain)).unwrap_or_default();
+        if !svids.is_empty() {
+            return self.by_token(&token, &svids).await;
+        }
+        let Some(issuer) = token.issuer() else {
+            let known = token.trust_domain().map_or(Cause::NoIssuer, |_| Cause::UnknownIssuer);
+            return Err(known.into());
+        };
+        let keys = registered(entries, issuer);
+        let tokens = of_issuer(entries, issuer);
         match (keys.is_empty(), tokens.is_empty()) {
-            (false, true) => self.by_key(&token, &keys),
-            (true, false) => self.by_issuer(&token, &tokens).await,
+            (false, true) => self.by_key(&token, issuer, &keys),
+            (true, false) => self.by_token(&token, &tokens).await,
             (true, true) => Err(Cause::UnknownIssuer.into()),
             (false, false) => Err(IdentityError::Ambiguous),
         }
@@ -120,13 +133,7 @@ impl Identities {
 
     /// Forgets the keys of issuers that the policy no longer names; for the activation of a policy.
     pub fn retain(&self, entries: &[Identity]) {
-        let wanted: Vec<&Oidc> = entries
-            .iter()
-            .filter_map(|entry| match &entry.proof {
-                Proof::Oidc(oidc) => Some(oidc),
-                Proof::Key(_) => None,
-            })
-            .collect();
+        let wanted: Vec<Origin<'_>> = entries.iter().filter_map(Origin::of).collect();
         self.issuers.retain(&wanted);
     }
 
@@ -134,8 +141,12 @@ impl Identities {
     fn by_key(
         &self,
         token: &Unverified<'_>,
+        issuer: &str,
         candidates: &[Registered<'_>],
     ) -> Result<Verified, IdentityError> {
+        if token.kind() == Kind::Jose {
+            return Err(Cause::Type.into());
+        }
         let mut failure = Cause::Signature;
         let mut proved = Vec::new();
         for candidate in candidates {
@@ -147,7 +158,7 @@ impl Identities {
         let (candidate, signed) = one(&proved, failure.into())?;
         let claims = signed.claims();
         let times = Times::of_assertion(claims, self.clock.now())?;
-        if claims::subject(claims)? != token.issuer() {
+        if claims::subject(claims)? != issuer {
             return Err(Cause::Subject.into());
         }
         let audience = claims::audience(claims)?;
@@ -155,71 +166,10 @@ impl Identities {
             return Err(Cause::Audience.into());
         }
         claims::token_id(claims)?.ok_or(Cause::Missing("jti"))?;
-        let mut verified = verified(candidate.entry, token.issuer(), *signed, times)?;
+        let mut verified = verified(candidate.entry, &Name::Issuer(issuer), *signed, times)?;
         verified.principals = vec![candidate.principal.clone()];
         verified.key_thumbprint = Some(candidate.key.thumbprint());
         Ok(verified)
-    }
-
-    async fn by_issuer(
-        &self,
-        token: &Unverified<'_>,
-        candidates: &[Federated<'_>],
-    ) -> Result<Verified, IdentityError> {
-        if token.kind() != Kind::Plain {
-            return Err(Cause::Type.into());
-        }
-        let (signed, proved) = self.signed(token, candidates).await?;
-        let claims = signed.claims();
-        let times = Times::of_token(claims, self.clock.now())?;
-        claims::subject(claims)?;
-        let audience = claims::audience(claims)?;
-        let meant: Vec<_> = proved.into_iter().filter(|(_, oidc)| oidc.audience == audience).collect();
-        if meant.is_empty() {
-            return Err(Cause::Audience.into());
-        }
-        let wanted: Vec<_> =
-            meant.into_iter().filter(|(_, oidc)| claims::matches(claims, &oidc.claims)).collect();
-        let (entry, oidc) = one(&wanted, IdentityError::Unmatched)?;
-        let mut verified = verified(entry, token.issuer(), signed, times)?;
-        verified.reuse = oidc.reuse_until_expiry;
-        Ok(verified)
-    }
-
-    /// Checks the signature once per source of keys, and keeps the entries whose source made it.
-    async fn signed<'t, 'e>(
-        &self,
-        token: &'t Unverified<'_>,
-        candidates: &[Federated<'e>],
-    ) -> Result<(Signed<'t>, Vec<Federated<'e>>), IdentityError> {
-        let mut checked: Vec<(&KeySource, bool, Result<Signed<'t>, Cause>)> = Vec::new();
-        for (_, oidc) in candidates {
-            let known = |(source, private, _): &(&KeySource, bool, _)| {
-                *source == &oidc.keys && *private == oidc.allow_private
-            };
-            if checked.iter().any(known) {
-                continue;
-            }
-            let signed = match self.issuers.key(oidc, token.kid(), token.algorithm()).await {
-                Ok(key) => token.signed_by(&key),
-                Err(IdentityError::Invalid(cause)) => Err(cause),
-                // Which entries match cannot be known without this source.
-                Err(error) => return Err(error),
-            };
-            checked.push((&oidc.keys, oidc.allow_private, signed));
-        }
-        let mut proof = Err(Cause::Signature);
-        let mut proved = Vec::new();
-        for (source, private, signed) in checked {
-            if let Ok(signed) = signed {
-                proof = Ok(signed);
-                let same = |(_, oidc): &&Federated<'e>| &oidc.keys == source && oidc.allow_private == private;
-                proved.extend(candidates.iter().filter(same));
-            } else if proof.is_err() {
-                proof = signed;
-            }
-        }
-        Ok((proof?, proved))
     }
 }
 
@@ -230,8 +180,6 @@ struct Registered<'e> {
     principal: &'e Principal,
 }
 
-type Federated<'e> = (&'e Identity, &'e Oidc);
-
 fn registered<'e>(entries: &'e [Identity], issuer: &str) -> Vec<Registered<'e>> {
     let named = |entry: &'e Identity| {
         let Proof::Key(key) = &entry.proof else { return None };
@@ -239,14 +187,6 @@ fn registered<'e>(entries: &'e [Identity], issuer: &str) -> Vec<Registered<'e>> 
         Some(Registered { entry, key, principal })
     };
     entries.iter().filter_map(named).collect()
-}
-
-fn federated<'e>(entries: &'e [Identity], issuer: &str) -> Vec<Federated<'e>> {
-    let of_issuer = |entry: &'e Identity| match &entry.proof {
-        Proof::Oidc(oidc) if oidc.issuer == issuer => Some((entry, oidc)),
-        _ => None,
-    };
-    entries.iter().filter_map(of_issuer).collect()
 }
 
 fn one<T>(found: &[T], none: IdentityError) -> Result<&T, IdentityError> {
@@ -257,19 +197,19 @@ fn one<T>(found: &[T], none: IdentityError) -> Result<&T, IdentityError> {
     }
 }
 
-fn verified(entry: &Identity, issuer: &str, signed: Signed<'_>, times: Times) -> Result<Verified, Cause> {
+fn verified(entry: &Identity, by: &Name<'_>, signed: Signed<'_>, times: Times) -> Result<Verified, Cause> {
     let claims = signed.claims();
     let jti = claims::token_id(claims)?;
     Ok(Verified {
         entry: entry.entry.clone(),
         principals: entry.principals.clone(),
-        issuer: issuer.to_owned(),
+        issuer: by.as_str().to_owned(),
         subject: claims::subject(claims)?.to_owned(),
         jti: jti.map(str::to_owned),
         claims: claims.clone(),
         expires: times.expires,
         issued: times.issued,
-        replay: claims::replay(issuer, jti, signed.input(), times.last()),
+        replay: claims::replay(by, jti, signed.input(), times.last),
         reuse: false,
         tools: entry.tools.clone(),
         key_thumbprint: None,

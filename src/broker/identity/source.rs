@@ -1,4 +1,4 @@
-//! Getting one issuer's key set: from its discovery document or from a URL of the policy.
+//! Getting one set of keys: from an issuer's discovery document, from a URL of the policy, or from its pinned file.
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::address::destination;
 use super::fetch::{Fetch, FetchError, Fetched};
 use super::jwks::{KeySet, KeySetError, MAX_BODY};
+use super::origin::Usage;
 use crate::policy::model::KeySource;
 use shortbread_protocol::json::{self, JsonError};
 
@@ -38,17 +39,28 @@ pub(super) async fn load(
     fetch: &dyn Fetch,
     issuer: &str,
     source: &KeySource,
+    usage: Usage,
     allow_private: bool,
 ) -> Result<Loaded, LoadError> {
     let url = match source {
         KeySource::Pinned(document) => {
-            return Ok(Loaded { keys: KeySet::read(document.as_bytes())?, max_age: None });
+            return read(document.as_bytes(), usage, None);
         }
         KeySource::Url(url) => url.clone(),
         KeySource::Discovery => discovered(fetch, issuer, allow_private).await?,
     };
     let answer = guarded(fetch, &url, allow_private).await?;
-    Ok(Loaded { keys: KeySet::read(&answer.body)?, max_age: answer.max_age })
+    read(&answer.body, usage, answer.max_age)
+}
+
+fn read(body: &[u8], usage: Usage, max_age: Option<Duration>) -> Result<Loaded, LoadError> {
+    match usage {
+        Usage::Signatures => Ok(Loaded { keys: KeySet::read(body)?, max_age }),
+        Usage::JwtSvids => {
+            let (keys, hint) = KeySet::bundle(body)?;
+            Ok(Loaded { keys, max_age: hint.or(max_age) })
+        }
+    }
 }
 
 /// `jwks_uri` of the issuer's own document (OpenID Connect Discovery 1.0, section 4).

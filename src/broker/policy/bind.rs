@@ -2,19 +2,38 @@
 
 use serde_json::{Map, Value};
 use shortbread_protocol::constraint::{Arguments, Constraint, Scalar};
+use shortbread_protocol::normalise::{Form, Forms};
 
 use super::model::{Limit, Limits};
 
-/// The conditions with every claim bound.
+/// A claim that cannot be bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unbound<'a> {
+    /// Its name, as the policy has it.
+    pub(super) claim: &'a str,
+    /// The form of the argument that it is not of; `None` when it is missing, is not a single text, integer or
+    /// boolean, or could be meant in two ways.
+    pub(super) form: Option<Form>,
+}
+
+/// The conditions with every claim bound, in the spelling of the argument's form.
 ///
 /// # Errors
-/// The name of a claim that is missing, is not a single text, integer or boolean, or could be meant in
-/// two ways.
-pub(super) fn bind<'a>(limits: &'a Limits, claims: &Map<String, Value>) -> Result<Arguments, &'a str> {
+/// The claim that cannot be bound.
+pub(super) fn bind<'a>(
+    limits: &'a Limits,
+    forms: &Forms,
+    claims: &Map<String, Value>,
+) -> Result<Arguments, Unbound<'a>> {
     let bound = limits.iter().map(|(name, limit)| {
         let constraint = match limit {
             Limit::Fixed(constraint) => constraint.clone(),
-            Limit::Claim(path) => Constraint::exactly(scalar(claims, path).ok_or(path.as_str())?),
+            Limit::Claim(claim) => {
+                let value = scalar(claims, claim).ok_or(Unbound { claim, form: None })?;
+                let form = forms.get(name).copied();
+                let value = form.map_or(Ok(value.clone()), |form| form.value(&value));
+                Constraint::exactly(value.map_err(|_| Unbound { claim, form })?)
+            }
         };
         Ok((name.clone(), constraint))
     });
@@ -65,6 +84,21 @@ mod tests {
         assert_eq!(bound(&claims, "kubernetes.io.namespace"), Some(Scalar::Text("agents".into())));
         assert_eq!(bound(&claims, "kubernetes.io.serviceaccount.name"), Some(Scalar::Text("worker".into())));
         assert_eq!(bound(&claims, "a.b"), None, "two meanings");
+    }
+
+    #[test]
+    fn a_claim_is_bound_in_the_spelling_of_the_form() {
+        let limits: Limits = [("repo".parse().unwrap(), Limit::Claim("r".to_owned()))].into();
+        let forms: Forms = [("repo".parse().unwrap(), Form::Repository)].into();
+        let bound = |claims: Value| {
+            let bound = bind(&limits, &forms, claims.as_object().unwrap()).map_err(|unbound| unbound.form)?;
+            Ok(serde_json::to_value(bound).unwrap())
+        };
+        assert_eq!(bound(json!({ "r": "Acme/Web.git" })), Ok(json!({ "repo": { "eq": "acme/web" } })));
+        for claim in [json!("acme"), json!("acme/.."), json!(7)] {
+            assert_eq!(bound(json!({ "r": claim })), Err(Some(Form::Repository)));
+        }
+        assert_eq!(bound(json!({})), Err(None));
     }
 
     #[test]

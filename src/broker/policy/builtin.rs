@@ -2,6 +2,7 @@
 
 use shortbread_protocol::access::Access;
 use shortbread_protocol::names::{Operation, ToolName, VerbName};
+use shortbread_protocol::normalise::Forms;
 
 use super::model::{Tool, Verb};
 
@@ -39,7 +40,7 @@ pub fn audience(issuer: &str) -> String {
 pub fn tool(issuer: &str) -> Tool {
     let verbs = VERBS.into_iter().filter_map(|(name, access)| {
         let verb: VerbName = name.parse().ok()?;
-        Some((verb, Verb { access, args: None }))
+        Some((verb, Verb { access, args: None, forms: Forms::new() }))
     });
     Tool { audience: audience(issuer), verbs: verbs.collect() }
 }

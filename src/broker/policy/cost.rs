@@ -13,10 +13,15 @@ pub(super) fn expressions(arguments: &Arguments) -> usize {
 }
 
 /// How many expressions one constraint becomes. An exact value is a constant of the predicate and free;
-/// sets and prefixes also force the type of the argument.
+/// sets (hosts among them) and prefixes also force the type of the argument.
 pub(super) fn of(constraint: &Constraint) -> usize {
-    let sets = [constraint.one_of.is_some(), constraint.subset.is_some(), constraint.prefix.is_some()];
-    let bounds = [constraint.min.is_some(), constraint.max.is_some()];
+    let sets = [
+        constraint.one_of.is_some(),
+        constraint.subset.is_some(),
+        constraint.prefix.is_some(),
+        constraint.host_in.is_some(),
+    ];
+    let bounds = [constraint.min.is_some(), constraint.max.is_some(), constraint.path_under.is_some()];
     let count = |flags: &[bool]| flags.iter().filter(|flag| **flag).count();
     2 * count(&sets) + count(&bounds)
 }

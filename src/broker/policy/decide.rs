@@ -13,10 +13,11 @@ use serde_json::{Map, Value};
 use shortbread_protocol::access::Access;
 use shortbread_protocol::constraint::{self, Arguments};
 use shortbread_protocol::names::{Intent, Operation};
+use shortbread_protocol::normalise::{self, Forms};
 use shortbread_protocol::reason::Reason;
 use thiserror::Error;
 
-use super::model::{Grant, Principal, Rate};
+use super::model::{Grant, Principal, Rate, Verb};
 use super::{Policy, bind, cost};
 
 mod explain;
@@ -39,6 +40,20 @@ pub struct Request<'a> {
     pub asked: &'a [Asked],
     /// The life asked for.
     pub ttl: Option<Duration>,
+    /// Whether they hold a key that the token will be bound to.
+    pub possession: Possession,
+}
+
+/// Whether the one who asks proved a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Possession {
+    /// They did: the token is bound to it.
+    Proved,
+    /// They did not.
+    Unproved,
+    /// They did not, and their platform hands out the same identity again and again: whoever sees it can
+    /// present it, so it is good for reading alone.
+    Reusable,
 }
 
 /// One operation that is asked for.
@@ -72,6 +87,8 @@ pub struct Right {
     pub operation: Operation,
     /// The access of the verb.
     pub access: Access,
+    /// The form of its arguments, where the catalogue gives one: how the token asks for them.
+    pub forms: Forms,
     /// A call is allowed when one of these allows it; never empty.
     pub alternatives: Vec<Alternative>,
 }
@@ -115,8 +132,8 @@ pub fn decide(policy: &Policy, request: &Request<'_>) -> Result<Granted, Refusal
     let undeclared = Intent::undeclared();
     let case = Case { policy, request, intent: request.intent.unwrap_or(&undeclared) };
     let (mut kept, mut lost) = (Vec::new(), Vec::new());
-    for (operation, (access, arguments)) in asked {
-        match case.weigh(operation, access, &arguments) {
+    for (operation, (verb, arguments)) in asked {
+        match case.weigh(operation, verb, &arguments) {
             Ok(won) => kept.push(won),
             Err(refusal) => lost.push((operation.clone(), refusal)),
         }
@@ -129,28 +146,37 @@ pub fn decide(policy: &Policy, request: &Request<'_>) -> Result<Granted, Refusal
     Ok(summary(kept, lost, life))
 }
 
-/// What is asked of each verb of the catalogue: its access, and each set of arguments.
-type Wanted<'a> = BTreeMap<&'a Operation, (Access, Vec<Option<&'a Arguments>>)>;
+/// What is asked of each verb of the catalogue: each set of arguments, in the spelling of their forms.
+type Wanted<'a> = BTreeMap<&'a Operation, (&'a Verb, Vec<Option<Arguments>>)>;
 
-fn known<'a>(policy: &Policy, request: &Request<'a>) -> Result<Wanted<'a>, Refusal> {
+fn known<'a>(policy: &'a Policy, request: &Request<'a>) -> Result<Wanted<'a>, Refusal> {
     let mut wanted = Wanted::new();
     for asked in request.asked {
         let operation = &asked.operation;
         let Some(verb) = policy.catalogue().verb(operation) else {
             return Err(Refusal::new(Reason::ScopeUnknown, explain::unknown(policy, operation)));
         };
-        for (name, constraint) in asked.arguments.iter().flatten() {
-            if let Err(why) = constraint.check() {
-                let detail = format!("the constraint on {name} of {operation} {why}");
-                return Err(Refusal::new(Reason::ScopeUnknown, detail));
-            }
-        }
-        wanted.entry(operation).or_insert((verb.access, Vec::new())).1.push(asked.arguments.as_ref());
+        let arguments = asked.arguments.as_ref().map(|arguments| sound(operation, verb, arguments));
+        wanted.entry(operation).or_insert((verb, Vec::new())).1.push(arguments.transpose()?);
     }
     if wanted.is_empty() {
         return Err(Refusal::new(Reason::RequestMalformed, "the request asks for no verb at all"));
     }
     Ok(wanted)
+}
+
+fn sound(operation: &Operation, verb: &Verb, asked: &Arguments) -> Result<Arguments, Refusal> {
+    let sound = asked.iter().map(|(name, constraint)| {
+        let refused = |why: &str| {
+            Refusal::new(Reason::ScopeUnknown, format!("the constraint on {name} of {operation} {why}"))
+        };
+        constraint.check().map_err(refused)?;
+        let form = verb.forms.get(name).copied();
+        let normal = normalise::constraint(form, constraint)
+            .map_err(|misfit| refused(&format!("{}; {}", misfit.cause, misfit.fix)))?;
+        Ok((name.clone(), normal))
+    });
+    sound.collect()
 }
 
 fn life(request: &Request<'_>) -> Result<Duration, Refusal> {
@@ -174,13 +200,8 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
-    fn weigh(
-        &self,
-        operation: &Operation,
-        access: Access,
-        asked: &[Option<&Arguments>],
-    ) -> Result<Won, Refusal> {
-        let principal = self.request.principal;
+    fn weigh(&self, operation: &Operation, verb: &Verb, asked: &[Option<Arguments>]) -> Result<Won, Refusal> {
+        let (principal, access) = (self.request.principal, verb.access);
         if self.policy.forbids().iter().any(|f| f.reaches(principal, self.intent, operation, access)) {
             return Err(Refusal::new(Reason::PolicyForbidden, explain::forbidden(operation)));
         }
@@ -195,17 +216,38 @@ impl Case<'_> {
             return Err(Refusal::new(Reason::IntentRefused, detail));
         }
         let mut won = Won {
-            right: Right { operation: operation.clone(), access, alternatives: Vec::new() },
+            right: Right {
+                operation: operation.clone(),
+                access,
+                forms: verb.forms.clone(),
+                alternatives: Vec::new(),
+            },
             grants: Vec::new(),
         };
         for grant in &serving {
-            won.add(grant, self.alternatives(grant, operation, asked));
+            won.add(grant, self.alternatives(grant, operation, &verb.forms, asked));
         }
         if won.right.alternatives.is_empty() {
-            let detail = explain::arguments(operation, &serving, self.request.claims);
+            let detail = explain::arguments(operation, &serving, &verb.forms, self.request.claims);
             return Err(Refusal::new(Reason::ConstraintRefused, detail));
         }
+        if let Some(why) = self.unproved(access, &won.grants) {
+            return Err(Refusal::new(Reason::ProofRequired, explain::unproved(operation, why)));
+        }
         Ok(won)
+    }
+
+    /// Why the verb wants a proof that is not there.
+    fn unproved(&self, access: Access, grants: &[Arc<Grant>]) -> Option<&'static str> {
+        let demanded = grants.iter().any(|grant| grant.proof);
+        match self.request.possession {
+            Possession::Proved => None,
+            _ if demanded => Some("a grant of it says proof = \"required\""),
+            Possession::Reusable if access != Access::Read => {
+                Some("this identity can be presented again, so without a proof it is good for reading alone")
+            }
+            Possession::Unproved | Possession::Reusable => None,
+        }
     }
 
     /// What one grant gives: its own conditions met with each that was asked, never with another grant's.
@@ -213,18 +255,19 @@ impl Case<'_> {
         &self,
         grant: &Grant,
         operation: &Operation,
-        asked: &[Option<&Arguments>],
+        forms: &Forms,
+        asked: &[Option<Arguments>],
     ) -> Vec<Option<Arguments>> {
         let own = match grant.verbs.get(&operation.verb) {
             None => return Vec::new(),
             Some(None) => None,
-            Some(Some(limits)) => match bind::bind(limits, self.request.claims) {
+            Some(Some(limits)) => match bind::bind(limits, forms, self.request.claims) {
                 Ok(bound) => Some(bound),
                 Err(_) => return Vec::new(),
             },
         };
         let met = asked.iter().filter_map(|asked| match (&own, asked) {
-            (None, asked) => Some(asked.cloned()),
+            (None, asked) => Some((*asked).clone()),
             (own, None) => Some(own.clone()),
             (Some(own), Some(asked)) => constraint::meet(own, asked).map(Some),
         });
@@ -252,7 +295,8 @@ fn most_telling(lost: Vec<(Operation, Refusal)>) -> Refusal {
         Reason::PolicyForbidden => 0,
         Reason::IntentRefused => 1,
         Reason::ConstraintRefused => 2,
-        _ => 3,
+        Reason::ProofRequired => 3,
+        _ => 4,
     };
     let first = lost.into_iter().map(|(_, refusal)| refusal).min_by_key(rank);
     first.unwrap_or_else(|| Refusal::new(Reason::PolicyDenied, "nothing that was asked for is granted"))

@@ -40,6 +40,20 @@ pub(crate) fn files(path: &str) -> Result<String, String> {
             return Ok(r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"AA","kid":"1"}]}"#.to_owned());
         }
         "jwks/empty.json" => return Ok(r#"{"keys":[]}"#.to_owned()),
+        "jwks/twins.json" => {
+            let keys = r#"{"keys":[{"kty":"RSA","kid":"1"},{"kty":"EC","kid":"1"}]}"#;
+            return Ok(keys.to_owned());
+        }
+        "jwks/twice.json" => return Ok(r#"{"keys":[],"keys":[{"kty":"RSA"}]}"#.to_owned()),
+        "bundles/good.json" => {
+            let keys =
+                r#"{"keys":[{"kty":"EC","use":"jwt-svid","kid":"1"},{"kty":"RSA","use":"x509-svid"}]}"#;
+            return Ok(keys.to_owned());
+        }
+        "bundles/x509.json" => {
+            return Ok(r#"{"keys":[{"kty":"RSA","use":"x509-svid","kid":"1"}]}"#.to_owned());
+        }
+        "bundles/nameless.json" => return Ok(r#"{"keys":[{"kty":"EC","use":"jwt-svid"}]}"#.to_owned()),
         "jwks/secret.json" => return Ok(r#"{"keys":[{"kty":"oct","k":"AA"}]}"#.to_owned()),
         _ => {}
     }

@@ -10,6 +10,7 @@ mod nesting;
 mod pattern;
 mod problem;
 mod source;
+pub mod spiffe;
 mod surface;
 mod units;
 
@@ -26,7 +27,9 @@ use sha2::{Digest as _, Sha256};
 use shortbread_protocol::names::{Intent, Operation, OperatorName, ToolName, VerbName};
 
 pub use check::{Files, Options};
-pub use decide::{Alternative, Asked, DEFAULT_TTL, Granted, MAX_TTL, Refusal, Request, Right, decide};
+pub use decide::{
+    Alternative, Asked, DEFAULT_TTL, Granted, MAX_TTL, Possession, Refusal, Request, Right, decide,
+};
 pub use pattern::Pattern;
 pub use problem::Problem;
 pub use surface::AdminSurface;
@@ -145,12 +148,18 @@ impl Policy {
     /// Whether this operator may use this verb for this purpose: granted to them and not forbidden.
     #[must_use]
     pub fn lets(&self, operator: &OperatorName, operation: &Operation, intent: &Intent) -> bool {
-        let principal = Principal::Operator(operator.clone());
-        let mut granted = self.grants_of(&principal, &operation.tool).iter();
+        self.gives(&Principal::Operator(operator.clone()), operation, intent)
+    }
+
+    /// Whether some grant gives this verb to this principal for this purpose, on whatever conditions, and nothing
+    /// forbids it.
+    #[must_use]
+    pub fn gives(&self, principal: &Principal, operation: &Operation, intent: &Intent) -> bool {
+        let mut granted = self.grants_of(principal, &operation.tool).iter();
         let forbidden = self.catalogue().verb(operation).is_none_or(|verb| {
-            self.forbids().iter().any(|forbid| forbid.reaches(&principal, intent, operation, verb.access))
+            self.forbids().iter().any(|forbid| forbid.reaches(principal, intent, operation, verb.access))
         });
-        !forbidden && granted.any(|grant| grant.verbs.contains_key(&operation.verb))
+        !forbidden && granted.any(|grant| grant.serves(intent) && grant.verbs.contains_key(&operation.verb))
     }
 
     /// Whether someone besides this operator may activate a policy, so that a change of operators,

@@ -11,10 +11,12 @@ use shortbread_protocol::keys::PublicKey;
 use shortbread_protocol::names::{
     ArgName, Intent, Operation, OperatorName, ToolName, VerbName, VerifierName, WorkflowName,
 };
+use shortbread_protocol::normalise::Forms;
 use shortbread_protocol::revocations::SelectorKind;
 
 use super::builtin;
 use super::pattern::Pattern;
+use super::spiffe::SpiffeId;
 
 /// Who an identity may be.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,6 +83,8 @@ pub enum Proof {
     Key(PublicKey),
     /// A token of an OpenID Connect issuer.
     Oidc(Oidc),
+    /// A JWT-SVID of a SPIFFE trust domain.
+    Spiffe(Spiffe),
 }
 
 /// A token of an OpenID Connect issuer, and which of its claims must have which value.
@@ -98,16 +102,37 @@ pub struct Oidc {
     pub allow_private: bool,
     /// Whether the same token may be presented again until it expires.
     pub reuse_until_expiry: bool,
+    /// How long after `iat` a token is taken. None: ten minutes; with reuse, until it expires.
+    pub max_age: Option<Duration>,
 }
 
-/// Where an issuer's keys come from.
+/// A JWT-SVID of a SPIFFE trust domain, and whom it must name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spiffe {
+    /// The exact `sub`; its trust domain says whose keys count.
+    pub id: SpiffeId,
+    /// The exact `iss`, where the policy pins one; else `iss` says nothing.
+    pub issuer: Option<String>,
+    /// The exact `aud`.
+    pub audience: String,
+    /// The trust domain's bundle: a URL or a pinned file.
+    pub bundle: KeySource,
+    /// Whether the bundle may lie at a private address.
+    pub allow_private: bool,
+    /// Whether the same token may be presented again until it expires.
+    pub reuse_until_expiry: bool,
+    /// How long after `iat` a token is taken. None: ten minutes; with reuse, or without `iat`, until it expires.
+    pub max_age: Option<Duration>,
+}
+
+/// Where the keys of an issuer or a trust domain come from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum KeySource {
     /// `{issuer}/.well-known/openid-configuration`, then its `jwks_uri`.
     Discovery,
-    /// This URL (`jwks_url` in the policy).
+    /// This URL (`jwks_url` or `bundle_url` in the policy).
     Url(String),
-    /// A pinned JWKS file (`jwks_file` in the policy), taken in by value.
+    /// A pinned file (`jwks_file` or `bundle_file` in the policy), taken in by value.
     Pinned(String),
 }
 
@@ -148,6 +173,8 @@ pub struct Verb {
     pub access: Access,
     /// The arguments it takes, where the catalogue lists them.
     pub args: Option<Vec<ArgName>>,
+    /// Those of them that have a form, in whose spelling they are compared.
+    pub forms: Forms,
 }
 
 /// A request rate: so many in so long.
@@ -180,6 +207,8 @@ pub struct Grant {
     pub max_ttl: Option<Duration>,
     /// Whose approval it needs, and for what.
     pub approval: Option<Approval>,
+    /// Whether it is for tokens alone that are bound to a key.
+    pub proof: bool,
     /// How often it may be used.
     pub rate: Option<Rate>,
 }

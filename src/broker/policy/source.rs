@@ -11,6 +11,7 @@ use shortbread_protocol::constraint::Scalar;
 use shortbread_protocol::names::{
     ArgName, Intent, OperatorName, ToolName, VerbName, VerifierName, WorkflowName,
 };
+use shortbread_protocol::normalise::Form;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
@@ -46,6 +47,8 @@ pub(super) struct ToolSource {
 pub(super) struct VerbSource {
     pub(super) access: Access,
     pub(super) args: Option<Vec<Spanned<ArgName>>>,
+    #[serde(default)]
+    pub(super) forms: BTreeMap<Spanned<ArgName>, Form>,
 }
 
 /// `[[identities]]`
@@ -59,20 +62,17 @@ pub(super) struct IdentitySource {
     pub(super) tools: Option<Spanned<Vec<Spanned<ToolName>>>>,
     pub(super) key: Option<Spanned<String>>,
     pub(super) issuer: Option<Spanned<String>>,
+    pub(super) trust_domain: Option<Spanned<String>>,
+    pub(super) spiffe_id: Option<Spanned<String>>,
     pub(super) audience: Option<Spanned<String>>,
     pub(super) claims: Option<Spanned<toml::Table>>,
     pub(super) jwks_url: Option<Spanned<String>>,
     pub(super) jwks_file: Option<Spanned<String>>,
+    pub(super) bundle_url: Option<Spanned<String>>,
+    pub(super) bundle_file: Option<Spanned<String>>,
     pub(super) allow_private: Option<Spanned<bool>>,
-    pub(super) reuse: Option<Spanned<Reuse>>,
-}
-
-/// How often one token of an issuer may be presented.
-#[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Reuse {
-    /// Again and again, by the key that presented it first.
-    UntilExpiry,
+    pub(super) reuse: Option<Spanned<String>>,
+    pub(super) max_age: Option<Spanned<Span>>,
 }
 
 /// `[[grants]]`
@@ -92,6 +92,7 @@ pub(super) struct GrantSource {
     pub(super) any_arguments: bool,
     pub(super) max_ttl: Option<Spanned<Span>>,
     pub(super) approval: Option<Spanned<ApprovalSource>>,
+    pub(super) proof: Option<Spanned<String>>,
     pub(super) rate: Option<Pace>,
 }
 
@@ -110,6 +111,8 @@ pub(super) struct LimitSource {
     pub(super) prefix: Option<String>,
     pub(super) min: Option<i64>,
     pub(super) max: Option<i64>,
+    pub(super) path_under: Option<String>,
+    pub(super) host_in: Option<BTreeSet<String>>,
     #[serde(default)]
     pub(super) any: bool,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use shortbread_protocol::names::{Intent, Operation};
 
@@ -45,7 +45,7 @@ impl AdminSurface {
                     "{} {}/{verb} {}",
                     grant.principal,
                     grant.tool,
-                    json!({ "max_ttl": ttl, "rate": rate })
+                    json!({ "max_ttl": ttl, "rate": rate, "proof": grant.proof })
                 )
             })
         });
@@ -57,16 +57,28 @@ fn proof(identity: &Identity) -> String {
     match &identity.proof {
         Proof::Key(key) => json!({ "key": hex::encode(key.as_bytes()) }).to_string(),
         Proof::Oidc(oidc) => {
-            let keys = match &oidc.keys {
-                KeySource::Discovery => json!("discovery"),
-                KeySource::Url(url) => json!({ "url": url }),
-                KeySource::Pinned(jwks) => json!({ "sha256": hex::encode(Sha256::digest(jwks)) }),
-            };
             json!({
-                "issuer": oidc.issuer, "audience": oidc.audience, "claims": oidc.claims, "keys": keys,
-                "allow_private": oidc.allow_private, "reuse_until_expiry": oidc.reuse_until_expiry,
+                "issuer": oidc.issuer, "audience": oidc.audience, "claims": oidc.claims,
+                "keys": source(&oidc.keys), "allow_private": oidc.allow_private,
+                "reuse_until_expiry": oidc.reuse_until_expiry, "max_age": oidc.max_age.map(|span| span.as_secs()),
             })
             .to_string()
         }
+        Proof::Spiffe(spiffe) => {
+            json!({
+                "spiffe_id": spiffe.id.as_str(), "issuer": spiffe.issuer, "audience": spiffe.audience,
+                "bundle": source(&spiffe.bundle), "allow_private": spiffe.allow_private,
+                "reuse_until_expiry": spiffe.reuse_until_expiry, "max_age": spiffe.max_age.map(|span| span.as_secs()),
+            })
+            .to_string()
+        }
+    }
+}
+
+fn source(keys: &KeySource) -> Value {
+    match keys {
+        KeySource::Discovery => json!("discovery"),
+        KeySource::Url(url) => json!({ "url": url }),
+        KeySource::Pinned(document) => json!({ "sha256": hex::encode(Sha256::digest(document)) }),
     }
 }

@@ -149,6 +149,9 @@ pub enum RecordError {
     /// The assertion was used before.
     #[error("this assertion was used already; sign a new one")]
     Replayed,
+    /// The assertion may be presented again, but not by this client.
+    #[error("another key presented this assertion first")]
+    Pinned,
     /// A revocation of this kind reaches the token.
     #[error("an operator revoked the {0} of this token")]
     Revoked(SelectorKind),
@@ -161,6 +164,12 @@ pub enum RecordError {
     /// The task id belongs to another principal.
     #[error("this task id belongs to another workflow; use an id of your own")]
     TaskTaken,
+    /// Another request with the same Idempotency-Key was answered meanwhile.
+    #[error("the same request was answered a moment ago")]
+    Repeated,
+    /// The token that was to be given out once more is not recorded.
+    #[error("there is no record of this token")]
+    NoToken,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -19,9 +19,9 @@ use shortbread_protocol::clock::Timestamp;
 pub use self::error::{ActivateError, ChangeError, HeadError, RecordError, StoreError};
 pub use self::model::{
     AUDIT_LIMIT, Activate, Activation, ActivePolicy, AuditEntry, BlockChanged, Changed, ChangedEntry, Counts,
-    Exchange, Head, HeadFacts, Lift, LiftMode, Meta, NewPolicy, Notes, Options, PolicyAction, PolicyVersion,
-    Pruned, Replay, Revoke, RevokeBlock, RevokeMode, StoreKind, StoredEntry, TAIL_LIMIT, Target, TokenRecord,
-    Touched,
+    Exchange, Head, HeadFacts, Kept, Lift, LiftMode, Meta, NewPolicy, Notes, Options, PolicyAction,
+    PolicyVersion, Pruned, Replay, Retry, Revoke, RevokeBlock, RevokeMode, StoreKind, StoredEntry,
+    TAIL_LIMIT, Target, Tie, TokenRecord, Touched, Use,
 };
 pub use self::revocations::{Block, Entry, Revocations, Revoked, Standing};
 use self::sqlite::Sqlite;
@@ -83,6 +83,27 @@ impl Store {
     pub async fn record_denial(&self, replay: Option<Replay>, audit: AuditEntry) -> Result<u64, StoreError> {
         match &*self.0 {
             Backend::Sqlite(sqlite) => sqlite.record_denial(replay, audit).await,
+        }
+    }
+
+    /// Records that an assertion was used for something else than a new token: it is used up, the token that is given
+    /// out once more is checked against all revocations, and the audit entry is appended, or nothing happens.
+    ///
+    /// # Errors
+    /// When a rule or the store says no; nothing must then be answered.
+    pub async fn record_use(&self, used: Use) -> Result<u64, RecordError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.record_use(used).await,
+        }
+    }
+
+    /// The answer that was kept under this key, if it may still be repeated.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn kept(&self, key: [u8; 32], now: Timestamp) -> Result<Option<Kept>, StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.kept(key, now).await,
         }
     }
 

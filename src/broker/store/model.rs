@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::names::ToolName;
-use shortbread_protocol::revocations::Selector;
+use shortbread_protocol::revocations::{Selector, SelectorKind};
 use zeroize::Zeroizing;
 
 use super::revocations::{Revocations, Standing};
@@ -95,14 +95,16 @@ pub struct StoredEntry {
     pub leaf: [u8; 32],
 }
 
-/// An assertion that may be used once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// An assertion that may be used once, or again and again by the key that used it first.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replay {
     /// What names the assertion: the same assertion must give the same hash.
     pub hash: [u8; 32],
     /// After this nobody accepts the assertion any more (unix seconds): its end, leeway included. The same
     /// assertion must give the same value.
     pub keep_until: u64,
+    /// The thumbprint of the key that presents it, where its identity lets it be presented again; `None` uses it up.
+    pub holder: Option<String>,
 }
 
 /// A token as it is recorded; never the token itself.
@@ -139,6 +141,64 @@ pub struct Exchange {
     pub token: TokenRecord,
     /// What can revoke it.
     pub standing: Standing,
+    /// For a token that was made of another: what its ancestors can be revoked by and it bears no mark of.
+    pub ties: Vec<Tie>,
+    /// What is kept so that the same answer can be given once more.
+    pub retry: Option<Retry>,
+    /// The audit entry of the decision.
+    pub audit: AuditEntry,
+}
+
+/// Something that a token hangs on though it does not bear it: a revocation of it reaches the token too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tie {
+    /// What one selector names, such as an ancestor's id.
+    Selector(SelectorKind, String),
+    /// A narrowed copy, by the first 16 bytes of SHA-256 of its block's signature.
+    Block([u8; 16]),
+}
+
+/// As in `token/tok_1` and `block/00112233445566778899aabbccddeeff`.
+impl fmt::Display for Tie {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Selector(kind, value) => write!(f, "{kind}/{value}"),
+            Self::Block(hash) => write!(f, "block/{}", hex::encode(hash)),
+        }
+    }
+}
+
+/// An answer that may be given once more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// What names the request: hash of the identity, the request, the DPoP key and the Idempotency-Key.
+    pub key: [u8; 32],
+    /// Until when (unix seconds).
+    pub keep_until: u64,
+    /// The bytes that were signed, without the signature: no usable token.
+    pub block: Vec<u8>,
+    /// The answer without the token, as JSON.
+    pub answer: Vec<u8>,
+}
+
+/// An answer that was kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The token's id.
+    pub token: String,
+    /// The bytes that were signed.
+    pub block: Vec<u8>,
+    /// The answer without the token, as JSON.
+    pub answer: Vec<u8>,
+}
+
+/// An assertion that is used for something else than a new token.
+#[derive(Clone, Debug)]
+pub struct Use {
+    /// The assertion.
+    pub replay: Option<Replay>,
+    /// The token that is given out once more, if one is: it must still stand.
+    pub token: Option<String>,
     /// The audit entry of the decision.
     pub audit: AuditEntry,
 }

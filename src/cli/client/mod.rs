@@ -1,6 +1,7 @@
 //! The broker over HTTP: no redirects, bounded times and sizes, and refusals in the broker's own words.
 
 mod assertion;
+mod proof;
 mod session;
 
 pub(crate) use assertion::Signer;
@@ -10,17 +11,19 @@ use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap};
 use reqwest::{Client, RequestBuilder, Url, redirect};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shortbread_protocol::admin::Problem;
+use shortbread_protocol::dpop::ProofKey;
 use shortbread_protocol::json;
 use shortbread_protocol::oauth::{CLIENT_ASSERTION, CLIENT_CREDENTIALS, Metadata, OAuthError, TokenAnswer};
 
+use self::proof::Call;
 use crate::context::Context;
 use crate::failure::Failure;
 
 /// The most bytes of an answer.
 const MAX_ANSWER: usize = 1024 * 1024;
+const DPOP: &str = "dpop";
 const CONNECT: Duration = Duration::from_secs(5);
 const WHOLE: Duration = Duration::from_secs(20);
 
@@ -38,6 +41,14 @@ pub(crate) struct Answer {
     /// The `Date` header.
     pub(crate) date: Option<String>,
     pub(crate) body: Vec<u8>,
+}
+
+/// A token with the key that it is bound to, and what it is used for.
+struct Held<'a> {
+    token: &'a str,
+    key: &'a ProofKey,
+    /// `shortbread/VERB`.
+    operation: &'a str,
 }
 
 impl Broker {
@@ -80,7 +91,7 @@ impl Broker {
         Ok(metadata)
     }
 
-    /// Asks for a token with an assertion of our own and further form fields.
+    /// Asks for a token with an assertion of our own and further form fields; bound to a key, if one is given.
     ///
     /// # Errors
     /// When the broker cannot be reached or refuses.
@@ -88,6 +99,7 @@ impl Broker {
         &self,
         context: &Context,
         signer: &Signer,
+        key: Option<&ProofKey>,
         fields: &[(&str, &str)],
     ) -> Result<TokenAnswer, Failure> {
         let assertion = signer.assertion(&self.url, context.now(), &*context.random)?;
@@ -96,20 +108,25 @@ impl Broker {
             ("client_assertion_type", CLIENT_ASSERTION),
             ("client_assertion", &assertion),
         ];
-        self.token_form(&[&own, fields].concat()).await
+        self.token_form(context, key, &[&own, fields].concat()).await
     }
 
-    /// Asks for a token with these form fields.
+    /// Asks for a token with these form fields; bound to a key, if one is given.
     ///
     /// # Errors
     /// When the broker cannot be reached or refuses.
-    pub(crate) async fn token_form(&self, fields: &[(&str, &str)]) -> Result<TokenAnswer, Failure> {
-        let request = self
-            .http
-            .post(self.address("/oauth/token"))
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(form(fields)?);
-        self.send(request).await?.read()
+    pub(crate) async fn token_form(
+        &self,
+        context: &Context,
+        key: Option<&ProofKey>,
+        fields: &[(&str, &str)],
+    ) -> Result<TokenAnswer, Failure> {
+        let url = self.address("/oauth/token");
+        let mut request = self.http.post(&url).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        if let Some(key) = key {
+            request = request.header(DPOP, proof::of_exchange(context, key, &url)?);
+        }
+        self.send(request.body(form(fields)?)).await?.read()
     }
 
     /// Fetches what anyone may read.
@@ -120,21 +137,24 @@ impl Broker {
         self.send(self.http.get(self.address(path))).await
     }
 
-    async fn get_with(&self, path: &str, token: &str) -> Result<Answer, Failure> {
-        self.send(self.http.get(self.address(path)).header(AUTHORIZATION, format!("Bearer {token}"))).await
-    }
-
-    async fn post_with(&self, path: &str, token: &str, body: &impl Serialize) -> Result<Answer, Failure> {
-        let body = serde_json::to_vec(body).map_err(|error| {
-            Failure::new(format!("the request cannot be written: {error}"), "Report this.")
-        })?;
-        let request = self
-            .http
-            .post(self.address(path))
-            .header(AUTHORIZATION, format!("Bearer {token}"))
-            .header(CONTENT_TYPE, "application/json")
-            .body(body);
-        self.send(request).await
+    // With a body it is a POST, without one a GET.
+    async fn call(
+        &self,
+        context: &Context,
+        held: &Held<'_>,
+        path: &str,
+        body: Option<&[u8]>,
+    ) -> Result<Answer, Failure> {
+        let url = self.address(path);
+        let method = if body.is_some() { "POST" } else { "GET" };
+        let (token, operation) = (held.token, held.operation);
+        let call = Call { method, url: &url, token, operation, body: body.unwrap_or_default() };
+        let proof = proof::of_call(context, held.key, &call)?;
+        let request = match body {
+            Some(body) => self.http.post(&url).header(CONTENT_TYPE, "application/json").body(body.to_owned()),
+            None => self.http.get(&url),
+        };
+        self.send(request.header(AUTHORIZATION, format!("DPoP {token}")).header(DPOP, proof)).await
     }
 
     fn address(&self, path: &str) -> String {

@@ -1,11 +1,14 @@
-//! Calls of the admin API: signed in for one verb, and again when the token's short life is over.
+//! Calls of the admin API: signed in for one verb, and again when the token's short life is over. Tokens are bound to a
+//! key that lives in memory, as long as the session.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shortbread_protocol::clock::Timestamp;
+use shortbread_protocol::dpop::ProofKey;
+use shortbread_protocol::names::{Operation, ToolName};
 use shortbread_protocol::oauth::TokenAnswer;
 
-use super::{Answer, Broker, Signer};
+use super::{Answer, Broker, Held, Signer};
 use crate::cli::Connection;
 use crate::config::Settings;
 use crate::context::Context;
@@ -32,7 +35,9 @@ pub(crate) struct Session<'c> {
     context: &'c Context,
     broker: Broker,
     signer: Signer,
-    scope: String,
+    /// `shortbread/VERB`.
+    operation: Operation,
+    key: ProofKey,
     held: Option<(TokenAnswer, Timestamp)>,
 }
 
@@ -40,11 +45,14 @@ impl<'c> Session<'c> {
     /// For the operator of the settings and one verb of the tool `shortbread`.
     ///
     /// # Errors
-    /// When the settings do not say which broker or key.
+    /// When the settings do not say which broker or key, or there is no randomness.
     pub(crate) fn open(context: &'c Context, connection: &Connection, verb: &str) -> Result<Self, Failure> {
         let settings = Settings::of(context, connection)?;
         let (broker, signer) = (settings.broker()?, settings.signer()?);
-        Ok(Self { context, broker, signer, scope: format!("shortbread:{verb}"), held: None })
+        let verb = verb.parse().map_err(|error| Failure::usage(format!("{verb} is no verb: {error}")))?;
+        let operation = Operation { tool: ToolName::shortbread(), verb };
+        let key = ProofKey::generate(&*context.random)?;
+        Ok(Self { context, broker, signer, operation, key, held: None })
     }
 
     /// The broker.
@@ -57,12 +65,7 @@ impl<'c> Session<'c> {
     /// # Errors
     /// When the broker cannot be reached or refuses.
     pub(crate) async fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, Failure> {
-        let ui = self.context.ui;
-        let work = async {
-            let token = self.token().await?;
-            self.broker.get_with(path, &token).await?.read()
-        };
-        ui.wait("asking the broker", work).await
+        self.call(path, None).await?.read()
     }
 
     /// `POST` to an admin route.
@@ -74,11 +77,19 @@ impl<'c> Session<'c> {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, Failure> {
+        let body = serde_json::to_vec(body).map_err(|error| {
+            Failure::new(format!("the request cannot be written: {error}"), "Report this.")
+        })?;
+        self.call(path, Some(&body)).await?.read()
+    }
+
+    async fn call(&mut self, path: &str, body: Option<&[u8]>) -> Result<Answer, Failure> {
         let ui = self.context.ui;
         let work = async {
             let token = self.token().await?;
-            let answer: Answer = self.broker.post_with(path, &token, body).await?;
-            answer.read()
+            let operation = self.operation.to_string();
+            let held = Held { token: &token, key: &self.key, operation: &operation };
+            self.broker.call(self.context, &held, path, body).await
         };
         ui.wait("asking the broker", work).await
     }
@@ -90,7 +101,10 @@ impl<'c> Session<'c> {
         {
             return Ok(held.access_token.clone());
         }
-        let answer = self.broker.token(self.context, &self.signer, &[("scope", &self.scope)]).await?;
+        let answer = self
+            .broker
+            .token(self.context, &self.signer, Some(&self.key), &[("scope", &self.operation.scope())])
+            .await?;
         let until = Timestamp::from_seconds(now.seconds().saturating_add(answer.expires_in));
         let token = answer.access_token.clone();
         self.held = Some((answer, until));
@@ -107,10 +121,11 @@ pub(crate) async fn sign_in(
     broker: &Broker,
     signer: &Signer,
 ) -> Result<&'static str, Failure> {
+    let key = ProofKey::generate(&*context.random)?;
     let mut last = None;
     for verb in PROBES {
         let scope = format!("shortbread:{verb}");
-        match broker.token(context, signer, &[("scope", &scope)]).await {
+        match broker.token(context, signer, Some(&key), &[("scope", &scope)]).await {
             Ok(_) => return Ok(verb),
             // The key was accepted and this verb is not granted, or not known to this broker: try the next.
             Err(failure)

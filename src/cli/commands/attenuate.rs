@@ -27,7 +27,8 @@ const BEARER_TTL: u64 = 60;
 Examples:
   shortbread attenuate @token.txt --verb github/issues.read
   shortbread attenuate - --verb github/issues.write --arg github/issues.write:repo=acme/web --ttl 5m
-  shortbread attenuate @token.txt --constraint 'payments/refund={\"amount\":{\"max\":500}}' --seal")]
+  shortbread attenuate @token.txt --constraint 'payments/refund={\"amount\":{\"max\":500}}' --seal
+  shortbread attenuate @token.txt --constraint 'files/read={\"path\":{\"path_under\":\"/srv/data\"}}'")]
 pub(crate) struct AttenuateArgs {
     /// The token, `-` for standard input, or @FILE.
     token: String,
@@ -176,12 +177,16 @@ mod tests {
     fn constraints_are_checked_before_anything_is_signed() {
         let read = read_constraint(r#"payments/refund={"amount":{"max":500}}"#).unwrap();
         assert_eq!(words(&read), "payments/refund: amount is at most 500");
+        let read = read_constraint(r#"files/read={"path":{"path_under":"/srv"}}"#).unwrap();
+        assert_eq!(words(&read), "files/read: path is \"/srv\" or below it");
         for bad in [
             "",
             "a/b",
             "a/b={",
             r#"a/b={"c":{}}"#,
             r#"a/b={"c":{"regex":"."}}"#,
+            r#"a/b={"c":{"path_under":"srv"}}"#,
+            r#"a/b={"c":{"host_in":["*.acme.example"]}}"#,
             r#"a/b={"c":{"eq":1},"c":{"eq":2}}"#,
         ] {
             assert!(read_constraint(bad).is_err(), "{bad}");

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use shortbread_protocol::clock::Timestamp;
+use shortbread_protocol::dpop::ProofKey;
 use shortbread_protocol::json;
 use shortbread_protocol::names::{Intent, Operation, Release, Task, WorkflowName};
 use shortbread_protocol::oauth::{AuthorizationDetail, JWT, TOKEN_EXCHANGE, TokenAnswer};
@@ -25,6 +26,7 @@ use crate::words;
 Examples:
   shortbread exchange --workflow demo --key keys/demo.pem --scope github:issues.read
   shortbread exchange --jwt token.jwt --scope \"github:issues.read github:issues.write\" --intent triage --ttl 10m
+  shortbread exchange --workflow demo --key keys/demo.pem --dpop-key agent.pem --scope github:issues.write
   shortbread exchange --workflow demo --key keys/demo.pem --details @request.json --token")]
 pub(crate) struct ExchangeArgs {
     /// The workflow that asks. Needed with --key; with --jwt only where the identity may be several workflows.
@@ -42,6 +44,9 @@ pub(crate) struct ExchangeArgs {
     /// The platform's JWT for this workflow: a file, or `-` for standard input.
     #[arg(long, value_name = "FILE")]
     jwt: Option<PathBuf>,
+    /// The private key (Ed25519, PKCS#8 PEM) that the token is to be bound to: each call then needs a DPoP proof by it.
+    #[arg(long, value_name = "FILE")]
+    dpop_key: Option<PathBuf>,
     /// Verbs as tool:verb, several in one text or the flag repeated.
     #[arg(long, value_name = "TOOL:VERB", value_delimiter = ' ', required_unless_present = "details", value_parser = Operation::from_scope)]
     scope: Vec<Operation>,
@@ -88,10 +93,11 @@ pub(crate) async fn run(args: &ExchangeArgs, context: &Context) -> Result<(), Fa
 
 async fn ask(args: &ExchangeArgs, context: &Context, broker: &Broker) -> Result<TokenAnswer, Failure> {
     let request = fields(args)?;
+    let bound = args.dpop_key.as_deref().map(files::private_key).transpose()?.map(ProofKey::new);
     let mut fields: Vec<(&str, &str)> = request.iter().map(|(name, value)| (*name, value.as_str())).collect();
     if let (Some(key), Some(workflow)) = (&args.key, &args.workflow) {
         let signer = Signer::workflow(workflow, files::private_key(key)?);
-        return broker.token(context, &signer, &fields).await;
+        return broker.token(context, &signer, bound.as_ref(), &fields).await;
     }
     let Some(jwt) = &args.jwt else {
         return Err(Failure::usage("say who asks: --workflow with --key, or --jwt"));
@@ -102,7 +108,7 @@ async fn ask(args: &ExchangeArgs, context: &Context, broker: &Broker) -> Result<
     if let Some(client) = &client {
         fields.push(("client_id", client));
     }
-    broker.token_form(&fields).await
+    broker.token_form(context, bound.as_ref(), &fields).await
 }
 
 /// What is asked for, as form fields; who asks is added later.
@@ -153,6 +159,7 @@ fn show(context: &Context, answer: &TokenAnswer) {
         pairs.extend(detail.task.as_ref().map(|task| ("task", task.to_string())));
         pairs.extend(detail.intent.as_ref().map(|intent| ("intent", intent.to_string())));
     }
+    pairs.push(("token type", answer.token_type.clone()));
     pairs.push(("token id", answer.shortbread.token_id.clone()));
     pairs.push(("decision", answer.shortbread.decision_id.clone()));
     pairs.extend(answer.shortbread.degraded.clone().map(|step| ("degraded", step)));

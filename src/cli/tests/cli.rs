@@ -84,8 +84,8 @@ fn wrong_usage_ends_with_2() {
         &["revoke", "--all", "--workflow", "demo", "--reason", "x"],
         &["revoke", "--workflow", "demo", "--reason", "x", "--wait", "--dry-run"],
         &["revoke", "--tool", "a", "--access", "b/write", "--reason", "x"],
-        &["explain"],
         &["explain", "no.such.code"],
+        &["explain", "--markdown"],
         &["verify"],
         &["keys", "generate", "--purpose", "cake", "--out", "x.pem"],
         &["audit", "show", "../../etc"],
@@ -104,7 +104,9 @@ fn explain_knows_every_code() {
     assert!(!text.contains('\u{1b}'), "no colour without a terminal");
     let all: Vec<Value> = serde_json::from_str(&ok(&home.run(&["explain", "--all", "--json"]))).unwrap();
     assert_eq!(all.len(), shortbread_protocol::reason::Reason::all().len());
-    assert!(err(&home.run(&["explain", "revoked.workflows"])).contains("revoked.workflow"));
+    let list = ok(&home.run(&["explain"]));
+    assert!(all.iter().all(|one| list.contains(one["reason"].as_str().unwrap())), "{list}");
+    assert!(err(&home.run(&["explain", "revoked.workflows"])).contains("perhaps revoked.workflow "));
 }
 
 #[test]

@@ -46,7 +46,7 @@ impl<'a> Container<'a> {
     /// When the bytes are too many, not canonical, or use what the profile leaves out.
     pub fn read(bytes: &'a [u8]) -> Result<Self, Flaw> {
         if bytes.len() > MAX_TOKEN {
-            return Err(Flaw::Violation("the token has more than 8 KiB"));
+            return Err(Flaw::TOO_LARGE);
         }
         let (mut root_key_id, mut proof, mut blocks) = (None, None, Vec::new());
         message(bytes, |tag, field| match tag {
@@ -72,10 +72,15 @@ impl<'a> Container<'a> {
 #[must_use]
 pub fn signed_payload(block: &[u8], next_key: &[u8; 32]) -> Vec<u8> {
     let mut payload = Vec::with_capacity(block.len() + 36);
-    payload.extend_from_slice(block);
-    payload.extend_from_slice(&[0; 4]); // the algorithm: Ed25519
-    payload.extend_from_slice(next_key);
+    put_signed_payload(&mut payload, block, next_key);
     payload
+}
+
+/// Appends what a block's signature covers. The signature after it makes it what seals a token.
+pub fn put_signed_payload(out: &mut Vec<u8>, block: &[u8], next_key: &[u8; 32]) {
+    out.extend_from_slice(block);
+    out.extend_from_slice(&[0; 4]); // the algorithm: Ed25519
+    out.extend_from_slice(next_key);
 }
 
 /// What the signature that seals a token covers.

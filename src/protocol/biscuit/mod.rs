@@ -5,6 +5,7 @@
 //! the next key's algorithm (little-endian `i32`) and the next key.
 
 mod container;
+mod interner;
 pub mod print;
 mod program;
 mod read;
@@ -12,7 +13,9 @@ mod symbols;
 mod wire;
 mod write;
 
-pub use container::{Container, MAX_BLOCKS, Proof, SignedBlock, key_id, seal_payload, signed_payload};
+pub use container::{
+    Container, MAX_BLOCKS, Proof, SignedBlock, key_id, put_signed_payload, seal_payload, signed_payload,
+};
 pub use program::{Binary, Check, Fact, Op, Predicate, Program, Query, Span, Term, Unary};
 pub use read::read_block;
 pub use symbols::{Sym, Symbols};
@@ -35,4 +38,9 @@ pub enum Flaw {
     /// A Biscuit, but with something that profile sb1 leaves out.
     #[error("outside profile sb1: {0}")]
     Violation(&'static str),
+}
+
+impl Flaw {
+    /// More bytes than [`MAX_TOKEN`].
+    pub const TOO_LARGE: Self = Self::Violation("the token has more than 8 KiB (8192 bytes)");
 }

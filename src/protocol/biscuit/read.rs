@@ -231,7 +231,7 @@ fn unary(kind: u32) -> Result<Unary, Flaw> {
         1 => Ok(Unary::Parens),
         2 => Ok(Unary::Length),
         _ => Err(Flaw::Violation(
-            "an expression uses an operation other than comparison, equality, contains, prefix, suffix, length and not",
+            "an expression uses an operation other than comparison, equality (===), contains, prefix, suffix, length and not",
         )),
     }
 }
@@ -248,7 +248,7 @@ fn binary(kind: u32) -> Result<Binary, Flaw> {
         7 => Ok(Binary::Suffix),
         8 => Err(Flaw::Violation("an expression uses a regular expression")),
         _ => Err(Flaw::Violation(
-            "an expression uses an operation other than comparison, equality, contains, prefix, suffix, length and not",
+            "an expression uses an operation other than comparison, equality (===), contains, prefix, suffix, length and not",
         )),
     }
 }

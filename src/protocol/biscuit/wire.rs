@@ -137,3 +137,66 @@ pub(super) fn put_message(out: &mut Vec<u8>, tag: u32, write: impl FnOnce(&mut V
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The fields of a message, written again.
+    fn again(bytes: &[u8]) -> Result<Vec<u8>, Flaw> {
+        let mut out = Vec::new();
+        message(bytes, |tag, field| {
+            match field {
+                Field::Varint(number) => put_number(&mut out, tag, number),
+                Field::Bytes(bytes) => put_bytes(&mut out, tag, bytes),
+            }
+            Ok(())
+        })?;
+        Ok(out)
+    }
+
+    fn field() -> impl Strategy<Value = Vec<u8>> {
+        let number = (1..9u32, any::<u64>()).prop_map(|(tag, number)| {
+            let mut out = Vec::new();
+            put_number(&mut out, tag, number >> (number % 64));
+            out
+        });
+        let bytes = (1..9u32, prop::collection::vec(any::<u8>(), 0..200)).prop_map(|(tag, bytes)| {
+            let mut out = Vec::new();
+            put_bytes(&mut out, tag, &bytes);
+            out
+        });
+        prop_oneof![number, bytes, prop::collection::vec(any::<u8>(), 0..4)]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn whatever_is_read_is_written_to_the_very_same_bytes(fields in prop::collection::vec(field(), 0..5)) {
+            let bytes = fields.concat();
+            if let Ok(written) = again(&bytes) {
+                prop_assert_eq!(written, bytes);
+            }
+        }
+
+        #[test]
+        fn every_number_has_one_spelling(bytes in prop::collection::vec(prop_oneof![Just(0x80u8), Just(0xff), any::<u8>()], 0..12)) {
+            let mut rest = &bytes[..];
+            if let Ok(number) = varint(&mut rest) {
+                let mut written = Vec::new();
+                put_varint(&mut written, number);
+                prop_assert_eq!(&written[..], &bytes[..bytes.len() - rest.len()]);
+            }
+        }
+
+        #[test]
+        fn a_message_in_a_message_has_the_length_that_is_written(length in 0usize..40_000) {
+            let mut out = Vec::new();
+            put_message(&mut out, 3, |out| out.resize(out.len() + length, 7));
+            prop_assert_eq!(again(&out), Ok(out));
+        }
+    }
+}

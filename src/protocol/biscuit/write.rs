@@ -1,8 +1,9 @@
 //! Writes blocks and envelopes. Values are bound, never formatted into text.
 
 use super::container::{Proof, SignedBlock};
+use super::interner::Interner;
 use super::program::{Binary, Unary};
-use super::symbols::{Interner, Symbols};
+use super::symbols::Symbols;
 use super::wire::{put_bytes, put_message, put_number};
 
 /// A value to write.
@@ -14,6 +15,8 @@ pub enum Value<'a> {
     Int(i64),
     /// A text.
     Str(&'a str),
+    /// A text that nobody keeps.
+    Text(String),
     /// Seconds since the epoch.
     Date(u64),
     /// Bytes.
@@ -168,6 +171,7 @@ fn put_term(out: &mut Vec<u8>, symbols: &mut Interner, term: &Value<'_>) {
         Value::Var(name) => put_number(out, 1, u64::from(symbols.intern(name).0)),
         Value::Int(value) => put_number(out, 2, value.cast_unsigned()),
         Value::Str(text) => put_number(out, 3, u64::from(symbols.intern(text).0)),
+        Value::Text(text) => put_number(out, 3, u64::from(symbols.intern(text).0)),
         Value::Date(seconds) => put_number(out, 4, *seconds),
         Value::Bytes(bytes) => put_bytes(out, 5, bytes),
         Value::Bool(flag) => put_number(out, 6, u64::from(*flag)),

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use super::{Expected, MAX_AGE, MAX_AHEAD, ProofError, url};
+use crate::clock::Timestamp;
 
 const MAX_JTI: usize = 256;
 const MAX_TEXT: usize = 2048;
@@ -48,8 +49,8 @@ impl Claims {
     pub(super) fn check(&self, expected: &Expected<'_>) -> Result<(), ProofError> {
         let now = expected.now.seconds();
         let fresh = self.iat <= now.saturating_add(MAX_AHEAD) && self.iat.saturating_add(MAX_AGE) >= now;
-        // Proofs from before this service remembers any could have been used before.
-        if !fresh || self.iat < expected.since.seconds() {
+        // Proofs from before this service remembers any could have been used before; `iat` is rounded down.
+        if !fresh || Timestamp::from_seconds(self.iat) < expected.since {
             return Err(ProofError::Stale);
         }
         if self.htm != expected.method {

@@ -82,7 +82,8 @@ pub struct Expected<'a> {
     pub holder: Option<&'a str>,
     /// Now.
     pub now: Timestamp,
-    /// Since when used proofs are remembered here.
+    /// Since when used proofs are remembered here. Proofs from the second that this falls into are refused, unless it
+    /// falls on its beginning.
     pub since: Timestamp,
 }
 
@@ -95,7 +96,10 @@ pub struct Unproved<'a> {
     claims: Claims,
 }
 
-/// A proof whose key made it for the request it came with. Only [`Unproved::check`] makes one.
+/// A proof that is about the request it came with, if it is genuine. Only [`Unproved::fit`] makes one.
+pub struct Fitting<'a>(Unproved<'a>);
+
+/// A proof whose key made it for the request it came with. Only [`Fitting::verify`] makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proof {
     thumbprint: String,
@@ -158,19 +162,34 @@ impl<'a> Unproved<'a> {
     /// # Errors
     /// With the first thing that does not fit; the signature comes last.
     pub fn check(self, expected: &Expected<'_>) -> Result<Proof, ProofError> {
+        self.fit(expected)?.verify()
+    }
+
+    /// The first half of [`Unproved::check`]: everything but the signature, which costs more than all of this.
+    ///
+    /// # Errors
+    /// With the first thing that does not fit.
+    pub fn fit(self, expected: &Expected<'_>) -> Result<Fitting<'a>, ProofError> {
         if expected.holder.is_some_and(|holder| holder != self.thumbprint) {
             return Err(ProofError::WrongKey);
         }
         self.claims.check(expected)?;
-        let message = self.signed.as_bytes();
-        let holds = match &self.key {
-            Key::Ed25519(key) => key.verifies(message, &self.signature),
-            Key::Es256(key) => key.verifies(message, &self.signature),
+        Ok(Fitting(self))
+    }
+}
+
+impl Fitting<'_> {
+    /// The second half of [`Unproved::check`]: whether its own key signed it.
+    ///
+    /// # Errors
+    /// When it did not.
+    pub fn verify(self) -> Result<Proof, ProofError> {
+        let Unproved { signed, signature, key, thumbprint, claims } = self.0;
+        let holds = match &key {
+            Key::Ed25519(key) => key.verifies(signed.as_bytes(), &signature),
+            Key::Es256(key) => key.verifies(signed.as_bytes(), &signature),
         };
-        if !holds {
-            return Err(ProofError::Signature);
-        }
-        Ok(Proof { thumbprint: self.thumbprint, claims: self.claims, _checked: Checked })
+        if holds { Ok(Proof { thumbprint, claims, _checked: Checked }) } else { Err(ProofError::Signature) }
     }
 }
 

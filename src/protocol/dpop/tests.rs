@@ -66,6 +66,9 @@ fn a_proof_lives_for_a_minute() {
     let late = Expected { since: Timestamp::from_seconds(NOW - 9), ..expected() };
     assert_eq!(check(&proof(&PLAIN, NOW - 10), &late), Err(ProofError::Stale));
     assert!(check(&proof(&PLAIN, NOW - 9), &late).is_ok());
+    let within = Expected { since: Timestamp::from_millis((NOW - 9) * 1000 + 1), ..expected() };
+    assert_eq!(check(&proof(&PLAIN, NOW - 9), &within), Err(ProofError::Stale), "it may be from just before");
+    assert!(check(&proof(&PLAIN, NOW - 8), &within).is_ok());
 }
 
 #[test]

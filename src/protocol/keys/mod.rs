@@ -1,6 +1,24 @@
 //! Keys, one purpose each, and their files: PKCS#8 version 1 (private, RFC 5958) and SPKI (public, RFC 8410) in PEM.
+//!
+//! # Which signatures are accepted
+//! The strict rule, the same in every build and the same as biscuit-auth 6.0.0 (ed25519-dalek's `verify_strict`). With
+//! `A` the key, `L` the order of the base point `B`, and `k` the SHA-512 of `R`, `A` (both as given) and the message:
+//! - `A` is the encoding of a point that is not of small order. Its `y` is taken modulo `p`, as dalek does.
+//! - `s < L`, so nobody can make a second signature out of one.
+//! - `R` is, byte for byte, the canonical encoding of `sB - kA`, without the cofactor, and not of small order.
+//!
+//! Points with a part of small order are allowed: whoever has the secret half may make such a key, and gains nothing
+//! but a second key. RFC 8032 lets implementations differ in these points; a verifier that differs from the next one
+//! lets a holder make tokens that are good in one place and not in another. So `dalek` and, with the feature
+//! `aws-lc`, `aws_lc` give the same answer for any bytes, and the tests here hold them to it.
 
+#[cfg(feature = "aws-lc")]
+mod aws_lc;
+mod dalek;
 mod es256;
+mod small_order;
+#[cfg(test)]
+mod tests;
 
 pub use es256::Es256Key;
 
@@ -11,14 +29,18 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::pkcs8::spki::EncodePublicKey as _;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{
-    DecodePrivateKey as _, DecodePublicKey as _, EncodePrivateKey as _, KeypairBytes,
+    DecodePrivateKey as _, DecodePublicKey as _, EncodePrivateKey as _, KeypairBytes, PublicKeyBytes,
 };
-use ed25519_dalek::{Signer as _, SigningKey, Verifier as _, VerifyingKey};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::random::{Random, RandomError};
+
+#[cfg(feature = "aws-lc")]
+use aws_lc as backend;
+#[cfg(not(feature = "aws-lc"))]
+use dalek as backend;
 
 /// A key text that is not what it should be. It never shows the text.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -37,36 +59,9 @@ pub enum KeyError {
     Es256,
 }
 
-/// The canonical encodings of the eight points of small order: y is 1, -1, 0 twice, and two values twice each.
-const SMALL_ORDER: [[u8; 32]; 8] = {
-    const FOUR: [u8; 32] = [0; 32];
-    const EIGHT: [[u8; 32]; 2] = [
-        [
-            0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0,
-            0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
-        ],
-        [
-            0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f,
-            0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
-        ],
-    ];
-    let mut one = [0; 32];
-    one[0] = 1;
-    let mut two = [0xff; 32];
-    (two[0], two[31]) = (0xec, 0x7f);
-    let [eight, other] = EIGHT;
-    [one, two, FOUR, negated(FOUR), eight, negated(eight), other, negated(other)]
-};
-
-// The sign of x is the highest bit.
-const fn negated(mut point: [u8; 32]) -> [u8; 32] {
-    point[31] |= 0x80;
-    point
-}
-
-/// A public Ed25519 key that is a valid point of full order.
+/// A public Ed25519 key: a point of the curve that is not of small order.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct PublicKey(VerifyingKey);
+pub struct PublicKey(backend::Public);
 
 impl PublicKey {
     /// From its 32 bytes (RFC 8032).
@@ -74,9 +69,8 @@ impl PublicKey {
     /// # Errors
     /// When they are no point, or one of small order.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, KeyError> {
-        let bytes: &[u8; 32] = bytes.try_into().map_err(|_| KeyError::Point)?;
-        let key = VerifyingKey::from_bytes(bytes).map_err(|_| KeyError::Point)?;
-        if key.is_weak() { Err(KeyError::Point) } else { Ok(Self(key)) }
+        let bytes = bytes.try_into().map_err(|_| KeyError::Point)?;
+        backend::Public::new(bytes).map(Self).ok_or(KeyError::Point)
     }
 
     /// From SPKI PEM.
@@ -84,31 +78,26 @@ impl PublicKey {
     /// # Errors
     /// When the text is anything else.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
-        let key = VerifyingKey::from_public_key_pem(pem.trim()).map_err(|_| KeyError::Public)?;
-        Self::from_bytes(key.as_bytes())
+        let key = PublicKeyBytes::from_public_key_pem(pem.trim()).map_err(|_| KeyError::Public)?;
+        Self::from_bytes(&key.0)
     }
 
     /// As SPKI PEM, ending in a newline.
     #[must_use]
     pub fn to_pem(&self) -> String {
-        self.0.to_public_key_pem(LineEnding::LF).unwrap_or_default()
+        PublicKeyBytes(*self.as_bytes()).to_public_key_pem(LineEnding::LF).unwrap_or_default()
     }
 
     /// The 32 bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
-        self.0.as_bytes()
+        self.0.bytes()
     }
 
-    /// Whether this key made `signature` over `message`, by the strict rule: canonical `s` and `R`,
-    /// no point of small order.
+    /// Whether this key made `signature` over `message`, by the strict rule of this module.
     #[must_use]
     pub fn verifies(&self, message: &[u8], signature: &[u8; 64]) -> bool {
-        // The equation gives `R` in its one canonical encoding and compares bytes, so no other spelling passes. What
-        // is left of the strict rule is that neither point is of small order: the key never is, and `R` would have
-        // one of eight encodings. Asking that first spares decompressing `R`, a tenth of the whole.
-        let small = SMALL_ORDER.iter().any(|point| signature.starts_with(point));
-        !small && self.0.verify(message, &ed25519_dalek::Signature::from_bytes(signature)).is_ok()
+        self.0.verifies(message, signature)
     }
 
     /// The RFC 7638 thumbprint of the key as a JWK (SHA-256, base64url).
@@ -126,9 +115,22 @@ impl fmt::Debug for PublicKey {
     }
 }
 
+/// Whether these bytes are a [`PublicKey`] that made `signature` over `message`. For a key that is used once: it costs
+/// less than [`PublicKey::from_bytes`] and [`PublicKey::verifies`], and says the same.
+#[must_use]
+pub fn verifies(key: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool {
+    backend::verifies(key, message, signature)
+}
+
+/// The public half of 32 secret bytes, for a secret that signs nothing here.
+#[must_use]
+pub fn public_of(seed: &[u8; 32]) -> [u8; 32] {
+    backend::public_of(seed)
+}
+
 /// A private Ed25519 key. `Debug` hides it; memory is wiped when it is dropped.
 #[derive(Clone)]
-pub struct PrivateKey(SigningKey);
+pub struct PrivateKey(backend::Secret);
 
 impl PrivateKey {
     /// A new key.
@@ -144,7 +146,7 @@ impl PrivateKey {
     /// From the 32 secret bytes (RFC 8032).
     #[must_use]
     pub fn from_seed(seed: &[u8; 32]) -> Self {
-        Self(SigningKey::from_bytes(seed))
+        Self(backend::Secret::new(seed))
     }
 
     /// From PKCS#8 PEM, version 1 or 2.
@@ -152,130 +154,43 @@ impl PrivateKey {
     /// # Errors
     /// When the text is anything else.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
-        SigningKey::from_pkcs8_pem(pem.trim()).map(Self).map_err(|_| KeyError::Private)
+        let mut pair = KeypairBytes::from_pkcs8_pem(pem.trim()).map_err(|_| KeyError::Private)?;
+        let key = Self::from_seed(&pair.secret_key);
+        pair.secret_key.zeroize();
+        let fits = pair.public_key.as_ref().is_none_or(|public| public.0 == *key.public().as_bytes());
+        if fits { Ok(key) } else { Err(KeyError::Private) }
     }
 
     /// As PKCS#8 version 1 PEM, which every OpenSSL since 1.1.1 reads.
     #[must_use]
     pub fn to_pem(&self) -> Zeroizing<String> {
-        let pair = KeypairBytes { secret_key: self.0.to_bytes(), public_key: None };
-        pair.to_pkcs8_pem(LineEnding::LF).unwrap_or_else(|_| Zeroizing::new(String::new()))
+        let mut pair = KeypairBytes { secret_key: *self.0.seed(), public_key: None };
+        let pem = pair.to_pkcs8_pem(LineEnding::LF).unwrap_or_else(|_| Zeroizing::new(String::new()));
+        pair.secret_key.zeroize();
+        pem
     }
 
     /// The secret bytes.
     #[must_use]
     pub fn seed(&self) -> Zeroizing<[u8; 32]> {
-        Zeroizing::new(self.0.to_bytes())
+        Zeroizing::new(*self.0.seed())
     }
 
     /// The public half.
     #[must_use]
     pub fn public(&self) -> PublicKey {
-        PublicKey(self.0.verifying_key())
+        PublicKey(self.0.public())
     }
 
     /// Signs (RFC 8032, no prehash).
     #[must_use]
     pub fn sign(&self, message: &[u8]) -> [u8; 64] {
-        self.0.sign(message).to_bytes()
+        self.0.sign(message)
     }
 }
 
 impl fmt::Debug for PrivateKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PrivateKey(of {})", hex::encode(self.0.verifying_key().as_bytes()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::random::SeededRandom;
-    use proptest::prelude::*;
-    use sha2::Sha512;
-
-    #[test]
-    fn pem_goes_both_ways_and_is_version_1() {
-        let key = PrivateKey::generate(&SeededRandom::new(7)).unwrap();
-        let pem = key.to_pem();
-        assert_eq!(pem.lines().nth(1).map(str::len), Some(64), "{}", pem.lines().count());
-        assert_eq!(PrivateKey::from_pem(&pem).unwrap().public(), key.public());
-        assert_eq!(PublicKey::from_pem(&key.public().to_pem()), Ok(key.public()));
-        assert_eq!(PublicKey::from_pem(&pem), Err(KeyError::Public));
-    }
-
-    #[test]
-    fn small_order_points_are_no_keys() {
-        assert_eq!(PublicKey::from_bytes(&[0; 32]), Err(KeyError::Point));
-        let mut one = [0; 32];
-        one[0] = 1;
-        assert_eq!(PublicKey::from_bytes(&one), Err(KeyError::Point));
-    }
-
-    #[test]
-    fn the_points_of_small_order_are_all_there() {
-        let different: std::collections::BTreeSet<_> = SMALL_ORDER.into_iter().collect();
-        assert_eq!(different.len(), 8);
-        for point in SMALL_ORDER {
-            let key = VerifyingKey::from_bytes(&point).unwrap();
-            assert!(key.is_weak() && key.to_edwards().compress().to_bytes() == point);
-        }
-    }
-
-    #[test]
-    fn a_signature_with_a_neutral_commitment_is_refused() {
-        // R is the neutral element and s is k times the secret scalar: the equation holds, and only strictness refuses.
-        let (key, message) = (SigningKey::from_bytes(&[7; 32]), b"message");
-        let hash = Sha512::new()
-            .chain_update(SMALL_ORDER[0])
-            .chain_update(key.verifying_key())
-            .chain_update(message);
-        let secret = key.to_scalar();
-        let one = secret * secret.invert();
-        let bits =
-            hash.finalize().into_iter().rev().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1));
-        let k = bits.fold(one - one, |k, bit| if bit == 1 { k + k + one } else { k + k });
-        let mut signature = [0; 64];
-        signature[..32].copy_from_slice(&SMALL_ORDER[0]);
-        signature[32..].copy_from_slice(&(k * secret).to_bytes());
-        let dalek = ed25519_dalek::Signature::from_bytes(&signature);
-        assert!(key.verifying_key().verify(message, &dalek).is_ok());
-        assert!(key.verifying_key().verify_strict(message, &dalek).is_err());
-        assert!(!PublicKey(key.verifying_key()).verifies(message, &signature));
-    }
-
-    proptest! {
-        #[test]
-        fn verification_is_the_strict_one(
-            seed: [u8; 32],
-            message: [u8; 16],
-            at in 0..64_usize,
-            flip: u8,
-            small in proptest::option::of(0..8_usize),
-        ) {
-            let key = PrivateKey::from_seed(&seed);
-            let mut signature = key.sign(&message);
-            if let Some(small) = small {
-                signature[..32].copy_from_slice(&SMALL_ORDER[small]);
-            }
-            signature[at] ^= flip;
-            let dalek = ed25519_dalek::Signature::from_bytes(&signature);
-            let strict = key.0.verifying_key().verify_strict(&message, &dalek);
-            prop_assert_eq!(key.public().verifies(&message, &signature), strict.is_ok());
-        }
-    }
-
-    #[test]
-    fn thumbprint_of_rfc_8037_appendix_a3() {
-        let key = PublicKey::from_bytes(
-            &URL_SAFE_NO_PAD.decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo").unwrap(),
-        );
-        assert_eq!(key.unwrap().thumbprint(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
-    }
-
-    #[test]
-    fn debug_shows_no_secret() {
-        let key = PrivateKey::from_seed(&[0x11; 32]);
-        assert!(!format!("{key:?}").contains(&"11".repeat(16)));
+        write!(f, "PrivateKey(of {})", hex::encode(self.public().as_bytes()))
     }
 }

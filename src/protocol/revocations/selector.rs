@@ -10,7 +10,7 @@ use crate::access::Access;
 use crate::names::{Intent, KeyName, Operation, OperatorName, Task, ToolName, WorkflowName};
 
 macro_rules! kinds {
-    ($($variant:ident = $word:literal, $code:literal, $doc:literal;)*) => {
+    ($($variant:ident = $word:literal, $code:literal, $revoked:literal, $doc:literal;)*) => {
         /// The kinds of selector that stand in a revocation list.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
@@ -32,24 +32,28 @@ macro_rules! kinds {
             pub(crate) const fn reason_code(self) -> &'static str {
                 match self { $(Self::$variant => $code,)* }
             }
+
+            pub(crate) const fn reason_meaning(self) -> &'static str {
+                match self { $(Self::$variant => concat!("An operator revoked ", $revoked, "."),)* }
+            }
         }
     };
 }
 
 kinds! {
-    Issuer = "issuer", "revoked.issuer", "Everything that a broker issued.";
-    Key = "key", "revoked.key", "Everything that a signing key signed.";
-    Workflow = "workflow", "revoked.workflow", "Every token of a workflow.";
-    Operator = "operator", "revoked.operator", "Every token of an operator.";
-    User = "user", "revoked.user", "Every token that acts for a user.";
-    Intent = "intent", "revoked.intent", "Every token with a declared intent.";
-    Task = "task", "revoked.task", "Every token of a task.";
-    Token = "token", "revoked.token", "One token and all its narrowed copies.";
-    Approval = "approval", "revoked.approval", "What one approval allowed.";
-    Tool = "tool", "revoked.tool", "Every call of a tool.";
-    Verb = "verb", "revoked.verb", "Every call of a verb, given as `tool/verb`.";
-    Access = "access", "revoked.access", "Every call of a kind of access, for all tools or as `tool/access` for one.";
-    Holder = "holder", "revoked.holder", "Every token bound to a key, given by its RFC 7638 thumbprint.";
+    Issuer = "issuer", "revoked.issuer", "everything that this broker issued", "Everything that a broker issued.";
+    Key = "key", "revoked.key", "the key that signed this token", "Everything that a signing key signed.";
+    Workflow = "workflow", "revoked.workflow", "the workflow", "Every token of a workflow.";
+    Operator = "operator", "revoked.operator", "the operator whose token this is", "Every token of an operator.";
+    User = "user", "revoked.user", "the user that this token acts for", "Every token that acts for a user.";
+    Intent = "intent", "revoked.intent", "the declared intent", "Every token with a declared intent.";
+    Task = "task", "revoked.task", "the task", "Every token of a task.";
+    Token = "token", "revoked.token", "this token, or the one that it was narrowed from, or its holder gave it back", "One token and all its narrowed copies.";
+    Approval = "approval", "revoked.approval", "the approval that this token came from", "What one approval allowed.";
+    Tool = "tool", "revoked.tool", "the tool", "Every call of a tool.";
+    Verb = "verb", "revoked.verb", "the verb", "Every call of a verb, given as `tool/verb`.";
+    Access = "access", "revoked.access", "this kind of access", "Every call of a kind of access, for all tools or as `tool/access` for one.";
+    Holder = "holder", "revoked.holder", "the key that this token is bound to", "Every token bound to a key, given by its RFC 7638 thumbprint.";
 }
 
 impl fmt::Display for SelectorKind {

@@ -4,6 +4,8 @@
 //! tool_server --broker http://127.0.0.1:8700 --root keys/root.pub.pem \
 //!     --audience https://tools.acme.example/github --listen 127.0.0.1:8801 --state /var/lib/tool-server
 //! ```
+//! A proxy in front passes `https://tools.acme.example/github/repos` on as `/repos`: the audience is the URL under which
+//! clients reach this service, or else `--url` says it.
 //!
 //! | request | verb | arguments |
 //! |---|---|---|
@@ -36,7 +38,9 @@ use shortbread_protocol::random::SystemRandom;
 use shortbread_verifier::decision::{Checker, Decision};
 use shortbread_verifier::feed::{Feed, FeedConfig};
 use shortbread_verifier::list::{Pin, Trust};
-use shortbread_verifier::tower::{CheckLayer, Mapped, Unmapped, metadata_url, protected_resource};
+use shortbread_verifier::tower::{
+    CheckLayer, Mapped, OriginError, Unmapped, metadata_url, protected_resource,
+};
 use shortbread_verifier::{Verifier, VerifierConfig};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -60,6 +64,10 @@ struct Options {
     /// The audience of this service, as the policy gives it.
     #[arg(long, value_name = "URL")]
     audience: String,
+    /// The URL under which clients reach this service, with the path that a proxy takes off if one does. DPoP proofs
+    /// have to name it. Absent: the audience.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
     /// Where to listen; port 0 takes a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8801")]
     listen: SocketAddr,
@@ -96,7 +104,8 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
     let following = tokio::spawn(feed.run(closed(stopped.clone())));
     let listener = TcpListener::bind(options.listen).await?;
     writeln!(std::io::stdout(), "listening on http://{}", listener.local_addr()?)?;
-    let router = router(Arc::new(verifier), &options.audience, &issuer);
+    let url = options.url.as_deref().unwrap_or(&options.audience);
+    let router = router(Arc::new(verifier), &options.audience, &issuer, url)?;
     tokio::spawn(async move {
         signal().await;
         drop(stop);
@@ -128,8 +137,8 @@ async fn signal() {
     let _ = interrupt.await;
 }
 
-fn router(checker: Arc<dyn Checker>, audience: &str, issuer: &str) -> Router {
-    let mut layer = CheckLayer::new(checker, map);
+fn router(checker: Arc<dyn Checker>, audience: &str, issuer: &str, url: &str) -> Result<Router, OriginError> {
+    let mut layer = CheckLayer::new(checker, map).origin(url)?;
     if let Some(url) = metadata_url(audience) {
         layer = layer.resource_metadata(url);
     }
@@ -137,7 +146,7 @@ fn router(checker: Arc<dyn Checker>, audience: &str, issuer: &str) -> Router {
         metadata: protected_resource(audience, issuer, &SCOPES),
         repositories: Mutex::new(example_repositories()),
     });
-    Router::new().fallback(answer).with_state(service).layer(layer)
+    Ok(Router::new().fallback(answer).with_state(service).layer(layer))
 }
 
 /// What a request asks for. Check and handler read it with the same function, so that they cannot disagree.

@@ -2,6 +2,7 @@
 
 use shortbread_protocol::biscuit::{Binary, Check as Source, Flaw, Op, Predicate, Program, Query, Sym, Term};
 use shortbread_protocol::facts;
+use shortbread_protocol::normalise::{Facet, MARK};
 use shortbread_protocol::revocations::{RevokedId, SelectorKind};
 
 use super::profile::date_bound;
@@ -14,7 +15,7 @@ pub(super) fn compile(program: Program, signatures: &[&[u8; 64]]) -> Result<Scop
     let (ids, issued, rights) = authority_facts(&program)?;
     let window = time_window(&program)?;
     if window.1.saturating_sub(issued) > MAX_LIFE {
-        return Err(Flaw::Violation("the token lives longer than an hour"));
+        return Err(Flaw::Violation("the token lives longer than an hour (3600 s)"));
     }
     let audiences = audiences(&program)?;
     let queries = program.checks.iter().map(|check| check.queries.len()).sum();
@@ -27,6 +28,7 @@ pub(super) fn compile(program: Program, signatures: &[&[u8; 64]]) -> Result<Scop
         checks: Vec::with_capacity(program.checks.len()),
         alternatives: Vec::with_capacity(queries),
         conditions: Vec::with_capacity(queries),
+        facets: Vec::new(),
         revocable: signatures.iter().map(|signature| RevokedId::hash(&signature[..])).collect(),
         program,
     };
@@ -233,7 +235,7 @@ impl Scope {
         matches!(term, Term::Var(_)) && places == 1 && !ops.any(|op| *op == Op::Value(*term))
     }
 
-    fn condition(&self, predicate: &Predicate) -> Compiled {
+    fn condition(&mut self, predicate: &Predicate) -> Compiled {
         let condition = match (self.program.text(predicate.name), self.program.terms(predicate)) {
             (facts::OPERATION, [tool, verb]) => return Compiled::Operation([*tool, *verb]),
             (facts::ID, [kind, value]) => return Compiled::Constant(self.has_id(kind, value)),
@@ -241,7 +243,7 @@ impl Scope {
             (facts::RIGHT, [tool, verb, access]) => {
                 return Compiled::Constant(self.has_right(tool, verb, access));
             }
-            (facts::ARG, [Term::Str(name), value]) => Condition::Arg(*name, *value),
+            (facts::ARG, [Term::Str(name), value]) => return self.argument(*name, *value),
             (facts::ARGS, [names]) => Condition::Args(*names),
             (facts::ARGS_SHA256, [hash]) => Condition::ArgsSha256(*hash),
             (facts::AUDIENCE, [audience]) => Condition::Audience(*audience),
@@ -253,6 +255,24 @@ impl Scope {
             _ => return Compiled::Constant(false),
         };
         Compiled::Condition(condition)
+    }
+
+    // Decided here once, so that an argument without a form costs a call nothing.
+    fn argument(&mut self, name: Sym, value: Term) -> Compiled {
+        let text = self.program.text(name);
+        if !text.contains(MARK) {
+            return Compiled::Condition(Condition::Arg(name, value));
+        }
+        if Facet::split(text).is_none() {
+            // A facet that this verifier does not know: nothing matches it.
+            return Compiled::Constant(false);
+        }
+        let known = self.facets.iter().position(|known| *known == name);
+        let place = known.unwrap_or_else(|| {
+            self.facets.push(name);
+            self.facets.len() - 1
+        });
+        Compiled::Condition(Condition::Facet(u32::try_from(place).unwrap_or(u32::MAX), value))
     }
 
     fn has_id(&self, kind: &Term, value: &Term) -> bool {

@@ -1,8 +1,12 @@
 //! One call against a compiled scope: fixed work, no clock, and no allocation for a token like those that we mint.
 
+use std::cell::OnceCell;
+
 use shortbread_protocol::access::Access;
 use shortbread_protocol::biscuit::{Op, Term};
-use shortbread_protocol::call::Args;
+use shortbread_protocol::call::{ArgValue, Args};
+use shortbread_protocol::constraint::Scalar;
+use shortbread_protocol::normalise::{MAX_BYTES, Refused};
 use shortbread_protocol::reason::Reason;
 
 use super::buffer::Buffer;
@@ -11,6 +15,9 @@ use super::{Alternative, Check, Condition, Right, Scope, UNASKED};
 
 /// How far ahead of this machine's clock a token may have been issued, in seconds.
 const SKEW: u64 = 30;
+
+/// What it costs to bring one byte of an argument into its form, which is decoded and looked at more than once.
+const FACET: usize = 4;
 
 /// What a verifier knows of a call: each member is there only if the work for it was done.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +54,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    fn plain(reason: Reason) -> Self {
+    pub(crate) fn plain(reason: Reason) -> Self {
         Self { reason, detail: None, check: None }
     }
 }
@@ -56,28 +63,30 @@ impl Scope {
     /// Decides one call. Revocation is asked apart from this, see [`Scope::standing`].
     ///
     /// # Errors
-    /// With the reason of the first check that does not hold.
+    /// With the reason of the first check that does not hold; with [`Reason::ProofRequired`] only when nothing but a
+    /// proof is missing, so that none need be checked in vain.
     pub fn evaluate(&self, demand: &Demand<'_>) -> Result<Access, Refusal> {
         if demand.now < self.window.0 {
             return Err(Refusal::plain(Reason::NotYetValid));
         }
         if self.issued > demand.now.saturating_add(SKEW) {
-            let detail = Some("the token was issued in the future".to_owned());
+            let detail = Some("the token was issued more than 30 s ahead of this machine's clock".to_owned());
             return Err(Refusal { detail, ..Refusal::plain(Reason::ProfileViolation) });
         }
         let right = self.right(demand.tool, demand.verb).ok_or_else(|| Refusal::plain(Reason::NotGranted))?;
-        let mut run = Run {
-            scope: self,
-            demand,
-            right,
-            machine: Machine { program: &self.program, left: BUDGET },
-            bound: Buffer::default(),
-            stack: Buffer::default(),
-        };
+        let facets = self.no_facets();
+        let mut run = Run::new(self, demand, right, &facets);
+        let mut unproved = None;
         for check in &self.checks {
             match run.check(check) {
                 Ok(true) => {}
-                Ok(false) | Err(Fault::Type) => return Err(self.refusal(check, demand, right)),
+                Ok(false) | Err(Fault::Type) => {
+                    let refusal = self.refusal(check, demand, right);
+                    if refusal.reason != Reason::ProofRequired {
+                        return Err(refusal);
+                    }
+                    unproved.get_or_insert(refusal);
+                }
                 Err(Fault::Work) => {
                     let detail =
                         Some("the token's checks ask for more work than one call may cost".to_owned());
@@ -85,9 +94,12 @@ impl Scope {
                 }
             }
         }
-        Ok(right.access)
+        unproved.map_or(Ok(right.access), Err)
     }
 }
+
+/// A facet of an argument, computed when it is first asked for; `None` when there is no such argument.
+pub(super) type Computed = OnceCell<Option<Result<Scalar, Refused>>>;
 
 /// One evaluation under way.
 pub(super) struct Run<'a> {
@@ -97,9 +109,34 @@ pub(super) struct Run<'a> {
     pub(super) machine: Machine<'a>,
     pub(super) bound: Buffer<(u32, Value<'a>)>,
     pub(super) stack: Buffer<Value<'a>>,
+    facets: &'a [Computed],
+}
+
+impl Scope {
+    /// Room for each facet that the checks ask for, not computed yet.
+    pub(super) fn no_facets(&self) -> Vec<Computed> {
+        self.facets.iter().map(|_| Computed::new()).collect()
+    }
 }
 
 impl<'a> Run<'a> {
+    pub(super) fn new(
+        scope: &'a Scope,
+        demand: &'a Demand<'a>,
+        right: &'a Right,
+        facets: &'a [Computed],
+    ) -> Self {
+        Self {
+            scope,
+            demand,
+            right,
+            machine: Machine { program: &scope.program, left: BUDGET },
+            bound: Buffer::default(),
+            stack: Buffer::default(),
+            facets,
+        }
+    }
+
     // Alternatives in order; the first that holds ends it, and so does the first type error.
     pub(super) fn check(&mut self, check: &Check) -> Result<bool, Fault> {
         let scope = self.scope;
@@ -156,6 +193,11 @@ impl<'a> Run<'a> {
                 let value = demand.args.and_then(|args| args.value(name)).map(Value::of_argument);
                 self.unify_some(term, value)
             }
+            Condition::Facet(place, term) => match self.facet(*place)? {
+                Some(Ok(value)) => self.unify(term, Value::of_scalar(value)),
+                // Not of the form, so that there is no such fact.
+                Some(Err(_)) | None => Ok(false),
+            },
             Condition::Args(term) => {
                 self.unify_some(term, demand.args.map(|args| Value::Set(Set::Names(args))))
             }
@@ -171,6 +213,24 @@ impl<'a> Run<'a> {
             Condition::Time(term) => self.unify(term, Value::Date(demand.now)),
             Condition::Unused(term) => self.unify_some(term, demand.unused.map(Value::Str)),
         }
+    }
+
+    /// A facet of an argument of the call, paid for by the argument's length when it is first asked for.
+    pub(super) fn facet(&mut self, place: u32) -> Result<Option<&'a Result<Scalar, Refused>>, Fault> {
+        let Some((cell, (name, facet))) = self.facets.get(place as usize).zip(self.scope.facet(place)) else {
+            return Ok(None);
+        };
+        self.machine.spend(name.len())?;
+        if let Some(known) = cell.get() {
+            return Ok(known.as_ref());
+        }
+        let Some(args) = self.demand.args else {
+            return Ok(None);
+        };
+        if let Some(ArgValue::One(Scalar::Text(text))) = args.value(name) {
+            self.machine.spend(FACET * text.len().min(MAX_BYTES))?;
+        }
+        Ok(cell.get_or_init(|| args.facet(name, facet)).as_ref())
     }
 
     fn unify_some(&mut self, term: &Term, value: Option<Value<'a>>) -> Result<bool, Fault> {

@@ -3,22 +3,14 @@
 use shortbread_protocol::biscuit::{Op, Term};
 use shortbread_protocol::reason::Reason;
 
-use super::buffer::Buffer;
 use super::evaluate::{Demand, Refusal, Run};
-use super::value::{BUDGET, Machine};
 use super::{Alternative, Check, Condition, Right, Scope};
 
 impl Scope {
     /// Runs once a call is refused, so it may take its time; the work is bounded as before.
     pub(super) fn refusal(&self, check: &Check, demand: &Demand<'_>, right: &Right) -> Refusal {
-        let mut run = Run {
-            scope: self,
-            demand,
-            right,
-            machine: Machine { program: &self.program, left: BUDGET },
-            bound: Buffer::default(),
-            stack: Buffer::default(),
-        };
+        let facets = self.no_facets();
+        let mut run = Run::new(self, demand, right, &facets);
         // Alternatives for other operations say nothing about this call; where none is for it, all speak.
         let concerned: Vec<&Alternative> = self
             .alternatives(check)
@@ -31,7 +23,10 @@ impl Scope {
         let conditions = || concerned.iter().flat_map(|alternative| self.conditions(alternative));
         let asks = |wanted: fn(&Condition) -> bool| conditions().any(wanted);
         let place = Some((check.block, check.place));
-        let (reason, detail) = if asks(|c| matches!(c, Condition::Time(_))) {
+        // First: where a proof might help, nothing else can be said before there is one.
+        let (reason, detail) = if demand.holder.is_none() && asks(|c| matches!(c, Condition::Holder(_))) {
+            (Reason::ProofRequired, None)
+        } else if asks(|c| matches!(c, Condition::Time(_))) {
             (Reason::Expired, None)
         } else if asks(|c| matches!(c, Condition::RevocationAge(_))) {
             (if demand.revocation_age.is_none() { Reason::ListMissing } else { Reason::ListTooOld }, None)
@@ -40,12 +35,12 @@ impl Scope {
         } else if asks(|c| matches!(c, Condition::Audience(_))) {
             (Reason::WrongAudience, None)
         } else if asks(|c| matches!(c, Condition::Holder(_))) {
-            (if demand.holder.is_none() { Reason::ProofRequired } else { Reason::WrongHolder }, None)
+            (Reason::WrongHolder, None)
         } else if asks(|c| matches!(c, Condition::ArgsSha256(_))) {
             (Reason::ApprovedCallOnly, None)
         } else if asks(|c| matches!(c, Condition::Unused(_))) {
             (Reason::AlreadyUsed, None)
-        } else if asks(|c| matches!(c, Condition::Arg(..) | Condition::Args(_))) {
+        } else if asks(|c| matches!(c, Condition::Arg(..) | Condition::Facet(..) | Condition::Args(_))) {
             (Reason::ArgumentRefused, run.argument(&concerned))
         } else if mentions_audience(self, check) {
             (Reason::WrongAudience, None)
@@ -80,11 +75,11 @@ impl Run<'_> {
                 continue;
             }
             return match condition {
-                Condition::Arg(name, _) => {
-                    let name = scope.program.text(*name);
-                    let there = self.demand.args.is_some_and(|args| args.names().any(|known| known == name));
-                    let wrong = if there { "is not the granted one" } else { "is missing" };
-                    Some(format!("argument {:?} {wrong}", short(name)))
+                Condition::Arg(name, _) => Some(self.wrong(scope.program.text(*name), None)),
+                Condition::Facet(place, _) => {
+                    let refused = self.facet(*place).ok().flatten().and_then(|read| read.as_ref().err());
+                    let (name, _) = scope.facet(*place)?;
+                    Some(self.wrong(name, refused.map(|refused| refused.as_str())))
                 }
                 Condition::Args(_) => Some("the arguments of the call were not read".to_owned()),
                 _ => None,
@@ -98,16 +93,23 @@ impl Run<'_> {
         None
     }
 
+    fn wrong(&self, name: &str, refused: Option<&str>) -> String {
+        let there = self.demand.args.is_some_and(|args| args.names().any(|known| known == name));
+        let otherwise = if there { "is not the granted one" } else { "is missing" };
+        format!("argument {:?} {}", short(name), refused.unwrap_or(otherwise))
+    }
+
     fn about(&self, alternative: &Alternative, ops: &[Op]) -> Option<String> {
         let scope = self.scope;
         let used = |term: &Term| ops.contains(&Op::Value(*term));
+        let outside = |name: &str| Some(format!("argument {:?} is outside what is granted", short(name)));
         for condition in scope.conditions(alternative) {
             match condition {
                 Condition::Arg(name, term @ Term::Var(_)) if used(term) => {
-                    return Some(format!(
-                        "argument {:?} is outside what is granted",
-                        short(scope.program.text(*name))
-                    ));
+                    return outside(scope.program.text(*name));
+                }
+                Condition::Facet(place, term @ Term::Var(_)) if used(term) => {
+                    return scope.facet(*place).and_then(|(name, _)| outside(name));
                 }
                 Condition::Args(term @ Term::Var(_)) if used(term) => return self.unlisted(ops),
                 _ => {}

@@ -16,6 +16,7 @@ pub use standing::Revocations;
 
 use shortbread_protocol::access::Access;
 use shortbread_protocol::biscuit::{Flaw, Program, Query, Sym, Term};
+use shortbread_protocol::normalise::Facet;
 use shortbread_protocol::revocations::SelectorKind;
 
 /// A right of the authority block.
@@ -35,6 +36,8 @@ enum Condition {
     /// `right($t, $v, $a)` of the operation itself.
     Right([Term; 3]),
     Arg(Sym, Term),
+    /// A facet of an argument, by its place in [`Scope::facets`].
+    Facet(u32, Term),
     Args(Term),
     ArgsSha256(Term),
     Audience(Term),
@@ -50,6 +53,7 @@ impl Condition {
         match self {
             Self::Right([_, _, term])
             | Self::Arg(_, term)
+            | Self::Facet(_, term)
             | Self::Args(term)
             | Self::ArgsSha256(term)
             | Self::Audience(term)
@@ -90,6 +94,8 @@ pub struct Scope {
     checks: Vec<Check>,
     alternatives: Vec<Alternative>,
     conditions: Vec<Condition>,
+    /// What the checks ask of arguments that have a form, each once: `path#path`.
+    facets: Vec<Sym>,
     audiences: Vec<Sym>,
     /// The ids under which the token and its blocks can be revoked.
     revocable: Vec<[u8; 16]>,
@@ -151,6 +157,12 @@ impl Scope {
         self.revocable.len().saturating_sub(2)
     }
 
+    /// The ids under which its blocks can be revoked, the authority's first.
+    #[must_use]
+    pub fn blocks(&self) -> &[[u8; 16]] {
+        self.revocable.get(1..).unwrap_or_default()
+    }
+
     /// The id under which the last block can be revoked.
     #[must_use]
     pub fn last_block(&self) -> Option<[u8; 16]> {
@@ -187,12 +199,19 @@ impl Scope {
             + self.conditions.capacity() * size_of::<Condition>()
             + self.audiences.capacity() * size_of::<Sym>()
             + self.revocable.capacity() * size_of::<[u8; 16]>()
+            + self.facets.capacity() * size_of::<Sym>()
     }
 
     fn right(&self, tool: &str, verb: &str) -> Option<&Right> {
         let same =
             |right: &&Right| self.program.text(right.verb) == verb && self.program.text(right.tool) == tool;
         self.rights.iter().find(same)
+    }
+
+    /// A facet that a check asks for: the argument and which it is.
+    fn facet(&self, place: u32) -> Option<(&str, Facet)> {
+        let name = self.facets.get(place as usize)?;
+        Facet::split(self.program.text(*name))
     }
 
     fn alternatives(&self, check: &Check) -> &[Alternative] {

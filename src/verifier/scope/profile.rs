@@ -55,7 +55,7 @@ fn facts_of(program: &Program) -> Result<(), Flaw> {
             _ => return Err(Flaw::Violation("a later block has a fact other than note")),
         }
     }
-    if rights > MAX_RIGHTS { Err(Flaw::Violation("there are more than 64 rights")) } else { Ok(()) }
+    if rights > MAX_RIGHTS { Err(Flaw::Violation("the token has more than 64 rights")) } else { Ok(()) }
 }
 
 fn check_count(check: &Check, count: usize) -> Result<(), Flaw> {

@@ -5,12 +5,12 @@ use shortbread_protocol::biscuit::{
     Alternative, Binary, BlockWriter, Expr, Flaw, MAX_TOKEN, Program, Symbols, Value, read_block,
 };
 use shortbread_protocol::call::{Args, MAX_ARGS_BYTES};
+use shortbread_protocol::normalise::Facet;
 use shortbread_protocol::reason::Reason;
 
 use super::Scope;
-use super::buffer::Buffer;
 use super::evaluate::{Demand, Run};
-use super::value::{BUDGET, Fault, Machine, STEP};
+use super::value::{BUDGET, Fault, STEP};
 
 const NOW: u64 = 1_795_176_000;
 
@@ -61,8 +61,8 @@ fn demand(args: Option<&Args>) -> Demand<'_> {
 /// What a call costs, and whether it was cut short.
 fn spent(scope: &Scope, demand: &Demand<'_>) -> (usize, bool) {
     let right = scope.right(demand.tool, demand.verb).unwrap();
-    let machine = Machine { program: &scope.program, left: BUDGET };
-    let mut run = Run { scope, demand, right, machine, bound: Buffer::default(), stack: Buffer::default() };
+    let facets = scope.no_facets();
+    let mut run = Run::new(scope, demand, right, &facets);
     let cut = scope.checks.iter().any(|check| run.check(check) == Err(Fault::Work));
     (BUDGET - run.machine.left, cut)
 }
@@ -210,4 +210,76 @@ fn an_honest_call_costs_little() {
     let (scope, demand) = (scope.unwrap(), demand(Some(&args)));
     assert!(scope.evaluate(&demand).is_ok());
     assert!(spent(&scope, &demand).0 < BUDGET / 500);
+}
+
+/// A token whose only further demand is this of one argument.
+fn asking(name: &'static str, value: Value<'static>) -> Scope {
+    with(&|writer| {
+        writer.check(&[Alternative::new().fact("arg", [Value::Str(name), value.clone()])]);
+    })
+    .0
+    .unwrap()
+}
+
+#[test]
+fn facets_are_computed_and_never_taken_from_the_call() {
+    let called = |scope: &Scope, json: &str| {
+        let args = Args::from_json(json.as_bytes()).unwrap();
+        scope.evaluate(&demand(Some(&args))).map(drop).map_err(|refusal| refusal.detail.unwrap())
+    };
+    let scope = asking("path#path", Value::Str("/srv/data/"));
+    for allowed in [r#"{"path":"/srv/data"}"#, r#"{"path":"/srv//x/../data/."}"#] {
+        assert_eq!(called(&scope, allowed), Ok(()), "{allowed}");
+    }
+    for (json, detail) in [
+        (r##"{"path#path":"/srv/data/"}"##, r#"argument "path" is missing"#),
+        (r##"{"path":"/etc","path#path":"/srv/data/"}"##, r#"argument "path" is not the granted one"#),
+        (r#"{"path":"/srv/data/../../.."}"#, r#"argument "path" leaves the root"#),
+        (r#"{"path":"/srv/data\u0000"}"#, r#"argument "path" has a control character"#),
+        (r#"{"path":["/srv/data"]}"#, r#"argument "path" is not the granted one"#),
+        (r#"{"path":7}"#, r#"argument "path" is no text"#),
+        (r#"{"path":null}"#, r#"argument "path" is not the granted one"#),
+        ("{}", r#"argument "path" is missing"#),
+    ] {
+        assert_eq!(called(&scope, json), Err(detail.to_owned()), "{json}");
+    }
+    assert!(scope.evaluate(&demand(None)).is_err());
+    let (under, _) = with(&|writer| {
+        let asked = Alternative::new().fact("arg", [Value::Str("path#path"), Value::Var("p")]);
+        writer.check(&[asked.holds(Value::Var("p"), Binary::Prefix, Value::Str("/srv/data/"))]);
+    });
+    let outside = Err(r#"argument "path" is outside what is granted"#.to_owned());
+    assert_eq!(called(under.as_ref().unwrap(), r#"{"path":"/srv/database"}"#), outside);
+    assert_eq!(called(under.as_ref().unwrap(), r#"{"path":"/srv/data/x"}"#), Ok(()));
+}
+
+#[test]
+fn a_facet_that_nobody_knows_is_never_there() {
+    let args = Args::from_json(br##"{"x":"a","x#regex":"a","x#":"a","x#path#path":"a"}"##).unwrap();
+    for name in ["x#regex", "x#", "x#path#path", "#"] {
+        for value in [Value::Str("a"), Value::Var("v")] {
+            assert!(asking(name, value).evaluate(&demand(Some(&args))).is_err(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn facets_are_paid_for_once_and_cut_short() {
+    let long = format!("\"/{}\"", "%25/".repeat(1023));
+    let members: Vec<String> = (0..15).map(|n| format!("\"n{n}\":{long}")).collect();
+    let args = Args::from_json(format!("{{{}}}", members.join(",")).as_bytes()).unwrap();
+    let names: Vec<String> =
+        (0..15).flat_map(|n| [Facet::Path, Facet::Url].map(|f| f.of(&format!("n{n}")))).collect();
+    let (all, _) = with(&|writer| {
+        let any = |name| Alternative::new().fact("arg", [Value::Str(name), Value::Bool(true)]);
+        writer.check(&names.iter().map(|name| any(name.as_str())).collect::<Vec<_>>());
+    });
+    let (work, cut) = spent(all.as_ref().unwrap(), &demand(Some(&args)));
+    assert!(cut && work > BUDGET * 9 / 10, "{work}");
+    let (again, _) = with(&|writer| {
+        let asked = || Alternative::new().fact("arg", [Value::Str("n0#path"), Value::Bool(true)]);
+        writer.check(&vec![asked(); 60]);
+    });
+    let (work, cut) = spent(again.as_ref().unwrap(), &demand(Some(&args)));
+    assert!(!cut && (4 * 4000..4 * 4096 + 60 * 64).contains(&work), "{work}");
 }

@@ -50,7 +50,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    fn of_scalar(scalar: &'a Scalar) -> Self {
+    pub(super) fn of_scalar(scalar: &'a Scalar) -> Self {
         match scalar {
             Scalar::Int(number) => Self::Int(*number),
             Scalar::Text(text) => Self::Str(text),

@@ -4,15 +4,20 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::json;
+use shortbread_protocol::dpop::ALGORITHMS;
 use shortbread_protocol::reason::Reason;
 
 use super::Unmapped;
+use super::credentials::{Scheme, Unclear};
 use crate::decision::{Call, Checker, Decision, DecisionId};
 
 const DECISION_ID: HeaderName = HeaderName::from_static("shortbread-decision-id");
 
 // A head is due every five seconds.
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("5");
+
+// By then every proof that is remembered now is forgotten.
+const RETRY_PROOFS: HeaderValue = HeaderValue::from_static("60");
 
 // Longer lists are left out: servers in between cut or refuse header lines of more than 4 or 8 KiB.
 const MAX_SCOPE: usize = 2048;
@@ -30,7 +35,7 @@ pub(super) struct Answer {
 
 #[derive(Debug)]
 struct Challenge {
-    scheme: &'static str,
+    scheme: Scheme,
     error: Option<&'static str>,
     scope: Option<String>,
 }
@@ -41,7 +46,9 @@ enum Class {
     Missing,
     /// Get another token.
     Token,
-    /// Get another token, or prove the key of this one.
+    /// Prove the key of this token, or get another one.
+    Key,
+    /// Make another proof.
     Proof,
     /// Get a token that holds more.
     Scope,
@@ -64,13 +71,12 @@ impl Class {
             | Reason::Expired
             | Reason::NotYetValid
             | Reason::WrongAudience => Self::Token,
-            Reason::ProofRequired
-            | Reason::ProofMalformed
+            Reason::ProofRequired | Reason::WrongHolder => Self::Key,
+            Reason::ProofMalformed
             | Reason::ProofMismatch
             | Reason::ProofStale
             | Reason::ProofSignature
-            | Reason::ProofReplayed
-            | Reason::WrongHolder => Self::Proof,
+            | Reason::ProofReplayed => Self::Proof,
             Reason::NotGranted => Self::Scope,
             Reason::CallMalformed => Self::Request,
             Reason::ListMissing
@@ -85,7 +91,7 @@ impl Class {
 
     const fn status(&self) -> StatusCode {
         match self {
-            Self::Missing | Self::Token | Self::Proof => StatusCode::UNAUTHORIZED,
+            Self::Missing | Self::Token | Self::Key | Self::Proof => StatusCode::UNAUTHORIZED,
             Self::Scope | Self::Final => StatusCode::FORBIDDEN,
             Self::Request => StatusCode::BAD_REQUEST,
             Self::Wait => StatusCode::SERVICE_UNAVAILABLE,
@@ -95,7 +101,8 @@ impl Class {
     const fn error(&self) -> &'static str {
         match self {
             Self::Missing => "unauthorized",
-            Self::Token | Self::Proof => "invalid_token",
+            Self::Token | Self::Key => "invalid_token",
+            Self::Proof => "invalid_dpop_proof",
             Self::Scope => "insufficient_scope",
             Self::Final => "access_denied",
             Self::Request => "invalid_request",
@@ -103,12 +110,13 @@ impl Class {
         }
     }
 
-    fn challenge(&self, decision: &Decision, call: &Call<'_>) -> Option<Challenge> {
+    /// `sent` is how the token came: the next one is asked for in the same way.
+    fn challenge(&self, decision: &Decision, call: &Call<'_>, sent: Scheme) -> Option<Challenge> {
         let (scheme, error, scope) = match self {
-            Self::Missing => ("Bearer", None, scope(&[], call)),
-            Self::Token => ("Bearer", Some(self.error()), None),
-            Self::Proof => ("DPoP", Some(self.error()), None),
-            Self::Scope => ("Bearer", Some(self.error()), scope(&decision.held, call)),
+            Self::Missing => (Scheme::Bearer, None, scope(&[], call)),
+            Self::Token => (sent, Some(self.error()), None),
+            Self::Key | Self::Proof => (Scheme::DPoP, Some(self.error()), None),
+            Self::Scope => (sent, Some(self.error()), scope(&decision.held, call)),
             Self::Final | Self::Request | Self::Wait => return None,
         };
         Some(Challenge { scheme, error, scope })
@@ -117,22 +125,28 @@ impl Class {
 
 impl Answer {
     /// For a call that was denied. A denial without a reason is a failure of ours.
-    pub(super) fn denied(decision: &Decision, call: &Call<'_>) -> Self {
+    pub(super) fn denied(decision: &Decision, call: &Call<'_>, sent: Scheme) -> Self {
         let reason = decision.reason.unwrap_or(Reason::Internal);
         let class = Class::of(reason);
         Self {
             status: class.status(),
             error: class.error(),
-            challenge: class.challenge(decision, call),
+            challenge: class.challenge(decision, call, sent),
             reason,
             detail: decision.detail.clone(),
             id: decision.id,
         }
     }
 
-    /// For credentials of which it cannot be said which token is meant (RFC 6750, section 3.1: `invalid_request`).
-    pub(super) fn bad_header(checker: &dyn Checker, cause: &'static str) -> Self {
-        Self::refused(checker, StatusCode::BAD_REQUEST, Reason::TokenMalformed, cause)
+    /// For credentials of which it cannot be said which token is meant (RFC 6750, section 3.1: `invalid_request`), or
+    /// which proof (RFC 9449, section 7.1).
+    pub(super) fn unclear(checker: &dyn Checker, unclear: Unclear) -> Self {
+        let Unclear { reason, cause } = unclear;
+        let refused = Self::refused(checker, StatusCode::BAD_REQUEST, reason, cause);
+        let class @ Class::Proof = Class::of(reason) else { return refused };
+        let (error, scheme) = (class.error(), Scheme::DPoP);
+        let challenge = Some(Challenge { scheme, error: Some(error), scope: None });
+        Self { status: class.status(), error, challenge, ..refused }
     }
 
     pub(super) fn unmapped(checker: &dyn Checker, cause: &Unmapped) -> Self {
@@ -166,7 +180,8 @@ impl Answer {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(RETRY_AFTER, RETRY_SECONDS);
+            let full = self.reason == Reason::ProofsFull;
+            headers.insert(RETRY_AFTER, if full { RETRY_PROOFS } else { RETRY_SECONDS });
         }
         if let Some(value) = self.challenge.and_then(|challenge| challenge.header(metadata)) {
             headers.insert(WWW_AUTHENTICATE, value);
@@ -199,13 +214,18 @@ impl Answer {
 impl Challenge {
     fn header(&self, metadata: Option<&str>) -> Option<HeaderValue> {
         let metadata = metadata.filter(|url| quotable(url));
-        let parameters: Vec<String> =
-            [("error", self.error), ("scope", self.scope.as_deref()), ("resource_metadata", metadata)]
-                .into_iter()
-                .filter_map(|(name, value)| value.map(|value| format!("{name}=\"{value}\"")))
-                .collect();
+        let algorithms = (self.scheme == Scheme::DPoP).then(|| ALGORITHMS.join(" "));
+        let parameters: Vec<String> = [
+            ("error", self.error),
+            ("scope", self.scope.as_deref()),
+            ("algs", algorithms.as_deref()),
+            ("resource_metadata", metadata),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| value.map(|value| format!("{name}=\"{value}\"")))
+        .collect();
         // A scheme alone is a challenge too.
-        let value = format!("{} {}", self.scheme, parameters.join(", "));
+        let value = format!("{} {}", self.scheme.as_str(), parameters.join(", "));
         HeaderValue::from_str(value.trim_end()).ok()
     }
 }
@@ -247,7 +267,7 @@ mod tests {
             ..Decision::denied(None, Reason::ArgumentRefused)
         };
         let call = Call { tool: "github", verb: "issues.write", args: None };
-        let body = Answer::denied(&decision, &call).body();
+        let body = Answer::denied(&decision, &call, Scheme::Bearer).body();
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
         let (meaning, action) = (Reason::ArgumentRefused.meaning(), Reason::ArgumentRefused.action());
         assert_eq!(

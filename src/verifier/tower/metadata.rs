@@ -1,6 +1,7 @@
 //! The document by which clients find the broker of a tool service (RFC 9728).
 
 use serde_json::{Value, json};
+use shortbread_protocol::dpop::ALGORITHMS;
 
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
@@ -13,8 +14,19 @@ pub fn protected_resource(resource: &str, issuer: &str, scopes: &[&str]) -> Valu
         "authorization_servers": [issuer],
         "scopes_supported": scopes,
         "bearer_methods_supported": ["header"],
+        "dpop_signing_alg_values_supported": ALGORITHMS,
         "authorization_details_types_supported": ["shortbread_tool_call"],
     })
+}
+
+/// The document of a service whose tokens are all bound to a key, as the policy has it: it tells clients to ask for such
+/// tokens alone. The service refuses no others by it; the policy's `proof = "required"` sees to that.
+#[must_use]
+pub fn bound_tokens_only(mut document: Value) -> Value {
+    if let Some(members) = document.as_object_mut() {
+        members.insert("dpop_bound_access_tokens_required".to_owned(), Value::Bool(true));
+    }
+    document
 }
 
 /// The path of the document of a resource: the well-known one, with the resource's own path behind it.
@@ -68,5 +80,8 @@ mod tests {
         assert_eq!(document["resource"], "https://tools.acme.example/github");
         assert_eq!(document["authorization_servers"], json!(["https://broker.acme.example"]));
         assert_eq!(document["scopes_supported"], json!(["github:x"]));
+        assert_eq!(document["dpop_signing_alg_values_supported"], json!(["EdDSA", "Ed25519", "ES256"]));
+        assert_eq!(document.get("dpop_bound_access_tokens_required"), None);
+        assert_eq!(bound_tokens_only(document)["dpop_bound_access_tokens_required"], true);
     }
 }

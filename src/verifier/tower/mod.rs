@@ -2,10 +2,11 @@
 //! the [`Decision`] as a request extension; what is denied is answered here, never with a success.
 
 mod answer;
+mod credentials;
 mod metadata;
+mod origin;
 #[cfg(test)]
 mod tests;
-mod token;
 
 use std::fmt;
 use std::pin::Pin;
@@ -19,11 +20,15 @@ use http::{Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use shortbread_protocol::call::{Args, MAX_ARGS_BYTES};
+use shortbread_protocol::reason::Reason;
 use tower::{Layer, Service};
 
-use crate::decision::{Call, Checker, Decision, Presented};
+use crate::decision::{Call, Checker, Decision, Presented, SentProof};
 use answer::Answer;
-pub use metadata::{metadata_path, metadata_url, protected_resource};
+use credentials::{Credentials, DPOP, Scheme};
+pub use metadata::{bound_tokens_only, metadata_path, metadata_url, protected_resource};
+use origin::Origin;
+pub use origin::OriginError;
 
 /// The most bytes that a request's body may have.
 pub const MAX_BODY: usize = MAX_ARGS_BYTES;
@@ -64,13 +69,14 @@ struct Shared<M> {
     checker: Arc<dyn Checker>,
     map: M,
     metadata: Option<String>,
+    origin: Option<Origin>,
 }
 
 impl<M> CheckLayer<M> {
     /// A layer that asks `checker` about what `map` makes of a request.
     #[must_use]
     pub fn new(checker: Arc<dyn Checker>, map: M) -> Self {
-        Self(Arc::new(Shared { checker, map, metadata: None }))
+        Self(Arc::new(Shared { checker, map, metadata: None, origin: None }))
     }
 
     /// Names the address of the RFC 9728 document in challenges, so that clients find the broker; see [`metadata_url`].
@@ -79,8 +85,34 @@ impl<M> CheckLayer<M> {
     where
         M: Clone,
     {
-        let (checker, map) = (Arc::clone(&self.0.checker), self.0.map.clone());
-        Self(Arc::new(Shared { checker, map, metadata: Some(url.into()) }))
+        Self(Arc::new(Shared { metadata: Some(url.into()), ..self.shared() }))
+    }
+
+    /// Tells under which URL clients know this service, such as `https://tools.acme.example`: proofs have to name it with
+    /// the path of the request behind it. Where a proxy, or a router that this one is nested in, takes a prefix off the
+    /// path, the prefix goes here: `https://tools.acme.example/github`. The `Host` header is never asked. Without an
+    /// origin no proof is accepted, so tokens that are bound to a key are of no use.
+    ///
+    /// # Errors
+    /// When it is no such URL.
+    pub fn origin(self, url: &str) -> Result<Self, OriginError>
+    where
+        M: Clone,
+    {
+        Ok(Self(Arc::new(Shared { origin: Some(url.parse()?), ..self.shared() })))
+    }
+
+    fn shared(&self) -> Shared<M>
+    where
+        M: Clone,
+    {
+        let Shared { checker, map, metadata, origin } = &*self.0;
+        Shared {
+            checker: Arc::clone(checker),
+            map: map.clone(),
+            metadata: metadata.clone(),
+            origin: origin.clone(),
+        }
     }
 }
 
@@ -92,7 +124,10 @@ impl<M> Clone for CheckLayer<M> {
 
 impl<M> fmt::Debug for CheckLayer<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CheckLayer").field("metadata", &self.0.metadata).finish_non_exhaustive()
+        f.debug_struct("CheckLayer")
+            .field("metadata", &self.0.metadata)
+            .field("origin", &self.0.origin)
+            .finish_non_exhaustive()
     }
 }
 
@@ -192,17 +227,31 @@ where
             Err(unmapped) => return Err(Box::new(Answer::unmapped(&*self.checker, &unmapped))),
         };
         let call = Call { tool: &tool, verb: &verb, args: args.as_ref() };
-        let decision = match token::find(parts) {
-            Ok(token) => self.checker.check(&Presented { token, proof: None }, &call),
-            Err(cause) => return Err(Box::new(Answer::bad_header(&*self.checker, cause))),
-        };
+        let credentials =
+            credentials::find(parts).map_err(|unclear| Box::new(Answer::unclear(&*self.checker, unclear)))?;
+        let decision = self.decide(&credentials, parts, &call);
         if !decision.is_allowed() {
-            return Err(Box::new(Answer::denied(&decision, &call)));
+            return Err(Box::new(Answer::denied(&decision, &call, credentials.scheme)));
         }
         // The service has the decision; the token is not for it, nor for anyone that it calls.
         parts.headers.remove(AUTHORIZATION);
+        parts.headers.remove(DPOP);
         parts.extensions.insert::<Decision>(decision);
         Ok(())
+    }
+
+    fn decide(&self, credentials: &Credentials<'_>, parts: &Parts, call: &Call<'_>) -> Decision {
+        let Credentials { scheme, token, proof } = *credentials;
+        let url = self.origin.as_ref().map(|origin| origin.url(parts.uri.path())).unwrap_or_default();
+        // A token that is sent as anyone's to use is not made more by a proof beside it (RFC 9449, section 7.2).
+        let bound = proof.filter(|_| scheme == Scheme::DPoP);
+        let sent = bound.map(|text| SentProof { text, method: parts.method.as_str(), url: &url });
+        let mut decision = self.checker.check(&Presented { token, proof: sent }, call);
+        if proof.is_some() && bound.is_none() && decision.reason == Some(Reason::ProofRequired) {
+            let detail = "A proof counts with `Authorization: DPoP TOKEN`, and this token came as `Bearer`.";
+            decision.detail = Some(detail.to_owned());
+        }
+        decision
     }
 
     fn unread(&self, unread: Unread) -> Answer {

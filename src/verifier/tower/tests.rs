@@ -1,5 +1,8 @@
 //! One answer for each class of decision, through a real router.
 
+mod proof;
+mod stage;
+
 use std::convert::Infallible;
 use std::sync::Mutex;
 
@@ -74,7 +77,7 @@ async fn send(answer: Option<Reason>, request: Request<Body>) -> (Reply, Vec<Str
     let handler = |decision: Option<Extension<Decision>>, headers: HeaderMap, body: String| async move {
         let id =
             decision.and_then(|Extension(decision)| decision.id).map(|id| id.to_string()).unwrap_or_default();
-        assert!(id.is_empty() || !headers.contains_key("authorization"));
+        assert!(id.is_empty() || !headers.contains_key("authorization") && !headers.contains_key("dpop"));
         format!("{id} {body}")
     };
     let router: Router = Router::new().fallback(any(handler)).layer(layer);
@@ -111,7 +114,9 @@ async fn what_is_public_needs_no_token() {
 async fn each_reason_has_its_answer() {
     let metadata = r#"resource_metadata="https://tools.acme.example/.well-known/x""#;
     let token = format!(r#"Bearer error="invalid_token", {metadata}"#);
-    let proof = format!(r#"DPoP error="invalid_token", {metadata}"#);
+    let algs = r#"algs="EdDSA Ed25519 ES256""#;
+    let key = format!(r#"DPoP error="invalid_token", {algs}, {metadata}"#);
+    let proof = format!(r#"DPoP error="invalid_dpop_proof", {algs}, {metadata}"#);
     let scope = format!(
         r#"Bearer error="insufficient_scope", scope="github:issues.read github:issues.write", {metadata}"#
     );
@@ -119,7 +124,13 @@ async fn each_reason_has_its_answer() {
         (Reason::Expired, 401, "invalid_token", token.as_str()),
         (Reason::BadSignature, 401, "invalid_token", &token),
         (Reason::WrongAudience, 401, "invalid_token", &token),
-        (Reason::ProofRequired, 401, "invalid_token", &proof),
+        (Reason::ProofRequired, 401, "invalid_token", &key),
+        (Reason::WrongHolder, 401, "invalid_token", &key),
+        (Reason::ProofMalformed, 401, "invalid_dpop_proof", &proof),
+        (Reason::ProofMismatch, 401, "invalid_dpop_proof", &proof),
+        (Reason::ProofStale, 401, "invalid_dpop_proof", &proof),
+        (Reason::ProofSignature, 401, "invalid_dpop_proof", &proof),
+        (Reason::ProofReplayed, 401, "invalid_dpop_proof", &proof),
         (Reason::NotGranted, 403, "insufficient_scope", &scope),
         (Reason::Revoked(SelectorKind::Workflow), 403, "access_denied", ""),
         (Reason::RevokedAll, 403, "access_denied", ""),
@@ -130,6 +141,7 @@ async fn each_reason_has_its_answer() {
         (Reason::ListMissing, 503, "temporarily_unavailable", ""),
         (Reason::ListTooOld, 503, "temporarily_unavailable", ""),
         (Reason::ClockUnsure, 503, "temporarily_unavailable", ""),
+        (Reason::ProofsFull, 503, "temporarily_unavailable", ""),
     ];
     for (reason, status, error, challenge) in cases {
         let (reply, _) = send(Some(reason), post("/issues.write", "{}")).await;
@@ -138,7 +150,8 @@ async fn each_reason_has_its_answer() {
             (status, challenge),
             "{reason}"
         );
-        assert_eq!(reply.header("retry-after"), if status == 503 { "5" } else { "" }, "{reason}");
+        let wait = if reason == Reason::ProofsFull { "60" } else { "5" };
+        assert_eq!(reply.header("retry-after"), if status == 503 { wait } else { "" }, "{reason}");
         assert_eq!(reply.header("cache-control"), "no-store");
         assert_eq!(reply.header("shortbread-decision-id"), "dec_00000000000000010000000000000001");
         let body = reply.json();
@@ -182,7 +195,7 @@ async fn two_tokens_or_one_in_the_address_are_refused_unchecked() {
         let (reply, asked) = send(None, request).await;
         assert_eq!((reply.status.as_u16(), asked.len()), (400, 0));
         assert_eq!(reply.json()["shortbread"]["reason"], "token.malformed");
-        assert_eq!(reply.header("shortbread-decision-id"), "dec_2");
+        assert_eq!(reply.header("shortbread-decision-id"), "dec_00000000000000010000000000000002");
     }
 }
 
@@ -214,7 +227,8 @@ async fn what_a_caller_names_cannot_write_headers() {
     for verb in ["a%22,evil=%22", "a\"b", "a\\b", "\u{e9}", "a b"] {
         let call = Call { tool: "github", verb, args: None };
         let denied = Decision::denied(None, Reason::NotGranted);
-        let response: Response<Bytes> = Answer::denied(&denied, &call).into_response(Some("https://x\"y"));
+        let response: Response<Bytes> =
+            Answer::denied(&denied, &call, Scheme::Bearer).into_response(Some("https://x\"y"));
         let challenge = response.headers()["www-authenticate"].to_str().unwrap();
         assert_eq!(challenge.matches('"').count() % 2, 0, "{challenge}");
         assert!(!challenge.contains('\\') && !challenge.contains("resource_metadata"), "{challenge}");

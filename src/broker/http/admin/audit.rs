@@ -2,7 +2,6 @@
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, Query, State};
-use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::Value;
@@ -11,7 +10,7 @@ use shortbread_protocol::reason::Reason;
 
 use super::super::App;
 use super::super::failure::Failure;
-use super::{admit, answer};
+use super::{Sent, admit, answer};
 use crate::exchange::Context;
 use crate::store::StoredEntry;
 
@@ -33,11 +32,11 @@ pub(in crate::http) struct Page {
 pub(in crate::http) async fn tail(
     State(app): State<App>,
     Extension(context): Extension<Context>,
-    headers: HeaderMap,
     page: Result<Query<Page>, axum::extract::rejection::QueryRejection>,
+    sent: Sent,
 ) -> Response {
     let done = async {
-        admit(&app.broker, &context, &headers, "audit.read").await?;
+        admit(&app.broker, &context, &sent, "audit.read").await?;
         let Query(page) = page.map_err(|error| Failure::new(Reason::RequestMalformed, error.body_text()))?;
         let limit = page.limit.unwrap_or(100).min(MAX_ENTRIES);
         let newest = app.broker.store.audit_size().saturating_sub(limit as u64);
@@ -54,11 +53,11 @@ pub(in crate::http) async fn tail(
 pub(in crate::http) async fn show(
     State(app): State<App>,
     Extension(context): Extension<Context>,
-    headers: HeaderMap,
     id: Result<Path<String>, PathRejection>,
+    sent: Sent,
 ) -> Response {
     let done = async {
-        admit(&app.broker, &context, &headers, "audit.read").await?;
+        admit(&app.broker, &context, &sent, "audit.read").await?;
         let id = id.map(|Path(id)| id).unwrap_or_default();
         let trace = hex::decode(&id).ok().and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
         let entries = match trace {

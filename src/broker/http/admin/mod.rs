@@ -1,17 +1,23 @@
-//! The admin API: every route wants an operator's token for the built-in tool, checked by the broker's own verifier.
+//! The admin API: every route wants an operator's token for the built-in tool and a proof of the key that it is bound
+//! to, checked by the broker's own verifier.
 
 pub(super) mod audit;
 pub(super) mod policy;
+mod proof;
 pub(super) mod revocations;
+
+use std::convert::Infallible;
 
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use serde_json::json;
 use shortbread_protocol::call::Args;
+use shortbread_protocol::dpop::Proof;
 use shortbread_protocol::event::EventType;
 use shortbread_protocol::json as strict;
 use shortbread_protocol::names::{Operation, OperatorName, ToolName};
@@ -28,12 +34,31 @@ use crate::exchange::Context;
 use crate::policy::builtin;
 use crate::revoke::AdminList;
 
-/// Who asks, if their token grants this verb of the built-in tool. A refusal of whoever holds a token of ours is
-/// recorded before it is answered.
+/// A request of the admin API, as it came.
+pub(in crate::http) struct Sent {
+    method: Method,
+    path: String,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+}
+
+impl<S: Send + Sync> FromRequest<S> for Sent {
+    type Rejection = Infallible;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Infallible> {
+        let (method, headers) = (request.method().clone(), request.headers().clone());
+        let path = request.uri().path().to_owned();
+        let body = Bytes::from_request(request, state).await;
+        Ok(Self { method, path, headers, body })
+    }
+}
+
+/// Who asks, if their token grants this verb of the built-in tool and they hold its key. A refusal of whoever has a
+/// token of ours is recorded before it is answered.
 pub(super) async fn admit(
     broker: &Broker,
     context: &Context,
-    headers: &HeaderMap,
+    sent: &Sent,
     verb: &str,
 ) -> Result<OperatorName, Failure> {
     // Before any signature is checked; a budget of its own, so that no flood of exchanges closes the switch.
@@ -41,9 +66,15 @@ pub(super) async fn admit(
         .limits
         .admin(context.address)
         .map_err(|limited| Failure { retry_after: Some(limited.0), ..Failure::plain(Reason::RateLimited) })?;
-    let bytes = decode(bearer(headers)?).map_err(|flaw| Failure::plain(TokenError::from(flaw).reason()))?;
+    let text = credentials(&sent.headers)?;
+    let bytes = decode(text).map_err(|flaw| Failure::plain(TokenError::from(flaw).reason()))?;
     let token = Token::open(&bytes, &broker.keyring).map_err(|error| Failure::plain(error.reason()))?;
-    match permitted(broker, &token, verb) {
+    let admitted = proof::check(broker, sent, text, token.scope(), verb).and_then(|proof| {
+        let operator = permitted(broker, &token, &proof, verb)?;
+        proof::settle(broker, sent, &proof, verb)?;
+        Ok(operator)
+    });
+    match admitted {
         Ok(operator) => Ok(operator),
         Err(failure) => {
             record(broker, context, token.scope(), verb, &failure).await?;
@@ -76,7 +107,7 @@ async fn record(
     Ok(())
 }
 
-fn permitted(broker: &Broker, token: &Token, verb: &str) -> Result<OperatorName, Failure> {
+fn permitted(broker: &Broker, token: &Token, proof: &Proof, verb: &str) -> Result<OperatorName, Failure> {
     let refused = |reason: Reason| Failure::plain(reason);
     let tool = ToolName::shortbread();
     let mirror = broker.store.mirror();
@@ -91,7 +122,7 @@ fn permitted(broker: &Broker, token: &Token, verb: &str) -> Result<OperatorName,
         tool: tool.as_str(),
         verb,
         args: Some(&args),
-        holder: None,
+        holder: Some(proof.thumbprint()),
         unused: None,
         revocation_age: Some(0),
         args_sha256: None,
@@ -126,27 +157,33 @@ pub(super) fn answer<T: Serialize>(done: Result<T, Failure>, context: &Context) 
     }
 }
 
-/// Reads a JSON body strictly.
-pub(super) fn read<T: serde::de::DeserializeOwned>(
-    headers: &HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<T, Failure> {
-    let malformed = |detail: String| Failure::new(Reason::RequestMalformed, detail);
-    let body = body.map_err(|rejection| match rejection.status() {
-        status @ StatusCode::PAYLOAD_TOO_LARGE => {
-            malformed("the body has more than 64 KiB".to_owned()).status(status)
-        }
-        _ => malformed("the body could not be read".to_owned()),
-    })?;
-    if !is_of_type(headers, "application/json") {
-        let failure = malformed("send the body as application/json".to_owned());
-        return Err(failure.status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+impl Sent {
+    /// Reads the JSON body strictly.
+    pub(super) fn read<T: serde::de::DeserializeOwned>(&self) -> Result<T, Failure> {
+        strict::read_as(self.json()?).map_err(|error| unread(&error))
     }
-    strict::read_as(&body).map_err(|error| {
-        // An unknown member is named, and may be long.
-        let error: String = error.to_string().chars().take(300).collect();
-        malformed(format!("the body is not read: {error}"))
-    })
+
+    /// The body of a request that has one, said to be JSON.
+    fn json(&self) -> Result<&Bytes, Failure> {
+        let malformed = |detail: &str| Failure::new(Reason::RequestMalformed, detail);
+        let body = self.body.as_ref().map_err(|rejection| match rejection.status() {
+            status @ StatusCode::PAYLOAD_TOO_LARGE => {
+                malformed("the body has more than 64 KiB").status(status)
+            }
+            _ => malformed("the body could not be read"),
+        })?;
+        if !is_of_type(&self.headers, "application/json") {
+            let failure = malformed("send the body as application/json");
+            return Err(failure.status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+        }
+        Ok(body)
+    }
+}
+
+fn unread(error: &impl std::fmt::Display) -> Failure {
+    // An unknown member is named, and may be long.
+    let error: String = error.to_string().chars().take(300).collect();
+    Failure::new(Reason::RequestMalformed, format!("the body is not read: {error}"))
 }
 
 /// Runs a change to its end, even when the caller hangs up or their time is over: what the store holds and what this
@@ -157,20 +194,16 @@ pub(super) async fn to_the_end<T: Send + 'static>(
     tokio::spawn(change).await.unwrap_or_else(|_| Err(Failure::plain(Reason::Internal)))
 }
 
-fn bearer(headers: &HeaderMap) -> Result<&str, Failure> {
+fn credentials(headers: &HeaderMap) -> Result<&str, Failure> {
+    let refused = |detail: &str| Failure::new(Reason::Unauthenticated, detail);
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
-        return Err(Failure::new(
-            Reason::Unauthenticated,
-            "send one Authorization header with an operator's token",
-        ));
+        return Err(refused("send one Authorization header with an operator's token"));
     };
-    let value = value.to_str().unwrap_or_default();
-    let token = value
-        .split_once(' ')
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .map(|(_, token)| token.trim());
-    token.filter(|token| !token.is_empty()).ok_or_else(|| {
-        Failure::new(Reason::Unauthenticated, "the Authorization header is not `Bearer TOKEN`")
-    })
+    let parts = value.to_str().unwrap_or_default().split_once(' ');
+    let (scheme, token) = parts.map_or(("", ""), |(scheme, token)| (scheme, token.trim()));
+    if scheme.eq_ignore_ascii_case("dpop") && !token.is_empty() {
+        return Ok(token);
+    }
+    Err(refused("the Authorization header is not `DPoP TOKEN`: operators' tokens are bound to a key"))
 }

@@ -2,17 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
 use axum::extract::{Extension, State};
-use axum::http::HeaderMap;
 use axum::response::Response;
 use shortbread_protocol::admin::{ActivateBody, PolicyAnswer, PolicyVersionBody, Problem};
 use shortbread_protocol::reason::Reason;
 
 use super::super::App;
 use super::super::failure::Failure;
-use super::{admit, answer, read, to_the_end};
+use super::{Sent, admit, answer, to_the_end};
 use crate::activation::{ActivationError, Actor};
 use crate::broker::Broker;
 use crate::exchange::Context;
@@ -23,10 +20,10 @@ use crate::exchange::Context;
 pub(in crate::http) async fn history(
     State(app): State<App>,
     Extension(context): Extension<Context>,
-    headers: HeaderMap,
+    sent: Sent,
 ) -> Response {
     let done = async {
-        admit(&app.broker, &context, &headers, "policy.read").await?;
+        admit(&app.broker, &context, &sent, "policy.read").await?;
         versions(&app.broker).await
     };
     answer(done.await, &context)
@@ -38,12 +35,11 @@ pub(in crate::http) async fn history(
 pub(in crate::http) async fn activate(
     State(app): State<App>,
     Extension(context): Extension<Context>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    sent: Sent,
 ) -> Response {
     let done = async {
-        let actor = Actor::Operator(admit(&app.broker, &context, &headers, "policy.activate").await?);
-        let (broker, asked) = (Arc::clone(&app.broker), read::<ActivateBody>(&headers, body)?);
+        let actor = Actor::Operator(admit(&app.broker, &context, &sent, "policy.activate").await?);
+        let (broker, asked) = (Arc::clone(&app.broker), sent.read::<ActivateBody>()?);
         let decision = context.decision.clone();
         let change = async move {
             let version = match asked.version {
@@ -65,12 +61,11 @@ pub(in crate::http) async fn activate(
 pub(in crate::http) async fn rollback(
     State(app): State<App>,
     Extension(context): Extension<Context>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    sent: Sent,
 ) -> Response {
     let done = async {
-        let actor = Actor::Operator(admit(&app.broker, &context, &headers, "policy.rollback").await?);
-        let (broker, asked) = (Arc::clone(&app.broker), read::<ActivateBody>(&headers, body)?);
+        let actor = Actor::Operator(admit(&app.broker, &context, &sent, "policy.rollback").await?);
+        let (broker, asked) = (Arc::clone(&app.broker), sent.read::<ActivateBody>()?);
         let decision = context.decision.clone();
         let change = async move {
             broker.policy.roll_back(asked.version, &actor, &decision, broker.clock.monotonic()).await?;

@@ -2,17 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
 use axum::extract::{Extension, State};
-use axum::http::HeaderMap;
 use axum::response::Response;
 use shortbread_protocol::admin::{ChangeAnswer, LiftBody, Problem, RevocationsAnswer, RevokeBody};
 use shortbread_protocol::reason::Reason;
 
 use super::super::App;
 use super::super::failure::Failure;
-use super::{admit, answer, read, to_the_end};
+use super::{Sent, admit, answer, to_the_end};
 use crate::exchange::Context;
 use crate::revoke;
 
@@ -22,10 +19,10 @@ use crate::revoke;
 pub(in crate::http) async fn list(
     State(app): State<App>,
     Extension(context): Extension<Context>,
-    headers: HeaderMap,
+    sent: Sent,
 ) -> Response {
     let done = async {
-        admit(&app.broker, &context, &headers, "revocations.read").await?;
+        admit(&app.broker, &context, &sent, "revocations.read").await?;
         Ok::<_, Failure>(revoke::list(&app.broker).await?)
     };
     answer(done.await, &context)
@@ -37,12 +34,11 @@ pub(in crate::http) async fn list(
 pub(in crate::http) async fn revoke(
     State(app): State<App>,
     Extension(context): Extension<Context>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    sent: Sent,
 ) -> Response {
     let done = async {
-        let operator = admit(&app.broker, &context, &headers, "revocations.revoke").await?;
-        let body = read::<RevokeBody>(&headers, body)?;
+        let operator = admit(&app.broker, &context, &sent, "revocations.revoke").await?;
+        let body = sent.read::<RevokeBody>()?;
         let (broker, decision) = (Arc::clone(&app.broker), context.decision.clone());
         let change =
             async move { revoke::revoke(&broker, &body, &operator, &decision).await.map_err(Failure::from) };
@@ -57,12 +53,11 @@ pub(in crate::http) async fn revoke(
 pub(in crate::http) async fn lift(
     State(app): State<App>,
     Extension(context): Extension<Context>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    sent: Sent,
 ) -> Response {
     let done = async {
-        let operator = admit(&app.broker, &context, &headers, "revocations.lift").await?;
-        let body = read::<LiftBody>(&headers, body)?;
+        let operator = admit(&app.broker, &context, &sent, "revocations.lift").await?;
+        let body = sent.read::<LiftBody>()?;
         let (broker, decision) = (Arc::clone(&app.broker), context.decision.clone());
         let change =
             async move { revoke::lift(&broker, &body, &operator, &decision).await.map_err(Failure::from) };

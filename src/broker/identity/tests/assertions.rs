@@ -10,7 +10,7 @@ async fn a_registered_key_signs_for_itself() {
     assert_eq!(verified.entry, "demo");
     assert_eq!(verified.principal(None).unwrap().to_string(), "workflow:demo");
     assert_eq!(verified.key_thumbprint, Some(private().public().thumbprint()));
-    assert_eq!((verified.issued.seconds(), verified.expires.seconds()), (NOW, NOW + 60));
+    assert_eq!((verified.issued.unwrap().seconds(), verified.expires.seconds()), (NOW, NOW + 60));
     assert_eq!(verified.replay.keep_until, Timestamp::from_seconds(NOW + 90));
     assert!(!verified.reuse);
     assert_eq!(world.net.total(), 0);
@@ -135,8 +135,17 @@ async fn the_replay_key_is_issuer_and_jti() {
     let other = hash(&with(demo_claims(), json!({ "jti": "01KB0ZQ2D7Z0J4M2" }))).await;
     assert_eq!(first, again, "the same jti is the same use");
     assert_ne!(first, other);
-    let split = |iss, jti| claims::replay(iss, Some(jti), b"", Timestamp::default()).hash;
+    let split = |iss, jti| claims::replay(&Name::Issuer(iss), Some(jti), b"", Timestamp::default()).hash;
     assert_ne!(split("ab", "c"), split("a", "bc"), "parts are not run together");
+}
+
+#[tokio::test]
+async fn an_assertion_says_jose_no_more_than_another_kind() {
+    let world = World::new();
+    let assertion = eddsa(json!({ "typ": "JOSE" }), &demo_claims());
+    assert_eq!(world.cause(&assertion, &demo()).await, Cause::Type);
+    let token = rs256(json!({ "typ": "JOSE" }), &github_claims());
+    assert_eq!(world.cause(&token, &notes(github())).await, Cause::Type);
 }
 
 #[tokio::test]

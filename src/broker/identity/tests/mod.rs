@@ -4,7 +4,9 @@ mod assertions;
 mod fetching;
 mod issuers;
 mod keys;
+mod platforms;
 mod reading;
+mod svids;
 mod tokens;
 
 use std::collections::{BTreeMap, HashMap};
@@ -21,6 +23,7 @@ use shortbread_protocol::keys::PrivateKey;
 use tokio::sync::Semaphore;
 
 use super::*;
+use crate::policy::model::{KeySource, Oidc};
 
 const NOW: u64 = 1_795_176_000;
 const BROKER: &str = "https://broker.acme.example";
@@ -123,6 +126,7 @@ fn github() -> Oidc {
         keys: KeySource::Discovery,
         allow_private: false,
         reuse_until_expiry: false,
+        max_age: None,
     }
 }
 

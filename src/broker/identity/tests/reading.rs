@@ -119,7 +119,7 @@ fn lengths_and_parts_are_bounded() {
         let token = rs256(json!({ "kid": kid }), &github_claims());
         assert_eq!(Unverified::read(&token).err(), Some(Cause::KeyId));
     }
-    for issuer in [json!(null), json!(""), json!([GITHUB])] {
+    for issuer in [json!(""), json!([GITHUB]), json!(7)] {
         let token = rs256(json!({}), &with(github_claims(), json!({ "iss": issuer })));
         assert_eq!(Unverified::read(&token).err(), Some(Cause::NoIssuer));
     }

@@ -76,7 +76,8 @@ async fn times_and_audience_of_a_token() {
         (json!({ "aud": format!("{BROKER}/oauth/token") }), Cause::Audience),
         (json!({ "iat": NOW + 31 }), Cause::FromTheFuture),
         (json!({ "nbf": NOW + 31 }), Cause::NotYetValid),
-        (json!({ "iat": NOW - 3601 }), Cause::TooOld),
+        (json!({ "iss": null }), Cause::NoIssuer),
+        (json!({ "iat": NOW - 601 }), Cause::TooOld),
         (json!({ "iat": NOW - 100, "exp": NOW - 30 }), Cause::Expired),
         (json!({ "iat": NOW, "exp": NOW - 1 }), Cause::Lifetime),
         (json!({ "jti": [] }), Cause::Malformed("jti")),
@@ -85,7 +86,7 @@ async fn times_and_audience_of_a_token() {
         assert_eq!(world.cause(&token, &notes(github())).await, cause, "{change}");
     }
     for change in
-        [json!({ "aud": [BROKER] }), json!({ "iat": NOW - 3600 }), json!({ "nbf": null, "jti": null })]
+        [json!({ "aud": [BROKER] }), json!({ "iat": NOW - 600 }), json!({ "nbf": null, "jti": null })]
     {
         let token = rs256(json!({}), &with(github_claims(), change.clone()));
         assert!(world.identities.verify(&token, &notes(github())).await.is_ok(), "{change}");
@@ -97,9 +98,31 @@ async fn a_token_of_a_year_is_remembered_no_longer_than_it_is_taken() {
     let world = World::new();
     let token = rs256(json!({}), &with(github_claims(), json!({ "iat": NOW, "exp": NOW + 31_536_000 })));
     let verified = world.identities.verify(&token, &notes(github())).await.unwrap();
-    assert_eq!(verified.replay.keep_until.seconds(), NOW + 3630);
-    world.clock.advance(Duration::from_millis(3_600_001));
+    assert_eq!(verified.replay.keep_until.seconds(), NOW + 630);
+    world.clock.advance(Duration::from_millis(600_001));
     assert_eq!(world.cause(&token, &notes(github())).await, Cause::TooOld);
+}
+
+#[tokio::test]
+async fn an_entry_says_how_old_a_token_may_be() {
+    let year = |age: u64| {
+        rs256(
+            json!({}),
+            &with(github_claims(), json!({ "iat": NOW - age, "nbf": null, "exp": NOW + 31_536_000 })),
+        )
+    };
+    let hour = Some(Duration::from_secs(3600));
+    for (max_age, reuse, longest) in
+        [(None, false, 600), (hour, false, 3600), (None, true, 86_400), (hour, true, 3600)]
+    {
+        let world = World::new();
+        let mut oidc = github();
+        (oidc.max_age, oidc.reuse_until_expiry) = (max_age, reuse);
+        let verified = world.identities.verify(&year(longest), &notes(oidc.clone())).await.unwrap();
+        assert_eq!(verified.reuse, reuse);
+        assert_eq!(verified.replay.keep_until.seconds(), NOW + 30, "remembered for as long as it is taken");
+        assert_eq!(world.cause(&year(longest + 1), &notes(oidc)).await, Cause::TooOld);
+    }
 }
 
 #[tokio::test]

@@ -71,6 +71,7 @@ fn grant(
         verbs: verbs.collect(),
         max_ttl,
         approval,
+        proof: proof(check, source),
         rate: source.rate.map(|pace| pace.0),
     })
 }
@@ -244,6 +245,16 @@ fn said(
             );
         }
     }
+}
+
+/// Whatever is said here demands a proof, so that a slip never opens anything.
+fn proof(check: &mut Check<'_>, source: &GrantSource) -> bool {
+    let Some(said) = &source.proof else { return false };
+    if said.get_ref() != "required" {
+        let message = format!("proof = {:?} is not known", said.get_ref());
+        check.problem(said.span(), message, "write proof = \"required\", or take the line out");
+    }
+    true
 }
 
 fn max_ttl(check: &mut Check<'_>, source: &GrantSource) -> Option<Duration> {

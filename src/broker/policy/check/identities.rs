@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use serde_json::Value;
 use shortbread_protocol::names::ToolName;
 use toml::Spanned;
 
 use super::super::builtin;
-use super::super::model::{Catalogue, Identity, Principal, Proof};
+use super::super::model::{Catalogue, Identity, Principal, Proof, Spiffe};
 use super::super::source::IdentitySource;
+use super::super::spiffe::domain_of;
 use super::{Check, list, proof};
 
 pub(super) fn compile(
@@ -25,7 +27,8 @@ pub(super) fn compile(
         let proof = proof::compile(check, entry);
         if let (Some(principals), Some(proof)) = (principals, proof) {
             let identity = Identity { entry: label(&principals, &mut labels), principals, tools, proof };
-            let at = source.key.as_ref().or(source.issuer.as_ref()).map_or(entry.span(), Spanned::span);
+            let by = source.key.as_ref().or(source.spiffe_id.as_ref()).or(source.issuer.as_ref());
+            let at = by.map_or(entry.span(), Spanned::span);
             for (_, other) in &found {
                 compare(check, &at, &identity, other);
             }
@@ -138,6 +141,41 @@ fn compare(check: &mut Check<'_>, at: &Range<usize>, new: &Identity, old: &Ident
                 );
             }
         }
+        (Proof::Spiffe(a), Proof::Spiffe(b)) if a.id.trust_domain() == b.id.trust_domain() => {
+            compare_spiffe(check, at, (&new.entry, a), (&old.entry, b));
+        }
+        (Proof::Spiffe(spiffe), Proof::Oidc(oidc)) | (Proof::Oidc(oidc), Proof::Spiffe(spiffe)) => {
+            let sub = oidc.claims.get("sub").and_then(Value::as_str).and_then(domain_of);
+            let domain = spiffe.id.trust_domain();
+            if sub == Some(domain.as_str()) {
+                let message = format!(
+                    "{} and {} are of the trust domain {domain}, one by its bundle and one by an issuer",
+                    new.entry, old.entry
+                );
+                let fix = "use spiffe_id for both: tokens of that trust domain are taken by its bundle alone";
+                check.problem(at.clone(), message, fix);
+            }
+        }
         _ => {}
+    }
+}
+
+fn compare_spiffe(check: &mut Check<'_>, at: &Range<usize>, new: (&str, &Spiffe), old: (&str, &Spiffe)) {
+    let ((name, a), (other, b)) = (new, old);
+    let issuers = a.issuer.is_none() || b.issuer.is_none() || a.issuer == b.issuer;
+    if a.id == b.id && a.audience == b.audience && issuers {
+        check.problem(
+            at.clone(),
+            format!("{name} has the spiffe_id and audience of {other}, so a token would match two entries"),
+            "give each its own spiffe_id; for several workflows of one worker use workflows = [\"a\", \"b\"]",
+        );
+    }
+    if a.bundle != b.bundle || a.allow_private != b.allow_private {
+        let domain = a.id.trust_domain();
+        check.problem(
+            at.clone(),
+            format!("{name} and {other} disagree about where the bundle of {domain} is"),
+            "give all entries of one trust domain the same bundle_url, bundle_file and allow_private",
+        );
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use shortbread_protocol::constraint::Constraint;
 use shortbread_protocol::names::{ArgName, VerbName};
+use shortbread_protocol::normalise;
 use toml::Spanned;
 
 use super::super::cost;
@@ -38,7 +39,7 @@ pub(super) fn compile(check: &mut Check<'_>, wanted: &Wanted<'_>) -> Limits {
                 wanted.name,
                 cost::MAX_EXPRESSIONS
             ),
-            "use fewer or simpler constraints: eq and any are free, min and max take 1 each, the others 2, \
+            "use fewer or simpler constraints: eq and any are free, min, max and path_under take 1 each, the others 2, \
              and 1 is taken always",
         );
     }
@@ -70,14 +71,23 @@ fn limit(check: &mut Check<'_>, wanted: &Wanted<'_>, arg: &Spanned<ArgName>, sou
         prefix: source.prefix.clone(),
         min: source.min,
         max: source.max,
+        path_under: source.path_under.clone(),
+        host_in: source.host_in.clone(),
         any: source.any,
     };
     let Some(path) = &source.claim else {
         if let Err(why) = constraint.check() {
-            let fix = "write one of eq, in, subset, prefix, any, claim, or min and max";
+            let fix = "write one of eq, in, subset, prefix, path_under, host_in, any, claim, or min and max";
             check.problem(arg.span(), format!("the constraint on {arg} of {} {why}", wanted.name), fix);
+            return Limit::Fixed(constraint);
         }
-        return Limit::Fixed(constraint);
+        // In the spelling in which arguments are compared, so that whatever is asked can be met with it.
+        let form = wanted.verb.forms.get(arg.get_ref()).copied();
+        return Limit::Fixed(normalise::constraint(form, &constraint).unwrap_or_else(|misfit| {
+            let message = format!("the constraint on {arg} of {} {}", wanted.name, misfit.cause);
+            check.problem(arg.span(), message, misfit.fix);
+            constraint
+        }));
     };
     if constraint != Constraint::default() {
         let message = format!("the constraint on {arg} of {} combines claim with another kind", wanted.name);

@@ -7,11 +7,16 @@ mod approvers;
 mod forbids;
 mod grants;
 mod identities;
+mod key_file;
 mod limits;
+mod platforms;
 mod proof;
+mod spiffe;
 mod tools;
 mod url;
 
+#[cfg(test)]
+mod form_tests;
 #[cfg(test)]
 mod tests;
 

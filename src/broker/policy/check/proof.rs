@@ -1,7 +1,8 @@
-//! What an identity proves itself with: a registered key, or a token of an issuer.
+//! What an identity proves itself with: a registered key, a token of an issuer, or a JWT-SVID.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::time::Duration;
 
 use serde_json::Value;
 use shortbread_protocol::keys::PublicKey;
@@ -9,10 +10,13 @@ use toml::Spanned;
 
 use super::super::model::{KeySource, Oidc, Proof};
 use super::super::source::IdentitySource;
-use super::{Check, url};
+use super::super::units::Shown;
+use super::key_file::KeyFile;
+use super::{Check, platforms, spiffe, url};
 
 const MAX_KEY_BYTES: usize = 16 * 1024;
-const MAX_JWKS_BYTES: usize = 256 * 1024;
+/// The longest `max_age`: the broker remembers a token for so long, so that it is taken once.
+const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Claims nest no deeper than this.
 const MAX_CLAIM_DEPTH: usize = 8;
 /// These say nothing about who presents the token, or are checked anyway.
@@ -20,36 +24,55 @@ const ALWAYS_CHECKED: [&str; 6] = ["iss", "aud", "exp", "nbf", "iat", "jti"];
 
 pub(super) fn compile(check: &mut Check<'_>, entry: &Spanned<IdentitySource>) -> Option<Proof> {
     let source = entry.get_ref();
-    match (&source.key, &source.issuer) {
-        (Some(key), None) => {
+    match (&source.key, &source.spiffe_id, &source.issuer) {
+        (Some(key), None, None) => {
             only_key(check, source);
             self::key(check, key).map(Proof::Key)
         }
-        (None, Some(issuer)) => oidc(check, entry, issuer).map(Proof::Oidc),
+        (None, Some(id), _) => spiffe::compile(check, source, id).map(Proof::Spiffe),
+        (None, None, Some(issuer)) => oidc(check, source, issuer).map(Proof::Oidc),
         _ => {
-            let message =
-                "an identity is proved by a key or by an issuer, and this one names both or neither";
-            let fix = "give it key = \"FILE\", or issuer, audience and claims";
+            let message = "an identity is proved by a key, by an issuer or by a spiffe_id, and this one names \
+                           both or neither";
+            let fix = "give it key = \"FILE\", or issuer, audience and claims, or trust_domain, spiffe_id, \
+                       audience and bundle_file";
             check.problem(entry.span(), message, fix);
             None
         }
     }
 }
 
-/// What belongs to an issuer means nothing beside a key, and its author thought otherwise.
+/// Names what stands in an entry where it means nothing: its author thought otherwise.
+pub(super) fn stray<const N: usize>(
+    check: &mut Check<'_>,
+    found: [(&str, Option<Range<usize>>); N],
+    beside: &str,
+    fix: &str,
+) {
+    for (name, at) in found {
+        if let Some(at) = at {
+            check.problem(at, format!("{name} means nothing beside {beside}"), fix);
+        }
+    }
+}
+
 fn only_key(check: &mut Check<'_>, source: &IdentitySource) {
-    let stray = [
+    let found = [
         ("audience", source.audience.as_ref().map(Spanned::span)),
         ("claims", source.claims.as_ref().map(Spanned::span)),
         ("jwks_url", source.jwks_url.as_ref().map(Spanned::span)),
         ("jwks_file", source.jwks_file.as_ref().map(Spanned::span)),
+        ("trust_domain", source.trust_domain.as_ref().map(Spanned::span)),
+        ("bundle_url", source.bundle_url.as_ref().map(Spanned::span)),
+        ("bundle_file", source.bundle_file.as_ref().map(Spanned::span)),
         ("allow_private", source.allow_private.as_ref().map(Spanned::span)),
-        ("reuse", source.reuse.as_ref().map(Spanned::span)),
+        ("max_age", source.max_age.as_ref().map(Spanned::span)),
     ];
-    for (name, at) in stray {
-        if let Some(at) = at {
-            check.problem(at, format!("{name} means nothing beside a key"), "take it out, or name an issuer");
-        }
+    stray(check, found, "a key", "take it out, or name an issuer");
+    if let Some(reuse) = &source.reuse {
+        let message = "reuse is for tokens that a platform hands out again until they expire; a registered key \
+                       signs a fresh assertion for each request";
+        check.problem(reuse.span(), message, "take it out");
     }
 }
 
@@ -69,32 +92,73 @@ fn key(check: &mut Check<'_>, path: &Spanned<String>) -> Option<PublicKey> {
         .ok()
 }
 
-fn oidc(check: &mut Check<'_>, entry: &Spanned<IdentitySource>, issuer: &Spanned<String>) -> Option<Oidc> {
-    let source = entry.get_ref();
+fn oidc(check: &mut Check<'_>, source: &IdentitySource, issuer: &Spanned<String>) -> Option<Oidc> {
     let allow_private = source.allow_private.as_ref().is_some_and(|flag| *flag.get_ref());
+    let found = [
+        ("trust_domain", source.trust_domain.as_ref().map(Spanned::span)),
+        ("bundle_url", source.bundle_url.as_ref().map(Spanned::span)),
+        ("bundle_file", source.bundle_file.as_ref().map(Spanned::span)),
+    ];
+    stray(check, found, "an issuer without a spiffe_id", "take it out, or add spiffe_id");
     issuer_url(check, issuer, allow_private);
-    let audience = match &source.audience {
-        Some(audience) if !audience.get_ref().is_empty() => Some(audience.get_ref().clone()),
-        _ => {
-            let message =
-                format!("the issuer {issuer} has no audience, so a token made for another would do");
-            check.problem(issuer.span(), message, "add audience = \"URL of this broker\"");
-            None
-        }
-    };
+    platforms::check_issuer(check, issuer);
+    let audience = audience(check, source, issuer);
     let claims = claims(check, source, issuer);
     let keys = keys(check, source, allow_private);
+    let (reuse_until_expiry, max_age) = (reuse(check, source), max_age(check, source));
     Some(Oidc {
         issuer: issuer.get_ref().clone(),
         audience: audience?,
         claims: claims?,
         keys: keys?,
         allow_private,
-        reuse_until_expiry: source.reuse.is_some(),
+        reuse_until_expiry,
+        max_age,
     })
 }
 
-fn issuer_url(check: &mut Check<'_>, issuer: &Spanned<String>, allow_private: bool) {
+pub(super) fn audience(
+    check: &mut Check<'_>,
+    source: &IdentitySource,
+    by: &Spanned<String>,
+) -> Option<String> {
+    let audience = source.audience.as_ref().map(Spanned::get_ref).filter(|audience| !audience.is_empty());
+    if audience.is_none() {
+        let message = format!("{by} has no audience, so a token made for another would do");
+        check.problem(by.span(), message, "add audience = \"URL of this broker\"");
+    }
+    audience.cloned()
+}
+
+/// `reuse`: whether one token may come again.
+pub(super) fn reuse(check: &mut Check<'_>, source: &IdentitySource) -> bool {
+    let Some(reuse) = &source.reuse else { return false };
+    if reuse.get_ref() != "until_expiry" {
+        check.problem(
+            reuse.span(),
+            format!("reuse = {:?} means nothing", reuse.get_ref()),
+            "take it out, and each token is taken once; or write \"until_expiry\", where the platform hands out \
+             the same token again: it may come until it expires, from the key alone that presented it first",
+        );
+    }
+    true
+}
+
+/// `max_age`: how long after its making a token is taken.
+pub(super) fn max_age(check: &mut Check<'_>, source: &IdentitySource) -> Option<Duration> {
+    let written = source.max_age.as_ref()?;
+    let age = written.get_ref().0;
+    if age.is_zero() || age > MAX_AGE {
+        check.problem(
+            written.span(),
+            format!("a max_age of {} lies outside 1s to 24h", Shown(age)),
+            "write the time that passes between the making of a token and its exchange, or take it out for 10m",
+        );
+    }
+    Some(age)
+}
+
+pub(super) fn issuer_url(check: &mut Check<'_>, issuer: &Spanned<String>, allow_private: bool) {
     let text = issuer.get_ref();
     if let Err(why) = url::check(text, allow_private) {
         check.problem(
@@ -120,6 +184,7 @@ fn claims(
         check.problem(at, message, "demand claims that only this identity has, by their unchanging ids");
         return None;
     };
+    platforms::check_claims(check, claims);
     let mut read = BTreeMap::new();
     for (name, value) in claims.get_ref() {
         if ALWAYS_CHECKED.contains(&name.as_str()) {
@@ -185,14 +250,8 @@ fn keys(check: &mut Check<'_>, source: &IdentitySource, allow_private: bool) -> 
             }
         },
         (None, Some(path)) => {
-            let text = check.file(path, MAX_JWKS_BYTES)?;
-            if let Err(why) = jwks(&text) {
-                check.files.remove(path.get_ref());
-                let fix = "save the issuer's own JWKS document there (RFC 7517)";
-                check.problem(path.span(), format!("{path} {why}"), fix);
-                return None;
-            }
-            Some(KeySource::Pinned(text))
+            let fix = "save the issuer's own JWKS document there (RFC 7517)";
+            KeyFile { sound: |_| Ok(()), fix }.read(check, path)
         }
         (Some(_), Some(path)) => {
             let message = "the issuer's keys come from jwks_url and from jwks_file";
@@ -200,20 +259,4 @@ fn keys(check: &mut Check<'_>, source: &IdentitySource, allow_private: bool) -> 
             None
         }
     }
-}
-
-/// A JWKS of public keys; whether each key is of use is decided where tokens are checked.
-fn jwks(text: &str) -> Result<(), &'static str> {
-    let document: Value = serde_json::from_str(text).map_err(|_| "is not JSON")?;
-    let keys = document.get("keys").and_then(Value::as_array).ok_or("has no list `keys`")?;
-    if keys.is_empty() {
-        return Err("has no key, so no token could ever be accepted");
-    }
-    for key in keys {
-        let kind = key.get("kty").and_then(Value::as_str).ok_or("has a key without a `kty`")?;
-        if kind == "oct" || key.get("d").is_some() {
-            return Err("holds a secret key, which the broker must never see");
-        }
-    }
-    Ok(())
 }

@@ -29,13 +29,13 @@ escalate = "leads"
 members = ["alice", "bob"]
 "#;
 
-fn base() -> String {
+pub(super) fn base() -> String {
     format!("{BASE}{ADMIN}")
 }
 
 /// Breaks the base policy by appending, and expects a problem at the line of `mark` (the last line that
 /// holds it) whose message holds `says`.
-fn refused(text: &str, mark: &str, says: &str) {
+pub(super) fn refused(text: &str, mark: &str, says: &str) {
     let line = text.lines().enumerate().filter(|(_, line)| line.contains(mark)).map(|(at, _)| at + 1).last();
     let problems = compile(text).expect_err(says);
     let found = problems.iter().find(|p| p.message.contains(says));
@@ -128,7 +128,14 @@ fn dangerous_identities_are_refused() {
         ("jwks_file = \"jwks/secret.json\"", "holds a secret key"),
         ("jwks_file = \"keys/bob.pub.pem\"", "is not JSON"),
         ("jwks_url = \"https://k.example\"\njwks_file = \"jwks/good.json\"", "jwks_url and from jwks_file"),
-        ("reuse = \"forever\"", "unknown variant"),
+        ("reuse = \"forever\"", "reuse = \"forever\" means nothing"),
+        ("max_age = \"0s\"", "lies outside 1s to 24h"),
+        ("max_age = \"25h\"", "lies outside 1s to 24h"),
+        ("max_age = \"10\"", "no span of time"),
+        ("trust_domain = \"acme.example\"", "trust_domain means nothing beside an issuer"),
+        ("bundle_file = \"bundles/good.json\"", "bundle_file means nothing beside an issuer"),
+        ("jwks_file = \"jwks/twins.json\"", "two keys with one `kid`"),
+        ("jwks_file = \"jwks/twice.json\"", "has a member twice"),
         ("tools = [\"t\"]", "belongs to a verifier"),
     ] {
         let mark = bad.lines().last().unwrap();
@@ -146,6 +153,8 @@ fn dangerous_keys_are_refused() {
         ("key = \"keys/huge.pub.pem\"", "is larger than"),
         ("key = \"keys/private.pem\"", "holds a private key"),
         ("key = \"keys/bob.pub.pem\"\nclaims = { sub = \"1\" }", "means nothing beside a key"),
+        ("key = \"keys/bob.pub.pem\"\nmax_age = \"5m\"", "means nothing beside a key"),
+        ("key = \"keys/bob.pub.pem\"\nreuse = \"until_expiry\"", "a registered key signs a fresh assertion"),
     ] {
         replaced(key, bad, bad.lines().last().unwrap(), says);
     }
@@ -184,6 +193,8 @@ fn granted(lines: &str, mark: &str, says: &str) {
 #[test]
 fn dangerous_grants_are_refused() {
     granted("verbs = []", "verbs = []", "verbs is empty");
+    granted("verbs = [\"a.read\"]\nproof = \"optional\"", "proof =", "proof = \"optional\" is not known");
+    granted("verbs = [\"a.read\"]\nproof = true", "proof =", "expected a string");
     granted("verbs = [\"nope\"]", "nope", "t has no verb nope");
     granted("verbs = [\"c.*\"]", "c.*", "t has no verb c.*");
     granted("verbs = [\"a*\"]", "a*", "is no verb pattern");

@@ -89,5 +89,14 @@ fn verb(check: &mut Check<'_>, source: &VerbSource) -> Verb {
         }
         listed.iter().map(|arg| arg.get_ref().clone()).collect()
     });
-    Verb { access: source.access, args }
+    let forms = source.forms.iter().map(|(arg, form)| {
+        let listed = source.args.iter().flatten().any(|listed| listed.get_ref() == arg.get_ref());
+        if !listed {
+            let message = format!("the argument {arg} has a form and is not among the args");
+            check.problem(arg.span(), message, "list it in args as well, or take its form out");
+        }
+        (arg.get_ref().clone(), *form)
+    });
+    let forms = forms.collect();
+    Verb { access: source.access, args, forms }
 }

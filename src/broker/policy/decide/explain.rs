@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use shortbread_protocol::names::{Intent, Operation};
+use shortbread_protocol::normalise::Forms;
 
 use super::super::model::{Grant, Principal};
 use super::super::{Policy, bind};
@@ -38,19 +39,27 @@ pub(super) fn intent(operation: &Operation, intent: &Intent, grants: &[&Arc<Gran
 pub(super) fn arguments(
     operation: &Operation,
     grants: &[&Arc<Grant>],
+    forms: &Forms,
     claims: &Map<String, Value>,
 ) -> String {
     let ways: Vec<String> = grants
         .iter()
         .filter_map(|grant| grant.verbs.get(&operation.verb)?.as_ref())
-        .map(|limits| match bind::bind(limits, claims) {
+        .map(|limits| match bind::bind(limits, forms, claims) {
             Ok(bound) => format!("with {}", serde_json::to_string(&bound).unwrap_or_default()),
-            Err(claim) => {
+            Err(bind::Unbound { claim, form: Some(form) }) => {
+                format!("with the claim {claim}, which of this identity is not of the form {}", form.as_str())
+            }
+            Err(bind::Unbound { claim, form: None }) => {
                 format!("with the claim {claim}, which this identity does not have as a single value")
             }
         })
         .collect();
     format!("{operation} is not granted with the arguments asked for; it is granted {}", ways.join(", or "))
+}
+
+pub(super) fn unproved(operation: &Operation, why: &str) -> String {
+    format!("{operation} wants a DPoP proof: {why}")
 }
 
 fn listed(names: BTreeSet<&str>) -> String {

@@ -38,6 +38,7 @@ struct Rule {
     verbs: BTreeSet<&'static str>,
     told: BTreeMap<&'static str, Told>,
     intents: BTreeSet<&'static str>,
+    proof: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -85,9 +86,10 @@ fn rule() -> impl Strategy<Value = Rule> {
     let verbs = proptest::collection::btree_set(some_verb(), 1..4);
     let told = proptest::collection::btree_map(some_verb(), told(), 0..4);
     let intents = proptest::collection::btree_set(proptest::sample::select(&INTENTS[..]), 1..3);
-    (verbs, told, intents).prop_map(|(verbs, mut told, intents)| {
+    let proof = proptest::bool::weighted(0.2);
+    (verbs, told, intents, proof).prop_map(|(verbs, mut told, intents, proof)| {
         told.retain(|verb, _| verbs.contains(verb));
-        Rule { verbs, told, intents }
+        Rule { verbs, told, intents, proof }
     })
 }
 
@@ -122,6 +124,7 @@ fn write(rules: &[Rule], bans: &[Ban]) -> String {
         writeln!(text, "[[grants]]\nworkflow = \"w\"\ntool = \"t\"\nrate = \"{}/s\"", number + 1).unwrap();
         writeln!(text, "verbs = {}\nintents = {}", list(&rule.verbs), list(&rule.intents)).unwrap();
         text.push_str("any_arguments = true\napproval = \"none\"\n");
+        text.push_str(if rule.proof { "proof = \"required\"\n" } else { "" });
         for (verb, told) in &rule.told {
             writeln!(text, "[grants.constraints.\"{verb}\"]").unwrap();
             for (arg, said) in told {
@@ -211,6 +214,7 @@ proptest! {
         bans in proptest::collection::vec(ban(), 0..2),
         wanted in asked(),
         intent in proptest::option::of(proptest::sample::select(&INTENTS[..])),
+        unproved in prop_oneof![Just(Possession::Unproved), Just(Possession::Reusable)],
     ) {
         let policy = policy(&write(&rules, &bans));
         let declared = intent.map(|intent| intent.parse().unwrap());
@@ -227,11 +231,25 @@ proptest! {
         let principal = workflow("w");
         let request = Request {
             principal: &principal, claims: &claims, intent: declared.as_ref(), asked: &asked, ttl: None,
+            possession: Possession::Proved,
         };
         let answer = decide(&policy, &request);
         prop_assert_eq!(&answer, &decide(&policy, &request));
+        let without = decide(&policy, &Request { possession: unproved, ..request });
         let intent = intent.unwrap_or("undeclared");
         for (verb, access) in VERBS {
+            let right = |answer: &Result<Granted, Refusal>| {
+                let rights = answer.as_ref().map(|granted| granted.rights.clone()).unwrap_or_default();
+                rights.into_iter().find(|right| right.operation == operation(&format!("t/{verb}")))
+            };
+            let bearer = right(&without);
+            // Without a proof a verb is granted as with one, or not at all.
+            prop_assert!(bearer.is_none() || bearer == right(&answer));
+            if unproved == Possession::Reusable {
+                prop_assert!(access == Access::Read || bearer.is_none());
+            } else if rules.iter().all(|rule| !rule.proof) {
+                prop_assert_eq!(&without, &answer);
+            }
             let forbidden = bans.iter().any(|ban| banned(ban, verb, access, intent));
             for call in calls() {
                 let by_rule = rules.iter().any(|rule| rule_admits(rule, verb, intent, &call));
@@ -242,6 +260,9 @@ proptest! {
                 let does = answer.as_ref().is_ok_and(|granted| granted_admits(granted, verb, &call));
                 // Equal, not just never wider: nothing that both give is lost on the way either.
                 prop_assert_eq!(does, should, "{} {:?}\n{:?}", verb, call, answer);
+                // Whatever else gives the call: a rule that gives it and wants a proof has its way.
+                let demanded = rules.iter().any(|rule| rule.proof && rule_admits(rule, verb, intent, &call));
+                prop_assert!(bearer.is_none() || !(demanded && by_request), "{} {:?}\n{:?}", verb, call, without);
             }
         }
     }

@@ -41,9 +41,10 @@ struct Ask {
     claims: Value,
     intent: Option<&'static str>,
     ttl: Option<u64>,
+    possession: Possession,
 }
 
-const PLAIN: Ask = Ask { claims: Value::Null, intent: None, ttl: None };
+const PLAIN: Ask = Ask { claims: Value::Null, intent: None, ttl: None, possession: Possession::Unproved };
 
 impl Ask {
     fn of(&self, policy: &Policy, asked: &[(&str, Value)]) -> Result<Granted, Refusal> {
@@ -61,6 +62,7 @@ impl Ask {
             intent: intent.as_ref(),
             asked: &asked,
             ttl: self.ttl.map(Duration::from_secs),
+            possession: self.possession,
         };
         decide(policy, &request)
     }
@@ -213,6 +215,83 @@ fn claims_are_bound_and_a_missing_one_ends_the_grant() {
     }
 }
 
+const FILES: &str = r#"
+[tools.f]
+audience = "https://f.example"
+verbs.read = { access = "read", args = ["path", "mode"], forms = { path = "path" } }
+verbs.get = { access = "read", args = ["url"], forms = { url = "url" } }
+verbs.push = { access = "write", args = ["repo"], forms = { repo = "repository" } }
+[[grants]]
+workflow = "w"
+tool = "f"
+verbs = ["read", "get", "push"]
+constraints.read = { path = { path_under = "/srv/data/" }, mode = { any = true } }
+constraints.get = { url = { host_in = ["api.acme.example", "docs.acme.example:8443"] } }
+constraints.push = { repo = { claim = "repository" } }
+"#;
+
+#[test]
+fn what_is_asked_is_met_in_the_spelling_of_the_form() {
+    let policy = granting(&[], FILES);
+    let ask = Ask { claims: json!({ "repository": "Acme/Web" }), ..PLAIN };
+    for (name, asked, expected) in [
+        ("f/read", Value::Null, json!({ "path": { "path_under": "/srv/data" }, "mode": { "any": true } })),
+        (
+            "f/read",
+            json!({ "path": { "path_under": "/srv" } }),
+            json!({ "path": { "path_under": "/srv/data" } }),
+        ),
+        (
+            "f/read",
+            json!({ "path": { "path_under": "/srv/./data/a/" } }),
+            json!({ "path": { "path_under": "/srv/data/a" } }),
+        ),
+        (
+            "f/read",
+            json!({ "path": { "in": ["/srv/data/../x", "/srv/data/b/../a"] } }),
+            json!({ "path": { "eq": "/srv/data/a" } }),
+        ),
+        ("f/read", json!({ "path": { "any": true } }), json!({ "path": { "path_under": "/srv/data" } })),
+        (
+            "f/get",
+            json!({ "url": { "host_in": ["API.acme.example:443", "evil.example"] } }),
+            json!({ "url": { "host_in": ["api.acme.example"] } }),
+        ),
+        (
+            "f/get",
+            json!({ "url": { "eq": "https://docs.acme.example:8443" } }),
+            json!({ "url": { "eq": "https://docs.acme.example:8443/" } }),
+        ),
+        ("f/push", Value::Null, json!({ "repo": { "eq": "acme/web" } })),
+        ("f/push", json!({ "repo": { "eq": "ACME/web.git" } }), json!({ "repo": { "eq": "acme/web" } })),
+    ] {
+        let granted = ask.of(&policy, &[(name, asked.clone())]).unwrap_or_else(|e| panic!("{asked}: {e}"));
+        assert_eq!(conditions(&granted, 0), json!([expected]), "{asked}");
+        assert_eq!(granted.rights[0].forms.len(), 1);
+    }
+    for (name, asked, reason) in [
+        ("f/read", json!({ "path": { "path_under": "/srv/database" } }), Reason::ConstraintRefused),
+        ("f/read", json!({ "path": { "eq": "/srv/data/../x" } }), Reason::ConstraintRefused),
+        ("f/read", json!({ "path": { "eq": "/srv/data/../../.." } }), Reason::ScopeUnknown),
+        ("f/read", json!({ "path": { "prefix": "/srv/data/" } }), Reason::ScopeUnknown),
+        ("f/read", json!({ "mode": { "path_under": "/srv/data/" } }), Reason::ScopeUnknown),
+        ("f/get", json!({ "url": { "host_in": ["docs.acme.example"] } }), Reason::ConstraintRefused),
+        ("f/get", json!({ "url": { "eq": "http://api.acme.example/" } }), Reason::ConstraintRefused),
+        ("f/get", json!({ "url": { "eq": "https://api.acme.example@evil.example/" } }), Reason::ScopeUnknown),
+        ("f/get", json!({ "url": { "host_in": ["localhost"] } }), Reason::ScopeUnknown),
+        ("f/push", json!({ "repo": { "eq": "acme/docs" } }), Reason::ConstraintRefused),
+    ] {
+        assert_eq!(ask.refused(&policy, &[(name, asked.clone())]).0, reason, "{asked}");
+    }
+    let (reason, detail) =
+        Ask { claims: json!({ "repository": "acme" }), ..PLAIN }.refused(&policy, &[("f/push", Value::Null)]);
+    assert_eq!(reason, Reason::ConstraintRefused);
+    assert!(
+        detail.contains("the claim repository, which of this identity is not of the form repository"),
+        "{detail}"
+    );
+}
+
 #[test]
 fn the_shortest_life_wins() {
     let policy =
@@ -247,6 +326,49 @@ fn a_demand_of_any_grant_refuses_the_whole_request() {
 }
 
 #[test]
+fn a_grant_that_wants_a_proof_has_its_way() {
+    let policy = granting(
+        &[
+            "verbs = [\"read\", \"list\"]",
+            "verbs = [\"write\"]\nany_arguments = true",
+            "verbs = [\"list\", \"write\"]\nintents = [\"i\"]\nproof = \"required\"\n\
+             constraints.write = { x = { eq = 1 } }",
+        ],
+        "",
+    );
+    let proved = Ask { possession: Possession::Proved, intent: Some("i"), ..PLAIN };
+    let bearer = Ask { intent: Some("i"), ..PLAIN };
+    let asked = ["t/read", "t/list", "t/write"].map(|name| (name, Value::Null));
+    assert_eq!(proved.of(&policy, &asked).unwrap().rights.len(), 3);
+    // Another grant gives both verbs too, but every demand of every grant that is used applies.
+    let granted = bearer.of(&policy, &asked).unwrap();
+    assert_eq!(granted.rights.len(), 1);
+    assert_eq!(
+        granted.dropped.iter().map(|(_, reason)| *reason).collect::<Vec<_>>(),
+        [Reason::ProofRequired; 2]
+    );
+    // A grant that is not used demands nothing: of another intent, or of other arguments.
+    assert_eq!(PLAIN.of(&policy, &asked).unwrap().rights.len(), 3);
+    let other = [("t/write", json!({ "x": { "eq": 2 } }))];
+    assert_eq!(bearer.of(&policy, &other).unwrap().rights.len(), 1);
+    let (reason, detail) = bearer.refused(&policy, &asked[1..]);
+    assert_eq!(reason, Reason::ProofRequired);
+    assert!(detail.contains("t/list wants a DPoP proof: a grant of it says proof"), "{detail}");
+}
+
+#[test]
+fn an_identity_that_comes_again_reads_and_no_more_without_a_proof() {
+    let policy = granting(&["verbs = [\"*\"]\nany_arguments = true\napproval = \"none\""], "");
+    let again = Ask { possession: Possession::Reusable, ..PLAIN };
+    let asked = ["t/read", "t/write", "t/kill"].map(|name| (name, Value::Null));
+    let granted = again.of(&policy, &asked).unwrap();
+    assert_eq!(granted.rights.iter().map(|right| right.access).collect::<Vec<_>>(), [Access::Read]);
+    assert_eq!(again.refused(&policy, &asked[1..]).0, Reason::ProofRequired);
+    let proved = Ask { possession: Possession::Proved, ..PLAIN };
+    assert_eq!(proved.of(&policy, &asked).unwrap().rights.len(), 3);
+}
+
+#[test]
 fn what_no_token_could_hold_is_refused() {
     let verbs: String = (0..65).map(|n| format!("verbs.v{n} = {{ access = \"read\" }}\n")).collect();
     let text = format!(
@@ -271,8 +393,14 @@ fn operators_keep_the_switch_whatever_is_forbidden() {
     let alice = Principal::Operator("alice".parse().unwrap());
     let ask = |name: &str| {
         let asked = [Asked { operation: operation(name), arguments: None }];
-        let request =
-            Request { principal: &alice, claims: &Map::new(), intent: None, asked: &asked, ttl: None };
+        let request = Request {
+            principal: &alice,
+            claims: &Map::new(),
+            intent: None,
+            asked: &asked,
+            ttl: None,
+            possession: Possession::Proved,
+        };
         decide(&policy, &request).map(|granted| granted.rights.len()).map_err(|refusal| refusal.reason)
     };
     assert_eq!(ask("shortbread/revocations.revoke"), Ok(1));
@@ -296,6 +424,7 @@ fn the_example_grants_what_it_says() {
             intent: intent.as_ref(),
             asked: &asked,
             ttl: None,
+            possession: Possession::Unproved,
         };
         decide(&policy, &request).map_err(|refusal| refusal.reason)
     };

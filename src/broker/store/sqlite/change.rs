@@ -7,12 +7,13 @@ use rusqlite::{Connection, params};
 use shortbread_protocol::clock::{FOREVER, Timestamp};
 use shortbread_protocol::revocations::SelectorKind;
 
+use super::descent;
 use super::sql::{Int, int};
 use super::unit::{Failure, Unit, refuse};
 use crate::store::revocations::{Block, Change, Entry};
 use crate::store::{
     AuditEntry, BlockChanged, ChangeError, Changed, ChangedEntry, Lift, LiftMode, Revoke, RevokeBlock,
-    RevokeMode, Target,
+    RevokeMode, Target, Tie,
 };
 
 /// After so many copies of one token were given back, the next takes the whole token with it.
@@ -36,7 +37,7 @@ pub(super) fn revoke(
     }
     let seq = unit.next_seq();
     let operator: Arc<str> = operator.into();
-    let mut set: BTreeMap<Target, (Entry, String)> = BTreeMap::new();
+    let mut set = descent::Set::new();
     for revoke in revokes {
         let before = match revoke.mode {
             RevokeMode::Forever => FOREVER,
@@ -53,6 +54,7 @@ pub(super) fn revoke(
         set.insert(revoke.target, (merged, revoke.note));
     }
     let mut entries = Vec::with_capacity(set.len());
+    descent::follow(unit, &mut set, now)?;
     for (target, (entry, note)) in set {
         let was = standing(unit, &target).map_or(0, |entry| entry.before);
         entries.push(ChangedEntry { target: target.clone(), was, before: entry.before });
@@ -88,7 +90,11 @@ pub(super) fn lift(
     }
     let mut entries = Vec::with_capacity(lifted.len());
     for (lift, old) in lifted {
+        let (target, set_by, revived) = (lift.target.clone(), old.seq, lift.mode == LiftMode::Revive);
         entries.push(lift_one(unit, lift, old, seq, now)?);
+        if revived {
+            entries.extend(descent::revive(unit, &target, set_by, now)?);
+        }
     }
     changed(unit, seq)?;
     let done = Changed { seq, entries };
@@ -133,18 +139,26 @@ pub(super) fn revoke_block<E>(
         .prepare_cached("SELECT count(*) FROM revoked_block WHERE token = ?1 AND hash != ?2")?
         .query_row(params![revoke.token, revoke.hash], |row| int(row, 0))?;
     let whole_token = others >= BLOCKS_PER_TOKEN;
+    let entry = Entry {
+        before: FOREVER,
+        until: Some(revoke.until),
+        seq,
+        reason: revoke.reason.as_str().into(),
+        operator: revoke.by.as_str().into(),
+        set_at: now,
+        listed: true,
+    };
+    let tie = if whole_token {
+        Tie::Selector(SelectorKind::Token, revoke.token.clone())
+    } else {
+        Tie::Block(revoke.hash)
+    };
+    for descendant in descent::hanging_on(unit.conn, &tie, now)? {
+        let until = Some(descendant.until);
+        end_token(unit, &descendant.token, Entry { until, ..entry.clone() })?;
+    }
     if whole_token {
-        let entry = Entry {
-            before: FOREVER,
-            until: Some(revoke.until),
-            seq,
-            reason: revoke.reason.into(),
-            operator: revoke.by.into(),
-            set_at: now,
-            listed: true,
-        };
-        let entry = merge(unit.state.revocations.entry(SelectorKind::Token, &revoke.token), entry);
-        write_selector(unit, SelectorKind::Token, &revoke.token, entry, "")?;
+        end_token(unit, &revoke.token, entry)?;
     } else {
         write_block(unit, &revoke, seq, now)?;
     }
@@ -152,6 +166,11 @@ pub(super) fn revoke_block<E>(
     let done = BlockChanged { seq, whole_token };
     unit.append(&audit(&done))?;
     Ok(done)
+}
+
+fn end_token(unit: &mut Unit<'_>, token: &str, entry: Entry) -> Result<(), rusqlite::Error> {
+    let entry = merge(unit.state.revocations.entry(SelectorKind::Token, token), entry);
+    write_selector(unit, SelectorKind::Token, token, entry, "")
 }
 
 /// Marks that the list's contents are those of this sequence number.
@@ -171,7 +190,7 @@ fn is_key(target: &Target) -> bool {
     matches!(target, Target::Selector(selector) if selector.kind() == SelectorKind::Key)
 }
 
-fn standing<'a>(unit: &'a Unit<'_>, target: &Target) -> Option<&'a Entry> {
+pub(super) fn standing<'a>(unit: &'a Unit<'_>, target: &Target) -> Option<&'a Entry> {
     let revocations = &unit.state.revocations;
     match target {
         Target::All => revocations.global_entry(),
@@ -180,7 +199,7 @@ fn standing<'a>(unit: &'a Unit<'_>, target: &Target) -> Option<&'a Entry> {
 }
 
 // Revoking again never makes a revocation weaker or shorter.
-fn merge(old: Option<&Entry>, new: Entry) -> Entry {
+pub(super) fn merge(old: Option<&Entry>, new: Entry) -> Entry {
     let Some(old) = old else { return new };
     let until = old.until.zip(new.until).map(|(old, new)| old.max(new));
     Entry { before: old.before.max(new.before), until, ..new }
@@ -200,7 +219,7 @@ fn write(unit: &mut Unit<'_>, target: &Target, entry: Entry, note: &str) -> Resu
     }
 }
 
-fn remove(unit: &mut Unit<'_>, target: &Target) -> Result<(), rusqlite::Error> {
+pub(super) fn remove(unit: &mut Unit<'_>, target: &Target) -> Result<(), rusqlite::Error> {
     let Target::Selector(selector) = target else { return write_global(unit, None, "") };
     let sql = "DELETE FROM revocation WHERE kind = ?1 AND value = ?2";
     unit.conn.prepare_cached(sql)?.execute([selector.kind().as_str(), selector.value()])?;

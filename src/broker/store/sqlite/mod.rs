@@ -1,10 +1,12 @@
 //! The embedded backend: one thread writes, a few connections read.
 
 mod change;
+mod descent;
 mod open;
 mod policy;
 mod read;
 mod record;
+mod retry;
 mod schema;
 mod sql;
 mod state;
@@ -31,8 +33,9 @@ use self::writer::{Job, Shared, View, Writer, unavailable};
 use super::revocations::Revocations;
 use super::{
     Activate, ActivateError, Activation, ActivePolicy, AuditEntry, BlockChanged, ChangeError, Changed,
-    Counts, Exchange, Head, HeadError, HeadFacts, Lift, Meta, NewPolicy, Notes, Options, PolicyVersion,
+    Counts, Exchange, Head, HeadError, HeadFacts, Kept, Lift, Meta, NewPolicy, Notes, Options, PolicyVersion,
     Pruned, RecordError, Replay, Revoke, RevokeBlock, StoreError, StoredEntry, Target, TokenRecord, Touched,
+    Use,
 };
 
 /// How many operations may wait for the writer before the next caller waits to be queued.
@@ -123,6 +126,15 @@ impl Sqlite {
     ) -> Result<u64, StoreError> {
         check_audit(&audit)?;
         self.write(move |unit| record::denial(unit, replay, &audit)).await
+    }
+
+    pub(super) async fn record_use(&self, used: Use) -> Result<u64, RecordError> {
+        check_audit(&used.audit)?;
+        self.write(move |unit| record::used(unit, used)).await
+    }
+
+    pub(super) async fn kept(&self, key: [u8; 32], now: Timestamp) -> Result<Option<Kept>, StoreError> {
+        self.readers.read(move |conn| retry::kept(conn, &key, now)).await
     }
 
     pub(super) async fn revoke(

@@ -2,30 +2,23 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::sql::Int;
+use super::sql::{Int, strange};
 use super::unit::{Failure, Unit, refuse};
+use super::{descent, retry};
 use crate::store::revocations::{Revoked, Standing};
-use crate::store::{AuditEntry, Exchange, RecordError, Replay, StoreError, TokenRecord};
+use crate::store::{AuditEntry, Exchange, RecordError, Replay, StoreError, TokenRecord, Use};
 
 pub(super) fn exchange(unit: &mut Unit<'_>, exchange: Exchange) -> Result<u64, Failure<RecordError>> {
-    let Exchange { replay, token, mut standing, audit } = exchange;
+    let Exchange { replay, token, mut standing, ties, retry, audit } = exchange;
     standing.issued = token.issued;
-    if let Err(revoked) = unit.state.revocations.standing(&standing) {
-        return refuse(match revoked {
-            Revoked::All => RecordError::RevokedAll,
-            Revoked::Selector(kind) => RecordError::Revoked(kind),
-            Revoked::Block => RecordError::RevokedBlock,
-        });
+    stands(unit, &standing)?;
+    // Before the assertion is looked at: who repeats a request gets its answer, not a refusal.
+    if let Some(retry) = &retry
+        && !retry::insert(unit.conn, &token.id, retry, audit.at)?
+    {
+        return refuse(RecordError::Repeated);
     }
-    if let Some(replay) = replay {
-        let floor = unit.state.counters.marks.replay_floor;
-        if replay.keep_until < floor {
-            return Err(StoreError::Forgotten { keep_until: replay.keep_until, floor }.into());
-        }
-        if !use_up(unit.conn, &replay)? {
-            return refuse(RecordError::Replayed);
-        }
-    }
+    once(unit, replay)?;
     if let Some(task) = &token.task
         && !claim(unit.conn, task, &token.principal)?
     {
@@ -34,11 +27,43 @@ pub(super) fn exchange(unit: &mut Unit<'_>, exchange: Exchange) -> Result<u64, F
     if !insert(unit.conn, &token, &standing)? {
         return Err(StoreError::TokenExists(token.id).into());
     }
+    descent::insert(unit.conn, &token.id, token.expires, &ties)?;
     let marks = &mut unit.state.counters.marks;
     marks.latest_issued = marks.latest_issued.max(token.issued);
     marks.latest_expires = marks.latest_expires.max(token.expires);
     marks.longest_life = marks.longest_life.max(token.expires.saturating_sub(token.issued));
     unit.append(&audit)
+}
+
+pub(super) fn used(unit: &mut Unit<'_>, used: Use) -> Result<u64, Failure<RecordError>> {
+    if let Some(token) = &used.token {
+        let Some(standing) = standing(unit.conn, token)? else { return refuse(RecordError::NoToken) };
+        stands(unit, &standing)?;
+    }
+    once(unit, used.replay)?;
+    unit.append(&used.audit)
+}
+
+fn stands(unit: &Unit<'_>, standing: &Standing) -> Result<(), Failure<RecordError>> {
+    let Err(revoked) = unit.state.revocations.standing(standing) else { return Ok(()) };
+    refuse(match revoked {
+        Revoked::All => RecordError::RevokedAll,
+        Revoked::Selector(kind) => RecordError::Revoked(kind),
+        Revoked::Block => RecordError::RevokedBlock,
+    })
+}
+
+fn once(unit: &Unit<'_>, replay: Option<Replay>) -> Result<(), Failure<RecordError>> {
+    let Some(replay) = replay else { return Ok(()) };
+    let floor = unit.state.counters.marks.replay_floor;
+    if replay.keep_until < floor {
+        return Err(StoreError::Forgotten { keep_until: replay.keep_until, floor }.into());
+    }
+    match use_up(unit.conn, &replay)? {
+        Presented::Rightly => Ok(()),
+        Presented::Again => refuse(RecordError::Replayed),
+        Presented::ByAnother => refuse(RecordError::Pinned),
+    }
 }
 
 pub(super) fn denial(
@@ -53,9 +78,30 @@ pub(super) fn denial(
     unit.append(audit)
 }
 
-fn use_up(conn: &Connection, replay: &Replay) -> rusqlite::Result<bool> {
-    let sql = "INSERT INTO replay (keep_until, hash) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
-    Ok(conn.prepare_cached(sql)?.execute(params![Int(replay.keep_until), replay.hash])? == 1)
+/// How an assertion was presented.
+enum Presented {
+    /// For the first time, or once more by the key that did so first.
+    Rightly,
+    /// After it was used up.
+    Again,
+    /// After another key did so first.
+    ByAnother,
+}
+
+fn use_up(conn: &Connection, replay: &Replay) -> rusqlite::Result<Presented> {
+    let Replay { hash, keep_until, holder } = replay;
+    let sql = "INSERT INTO replay (keep_until, hash, holder) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+    if conn.prepare_cached(sql)?.execute(params![Int(*keep_until), hash, holder])? == 1 {
+        return Ok(Presented::Rightly);
+    }
+    let sql = "SELECT holder FROM replay WHERE keep_until = ?1 AND hash = ?2";
+    let first: Option<String> =
+        conn.prepare_cached(sql)?.query_row(params![Int(*keep_until), hash], |row| row.get(0))?;
+    Ok(match (first, holder) {
+        (Some(first), Some(holder)) if first == *holder => Presented::Rightly,
+        (Some(_), _) => Presented::ByAnother,
+        (None, _) => Presented::Again,
+    })
 }
 
 fn claim(conn: &Connection, task: &str, principal: &str) -> rusqlite::Result<bool> {
@@ -88,6 +134,19 @@ fn insert(conn: &Connection, token: &TokenRecord, standing: &Standing) -> rusqli
         token.body,
     ])?;
     Ok(added == 1)
+}
+
+// What can revoke a recorded token. The blocks of the token that was shown for it are not kept here: they are ties.
+fn standing(conn: &Connection, id: &str) -> rusqlite::Result<Option<Standing>> {
+    let sql = "SELECT issued, exempt, selectors FROM token WHERE id = ?1";
+    conn.prepare_cached(sql)?
+        .query_row([id], |row| {
+            let text = row.get_ref(2)?.as_str()?;
+            let selectors = serde_json::from_str(text).map_err(|_| strange(2, text))?;
+            let issued = row.get::<_, Int>(0)?.0;
+            Ok(Standing { issued, selectors, blocks: Vec::new(), exempt_global: row.get(1)? })
+        })
+        .optional()
 }
 
 pub(super) fn token(conn: &Connection, id: &str) -> rusqlite::Result<Option<TokenRecord>> {

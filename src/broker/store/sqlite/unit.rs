@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::sql::{Int, exec, fault};
 use super::state::State;
-use crate::store::revocations::Change;
+use crate::store::revocations::{Change, Revocations};
 use crate::store::{AUDIT_LIMIT, AuditEntry, Head, StoreError};
 
 /// Why an operation did not happen.
@@ -86,6 +86,13 @@ impl<'a> Unit<'a> {
     /// Notes what becomes of the revocations in memory once this operation holds.
     pub(super) fn change(&mut self, change: Change) {
         self.pending.push(change);
+    }
+
+    /// The revocations as they stand within this operation.
+    pub(super) fn seen(&self) -> Revocations {
+        let mut revocations = Revocations::clone(&self.state.revocations);
+        self.pending.iter().cloned().for_each(|change| revocations.apply(change));
+        revocations
     }
 
     /// Notes the head that is served once this operation holds.

@@ -9,6 +9,7 @@ use shortbread_protocol::revocations::SelectorKind;
 use super::change::changed;
 use super::sql::Int;
 use super::unit::{Failure, Unit, refuse};
+use super::{descent, retry};
 use crate::store::revocations::{Block, Change, Entry};
 use crate::store::{Head, HeadError, HeadFacts, Pruned, StoreError};
 
@@ -35,7 +36,8 @@ pub(super) fn next_head(
 pub(super) fn prune(unit: &mut Unit<'_>, now: Timestamp) -> Result<Pruned, Failure<StoreError>> {
     let replays = forget_replays(unit, now)?;
     let delisted = relist(unit, now)?;
-    Ok(Pruned { replays, delisted, more: replays.max(delisted) >= ROWS.into() })
+    let over = retry::forget(unit.conn, now, ROWS)?.max(descent::forget(unit.conn, now, ROWS)?);
+    Ok(Pruned { replays, delisted, more: replays.max(delisted).max(over) >= ROWS.into() })
 }
 
 fn forget_replays(unit: &mut Unit<'_>, now: Timestamp) -> Result<usize, rusqlite::Error> {

@@ -7,7 +7,7 @@ async fn an_assertion_is_used_once(store: &Store) {
         let store = store.clone();
         tokio::spawn(async move {
             let mut exchange = exchange(n, "release-notes", NOW.seconds());
-            exchange.replay = Some(Replay { hash: [9; 32], keep_until: NOW.seconds() + 60 });
+            exchange.replay = Some(Replay { hash: [9; 32], keep_until: NOW.seconds() + 60, holder: None });
             store.record_exchange(exchange).await
         })
     });
@@ -53,9 +53,30 @@ async fn a_conflict_leaves_its_neighbours_alone(store: &Store) {
 async fn a_denial_is_recorded_and_uses_the_assertion(store: &Store) {
     let issued = NOW.seconds();
     let replay = exchange(1, "enrich", issued).replay;
-    assert_eq!(store.record_denial(replay, audit("dec_a")).await, Ok(0));
+    assert_eq!(store.record_denial(replay.clone(), audit("dec_a")).await, Ok(0));
     assert_eq!(store.record_denial(replay, audit("dec_b")).await, Ok(1));
     assert_eq!(store.record_exchange(exchange(1, "enrich", issued)).await, Err(RecordError::Replayed));
+}
+
+async fn a_pinned_assertion_is_good_for_its_key_alone(store: &Store) {
+    let by = |n: u64, holder: Option<&str>| {
+        let replay = Replay { hash: [9; 32], keep_until: NOW.seconds() + 60, holder: holder.map(Into::into) };
+        Exchange { replay: Some(replay), ..exchange(n, "release-notes", NOW.seconds()) }
+    };
+    assert_eq!(store.record_exchange(by(1, Some("one"))).await, Ok(0));
+    assert_eq!(store.record_exchange(by(2, Some("two"))).await, Err(RecordError::Pinned));
+    assert_eq!(store.record_exchange(by(3, None)).await, Err(RecordError::Pinned));
+    // Whoever else was refused neither took it over nor used it up.
+    assert_eq!(store.record_denial(by(4, None).replay, audit("dec_a")).await, Ok(1));
+    assert_eq!(store.record_denial(by(4, Some("two")).replay, audit("dec_b")).await, Ok(2));
+    assert_eq!(store.record_exchange(by(5, Some("one"))).await, Ok(3));
+    assert_eq!(store.counts().await.unwrap().replays, 1);
+    // What was used up is not pinned later.
+    store.record_exchange(exchange(6, "enrich", NOW.seconds())).await.unwrap();
+    let replay =
+        exchange(6, "enrich", NOW.seconds()).replay.map(|r| Replay { holder: Some("one".into()), ..r });
+    let again = Exchange { replay, ..exchange(7, "enrich", NOW.seconds()) };
+    assert_eq!(store.record_exchange(again).await, Err(RecordError::Replayed));
 }
 
 async fn what_is_forgotten_does_not_pass_for_unused(store: &Store) {
@@ -127,6 +148,7 @@ on_sqlite! {
     an_assertion_is_used_once
     a_conflict_leaves_its_neighbours_alone
     a_denial_is_recorded_and_uses_the_assertion
+    a_pinned_assertion_is_good_for_its_key_alone
     what_is_forgotten_does_not_pass_for_unused
     pruning_is_bounded
     the_audit_log_has_no_gaps_and_is_found_by_its_keys

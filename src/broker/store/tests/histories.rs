@@ -9,20 +9,28 @@ use super::*;
 enum Step {
     Revoke { who: Option<u8>, forever: bool },
     Lift { who: Option<u8>, revive: bool },
-    Record { who: u8, ahead: u64 },
+    Record { who: u8, ahead: u64, shown: Option<(u8, Option<u8>)> },
     Prune,
     Head,
     Reopen,
 }
 
+/// Beyond all that these histories reach.
+const LAST: u64 = NOW.seconds() + 1_000_000;
+
 const NAMES: [&str; 3] = ["a", "b", "c"];
+
+/// An assertion that may come again, and the key that shows it, if any does.
+fn shown() -> impl Strategy<Value = Option<(u8, Option<u8>)>> {
+    proptest::option::of((0..3_u8, proptest::option::weighted(0.7, 0..3_u8)))
+}
 
 fn steps() -> impl Strategy<Value = Vec<(Step, u64)>> {
     let who = || proptest::option::weighted(0.8, 0..3_u8);
     let step = prop_oneof![
         4 => (who(), any::<bool>()).prop_map(|(who, forever)| Step::Revoke { who, forever }),
         3 => (who(), any::<bool>()).prop_map(|(who, revive)| Step::Lift { who, revive }),
-        6 => (0..3_u8, 0..3_u64).prop_map(|(who, ahead)| Step::Record { who, ahead }),
+        6 => (0..3_u8, 0..3_u64, shown()).prop_map(|(who, ahead, shown)| Step::Record { who, ahead, shown }),
         1 => Just(Step::Prune),
         1 => Just(Step::Head),
         1 => Just(Step::Reopen),
@@ -39,9 +47,16 @@ fn aim(who: Option<u8>) -> Target {
 struct Model {
     before: HashMap<Option<u8>, u64>,
     latest: u64,
+    /// Who showed which assertion first.
+    used: HashMap<u8, Option<u8>>,
 }
 
 impl Model {
+    /// An assertion is good once, or for the key that showed it first.
+    fn takes(&self, (which, holder): (u8, Option<u8>)) -> bool {
+        self.used.get(&which).is_none_or(|first| first.is_some() && *first == holder)
+    }
+
     fn allows(&self, who: u8, issued: u64) -> bool {
         [None, Some(who)].iter().all(|key| issued >= self.before.get(key).copied().unwrap_or(0))
     }
@@ -76,12 +91,20 @@ async fn run(place: &Place, steps: Vec<(Step, u64)>) {
                     None => {}
                 }
             }
-            Step::Record { who, ahead } => {
+            Step::Record { who, ahead, shown } => {
                 let issued = now + ahead;
-                let exchange = exchange(n as u64, NAMES[usize::from(who)], issued);
+                let mut exchange = exchange(n as u64, NAMES[usize::from(who)], issued);
+                if let Some((which, holder)) = shown {
+                    let holder = holder.map(|holder| holder.to_string());
+                    exchange.replay = Some(Replay { hash: [200 + which; 32], keep_until: LAST, holder });
+                }
                 let result = store.record_exchange(exchange).await;
-                assert_eq!(result.is_ok(), model.allows(who, issued), "{result:?}");
+                let should = model.allows(who, issued) && shown.is_none_or(|shown| model.takes(shown));
+                assert_eq!(result.is_ok(), should, "{result:?}");
                 if result.is_ok() {
+                    if let Some((which, holder)) = shown {
+                        model.used.entry(which).or_insert(holder);
+                    }
                     recorded += 1;
                     model.latest = model.latest.max(issued);
                 }

@@ -12,9 +12,11 @@ macro_rules! on_sqlite {
 }
 
 mod decisions;
+mod descent;
 mod histories;
 mod lists;
 mod opening;
+mod retries;
 mod writer;
 
 use std::path::PathBuf;
@@ -96,8 +98,9 @@ fn exchange(n: u64, workflow: &str, issued: u64) -> Exchange {
         policy: 1,
         body: b"{}".to_vec(),
     };
-    let replay = Some(Replay { hash, keep_until: issued + 120 });
-    Exchange { replay, token, standing, audit: audit(&format!("dec_{n:032x}")) }
+    let replay = Some(Replay { hash, keep_until: issued + 120, holder: None });
+    let audit = audit(&format!("dec_{n:032x}"));
+    Exchange { replay, token, standing, ties: Vec::new(), retry: None, audit }
 }
 
 fn target(kind: SelectorKind, value: &str) -> Target {

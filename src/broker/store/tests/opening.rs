@@ -39,7 +39,7 @@ fn newer_and_edited_schemas_are_refused() {
     drop(place.create());
     let history = "INSERT INTO refinery_schema_history VALUES (99, 'later', 'not a date', 'not a number')";
     place.raw().execute(history, []).unwrap();
-    assert!(matches!(open(&place), StoreError::Newer { found: 99, known: 1, .. }));
+    assert!(matches!(open(&place), StoreError::Newer { found: 99, known: 2.., .. }));
     place.raw().execute("DELETE FROM refinery_schema_history WHERE version = 99", []).unwrap();
     drop(place.open());
     place.raw().execute("UPDATE refinery_schema_history SET checksum = '1'", []).unwrap();

@@ -57,7 +57,7 @@ impl Drop for FakeBroker {
 
 fn serve(mut stream: TcpStream, url: &str, log: &Log) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
-    let (mut first, mut length, mut bearer) = (String::new(), 0, false);
+    let (mut first, mut length, mut bearer, mut proof) = (String::new(), 0, false, false);
     reader.read_line(&mut first)?;
     loop {
         let mut line = String::new();
@@ -69,14 +69,15 @@ fn serve(mut stream: TcpStream, url: &str, log: &Log) -> std::io::Result<()> {
         if let Some(value) = line.strip_prefix("content-length:") {
             length = value.trim().parse().unwrap();
         }
-        bearer |= line == "authorization: bearer estoken==";
+        bearer |= line == "authorization: dpop estoken==";
+        proof |= line.starts_with("dpop: ey");
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
     let request = first.rsplit_once(' ').unwrap().0.to_owned();
     let body = read(&body);
     log.lock().unwrap().insert(request.clone(), body.clone());
-    assert!(bearer || !request.contains("/api/"), "an admin call carries the token");
+    assert!((bearer && proof) || !request.contains("/api/"), "an admin call carries the token and a proof");
     let (status, answer) = answer(&request, &body, url);
     let date = "Date: ".to_owned() + &http_date();
     let head = format!(
@@ -166,7 +167,9 @@ fn refusal() -> Value {
 fn metadata(url: &str) -> Value {
     json!({
         "issuer": url, "token_endpoint": format!("{url}/oauth/token"),
-        "revocation_endpoint": format!("{url}/oauth/revoke"), "jwks_uri": format!("{url}/.well-known/jwks.json"),
+        "revocation_endpoint": format!("{url}/oauth/revoke"),
+        "introspection_endpoint": format!("{url}/oauth/introspect"),
+        "introspection_endpoint_auth_methods_supported": ["private_key_jwt"], "jwks_uri": format!("{url}/.well-known/jwks.json"),
         "response_types_supported": [], "grant_types_supported": ["client_credentials"],
         "token_endpoint_auth_methods_supported": ["private_key_jwt"],
         "token_endpoint_auth_signing_alg_values_supported": ["EdDSA"],

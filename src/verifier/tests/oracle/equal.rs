@@ -108,7 +108,11 @@ fn decided(checks: Vec<Vec<Alt>>, call: &Call) -> (bool, bool) {
 
 #[test]
 fn the_written_rules_of_evaluation_hold_in_both() {
-    let call = Call::of("github", "issues.read", r#"{"repo":"zażółć","n":3,"l":[]}"#);
+    let call = Call::of(
+        "github",
+        "issues.read",
+        r##"{"repo":"zażółć","n":3,"l":[],"p":"/srv/./data","q#path":"/srv/"}"##,
+    );
     let repo = || Alt::of(vec![("arg", vec![Val::text("repo"), Val::Var("r")])]);
     let yes = || Alt::of(vec![("time", vec![Val::Var("now")])]);
     let wrong = || repo().holds(Val::Var("r"), Binary::GreaterThan, Val::Int(1));
@@ -130,7 +134,13 @@ fn the_written_rules_of_evaluation_hold_in_both() {
         )
     };
     let text = |op, part| vec![repo().holds(Val::Var("r"), op, Val::text(part))];
+    let facet = |name, value: &str| vec![Alt::of(vec![("arg", vec![Val::text(name), Val::text(value)])])];
     for (name, check, allowed) in [
+        ("a facet is computed", facet("p#path", "/srv/data/"), true),
+        ("and not the argument as it is sent", facet("p#path", "/srv/./data"), false),
+        ("a facet of what is not of its form", facet("n#path", "3"), false),
+        ("a facet that the call sends itself", facet("q#path", "/srv/"), false),
+        ("a facet that nobody knows", facet("p#regex", "/srv/data/"), false),
         ("a text starts so", text(Binary::Prefix, "zaż"), true),
         ("a text does not start so", text(Binary::Prefix, "łć"), false),
         ("a text ends so", text(Binary::Suffix, "łć"), true),

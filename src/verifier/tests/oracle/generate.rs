@@ -25,14 +25,88 @@ pub(super) enum Kind {
 
 const KINDS: [Kind; 7] = [Kind::Int, Kind::Str, Kind::Date, Kind::Bytes, Kind::Bool, Kind::Texts, Kind::Ints];
 
-pub(super) const ARGUMENTS: [(&str, Kind); 6] = [
+/// What checks ask for: arguments as they are sent, and facets of those that have a form.
+pub(super) const ARGUMENTS: [(&str, Kind); 12] = [
     ("repo", Kind::Str),
     ("title", Kind::Str),
     ("amount", Kind::Int),
     ("draft", Kind::Bool),
     ("labels", Kind::Texts),
     ("ids", Kind::Ints),
+    ("file#path", Kind::Str),
+    ("site#url", Kind::Str),
+    ("site#host", Kind::Str),
+    ("site#private_host", Kind::Str),
+    ("repo#repository", Kind::Str),
+    ("count#integer", Kind::Int),
 ];
+
+/// What calls send.
+const SENT: [(&str, Kind); 9] = [
+    ("repo", Kind::Str),
+    ("title", Kind::Str),
+    ("amount", Kind::Int),
+    ("draft", Kind::Bool),
+    ("labels", Kind::Texts),
+    ("ids", Kind::Ints),
+    ("file", Kind::Str),
+    ("site", Kind::Str),
+    ("count", Kind::Int),
+];
+
+const FILES: [&str; 10] = [
+    "/srv/data",
+    "/srv/data/",
+    "/srv//data/./a",
+    "/srv/data/../../etc/passwd",
+    "/srv/..",
+    "/srv/../..",
+    "/srv/data/%2e%2e/x",
+    "/srv/data\\u0000",
+    "srv/data",
+    "/srv/database",
+];
+
+const SITES: [&str; 10] = [
+    "https://a.example",
+    "HTTPS://A.example:443/",
+    "https://a.example:8443/x?y=z",
+    "http://a.example/",
+    "http://localhost/",
+    "https://127.0.0.1/",
+    "https://2130706433/",
+    "https://a.example@b.example/",
+    "https://a.example#@b.example/",
+    "a.example",
+];
+
+/// Constants that fit what a check asks for: in the spelling of facets, as the broker writes them.
+pub(super) fn fitting(at: usize) -> BoxedStrategy<Val> {
+    let (name, kind) = ARGUMENTS[at];
+    let texts: &[&str] = match name.split_once('#').map(|(_, facet)| facet) {
+        Some("path") => &["/srv/data/", "/srv/data/a/", "/etc/passwd/", "/", "/srv/data"],
+        Some("url") => &["https://a.example/", "https://a.example:8443/x?y=z", "http://a.example/"],
+        Some("host" | "private_host") => &["a.example", "a.example:8443", "http://localhost", "127.0.0.1"],
+        Some("repository") => &["acme/web", "acme/docs"],
+        _ => return constant(kind),
+    };
+    select(texts).prop_map(Val::text).boxed()
+}
+
+// The text of a JSON value, so that it may hold escapes of its own.
+fn sent(at: usize) -> BoxedStrategy<String> {
+    let quoted = |texts: &'static [&str]| select(texts).prop_map(|text| format!("\"{text}\""));
+    match SENT[at] {
+        ("file", _) => quoted(&FILES).boxed(),
+        ("site", _) => quoted(&SITES).boxed(),
+        ("count", kind) => prop_oneof![
+            2 => constant(kind).prop_map(|value| json(&value)),
+            1 => select(&["\"3\"", "\"03\"", "\"x\"", "9007199254740993"][..]).prop_map(str::to_owned),
+        ]
+        .boxed(),
+        (_, kind) => constant(kind).prop_map(|value| json(&value)).boxed(),
+    }
+}
 
 pub(super) const TEXTS: [&str; 14] = [
     "",
@@ -83,18 +157,21 @@ fn condition(at: usize) -> BoxedStrategy<(Val, Vec<Vec<Step>>)> {
     let (name, kind) = ARGUMENTS[at];
     let it = Val::Var(name);
     let variable = move |steps: Vec<Vec<Step>>| (Val::Var(name), steps);
-    let exactly = constant(kind).prop_map(|value| (value, Vec::new()));
+    let exactly = fitting(at).prop_map(|value| (value, Vec::new()));
     match kind {
         Kind::Str => {
-            let one_of = vec(constant(kind), 1..5).prop_map(move |set| {
+            let one_of = vec(fitting(at), 1..5).prop_map(move |set| {
                 variable(vec![
                     apply(it.clone(), Binary::Prefix, Val::text("")),
                     apply(Val::Set(set), Binary::Contains, it.clone()),
                 ])
             });
-            let prefix = select(&["", "acme", "acme/"][..]).prop_map(move |start| {
-                variable(vec![apply(Val::Var(name), Binary::Prefix, Val::text(start))])
-            });
+            let prefix = select(if name == "file#path" {
+                &["/", "/srv/", "/srv/data/"][..]
+            } else {
+                &["", "acme", "acme/"][..]
+            })
+            .prop_map(move |start| variable(vec![apply(Val::Var(name), Binary::Prefix, Val::text(start))]));
             prop_oneof![exactly, one_of, prefix].boxed()
         }
         Kind::Int => (-1i64..3, 3i64..8)
@@ -121,7 +198,7 @@ fn condition(at: usize) -> BoxedStrategy<(Val, Vec<Vec<Step>>)> {
 fn granted(tool: &'static str, verb: &'static str) -> BoxedStrategy<Alt> {
     let operation = ("operation", vec![Val::text(tool), Val::text(verb)]);
     let free = Just(Alt::of(vec![operation.clone()]));
-    let constrained = subsequence(vec![0, 1, 2, 3, 4, 5], 1..3)
+    let constrained = subsequence((0..ARGUMENTS.len()).collect::<Vec<_>>(), 1..3)
         .prop_flat_map(|places| {
             let conditions: Vec<_> = places.iter().map(|at| condition(*at)).collect();
             (Just(places), conditions, any::<bool>())
@@ -133,7 +210,7 @@ fn granted(tool: &'static str, verb: &'static str) -> BoxedStrategy<Alt> {
                 alt.steps.extend(steps);
             }
             if closed {
-                let names = ARGUMENTS.iter().map(|(name, _)| Val::text(name)).collect();
+                let names = SENT.iter().map(|(name, _)| Val::text(name)).collect();
                 alt.facts.push(("args", vec![Val::Var("names")]));
                 alt = alt.holds(Val::Set(names), Binary::Contains, Val::Var("names"));
             }
@@ -208,14 +285,16 @@ fn json(value: &Val) -> String {
 
 fn args() -> impl Strategy<Value = Option<String>> {
     let member = |at: usize| {
-        let (name, kind) = ARGUMENTS[at];
-        prop_oneof![10 => constant(kind), 1 => any_constant()]
-            .prop_map(move |value| format!("{name:?}:{}", json(&value)))
+        let (name, _) = SENT[at];
+        prop_oneof![10 => sent(at), 1 => any_constant().prop_map(|value| json(&value))]
+            .prop_map(move |value| format!("{name:?}:{value}"))
             .boxed()
     };
-    let members = subsequence((0..ARGUMENTS.len()).collect::<Vec<_>>(), 0..=6)
+    let members = subsequence((0..SENT.len()).collect::<Vec<_>>(), 0..=SENT.len())
         .prop_flat_map(move |places| places.into_iter().map(member).collect::<Vec<_>>());
-    let extra = prop_oneof![6 => Just(None), 1 => Just(Some("\"other\":1.5".to_owned()))];
+    // A call that says itself what a facet is says nothing.
+    let extra = vec!["\"other\":1.5", "\"file#path\":\"/srv/data/\"", "\"site#host\":\"a.example\""];
+    let extra = proptest::option::weighted(0.2, select(extra).prop_map(str::to_owned));
     let object = (members, extra).prop_map(|(mut members, extra)| {
         members.extend(extra);
         Some(format!("{{{}}}", members.join(",")))

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use shortbread_protocol::biscuit::{Binary, Unary};
 
-use super::generate::{ARGUMENTS, Kind, TEXTS, any_constant, apply, constant};
+use super::generate::{ARGUMENTS, Kind, TEXTS, any_constant, apply, constant, fitting};
 use super::model::{Alt, Block, Fact, HOLDER, OPERATIONS, Step, TOKEN, Val, audience};
 
 const VARIABLES: [&str; 3] = ["x", "y", "z"];
@@ -26,7 +26,7 @@ enum Shape {
     Arg(usize),
 }
 
-const SHAPES: [Shape; 17] = [
+const SHAPES: [Shape; 23] = [
     Shape::Operation,
     Shape::OfRight,
     Shape::Right,
@@ -44,6 +44,12 @@ const SHAPES: [Shape; 17] = [
     Shape::Arg(3),
     Shape::Arg(4),
     Shape::Arg(5),
+    Shape::Arg(6),
+    Shape::Arg(7),
+    Shape::Arg(8),
+    Shape::Arg(9),
+    Shape::Arg(10),
+    Shape::Arg(11),
 ];
 
 type Asked = (Vec<Fact>, Vec<(&'static str, Kind)>);
@@ -120,7 +126,7 @@ fn asked(shape: Shape) -> BoxedStrategy<Asked> {
         Shape::Unused => one("unused", "k", Kind::Str, text(TOKEN)),
         Shape::Arg(at) => {
             let (name, kind) = ARGUMENTS[at];
-            slot(name, kind, constant(kind))
+            slot(name, kind, fitting(at))
                 .prop_map(move |(value, bound)| {
                     (vec![("arg", vec![Val::text(name), value])], bound.into_iter().collect())
                 })

@@ -8,10 +8,15 @@
 )]
 
 mod bytes;
+mod chain;
+#[expect(dead_code, reason = "the protocol's own tests use all of it")]
+#[path = "../../../protocol/keys/tests/edge.rs"]
+mod edge;
 mod equal;
 mod generate;
 mod hostile;
 mod later;
 mod model;
 mod narrowing;
+mod samples;
 mod stock;

@@ -10,6 +10,7 @@ use shortbread_protocol::biscuit::{BlockWriter, Program, Symbols, read_block};
 use shortbread_protocol::call::{ArgValue, Args};
 use shortbread_protocol::constraint::{Arguments, Constraint, Scalar};
 use shortbread_protocol::names::{ArgName, Operation};
+use shortbread_protocol::normalise::{self, Form, Forms};
 use shortbread_protocol::random::{Random, RandomError, SeededRandom};
 use shortbread_verifier::chain::{decode, encode, peek};
 use shortbread_verifier::narrow::{NarrowError, Narrowing, narrow, seal};
@@ -26,7 +27,24 @@ fn operation((tool, verb, _): &(&str, &str, &str)) -> Operation {
 }
 
 fn scalar() -> impl Strategy<Value = Scalar> {
-    let texts = &["", "a", "acme", "acme/web"][..];
+    let texts = &[
+        "",
+        "a",
+        "acme",
+        "acme/web",
+        "Acme/web.git",
+        "3",
+        "/srv/data",
+        "/srv/./data/x",
+        "/srv/data/../y",
+        "/srv/../..",
+        "/srvdata",
+        "https://a.example/",
+        "HTTPS://a.example:443",
+        "https://a.example:8443/",
+        "http://localhost/",
+        "https://a.example@b.example/",
+    ][..];
     prop_oneof![
         3 => select(texts).prop_map(|text| Scalar::Text(text.to_owned())),
         2 => (-1i64..4).prop_map(Scalar::Int),
@@ -54,12 +72,26 @@ fn constraint() -> impl Strategy<Value = Constraint> {
         (0i64..6).prop_map(move |max| Constraint { max: Some(max), ..none() }),
         Just(Constraint { min: Some(i64::MIN), max: Some(i64::MAX), ..none() }),
         Just(Constraint::anything()),
+        select(&["/", "/srv", "/srv/data/"][..])
+            .prop_map(move |path| Constraint { path_under: Some(path.to_owned()), ..none() }),
+        btree_set(select(&["a.example", "a.example:8443", "http://localhost"][..]), 1..3).prop_map(
+            move |hosts| {
+                Constraint { host_in: Some(hosts.into_iter().map(str::to_owned).collect()), ..none() }
+            }
+        ),
     ]
 }
 
 fn arguments() -> impl Strategy<Value = Arguments> {
     let name = select(&NAMES[..]).prop_map(|name| name.parse::<ArgName>().unwrap());
     btree_map(name, constraint(), 0..3)
+}
+
+// Whatever does not go with its form is not written, so that many come to nothing.
+fn forms() -> impl Strategy<Value = Forms> {
+    let form = select(vec![Form::Path, Form::Url, Form::PrivateUrl, Form::Repository, Form::Integer]);
+    let name = select(&NAMES[..]).prop_map(|name| name.parse::<ArgName>().unwrap());
+    btree_map(name, form, 0..2)
 }
 
 fn json(value: &Scalar) -> String {
@@ -80,11 +112,18 @@ fn args() -> impl Strategy<Value = String> {
 }
 
 /// What constraints mean, without any Datalog.
-fn admits(arguments: &Arguments, args: &Args) -> bool {
+fn admits(arguments: &Arguments, forms: &Forms, args: &Args) -> bool {
     let listed = args.names().all(|name| arguments.contains_key(name));
+    let form = |name: &ArgName| forms.get(name).copied();
     listed
         && arguments.iter().all(|(name, constraint)| match args.value(name.as_str()) {
             _ if constraint.any => true,
+            // In the spelling of its form, argument and constraint alike.
+            Some(ArgValue::One(value)) if form(name).is_some() => {
+                let form = form(name).unwrap();
+                let constraint = normalise::constraint(Some(form), constraint).unwrap();
+                form.value(value).is_ok_and(|value| constraint.admits(&value))
+            }
             Some(ArgValue::One(value)) => constraint.subset.is_none() && constraint.admits(value),
             Some(ArgValue::List(list)) => {
                 constraint.subset.is_some()
@@ -95,13 +134,13 @@ fn admits(arguments: &Arguments, args: &Args) -> bool {
         })
 }
 
-fn later(arguments: &Arguments) -> Option<Vec<u8>> {
+fn later(arguments: &Arguments, forms: &Forms) -> Option<Vec<u8>> {
     let authority = plain_authority().bytes(Symbols::default());
     let mut program = Program::default();
     read_block(&mut program, 0, &authority).unwrap();
     let operation = operation(&OPERATIONS[0]);
     let mut writer = BlockWriter::after(program.symbols);
-    writer.check(&[alternative(&operation, Some(arguments)).ok()?]);
+    writer.check(&[alternative(&operation, Some(arguments), forms).ok()?]);
     Some(signed(&super::model::root(), &[authority, writer.finish()], false))
 }
 
@@ -127,12 +166,14 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn an_alternative_admits_what_its_constraints_admit(arguments in arguments(), calls in vec(args(), 12)) {
-        let Some(bytes) = later(&arguments) else { return Ok(()) };
+    fn an_alternative_admits_what_its_constraints_admit(
+        arguments in arguments(), forms in forms(), calls in vec(args(), 12),
+    ) {
+        let Some(bytes) = later(&arguments, &forms) else { return Ok(()) };
         let (token, read) = (open(&bytes).unwrap(), stock::read(&bytes).unwrap());
         for args in &calls {
             let call = Call::of("github", "issues.read", args);
-            let wanted = admits(&arguments, &call.read_args().unwrap());
+            let wanted = admits(&arguments, &forms, &call.read_args().unwrap());
             prop_assert_eq!(native(&token, &call).is_ok(), wanted, "{:?} {}", arguments, args);
             prop_assert_eq!(stock::allows(&read, &call), wanted, "stock {:?} {}", arguments, args);
         }
@@ -185,7 +226,7 @@ fn meant(by: &Narrowing, call: &Call) -> bool {
         && by.until.is_none_or(|until| call.now < until)
         && by.audience.as_ref().is_none_or(|audience| *audience == call.audience)
         && by.arguments.iter().all(|(asked, arguments)| {
-            !is_called(asked) || call.read_args().is_some_and(|args| admits(arguments, &args))
+            !is_called(asked) || call.read_args().is_some_and(|args| admits(arguments, &Forms::new(), &args))
         })
 }
 

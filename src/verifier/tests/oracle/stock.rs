@@ -12,6 +12,7 @@ use shortbread_protocol::access::Access;
 use shortbread_protocol::biscuit::{Binary, Unary};
 use shortbread_protocol::call::{ArgValue, Args};
 use shortbread_protocol::constraint::Scalar;
+use shortbread_protocol::normalise::Facet;
 use shortbread_protocol::revocations::SelectorKind;
 
 use super::model::{Alt, Block, Call, Fact, Spec, Step, Val, root};
@@ -122,7 +123,13 @@ fn arguments(args: &Args) -> Vec<(&'static str, Vec<Term>)> {
         };
         Some(("arg", vec![Term::Str(name.to_owned()), value]))
     });
-    valued.chain([("args", vec![names])]).collect()
+    // What the tool service computes for a stock authorizer: every facet of every argument that has it.
+    let facets = args.names().flat_map(|name| {
+        let read =
+            Facet::ALL.into_iter().filter_map(move |facet| Some((facet, args.facet(name, facet)?.ok()?)));
+        read.map(move |(facet, value)| ("arg", vec![Term::Str(facet.of(name)), scalar(&value)]))
+    });
+    valued.chain(facets).chain([("args", vec![names])]).collect()
 }
 
 pub(super) fn block(block: &Block) -> BlockBuilder {

@@ -1,0 +1,84 @@
+//! The DPoP proof of an exchange: read before anything costs much, checked once the identity is proved, used up last.
+
+use shortbread_protocol::dpop::{Expected, Proof, ProofError, Unproved};
+use shortbread_protocol::reason::Reason;
+
+use super::refusal::Refusal;
+use crate::broker::Broker;
+use crate::identity::Verified;
+use crate::policy::Possession;
+use crate::policy::model::Principal;
+use crate::proofs::{FULL, ReplayError, Use};
+use crate::store::Replay;
+
+/// Reads the text of the `DPoP` header, if there is one.
+///
+/// # Errors
+/// When it cannot be read, or there are several.
+pub(super) fn read(header: Result<Option<&str>, ProofError>) -> Result<Option<Unproved<'_>>, Refusal> {
+    Ok(header?.map(Unproved::read).transpose()?)
+}
+
+/// Whether it was made for this endpoint, now, by its key. An operator must have one.
+///
+/// # Errors
+/// When it does not hold, or is missing where it must be there.
+pub(super) fn check(
+    broker: &Broker,
+    shown: Option<Unproved<'_>>,
+    principal: &Principal,
+) -> Result<Option<Proof>, Refusal> {
+    let Some(shown) = shown else {
+        return match principal {
+            Principal::Operator(_) => {
+                let detail = "an operator's token is bound to a key: send a DPoP proof with the request";
+                Err(Refusal::new(Reason::ProofRequired, detail))
+            }
+            _ => Ok(None),
+        };
+    };
+    let url = format!("{}/oauth/token", broker.issuer.trim_end_matches('/'));
+    let expected = Expected {
+        method: "POST",
+        url: &url,
+        token: None,
+        holder: None,
+        now: broker.clock.now(),
+        since: broker.proofs.since,
+    };
+    Ok(Some(shown.check(&expected)?))
+}
+
+/// Whether the client holds a key, and what without one an identity that can be presented again is good for.
+pub(super) const fn possession(identity: &Verified, proof: Option<&Proof>) -> Possession {
+    match (proof, identity.reuse) {
+        (Some(_), _) => Possession::Proved,
+        (None, true) => Possession::Reusable,
+        (None, false) => Possession::Unproved,
+    }
+}
+
+/// What to remember of the identity: that it is used up, or who may present it again. A bad proof says neither of what
+/// a platform hands out but once an hour.
+pub(super) fn replay(identity: &Verified, proof: &Result<Option<Proof>, Refusal>) -> Option<Replay> {
+    let holder = match proof {
+        Err(_) if identity.reuse => return None,
+        Ok(Some(proof)) if identity.reuse => Some(proof.thumbprint().to_owned()),
+        _ => None,
+    };
+    let replay = &identity.replay;
+    Some(Replay { hash: replay.hash, keep_until: replay.keep_until.seconds(), holder })
+}
+
+/// Lets the proof be used this once.
+///
+/// # Errors
+/// When it was used before, or no more can be remembered.
+pub(super) fn use_up(broker: &Broker, proof: Option<&Proof>) -> Result<(), Refusal> {
+    let Some(proof) = proof else { return Ok(()) };
+    let used = broker.proofs.first_use(Use::Exchange, proof, broker.clock.now());
+    used.map_err(|error| {
+        let refusal = Refusal::plain(error.reason());
+        if error == ReplayError::Full { refusal.after(FULL) } else { refusal }
+    })
+}

@@ -1,0 +1,120 @@
+//! `Idempotency-Key`: who repeats a request within a minute, with a fresh assertion, gets the same answer and no second
+//! token. What is kept for that is the signed block without its signature: the token is made again, byte for byte.
+
+use std::time::Duration;
+
+use hmac::{Hmac, Mac as _};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use shortbread_protocol::clock::Timestamp;
+use shortbread_protocol::dpop::Proof;
+use shortbread_protocol::event::EventType;
+use shortbread_protocol::keys::PrivateKey;
+use shortbread_protocol::oauth::TokenAnswer;
+use shortbread_protocol::reason::Reason;
+use shortbread_verifier::chain::{Token, decode};
+use zeroize::Zeroizing;
+
+use super::flow::Context;
+use super::record::Trail;
+use super::refusal::Refusal;
+use crate::broker::Broker;
+use crate::identity::Verified;
+use crate::mint::sign;
+use crate::policy::model::Principal;
+use crate::store::{Kept, Replay, Retry, Use};
+
+/// How long a request may be repeated.
+const KEPT: Duration = Duration::from_secs(60);
+
+/// The longest key, in bytes.
+const MAX_KEY: usize = 255;
+
+/// What names a request that may be repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RetryKey([u8; 32]);
+
+/// The answer as it is kept.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    sealed: bool,
+    answer: TokenAnswer,
+}
+
+impl RetryKey {
+    /// For a key that the client chose: it counts for this identity, this request and this DPoP key alone.
+    ///
+    /// # Errors
+    /// When the key is empty, longer than 255 bytes, or not printable ASCII.
+    pub(super) fn new(
+        chosen: &str,
+        identity: &Verified,
+        principal: &Principal,
+        request: [u8; 32],
+        proof: Option<&Proof>,
+    ) -> Result<Self, Refusal> {
+        if chosen.is_empty() || chosen.len() > MAX_KEY || !chosen.bytes().all(|b| b.is_ascii_graphic()) {
+            let detail = "Idempotency-Key is 1 to 255 printable ASCII characters without spaces";
+            return Err(Refusal::new(Reason::RequestMalformed, detail));
+        }
+        let holder = proof.map_or("", Proof::thumbprint);
+        let named = [&identity.issuer, &identity.subject, &principal.to_string(), holder, chosen];
+        let hash = named.into_iter().fold(Sha256::new().chain_update(request), |hash, part| {
+            hash.chain_update((part.len() as u64).to_be_bytes()).chain_update(part)
+        });
+        Ok(Self(hash.finalize().into()))
+    }
+
+    /// The answer that was given, if it was given within the last minute.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(super) async fn kept(self, broker: &Broker, now: Timestamp) -> Result<Option<Kept>, Refusal> {
+        Ok(broker.store.kept(self.0, now).await?)
+    }
+
+    /// What to keep of an answer.
+    pub(super) fn keep(self, block: Vec<u8>, sealed: bool, answer: &TokenAnswer, now: Timestamp) -> Retry {
+        let answer = TokenAnswer { access_token: String::new(), ..answer.clone() };
+        // Texts, numbers and maps with text keys always serialise.
+        let answer = serde_json::to_vec(&Stored { sealed, answer }).unwrap_or_default();
+        Retry { key: self.0, keep_until: now.plus(KEPT).seconds(), block, answer }
+    }
+}
+
+/// The secret at the end of a token that may be made again: from the store's secret and the token's id.
+pub(super) fn next_key(broker: &Broker, token: &str) -> Result<PrivateKey, Refusal> {
+    let secret = broker.store.meta().hmac_secret.as_slice();
+    let mac = Hmac::<Sha256>::new_from_slice(secret);
+    let mac = mac.map_err(|error| Refusal::plain(Reason::Internal).because(error))?;
+    let mac = mac.chain_update(b"next key of ").chain_update(token);
+    let seed = Zeroizing::new(<[u8; 32]>::from(mac.finalize().into_bytes()));
+    Ok(PrivateKey::from_seed(&seed))
+}
+
+/// Gives an answer once more. The assertion is used up, and what could have been revoked meanwhile is looked at, before
+/// the token is made and again in the transaction that records it.
+///
+/// # Errors
+/// When the token is revoked, the assertion was used before, or the store or the signer fails.
+pub(super) async fn repeat(
+    broker: &Broker,
+    kept: Kept,
+    replay: Option<Replay>,
+    trail: &mut Trail,
+    context: &Context,
+) -> Result<TokenAnswer, Refusal> {
+    trail.stage = "retry";
+    let internal = || Refusal::plain(Reason::Internal);
+    let stored: Stored = serde_json::from_slice(&kept.answer).map_err(|error| internal().because(error))?;
+    let next = next_key(broker, &kept.token)?;
+    let token = sign(&kept.block, stored.sealed, &*broker.keyring.token, &next)?;
+    let opened = decode(&token).ok().and_then(|bytes| Token::open(&bytes, &broker.keyring).ok());
+    if opened.is_none() {
+        return Err(internal().because("the token key changed since the request was first answered"));
+    }
+    let data = trail.repeated(&kept.token);
+    let audit = broker.scribe.entry(EventType::TokenMinted, &context.decision, trail.subject(), data);
+    broker.store.record_use(Use { replay, token: Some(kept.token), audit }).await?;
+    Ok(TokenAnswer { access_token: token, ..stored.answer })
+}

@@ -1,0 +1,144 @@
+//! Tokens that were made of other tokens: they die with whatever their ancestors die by.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, params};
+use shortbread_protocol::clock::Timestamp;
+use shortbread_protocol::revocations::{Selector, SelectorKind};
+
+use super::change::{merge, remove, standing};
+use super::sql::{Int, int};
+use super::unit::{Failure, Unit};
+use crate::store::revocations::{Entry, Revocations};
+use crate::store::{ChangeError, ChangedEntry, Target, Tie};
+
+/// What is to be set, with the operator's words.
+pub(super) type Set = BTreeMap<Target, (Entry, String)>;
+
+// A token that was made of another dies with it, for verifiers that know only its own id.
+
+/// How long past its end a token stays listed, in seconds: what clocks differ by.
+const SKEW: u64 = 60;
+
+/// A token that hangs on something.
+pub(super) struct Descendant {
+    pub(super) token: String,
+    /// When its revocation may leave the list (unix seconds).
+    pub(super) until: u64,
+}
+
+pub(super) fn insert(conn: &Connection, token: &str, expires: u64, ties: &[Tie]) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO descent (tie, token, expires) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+    for tie in ties {
+        conn.prepare_cached(sql)?.execute(params![tie.to_string(), token, Int(expires)])?;
+        if let Tie::Selector(SelectorKind::Token, parent) = tie {
+            inherit(conn, token, expires, parent)?;
+        }
+    }
+    Ok(())
+}
+
+// What the parent hangs on, its children hang on.
+fn inherit(conn: &Connection, token: &str, expires: u64, parent: &str) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO descent (tie, token, expires)
+        SELECT tie, ?1, ?2 FROM descent WHERE token = ?3 ON CONFLICT DO NOTHING";
+    conn.prepare_cached(sql)?.execute(params![token, Int(expires), parent])?;
+    Ok(())
+}
+
+/// The tokens that may still live and hang on this.
+pub(super) fn hanging_on(conn: &Connection, tie: &Tie, now: Timestamp) -> rusqlite::Result<Vec<Descendant>> {
+    let sql = "SELECT token, expires FROM descent WHERE tie = ?1 AND expires + ?3 > ?2";
+    conn.prepare_cached(sql)?
+        .query_map(params![tie.to_string(), Int(now.seconds()), Int(SKEW)], |row| {
+            Ok(Descendant { token: row.get(0)?, until: int(row, 1)?.saturating_add(SKEW) })
+        })?
+        .collect()
+}
+
+/// Whether anything that this token hangs on is revoked.
+pub(super) fn is_reached(
+    conn: &Connection,
+    token: &str,
+    revocations: &Revocations,
+) -> rusqlite::Result<bool> {
+    let mut statement = conn.prepare_cached("SELECT tie FROM descent WHERE token = ?1")?;
+    let mut rows = statement.query([token])?;
+    while let Some(row) = rows.next()? {
+        let revoked = match row.get_ref(0)?.as_str()?.split_once('/') {
+            Some(("block", hash)) => {
+                let mut block = [0; 16];
+                hex::decode_to_slice(hash, &mut block).is_ok() && revocations.block(&block).is_some()
+            }
+            Some((kind, value)) => {
+                let kind = kind.parse::<SelectorKind>().ok();
+                kind.is_some_and(|kind| revocations.entry(kind, value).is_some())
+            }
+            None => false,
+        };
+        if revoked {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Forgets the tokens that ended long ago; gives how many rows went.
+pub(super) fn forget(conn: &Connection, now: Timestamp, rows: u16) -> rusqlite::Result<usize> {
+    let sql = "DELETE FROM descent WHERE (tie, token) IN
+        (SELECT tie, token FROM descent WHERE expires + ?2 < ?1 LIMIT ?3)";
+    // An hour more than anyone could need it, should clocks be set back.
+    conn.prepare_cached(sql)?.execute(params![Int(now.seconds()), Int(SKEW + 3600), rows])
+}
+
+// A token that was made of another dies with it, for verifiers that know only its own id.
+pub(super) fn follow(unit: &Unit<'_>, set: &mut Set, now: Timestamp) -> Result<(), Failure<ChangeError>> {
+    let named: Vec<(Selector, Entry, String)> = set
+        .iter()
+        .filter_map(|(target, (entry, note))| match target {
+            Target::Selector(selector) => Some((selector.clone(), entry.clone(), note.clone())),
+            Target::All => None,
+        })
+        .collect();
+    for (selector, entry, note) in named {
+        let tie = Tie::Selector(selector.kind(), selector.value().to_owned());
+        for descendant in hanging_on(unit.conn, &tie, now)? {
+            let Some((target, new)) = following(&descendant, &entry) else { continue };
+            let old = set.get(&target).map(|(entry, _)| entry).or_else(|| standing(unit, &target));
+            let merged = merge(old, new);
+            set.insert(target, (merged, note.clone()));
+        }
+    }
+    Ok(())
+}
+
+fn following(descendant: &Descendant, of: &Entry) -> Option<(Target, Entry)> {
+    let selector = Selector::new(SelectorKind::Token, &descendant.token).ok()?;
+    Some((Target::Selector(selector), Entry { until: Some(descendant.until), ..of.clone() }))
+}
+
+// What died with the token lives again with it, unless something else that it hangs on is revoked.
+pub(super) fn revive(
+    unit: &mut Unit<'_>,
+    target: &Target,
+    set_by: u64,
+    now: Timestamp,
+) -> Result<Vec<ChangedEntry>, rusqlite::Error> {
+    let Target::Selector(selector) = target else { return Ok(Vec::new()) };
+    let tie = Tie::Selector(selector.kind(), selector.value().to_owned());
+    let descendants = hanging_on(unit.conn, &tie, now)?;
+    let (mut seen, mut revived) = (unit.seen(), Vec::new());
+    for Descendant { token, .. } in descendants {
+        let Ok(selector) = Selector::new(SelectorKind::Token, &token) else { continue };
+        let target = Target::Selector(selector);
+        let Some(was) = standing(unit, &target).filter(|entry| entry.seq == set_by).map(|e| e.before) else {
+            continue;
+        };
+        if !is_reached(unit.conn, &token, &seen)? {
+            remove(unit, &target)?;
+            seen = unit.seen();
+            revived.push(ChangedEntry { target, was, before: 0 });
+        }
+    }
+    Ok(revived)
+}
