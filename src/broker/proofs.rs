@@ -40,7 +40,11 @@ impl Proofs {
     /// None yet, in a process that starts now.
     #[must_use]
     pub fn new(started: Timestamp) -> Self {
-        let [exchanges, admin, switch] = [EXCHANGES, ADMIN, ADMIN].map(ReplayMemory::new);
+        Self::with(started, [EXCHANGES, ADMIN, ADMIN])
+    }
+
+    fn with(started: Timestamp, room: [usize; 3]) -> Self {
+        let [exchanges, admin, switch] = room.map(ReplayMemory::new);
         Self { since: Timestamp::from_seconds(started.seconds()), exchanges, admin, switch }
     }
 
@@ -55,5 +59,34 @@ impl Proofs {
             Use::Switch => &self.switch,
         };
         memory.first_use(&proof.id(), proof.claims().iat, now.seconds())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shortbread_protocol::dpop::{Expected, ProofKey, Statement, Unproved};
+    use shortbread_protocol::keys::PrivateKey;
+    use shortbread_protocol::random::SeededRandom;
+
+    #[test]
+    fn a_flood_of_one_use_closes_no_other() {
+        let now = Timestamp::from_seconds(1_795_176_000);
+        let (key, random) = (ProofKey::new(PrivateKey::from_seed(&[1; 32])), SeededRandom::new(1));
+        let proof = || {
+            let url = "https://broker.acme.example/oauth/token";
+            let statement = Statement { method: "POST", url, ..Statement::default() };
+            let text = key.prove(&statement, now, &random).unwrap();
+            let expected = Expected { method: "POST", url, token: None, holder: None, now, since: now };
+            Unproved::read(&text).unwrap().check(&expected).unwrap()
+        };
+        let proofs = Proofs::with(now, [3, 3, 3]);
+        for by in [Use::Exchange, Use::Admin, Use::Switch] {
+            let first = proof();
+            assert_eq!(proofs.first_use(by, &first, now), Ok(()));
+            assert_eq!(proofs.first_use(by, &first, now), Err(ReplayError::Replayed));
+            let full = (0..4).map(|_| proofs.first_use(by, &proof(), now)).find(Result::is_err);
+            assert_eq!(full, Some(Err(ReplayError::Full)));
+        }
     }
 }

@@ -64,7 +64,7 @@ macro_rules! reasons {
 }
 
 reasons! {
-    TokenMissing = "token.missing", false, "The call carried no token.", "Send it as `Authorization: Bearer TOKEN`.";
+    TokenMissing = "token.missing", false, "The call carried no token.", "Send it as `Authorization: Bearer TOKEN`, or `Authorization: DPoP TOKEN` with a proof where it is bound to a key.";
     TokenMalformed = "token.malformed", false, "The bytes are not a Biscuit token in its one canonical spelling.", "Send the token exactly as the broker answered it.";
     ProfileViolation = "profile_violation", false, "The token is a Biscuit but breaks a rule of profile sb1; the detail names the rule.", "Narrow tokens with `shortbread attenuate` or our clients, which keep to the profile.";
     UnknownKey = "token.unknown_key", false, "No key in the key document may have signed this token.", "Check that the verifier follows the right broker; exchange for a new token.";
@@ -111,7 +111,7 @@ reasons! {
     RateLimited = "rate.limited", true, "Too many requests.", "Wait as long as `Retry-After` says.";
     Overloaded = "overloaded", true, "The broker is at its limit of requests in flight.", "Wait as long as `Retry-After` says.";
     StoreUnavailable = "store.unavailable", true, "The broker could not make its record durable, so it answered nothing.", "Retry; operators see the cause in the log and on `/readyz`.";
-    Unauthenticated = "admin.unauthenticated", false, "The admin API wants an operator's token.", "Run `shortbread login`, or send a token for the tool `shortbread`.";
+    Unauthenticated = "admin.unauthenticated", false, "The admin API wants an operator's token.", "Run `shortbread login`, or send a token for the tool `shortbread` as `Authorization: DPoP TOKEN`, with a proof of its key.";
     NotPermitted = "admin.not_permitted", false, "This operator's token does not grant the verb.", "Ask another operator, or ask for a grant.";
     Conflict = "admin.conflict", false, "The change does not fit what is stored now; the detail says how.", "Look at the current state and try again.";
     SecondOperator = "admin.second_operator", false, "Changing operators, approvers or their grants needs a second operator.", "Let another operator activate this version.";

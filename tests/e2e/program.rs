@@ -291,3 +291,21 @@ fn saving_the_policy_of_dev_puts_it_in_force_or_tells_why_not() {
     let mut broker = dev(&home, &address);
     broker.wait_for("policy version 1 is in force");
 }
+
+#[test]
+fn a_token_is_bound_to_a_key_by_name() {
+    let (home, _broker, _) = served();
+    home.ok(&["keys", "generate", "--purpose", "workflow", "--out", "keys/agent.pem"]);
+    let ask = [&ASK[..], &["--scope", "github:issues.read", "--dpop-key", "keys/agent.pem"]].concat();
+    let answer = home.json(&ask);
+    assert_eq!(answer["token_type"], "DPoP");
+    let text = home.ok(&ask);
+    assert!(text.contains("token type") && text.contains("DPoP"), "{text}");
+    home.write("token.txt", answer["access_token"].as_str().unwrap());
+    let told = home.ok(&["inspect", "@token.txt"]);
+    let holder = told.lines().find(|line| line.contains("bound to key")).unwrap_or_else(|| panic!("{told}"));
+    let thumbprint = holder.split_whitespace().last().unwrap().to_owned();
+    home.ok(&["revoke", "--holder", &thumbprint, "--reason", "a laptop was lost"]);
+    assert!(home.run(&ask).err.contains("revoked.holder"));
+    home.ok(&[&ASK[..], &["--scope", "github:issues.read"]].concat());
+}
