@@ -16,7 +16,7 @@ use crate::world::World;
 /// A tool service of a world.
 pub struct Tool {
     name: String,
-    verifier: Verifier,
+    verifier: Arc<Verifier>,
     trust: Arc<Trust>,
     feed: Feed,
 }
@@ -36,6 +36,7 @@ impl World {
             Feed::new(Arc::clone(&trust), &config, Arc::new(SystemRandom)).expect("a loopback address");
         let audience = format!("https://tools.acme.example/{name}");
         let verifier = Verifier::new(Arc::clone(&trust), VerifierConfig { audience }).expect("randomness");
+        let verifier = Arc::new(verifier);
         Tool { name: name.to_owned(), verifier, trust, feed }
     }
 }
@@ -55,6 +56,12 @@ impl Tool {
     /// When the list is not had or not taken.
     pub async fn try_poll(&mut self) -> Result<Step, FeedError> {
         self.feed.step().await
+    }
+
+    /// Its verifier.
+    #[must_use]
+    pub fn verifier(&self) -> Arc<Verifier> {
+        Arc::clone(&self.verifier)
     }
 
     /// The sequence of the list in force.

@@ -42,7 +42,7 @@ export function check(token, root, call, { revokedBlocks = [], profileChecked = 
 }
 
 /** What is known of the call. A fact that stands for work is there only where the work was done. */
-function* facts(call) {
+export function* facts(call) {
   const now = new Date(call.time);
   yield fact`time(${now})`;
   yield fact`latest(${new Date(now.getTime() + 30_000)})`;

@@ -14,6 +14,7 @@ const TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange";
 const JWT = "urn:ietf:params:oauth:token-type:jwt";
 
 export type Asked = Record<string, string>;
+export type KeyPair = oauth.CryptoKeyPair;
 export type Granted = Awaited<ReturnType<typeof oauth.clientCredentialsGrant>>;
 
 /** Finds the broker, whose issuer the library compares, as a workflow with its key. */
@@ -28,14 +29,26 @@ export async function connect(issuer: string, workflow: string, keyFile: string)
   });
 }
 
-export function clientCredentials(broker: oauth.Configuration, asked: Asked): Promise<Granted> {
-  return oauth.clientCredentialsGrant(broker, asked);
+/** A token for the bearer or, with a key, one that is bound to it by a proof (RFC 9449). */
+export function clientCredentials(broker: oauth.Configuration, asked: Asked, key?: KeyPair): Promise<Granted> {
+  return oauth.clientCredentialsGrant(broker, asked, proof(broker, key));
 }
 
 /** With a JWT of the workload's platform. The workload proves itself by it, so `broker` needs no client key: use `oauth.None()`. */
-export function tokenExchange(broker: oauth.Configuration, subjectToken: string, asked: Asked): Promise<Granted> {
+export function tokenExchange(
+  broker: oauth.Configuration, subjectToken: string, asked: Asked, key?: KeyPair,
+): Promise<Granted> {
   const subject = { subject_token: subjectToken, subject_token_type: JWT };
-  return oauth.genericGrantRequest(broker, TOKEN_EXCHANGE, { ...subject, ...asked });
+  return oauth.genericGrantRequest(broker, TOKEN_EXCHANGE, { ...subject, ...asked }, proof(broker, key));
+}
+
+/** A key to bind tokens to. Whoever calls a tool with such a token proves it again with each call. */
+export function newKey(): Promise<KeyPair> {
+  return oauth.randomDPoPKeyPair("Ed25519");
+}
+
+function proof(broker: oauth.Configuration, key?: KeyPair): oauth.DPoPOptions {
+  return key === undefined ? {} : { DPoP: oauth.getDPoPHandle(broker, key) };
 }
 
 /** The broker's own word for a refusal, such as `policy.not_granted`. */

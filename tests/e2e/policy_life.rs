@@ -115,7 +115,7 @@ async fn a_broken_file_changes_nothing_and_is_explained() {
 #[tokio::test]
 async fn what_is_not_there_is_not_put_in_force() {
     let world = World::start().await;
-    for version in [0, 7, 1 << 53] {
+    for version in [0, 7, 1_u64 << 53] {
         let absent = activate(&world, "alice", json!({ "version": version })).await;
         assert_eq!((absent.status, absent.reason()), (404, "not_found"));
     }

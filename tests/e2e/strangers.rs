@@ -16,12 +16,13 @@ use shortbread_tests::{Answer, World, holder};
 use shortbread_verifier::narrow::{NarrowError, seal};
 
 /// What anyone may ask. `/oauth/*` check what they are sent: see `bad_input`.
-const PUBLIC: [&str; 11] = [
+const PUBLIC: [&str; 12] = [
     "/.well-known/biscuit-web-keys",
     "/.well-known/jwks.json",
     "/.well-known/oauth-authorization-server",
     "/.well-known/openid-configuration",
     "/healthz",
+    "/oauth/introspect",
     "/oauth/revoke",
     "/oauth/token",
     "/readyz",
@@ -138,7 +139,7 @@ async fn a_token_for_another_verb_opens_nothing_and_the_right_one_does() {
 }
 
 #[tokio::test]
-async fn an_operator_token_lives_two_minutes_and_cannot_be_passed_on() {
+async fn an_operator_token_lives_five_minutes_and_cannot_be_passed_on() {
     let world = World::start().await;
     for route in guarded() {
         let answer = world.sign_in("alice", &route.verb).await;

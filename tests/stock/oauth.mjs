@@ -2,10 +2,11 @@
 // tests/stock/run puts it beside the compiled oauth_client.js and its packages.
 
 import assert from "node:assert/strict";
-import { createPrivateKey, randomUUID, sign } from "node:crypto";
+import { KeyObject, createHash, createPrivateKey, randomUUID, sign } from "node:crypto";
 import { readFileSync } from "node:fs";
 import * as oauth from "openid-client";
-import { clientCredentials, connect, reason, tokenExchange } from "./oauth_client.js";
+import { check } from "./check_token.mjs";
+import { clientCredentials, connect, newKey, reason, tokenExchange } from "./oauth_client.js";
 
 const GITHUB = "http://127.0.0.1:8801"; // the audience that the example policy of `dev` gives the tool
 const [issuer, keyFile] = process.argv.slice(2);
@@ -24,6 +25,22 @@ function assertion() {
   const signed = `${part({ alg: "EdDSA", typ: "JWT" })}.${part(claims)}`;
   const signature = sign(null, Buffer.from(signed), createPrivateKey(readFileSync(keyFile)));
   return `${signed}.${signature.toString("base64url")}`;
+}
+
+/** A client without a key of its own: what it sends is the proof. */
+function asWorkload() {
+  const plain = new oauth.Configuration(broker.serverMetadata(), "workflow:demo", undefined, oauth.None());
+  oauth.allowInsecureRequests(plain);
+  return plain;
+}
+
+/** The broker's token key, as the vector files give one. */
+async function tokenKey() {
+  const read = async (uri) => (await fetch(uri)).json();
+  const { jwks_uri, shortbread } = broker.serverMetadata();
+  const key = (await read(jwks_uri)).keys.find((one) => one.shortbread_purpose === "token");
+  const [listed] = await read(shortbread.biscuit_web_keys_uri);
+  return { root_public_key: `ed25519/${listed.key_bytes}`, root_key_name: key.kid, root_issuer: listed.issuer };
 }
 
 const cases = {
@@ -47,11 +64,23 @@ const cases = {
   async "token exchange takes authorization_details"() {
     const detail = { type: "shortbread_tool_call", tool: "github", actions: ["issues.write"], ttl: 60,
       constraints: { "issues.write": { repo: { eq: "acme/web" } } } };
-    const plain = new oauth.Configuration(broker.serverMetadata(), "workflow:demo", undefined, oauth.None());
-    oauth.allowInsecureRequests(plain);
-    const granted = await tokenExchange(plain, assertion(), { authorization_details: JSON.stringify([detail]) });
+    const granted = await tokenExchange(asWorkload(), assertion(), { authorization_details: JSON.stringify([detail]) });
     assert.equal(granted.issued_token_type, "urn:ietf:params:oauth:token-type:access_token");
     assert.deepEqual(granted.authorization_details[0].constraints["issues.write"].repo, { eq: "acme/web" });
+  },
+  async "a token is bound to the key of a proof"() {
+    const key = await newKey();
+    const granted = await clientCredentials(broker, { scope: "github:issues.read" }, key);
+    assert.equal(granted.token_type, "dpop");
+    const { crv, kty, x } = KeyObject.from(key.publicKey).export({ format: "jwk" });
+    const holder = createHash("sha256").update(JSON.stringify({ crv, kty, x })).digest("base64url"); // RFC 7638
+    const call = { time: new Date().toISOString(), audience: GITHUB, tool: "github", verb: "issues.read", revocation_age: 5 };
+    const root = await tokenKey();
+    check(granted.access_token, root, { ...call, holder });
+    assert.throws(() => check(granted.access_token, root, call), "without a proof of the key");
+    const exchanged = await tokenExchange(asWorkload(), assertion(), { scope: "github:issues.read" }, key);
+    assert.equal(exchanged.token_type, "dpop");
+    check(exchanged.access_token, root, { ...call, holder });
   },
   async "what is not granted is refused with a reason"() {
     const ask = (asked) => clientCredentials(broker, asked);
@@ -67,9 +96,7 @@ const cases = {
   },
   async "a token is given back"() {
     const granted = await clientCredentials(broker, { scope: "github:issues.read" });
-    const plain = new oauth.Configuration(broker.serverMetadata(), "workflow:demo", undefined, oauth.None());
-    oauth.allowInsecureRequests(plain);
-    await oauth.tokenRevocation(plain, granted.access_token);
+    await oauth.tokenRevocation(asWorkload(), granted.access_token);
   },
 };
 

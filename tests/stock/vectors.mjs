@@ -4,7 +4,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { Biscuit, PublicKey, SignatureAlgorithm } from "@biscuit-auth/biscuit-wasm";
-import { Refused, check } from "./check_token.mjs";
+import { Refused, check, facts } from "./check_token.mjs";
 
 function allowed(...args) {
   try {
@@ -37,7 +37,10 @@ function* verdicts(root, { name, token, call, expect, profile }) {
     yield ["with an added block, profile not checked", !allowed(token, root, call)];
     if (violation) return; // the profile check does not pass, so there is nothing to decide
   }
-  const passes = allowed(token, root, call, { profileChecked: ids.length > 1 });
+  const more = { profileChecked: ids.length > 1 };
+  const passes = allowed(token, root, call, more);
+  const said = { ...call, args: { ...call.args, "x#path": "/" } };
+  yield ["a facet that the caller says is none", ![...facts(said)].some((one) => `${one}`.startsWith('arg("x#path"'))];
   if (violation) {
     const times = [...source.matchAll(/issued\((\S+)\)/g)].map(([, at]) => Date.parse(at));
     const ahead = times.some((at) => at > Date.parse(call.time) + 30_000);
@@ -47,17 +50,16 @@ function* verdicts(root, { name, token, call, expect, profile }) {
   }
   yield [`expected ${expect}`, passes === (expect === "allow")];
   if (passes) {
-    const profileChecked = true;
     const reads = source.includes(`right("${call.tool}", "${call.verb}", "read")`);
     for (const value of ["write", `${call.tool}/write`]) { // which includes privileged
       const entry = { kind: "access", value, before: "9999-12-31T23:59:59Z" };
       const stopped = { ...call, revoked: [...(call.revoked ?? []), entry] };
-      yield [`access ${value} revoked`, allowed(token, root, stopped, { profileChecked }) === reads];
+      yield [`access ${value} revoked`, allowed(token, root, stopped, more) === reads];
     }
-    yield ["block revoked", !allowed(token, root, call, { profileChecked, revokedBlocks: ids.slice(-1) })];
-    yield ["another key's name", !allowed(token, { ...root, root_key_name: "k0" }, call, { profileChecked })];
+    yield ["block revoked", !allowed(token, root, call, { ...more, revokedBlocks: ids.slice(-1) })];
+    yield ["another key's name", !allowed(token, { ...root, root_key_name: "k0" }, call, more)];
     const other = { ...root, root_issuer: "https://other.example" };
-    yield ["another issuer", !allowed(token, other, call, { profileChecked })];
+    yield ["another issuer", !allowed(token, other, call, more)];
   }
 }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "schema" / "examples"))
 from biscuit_auth import AuthorizationError, Biscuit, BiscuitValidationError, PublicKey  # noqa: E402
-from check_token import Refused, check, date  # noqa: E402
+from check_token import Refused, check, date, facts  # noqa: E402
 
 
 def allowed(*args, **more):
@@ -38,7 +38,10 @@ def verdicts(root, vector):
         yield "with an added block, profile not checked", not allowed(token, root, call)
         if violation:  # the profile check does not pass, so there is nothing to decide
             return
-    passes = allowed(token, root, call, profile_checked=len(ids) > 1)
+    more = {"profile_checked": len(ids) > 1}
+    passes = allowed(token, root, call, **more)
+    said = {**call, "args": {**(call.get("args") or {}), "x#path": "/"}}
+    yield "a facet that the caller says is none", ("arg", "x#path", "/") not in facts(said)
     if violation:
         times = [date(found) for found in re.findall(r"issued\((\S+)\)", source)]
         ahead = any(at > date(call["time"]) + timedelta(seconds=30) for at in times)
@@ -48,7 +51,6 @@ def verdicts(root, vector):
         return
     yield f"expected {vector['expect']}", passes == (vector["expect"] == "allow")
     if passes:
-        more = {"profile_checked": True}
         tool, verb = call["tool"], call["verb"]
         reads = f'right("{tool}", "{verb}", "read")' in source
         for value in ("write", f"{tool}/write"):  # which includes privileged

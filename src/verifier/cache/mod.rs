@@ -13,7 +13,7 @@
 //! **Why our own.** A general cache such as `quick_cache` bounds neither a family nor the memory of the hashes that it
 //! keeps of evicted items, and divides its weight among many shards by an estimate of the number of items. Its fast
 //! hasher promises no resistance to chosen keys, and a keyed one over a whole token costs more than all of the rest.
-//! Here the hash is the standard library's keyed one over 64 characters near the end: part of the last signature, so
+//! Here the hash is the standard library's keyed one over 32 characters near the end: part of the last signature, so
 //! that honest texts differ there. Texts that were made to agree there belong to one holder and replace one another.
 //!
 //! A state of the trust in which a token key was lost has a higher epoch; whoever comes first with it empties the cache.
@@ -25,7 +25,7 @@ mod tests;
 
 pub(crate) use believed::Believed;
 
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -103,9 +103,11 @@ impl Cache {
     }
 
     fn place(&self, text: &str) -> Option<(u64, &Mutex<Shard>)> {
-        // 96 to 48 bytes before the end: within the last block's signature, or across it and the seal.
-        let (signature, _) = text.as_bytes().last_chunk::<128>()?.split_first_chunk::<64>()?;
-        let trace = self.hasher.hash_one(signature);
+        // 96 to 72 bytes before the end: within the last block's signature, whatever ends the token.
+        let (signature, _) = text.as_bytes().last_chunk::<128>()?.split_first_chunk::<32>()?;
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(signature);
+        let trace = hasher.finish();
         let shard = usize::try_from(trace >> 32).ok()?.checked_rem(self.shards.len())?;
         self.shards.get(shard).map(|Padded(shard)| (trace, shard))
     }

@@ -17,7 +17,9 @@ impl<T: Copy> Default for Buffer<T> {
     }
 }
 
+// Inlined, so that an item is written where it stays and not copied in pieces.
 impl<T: Copy> Buffer<T> {
+    #[inline(always)]
     pub(super) fn push(&mut self, item: T) {
         match self.inline.get_mut(self.len) {
             Some(place) => {
@@ -28,6 +30,7 @@ impl<T: Copy> Buffer<T> {
         }
     }
 
+    #[inline(always)]
     pub(super) fn pop(&mut self) -> Option<T> {
         if let Some(item) = self.more.pop() {
             return Some(item);
@@ -37,11 +40,13 @@ impl<T: Copy> Buffer<T> {
         self.inline.get(last).copied().flatten()
     }
 
+    #[inline(always)]
     pub(super) fn clear(&mut self) {
         self.len = 0;
         self.more.clear();
     }
 
+    #[inline(always)]
     pub(super) fn iter(&self) -> impl Iterator<Item = T> {
         self.inline.iter().take(self.len).copied().flatten().chain(self.more.iter().copied())
     }

@@ -1,12 +1,12 @@
 //! From checked blocks to what is evaluated: predicates become conditions, constants are decided at once.
 
-use shortbread_protocol::biscuit::{Binary, Check as Source, Flaw, Predicate, Program, Query, Sym, Term};
+use shortbread_protocol::biscuit::{Binary, Check as Source, Flaw, Op, Predicate, Program, Query, Sym, Term};
 use shortbread_protocol::facts;
 use shortbread_protocol::normalise::{Facet, MARK};
 use shortbread_protocol::revocations::{RevokedId, SelectorKind};
 
 use super::profile::date_bound;
-use super::{Alternative, Check, Condition, Right, Scope};
+use super::{Alternative, Check, Condition, Right, Scope, UNASKED};
 
 /// The longest life of a token, in seconds.
 const MAX_LIFE: u64 = 3600;
@@ -18,6 +18,7 @@ pub(super) fn compile(program: Program, signatures: &[&[u8; 64]]) -> Result<Scop
         return Err(Flaw::Violation("the token lives longer than an hour (3600 s)"));
     }
     let audiences = audiences(&program)?;
+    let queries = program.checks.iter().map(|check| check.queries.len()).sum();
     let mut scope = Scope {
         ids,
         issued,
@@ -25,8 +26,8 @@ pub(super) fn compile(program: Program, signatures: &[&[u8; 64]]) -> Result<Scop
         rights,
         audiences,
         checks: Vec::with_capacity(program.checks.len()),
-        alternatives: Vec::with_capacity(32),
-        conditions: Vec::with_capacity(32),
+        alternatives: Vec::with_capacity(queries),
+        conditions: Vec::with_capacity(queries),
         facets: Vec::new(),
         revocable: signatures.iter().map(|signature| RevokedId::hash(&signature[..])).collect(),
         program,
@@ -198,7 +199,40 @@ impl Scope {
                 Compiled::Condition(condition) => self.conditions.push(condition),
             }
         }
-        Alternative { operation, never, conditions: run(start, self.conditions.len()), query: *query }
+        let conditions = run(start, self.conditions.len());
+        let mut alternative = Alternative { operation, never, conditions, query: *query };
+        self.forget_unasked(&mut alternative);
+        alternative
+    }
+
+    /// Marks the variables of `operation($t, $v), right($t, $v, $a)` that nothing else of the alternative asks for:
+    /// most tokens have several such alternatives, and binding costs more than all the rest of them.
+    fn forget_unasked(&mut self, alternative: &mut Alternative) {
+        let asked = *alternative;
+        for term in alternative.operation.iter_mut().flatten() {
+            if self.is_unasked(&asked, term) {
+                *term = UNASKED;
+            }
+        }
+        // One is enough, as the broker writes it; looking through each of hundreds would be work without end.
+        let (from, to) = asked.conditions;
+        let mut written = self.conditions.iter().take(to as usize).skip(from as usize);
+        let right = written.position(|condition| matches!(condition, Condition::Right(_)));
+        let Some(at) = right.map(|at| at + from as usize) else { return };
+        if let Some(Condition::Right([_, _, term])) = self.conditions.get(at).copied()
+            && self.is_unasked(&asked, &term)
+            && let Some(Condition::Right([_, _, place])) = self.conditions.get_mut(at)
+        {
+            *place = UNASKED;
+        }
+    }
+
+    fn is_unasked(&self, alternative: &Alternative, term: &Term) -> bool {
+        let operation = alternative.operation.iter().flatten();
+        let conditions = self.conditions(alternative).iter().map(Condition::term);
+        let places = operation.chain(conditions).filter(|other| *other == term).take(2).count();
+        let mut ops = self.program.expressions(&alternative.query).flatten();
+        matches!(term, Term::Var(_)) && places == 1 && !ops.any(|op| *op == Op::Value(*term))
     }
 
     fn condition(&mut self, predicate: &Predicate) -> Compiled {

@@ -11,7 +11,7 @@ use shortbread_protocol::reason::Reason;
 
 use super::buffer::Buffer;
 use super::value::{BUDGET, Fault, Machine, Set, Value};
-use super::{Alternative, Check, Condition, Right, Scope};
+use super::{Alternative, Check, Condition, Right, Scope, UNASKED};
 
 /// How far ahead of this machine's clock a token may have been issued, in seconds.
 const SKEW: u64 = 30;
@@ -175,9 +175,10 @@ impl<'a> Run<'a> {
             // Symbols of one table: equal texts have equal numbers.
             Some([Term::Str(tool), Term::Str(verb)]) => Ok(tool == right.tool && verb == right.verb),
             Some([tool, verb]) => {
-                let (tool_text, verb_text) =
-                    (self.scope.program.text(right.tool), self.scope.program.text(right.verb));
-                Ok(self.unify(&tool, Value::Str(tool_text))? && self.unify(&verb, Value::Str(verb_text))?)
+                // The right was found by the texts of the call, so these are its texts too.
+                let demand = self.demand;
+                Ok(self.unify(&tool, Value::Str(demand.tool))?
+                    && self.unify(&verb, Value::Str(demand.verb))?)
             }
         }
     }
@@ -238,6 +239,7 @@ impl<'a> Run<'a> {
 
     fn unify(&mut self, term: &Term, value: Value<'a>) -> Result<bool, Fault> {
         let known = match term {
+            &UNASKED => return Ok(true),
             Term::Var(variable) => self.lookup(*variable),
             constant => Value::of_term(&self.scope.program, constant),
         };
@@ -251,16 +253,21 @@ impl<'a> Run<'a> {
         }
     }
 
+    #[inline(always)]
     fn lookup(&self, variable: u32) -> Option<Value<'a>> {
         self.bound.iter().find(|(bound, _)| *bound == variable).map(|(_, value)| value)
     }
 
     pub(super) fn expression(&mut self, ops: &[Op]) -> Result<bool, Fault> {
+        // Nearly every expression is one comparison, which needs no stack.
+        if let [Op::Value(left), Op::Value(right), Op::Binary(op)] = ops {
+            let (left, right) = (self.value(left)?, self.value(right)?);
+            return self.machine.holds(*op, left, right);
+        }
         self.stack.clear();
         for op in ops {
             let value = match op {
-                Op::Value(Term::Var(variable)) => self.lookup(*variable).ok_or(Fault::Type)?,
-                Op::Value(constant) => Value::of_term(&self.scope.program, constant).ok_or(Fault::Type)?,
+                Op::Value(term) => self.value(term)?,
                 Op::Unary(op) => {
                     let value = self.stack.pop().ok_or(Fault::Type)?;
                     self.machine.unary(*op, value)?
@@ -268,7 +275,7 @@ impl<'a> Run<'a> {
                 Op::Binary(op) => {
                     let (right, left) = (self.stack.pop(), self.stack.pop());
                     let (left, right) = left.zip(right).ok_or(Fault::Type)?;
-                    self.machine.binary(*op, left, right)?
+                    Value::Bool(self.machine.holds(*op, left, right)?)
                 }
             };
             self.stack.push(value);
@@ -277,5 +284,14 @@ impl<'a> Run<'a> {
             (Some(Value::Bool(holds)), None) => Ok(holds),
             _ => Err(Fault::Type),
         }
+    }
+
+    #[inline(always)]
+    fn value(&self, term: &Term) -> Result<Value<'a>, Fault> {
+        let value = match term {
+            Term::Var(variable) => self.lookup(*variable),
+            constant => Value::of_term(&self.scope.program, constant),
+        };
+        value.ok_or(Fault::Type)
     }
 }

@@ -27,6 +27,9 @@ pub(crate) struct Right {
     access: Access,
 }
 
+/// A variable that stands in one place only: it takes any value, and no one asks for it. No token has this number.
+const UNASKED: Term = Term::Var(u32::MAX);
+
 /// Something an alternative demands besides its operation.
 #[derive(Clone, Copy, Debug)]
 enum Condition {
@@ -42,6 +45,24 @@ enum Condition {
     RevocationAge(Term),
     Time(Term),
     Unused(Term),
+}
+
+impl Condition {
+    /// What the fact that is established for the call has to match.
+    const fn term(&self) -> &Term {
+        match self {
+            Self::Right([_, _, term])
+            | Self::Arg(_, term)
+            | Self::Facet(_, term)
+            | Self::Args(term)
+            | Self::ArgsSha256(term)
+            | Self::Audience(term)
+            | Self::Holder(term)
+            | Self::RevocationAge(term)
+            | Self::Time(term)
+            | Self::Unused(term) => term,
+        }
+    }
 }
 
 /// One alternative of a check.

@@ -117,13 +117,9 @@ impl<'a> Machine<'a> {
         }
     }
 
-    pub(super) fn binary(
-        &mut self,
-        op: Binary,
-        left: Value<'a>,
-        right: Value<'a>,
-    ) -> Result<Value<'a>, Fault> {
-        let holds = match (op, left, right) {
+    /// Whether an operation with two operands holds: all of them ask a question.
+    pub(super) fn holds(&mut self, op: Binary, left: Value<'a>, right: Value<'a>) -> Result<bool, Fault> {
+        Ok(match (op, left, right) {
             (Binary::Equal, left, right) => self.same_type_equal(left, right)?,
             (Binary::Contains, Value::Set(set), Value::Set(other)) => self.superset(set, other)?,
             (Binary::Contains, Value::Set(set), member) => self.member(set, member)?,
@@ -148,8 +144,7 @@ impl<'a> Machine<'a> {
                 };
                 compare(op, order)?
             }
-        };
-        Ok(Value::Bool(holds))
+        })
     }
 
     fn same_type_equal(&mut self, left: Value<'a>, right: Value<'a>) -> Result<bool, Fault> {
