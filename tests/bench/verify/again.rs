@@ -32,6 +32,9 @@ fn with(bench: &Bench, ids: u32, list: &str) -> Outcome<Vec<Figure>> {
     let (single, many): (Verifier, Verifier) = (verifier(&trust)?, verifier(&trust)?);
     let one = bench.token(None)?;
     let tokens = Ring::of((0..MANY).map(|_| bench.token(None)).collect::<Outcome<Vec<_>>>()?);
+    for _ in 0..MANY {
+        each(&tokens, |text| allowed(&many, text))();
+    }
     let checker = Jwts::new(&bench.token, revoked(ids).collect())?;
     let made = (0..MANY).map(|_| Ok(Jwts::token(&bench.token, &bench.token_id()?, bench.now())));
     let jwts = Ring::of(made.collect::<Outcome<Vec<_>>>()?);
