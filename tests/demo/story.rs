@@ -126,7 +126,7 @@ pub(crate) fn encore(stage: &Stage) {
     say("The broker and the tool service stay up until you press Ctrl-C. In another terminal:");
     show(&format!("export PATH={}:$PATH", stage.programs.display()));
     show(&format!("export SHORTBREAD_CONFIG={}", stage.path("data").join("client.toml").display()));
-    show("shortbread lift --workflow demo --reason \"fixed\"");
+    show("shortbread lift --workflow demo --reason \"fixed\"   # reaches the tool service within seconds");
     let key = stage.at("workflow_key");
     show(&format!(
         "shortbread exchange --workflow demo --key {key} --scope github:issues.read --token > token"
