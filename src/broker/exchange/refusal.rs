@@ -178,6 +178,7 @@ impl From<RecordError> for Refusal {
             RecordError::RevokedAll => Self::plain(Reason::RevokedAll),
             RecordError::RevokedBlock => Self::plain(Reason::RevokedBlock),
             RecordError::TaskTaken => Self::new(Reason::RequestMalformed, error.to_string()),
+            RecordError::TooMany => Self::new(Reason::ParentRefused, error.to_string()),
             RecordError::Repeated | RecordError::NoToken => Self::plain(Reason::Internal).because(error),
             RecordError::Store(error) => error.into(),
         }
