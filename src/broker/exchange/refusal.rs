@@ -153,6 +153,7 @@ impl From<MintError> for Refusal {
             MintError::TooLarge(_) | MintError::Conditions(_) | MintError::Narrow(_) => {
                 Self::new(Reason::TooLarge, error.to_string())
             }
+            MintError::Own => Self::new(Reason::ParentRefused, error.to_string()),
             MintError::Profile(_) | MintError::Signer(_) | MintError::Random(_) => {
                 Self::plain(Reason::Internal).because(error)
             }
