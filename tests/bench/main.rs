@@ -4,7 +4,6 @@ mod broker;
 mod disk;
 mod exchange;
 mod figure;
-#[allow(dead_code, reason = "the group `verify` does not show it yet")]
 mod hostile;
 mod http;
 mod load;
@@ -50,6 +49,9 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     if let ["broker-for-bench", folder] = words[..] {
         return finished(broker::serve(Path::new(folder)));
+    }
+    if let ["memory-for-bench", what] = words[..] {
+        return finished(verify::memory_child(what));
     }
     if words.iter().any(|word| matches!(*word, "-h" | "--help")) {
         print(USAGE);
