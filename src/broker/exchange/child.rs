@@ -3,7 +3,7 @@
 //! The holder of the parent proves its key and names the new one in the same proof. The child says what the parent says,
 //! ends no later, and dies with it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 use shortbread_protocol::access::Access;
@@ -19,14 +19,14 @@ use shortbread_protocol::revocations::SelectorKind;
 use shortbread_verifier::chain::{Token, decode};
 use shortbread_verifier::scope::Scope;
 
-use super::flow::{Context, unproved};
+use super::flow::{Context, unproved, within_rates};
 use super::record::{ChildFacts, Trail};
 use super::refusal::Refusal;
 use super::request::Request;
 use crate::broker::Broker;
 use crate::mint::{Child, mint_child};
 use crate::policy::Policy;
-use crate::policy::model::Principal;
+use crate::policy::model::{Principal, Rate};
 use crate::store::{Exchange, Standing, Tie, TokenRecord};
 
 /// Makes a sub-agent's token. It is recorded before it is answered.
@@ -47,9 +47,13 @@ pub(super) async fn re_exchange(
     trail.descends(&parent.principal, &parent.text(SelectorKind::Token), parent.token.scope());
     trail.stage = "proof";
     let proof = parent.proved(broker, request, shown)?;
+    trail.passed_by_holder();
     let holder = parent.named(&proof)?;
     trail.stage = "policy";
-    let kept = parent.kept(request, policy)?;
+    let Kept { verbs: kept, dropped, rates } = parent.kept(request, policy)?;
+    trail.stage = "limits";
+    // A sub-agent's token counts like any other: nobody gets around the rates of the policy with one token.
+    within_rates(broker, &parent.principal, &rates)?;
     trail.stage = "revocation";
     let heir = Heir {
         token: id("tok_", context.decision.at, &*broker.random)
@@ -57,6 +61,7 @@ pub(super) async fn re_exchange(
         expires: parent.end(request, context),
         holder,
         kept,
+        dropped,
     };
     let standing = heir.standing(broker, &parent);
     broker
@@ -67,7 +72,7 @@ pub(super) async fn re_exchange(
     trail.stage = "mint";
     let text = heir.mint(broker, &parent, request)?;
     trail.stage = "record";
-    super::proof::use_up(broker, Some(&proof))?;
+    super::proof::use_up(broker, Some(&proof), &parent.principal)?;
     let seq = broker.store.mirror().changed_seq();
     let answer = heir.answer(&parent, request, policy, text, seq, context);
     let audit = {
@@ -75,6 +80,7 @@ pub(super) async fn re_exchange(
             token: &heir.token,
             holder: &heir.holder,
             verbs: &heir.verbs(),
+            dropped: &heir.dropped,
             expires: heir.expires,
             revocation_seq: seq,
         };
@@ -82,7 +88,7 @@ pub(super) async fn re_exchange(
         broker.scribe.entry(EventType::TokenMinted, &context.decision, trail.subject(), data)
     };
     let token = heir.record(&parent, broker.policy.version(), policy);
-    let ties = parent.ties();
+    let ties = parent.ties(broker.keyring.token.name().as_str());
     let exchange = Exchange { replay: None, token, standing, ties, retry: None, audit };
     broker.store.record_exchange(exchange).await?;
     Ok(answer)
@@ -160,35 +166,71 @@ impl Parent {
         Ok(holder.clone())
     }
 
-    /// The verbs that are passed on: those asked for, if any are named, as far as the policy still gives them.
-    fn kept(&self, request: &Request, policy: &Policy) -> Result<BTreeSet<Operation>, Refusal> {
-        let held: BTreeSet<Operation> =
-            operations(self.token.scope()).map(|(operation, _)| operation).collect();
-        if let Some(other) = request.asked.iter().find(|asked| !held.contains(&asked.operation)) {
-            let detail =
-                format!("the token does not grant {}; a child gets no more than its parent", other.operation);
-            return Err(Refusal::new(Reason::PolicyDenied, detail));
-        }
-        if request.intent.is_some() || request.task.is_some() {
-            let detail = "intent and task are the parent's: leave them out";
-            return Err(Refusal::new(Reason::RequestMalformed, detail));
-        }
-        if request.asked.iter().any(|asked| asked.arguments.is_some()) {
-            let detail = "constraints are the parent's; narrow the token with `shortbread attenuate` first";
-            return Err(Refusal::new(Reason::RequestMalformed, detail));
-        }
-        let asked: BTreeSet<_> = request.asked.iter().map(|asked| asked.operation.clone()).collect();
-        let wanted = if asked.is_empty() { held } else { asked };
+    /// What is passed on: the verbs asked for, if any are named, as far as the policy would still give them.
+    fn kept(&self, request: &Request, policy: &Policy) -> Result<Kept, Refusal> {
+        self.asks_for_no_more(request)?;
         let intent = self.text(SelectorKind::Intent).parse().map_err(|_| Refusal::plain(Reason::Internal))?;
-        let kept: BTreeSet<_> = wanted
-            .into_iter()
-            .filter(|operation| policy.gives(&self.principal, operation, &intent))
-            .collect();
-        if kept.is_empty() {
+        let asked = |operation: &Operation| {
+            request.asked.is_empty() || request.asked.iter().any(|asked| asked.operation == *operation)
+        };
+        let mut kept = Kept { verbs: BTreeSet::new(), dropped: BTreeMap::new(), rates: Vec::new() };
+        for (operation, access) in operations(self.token.scope()).filter(|(held, _)| asked(held)) {
+            let audience = audience(policy, &operation);
+            if !request.resources.is_empty() && !request.resources.iter().any(|one| Some(one) == audience) {
+                if !request.asked.is_empty() {
+                    let detail = format!("the audience of {operation} is not among the resources; add it");
+                    return Err(Refusal::new(Reason::TargetUnknown, detail));
+                }
+                continue;
+            }
+            let grants: Vec<_> = policy.giving(&self.principal, &operation, access, &intent).collect();
+            if grants.is_empty() {
+                kept.dropped.insert(operation.to_string(), Reason::PolicyDenied.code().to_owned());
+                continue;
+            }
+            for (id, rate) in grants.iter().filter_map(|grant| Some((&grant.id, grant.rate?))) {
+                if kept.rates.iter().all(|(known, _)| known != id) {
+                    kept.rates.push((id.clone(), rate));
+                }
+            }
+            kept.verbs.insert(operation);
+        }
+        if kept.verbs.is_empty() {
             let detail = "the policy in force gives this workflow none of the token's verbs any more";
             return Err(Refusal::new(Reason::PolicyDenied, detail));
         }
         Ok(kept)
+    }
+
+    fn asks_for_no_more(&self, request: &Request) -> Result<(), Refusal> {
+        let scope = self.token.scope();
+        let held = |asked: &Operation| scope.access(asked.tool.as_str(), asked.verb.as_str()).is_some();
+        if let Some(other) = request.asked.iter().find(|asked| !held(&asked.operation)) {
+            let detail =
+                format!("the token does not grant {}; a child gets no more than its parent", other.operation);
+            return Err(Refusal::new(Reason::PolicyDenied, detail));
+        }
+        if let Some(other) = request.resources.iter().find(|one| scope.audiences().all(|held| held != *one)) {
+            let other: String = other.chars().take(200).collect();
+            let detail = format!("the token is not for {other:?}; a child is for no other audience");
+            return Err(Refusal::new(Reason::TargetUnknown, detail));
+        }
+        let malformed = |detail: &str| Err(Refusal::new(Reason::RequestMalformed, detail));
+        if request.client_id.as_ref().is_some_and(|wanted| *wanted != self.principal.to_string()) {
+            return malformed("client_id names another workflow than the token's");
+        }
+        if request.intent.is_some() || request.task.is_some() {
+            return malformed("intent and task are the parent's: leave them out");
+        }
+        if request.asked.iter().any(|asked| asked.arguments.is_some()) {
+            return malformed(
+                "constraints are the parent's; narrow the token with `shortbread attenuate` first",
+            );
+        }
+        if request.ttl.is_some_and(|ttl| ttl.is_zero()) {
+            return malformed("the request asks for a token without any life");
+        }
+        Ok(())
     }
 
     fn end(&self, request: &Request, context: &Context) -> u64 {
@@ -200,12 +242,23 @@ impl Parent {
         self.token.scope().id(kind).unwrap_or_default().to_owned()
     }
 
-    /// What the parent dies by and its child bears no mark of.
-    fn ties(&self) -> Vec<Tie> {
+    /// What the parent dies by and its child, which is signed with `key`, bears no mark of.
+    fn ties(&self, key: &str) -> Vec<Tie> {
         let own = [SelectorKind::Token, SelectorKind::Holder, SelectorKind::Key];
-        let selectors = own.into_iter().map(|kind| Tie::Selector(kind, self.text(kind)));
+        let selectors = own.into_iter().map(|kind| (kind, self.text(kind)));
+        let selectors = selectors.filter(|(kind, value)| *kind != SelectorKind::Key || value != key);
+        let selectors = selectors.map(|(kind, value)| Tie::Selector(kind, value));
         selectors.chain(self.token.scope().blocks().iter().copied().map(Tie::Block)).collect()
     }
+}
+
+/// What of the parent is passed on.
+struct Kept {
+    verbs: BTreeSet<Operation>,
+    /// What the policy takes back, and why.
+    dropped: BTreeMap<String, String>,
+    /// The rates of the grants that give it.
+    rates: Vec<(String, Rate)>,
 }
 
 /// The child in the making.
@@ -214,6 +267,7 @@ struct Heir {
     holder: String,
     expires: u64,
     kept: BTreeSet<Operation>,
+    dropped: BTreeMap<String, String>,
 }
 
 impl Heir {
@@ -303,7 +357,7 @@ impl Heir {
                 decision_id: context.decision.id.clone(),
                 policy: policy.digest().to_owned(),
                 revocation_seq,
-                dropped: std::collections::BTreeMap::new(),
+                dropped: self.dropped.clone(),
                 degraded: None,
             },
         }
@@ -312,15 +366,15 @@ impl Heir {
     // The conditions on arguments are the parent's: they stand in the token, and in the answer to the parent.
     fn details(&self, parent: &Parent, request: &Request, policy: &Policy) -> Vec<AuthorizationDetail> {
         let mut details: Vec<AuthorizationDetail> = Vec::new();
-        for Operation { tool, verb } in &self.kept {
+        for operation in &self.kept {
+            let Operation { tool, verb } = operation;
             if let Some(known) = details.iter_mut().find(|detail| detail.tool == *tool) {
                 known.actions.push(verb.clone());
                 continue;
             }
-            let audience = policy.catalogue().tools.get(tool).map(|entry| entry.audience.clone());
             details.push(AuthorizationDetail {
                 kind: TOOL_CALL.to_owned(),
-                locations: audience.into_iter().collect(),
+                locations: audience(policy, operation).cloned().into_iter().collect(),
                 actions: vec![verb.clone()],
                 task: parent.text(SelectorKind::Task).parse().ok(),
                 intent: parent.text(SelectorKind::Intent).parse().ok(),
@@ -330,6 +384,10 @@ impl Heir {
         }
         details
     }
+}
+
+fn audience<'p>(policy: &'p Policy, operation: &Operation) -> Option<&'p String> {
+    policy.catalogue().tools.get(&operation.tool).map(|tool| &tool.audience)
 }
 
 fn operations(scope: &Scope) -> impl Iterator<Item = (Operation, Access)> {
