@@ -247,7 +247,6 @@ impl World {
     ///
     /// # Panics
     /// When the method is none.
-    #[must_use]
     pub fn signed(&self, method: &str, path: &str, token: &str, body: &[u8]) -> reqwest::RequestBuilder {
         let proof = self.proof_of_call(method, path, token, body);
         let method = method.to_uppercase().parse().expect("a method");

@@ -7,9 +7,9 @@ use shortbread_protocol::dpop::Proof;
 pub use shortbread_verifier::replay::ReplayError;
 use shortbread_verifier::replay::ReplayMemory;
 
-/// How many proofs are remembered for exchanges: a minute's worth at 2,000 a second.
-const EXCHANGES: usize = 131_072;
-/// How many for the admin API.
+use crate::telemetry;
+
+/// How many proofs are remembered for each part of the admin API.
 const ADMIN: usize = 16_384;
 
 /// When to come again where no more proofs can be remembered: the oldest are forgotten by then.
@@ -26,6 +26,16 @@ pub enum Use {
     Switch,
 }
 
+impl Use {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Exchange => "exchange",
+            Self::Admin => "admin",
+            Self::Switch => "switch",
+        }
+    }
+}
+
 /// The proofs that this process took.
 pub struct Proofs {
     /// Since when it remembers them; earlier ones could have been used before. Proofs say their second and no more, so
@@ -37,10 +47,14 @@ pub struct Proofs {
 }
 
 impl Proofs {
-    /// None yet, in a process that starts now.
+    /// None yet, in a process that starts now, with room for so many proofs of exchanges.
     #[must_use]
-    pub fn new(started: Timestamp) -> Self {
-        let [exchanges, admin, switch] = [EXCHANGES, ADMIN, ADMIN].map(ReplayMemory::new);
+    pub fn new(started: Timestamp, exchanges: usize) -> Self {
+        Self::with(started, [exchanges, ADMIN, ADMIN])
+    }
+
+    fn with(started: Timestamp, room: [usize; 3]) -> Self {
+        let [exchanges, admin, switch] = room.map(ReplayMemory::new);
         Self { since: Timestamp::from_seconds(started.seconds()), exchanges, admin, switch }
     }
 
@@ -54,6 +68,37 @@ impl Proofs {
             Use::Admin => &self.admin,
             Use::Switch => &self.switch,
         };
-        memory.first_use(&proof.id(), proof.claims().iat, now.seconds())
+        let first = memory.first_use(&proof.id(), proof.claims().iat, now.seconds());
+        telemetry::proof_used(by.as_str(), first.map_or_else(|error| error.reason().code(), |()| "good"));
+        first
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shortbread_protocol::dpop::{Expected, ProofKey, Statement, Unproved};
+    use shortbread_protocol::keys::PrivateKey;
+    use shortbread_protocol::random::SeededRandom;
+
+    #[test]
+    fn a_flood_of_one_use_closes_no_other() {
+        let now = Timestamp::from_seconds(1_795_176_000);
+        let (key, random) = (ProofKey::new(PrivateKey::from_seed(&[1; 32])), SeededRandom::new(1));
+        let proof = || {
+            let url = "https://broker.acme.example/oauth/token";
+            let statement = Statement { method: "POST", url, ..Statement::default() };
+            let text = key.prove(&statement, now, &random).unwrap();
+            let expected = Expected { method: "POST", url, token: None, holder: None, now, since: now };
+            Unproved::read(&text).unwrap().check(&expected).unwrap()
+        };
+        let proofs = Proofs::with(now, [3, 3, 3]);
+        for by in [Use::Exchange, Use::Admin, Use::Switch] {
+            let first = proof();
+            assert_eq!(proofs.first_use(by, &first, now), Ok(()));
+            assert_eq!(proofs.first_use(by, &first, now), Err(ReplayError::Replayed));
+            let full = (0..4).map(|_| proofs.first_use(by, &proof(), now)).find(Result::is_err);
+            assert_eq!(full, Some(Err(ReplayError::Full)));
+        }
     }
 }

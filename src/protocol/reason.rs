@@ -64,7 +64,7 @@ macro_rules! reasons {
 }
 
 reasons! {
-    TokenMissing = "token.missing", false, "The call carried no token.", "Send it as `Authorization: Bearer TOKEN`.";
+    TokenMissing = "token.missing", false, "The call carried no token.", "Send it as `Authorization: Bearer TOKEN`, or `Authorization: DPoP TOKEN` with a proof where it is bound to a key.";
     TokenMalformed = "token.malformed", false, "The bytes are not a Biscuit token in its one canonical spelling.", "Send the token exactly as the broker answered it.";
     ProfileViolation = "profile_violation", false, "The token is a Biscuit but breaks a rule of profile sb1; the detail names the rule.", "Narrow tokens with `shortbread attenuate` or our clients, which keep to the profile.";
     UnknownKey = "token.unknown_key", false, "No key in the key document may have signed this token.", "Check that the verifier follows the right broker; exchange for a new token.";
@@ -83,7 +83,7 @@ reasons! {
     ProofStale = "proof.stale", true, "The DPoP proof is older than 60 seconds, from the future, or from before the service started.", "Make a new proof for each request; check time synchronisation.";
     ProofSignature = "proof.bad_signature", false, "The signature of the DPoP proof does not fit its key.", "Make a new proof with the key that it names.";
     ProofReplayed = "proof.replayed", false, "This DPoP proof was used before.", "Make a new proof for each request, with a `jti` of its own.";
-    ProofsFull = "proof.memory_full", true, "So many proofs came within a minute that no more can be remembered, and none is forgotten early.", "Retry in a minute; operators see the figure in the metrics and can raise the limit.";
+    ProofsFull = "proof.memory_full", true, "So many proofs came within a minute that no more can be remembered, and none is forgotten early.", "Retry in a minute. `shortbread_proofs_total` in the broker's metrics shows it; `[limits] proofs`, or a tool service's own setting, raises the limit.";
     WrongHolder = "proof.wrong_key", false, "The token is bound to another key than the one that made the proof.", "Use the key that was named at the exchange.";
     ApprovedCallOnly = "approval.other_call", false, "The token is good for one approved call, and this is not that call or its arguments were not read.", "Send exactly the arguments that were approved.";
     AlreadyUsed = "approval.used", false, "The approved call was already made, or its use could not be claimed.", "Ask for a new approval.";
@@ -111,7 +111,7 @@ reasons! {
     RateLimited = "rate.limited", true, "Too many requests.", "Wait as long as `Retry-After` says.";
     Overloaded = "overloaded", true, "The broker is at its limit of requests in flight.", "Wait as long as `Retry-After` says.";
     StoreUnavailable = "store.unavailable", true, "The broker could not make its record durable, so it answered nothing.", "Retry; operators see the cause in the log and on `/readyz`.";
-    Unauthenticated = "admin.unauthenticated", false, "The admin API wants an operator's token.", "Run `shortbread login`, or send a token for the tool `shortbread`.";
+    Unauthenticated = "admin.unauthenticated", false, "The admin API wants an operator's token.", "Run `shortbread login`, or send a token for the tool `shortbread` as `Authorization: DPoP TOKEN`, with a proof of its key.";
     NotPermitted = "admin.not_permitted", false, "This operator's token does not grant the verb.", "Ask another operator, or ask for a grant.";
     Conflict = "admin.conflict", false, "The change does not fit what is stored now; the detail says how.", "Look at the current state and try again.";
     SecondOperator = "admin.second_operator", false, "Changing operators, approvers or their grants needs a second operator.", "Let another operator activate this version.";

@@ -139,7 +139,7 @@ async fn a_token_for_another_verb_opens_nothing_and_the_right_one_does() {
 }
 
 #[tokio::test]
-async fn an_operator_token_lives_two_minutes_and_cannot_be_passed_on() {
+async fn an_operator_token_lives_five_minutes_and_cannot_be_passed_on() {
     let world = World::start().await;
     for route in guarded() {
         let answer = world.sign_in("alice", &route.verb).await;

@@ -264,7 +264,7 @@ static TOKENS: LazyLock<Vec<String>> = LazyLock::new(|| {
         Mint { workflow: "payroll", ..Mint::named("tok_3") }.text(),
         Mint { life: 60, ..Mint::named("tok_4") }.text(),
         Mint { key_seed: 9, ..Mint::named("tok_5") }.text(),
-        text[1..].to_owned(),
+        text.chars().skip(1).collect(),
         format!("{text}="),
         crate::narrow::seal(&copies[0]).unwrap(),
         text,

@@ -19,6 +19,7 @@ pub fn inputs(scene: &Scene<'_>) -> Vec<Input> {
     let mut inputs = junk();
     inputs.extend(calls(scene));
     inputs.extend(contents(scene));
+    inputs.extend(facets(scene));
     inputs.extend(strangers(scene));
     inputs.extend(everything(scene));
     inputs
@@ -174,6 +175,27 @@ fn everything(scene: &Scene<'_>) -> Vec<Input> {
         ),
         input("eight blocks, a list, and words for it", scene.eight_blocks(&compared), integers()),
     ]
+}
+
+/// Sixty arguments, each to be brought into its form before it is compared.
+fn facets(scene: &Scene<'_>) -> Vec<Input> {
+    let forms = [
+        ("sixty paths", "path", "/%61.".repeat(160) + "/x/.."),
+        ("sixty URLs", "url", "https://a.example/".to_owned() + &"%61b/".repeat(190)),
+        ("sixty hosts", "host", "https://".to_owned() + &"a.".repeat(120) + "example/" + &"x%20".repeat(150)),
+    ];
+    let inputs = forms.into_iter().map(|(name, facet, value)| {
+        let asked: Vec<String> = (0..60).map(|n| format!("a{n}#{facet}")).collect();
+        let token = scene.narrowed(&|most, writer| {
+            let all = asked.iter().take(most).fold(Alternative::new(), |made, name| {
+                made.fact("arg", [Value::Str(name), Value::Var("any")])
+            });
+            writer.check(&[all]);
+        });
+        let members: Vec<String> = (0..60).map(|n| format!("\"a{n}\":\"{value}\"")).collect();
+        Input { name, token, args: parsed(&format!("{{{}}}", members.join(","))) }
+    });
+    inputs.collect()
 }
 
 /// As much as there is room for of everything that a block may hold.
