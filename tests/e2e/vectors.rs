@@ -259,7 +259,10 @@ fn formed(all: &mut Cases) {
         &[
             ("path: below the directory", json!("/srv/data/a/b.txt"), "allow"),
             ("path: the directory itself", json!("/srv/data"), "allow"),
-            ("path: another spelling", json!("/srv//x/../data/./a/"), "allow"),
+            ("path: another spelling", json!("/srv/x/../data/./a/"), "allow"),
+            ("path: doubled slashes", json!("/srv//data///a"), "allow"),
+            ("path: doubled slashes and a step back", json!("/etc//../srv/data"), "deny"),
+            ("path: a step back over a question mark", json!("/etc/passwd?/../../srv/data"), "deny"),
             ("path: the other way", json!("/etc/./motd"), "allow"),
             ("path: a sibling that starts alike", json!("/srv/database"), "deny"),
             ("path: dots lead out", json!("/srv/data/../../etc/passwd"), "deny"),

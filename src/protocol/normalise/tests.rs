@@ -390,6 +390,9 @@ fn integers_have_one_spelling() {
     {
         assert_eq!(read(text(bad)), None, "{bad}");
     }
+    // Not even looked at: that would be work which nobody counts.
+    let long = text(&"0".repeat(MAX_BYTES + 1));
+    assert_eq!(Facet::Integer.read(&long), Err(Refused("is too long")));
     assert_eq!(read(Scalar::Int((1 << 53) + 1)), None);
     assert_eq!(read(Scalar::Int(i64::MIN)), None);
     assert_eq!(read(Scalar::Bool(true)), None);
