@@ -109,7 +109,7 @@ impl Broker {
             policy: PolicyHolder::load(store.clone(), &issuer, scribe.clone()).await?,
             identities: Identities::new(Arc::clone(&clock), fetch, &issuer),
             limits: Limits::new(&config.limits, Arc::clone(&clock)),
-            proofs: Proofs::new(clock.now()),
+            proofs: Proofs::new(clock.now(), config.limits.proofs),
             strangers: Strangers::default(),
             issuer,
             config,

@@ -151,11 +151,19 @@ pub struct Limits {
     pub admin_per_second: u32,
     /// Requests in flight.
     pub in_flight: usize,
+    /// DPoP proofs of exchanges that are remembered at a time, each for about a minute; at most 21 bytes each.
+    pub proofs: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { exchanges_per_second: 200, failures_per_minute: 60, admin_per_second: 50, in_flight: 1024 }
+        Self {
+            exchanges_per_second: 200,
+            failures_per_minute: 60,
+            admin_per_second: 50,
+            in_flight: 1024,
+            proofs: 1_000_000,
+        }
     }
 }
 
@@ -187,6 +195,7 @@ impl Config {
         if self.limits.exchanges_per_second == 0
             || self.limits.failures_per_minute == 0
             || self.limits.in_flight == 0
+            || self.limits.proofs == 0
         {
             return Err("a limit of 0 would refuse everything; leave it out for the default".to_owned());
         }

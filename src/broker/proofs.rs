@@ -7,9 +7,9 @@ use shortbread_protocol::dpop::Proof;
 pub use shortbread_verifier::replay::ReplayError;
 use shortbread_verifier::replay::ReplayMemory;
 
-/// How many proofs are remembered for exchanges: a minute's worth at 2,000 a second.
-const EXCHANGES: usize = 131_072;
-/// How many for the admin API.
+use crate::telemetry;
+
+/// How many proofs are remembered for each part of the admin API.
 const ADMIN: usize = 16_384;
 
 /// When to come again where no more proofs can be remembered: the oldest are forgotten by then.
@@ -26,6 +26,16 @@ pub enum Use {
     Switch,
 }
 
+impl Use {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Exchange => "exchange",
+            Self::Admin => "admin",
+            Self::Switch => "switch",
+        }
+    }
+}
+
 /// The proofs that this process took.
 pub struct Proofs {
     /// Since when it remembers them; earlier ones could have been used before. Proofs say their second and no more, so
@@ -37,10 +47,10 @@ pub struct Proofs {
 }
 
 impl Proofs {
-    /// None yet, in a process that starts now.
+    /// None yet, in a process that starts now, with room for so many proofs of exchanges.
     #[must_use]
-    pub fn new(started: Timestamp) -> Self {
-        Self::with(started, [EXCHANGES, ADMIN, ADMIN])
+    pub fn new(started: Timestamp, exchanges: usize) -> Self {
+        Self::with(started, [exchanges, ADMIN, ADMIN])
     }
 
     fn with(started: Timestamp, room: [usize; 3]) -> Self {
@@ -58,7 +68,9 @@ impl Proofs {
             Use::Admin => &self.admin,
             Use::Switch => &self.switch,
         };
-        memory.first_use(&proof.id(), proof.claims().iat, now.seconds())
+        let first = memory.first_use(&proof.id(), proof.claims().iat, now.seconds());
+        telemetry::proof_used(by.as_str(), first.map_or_else(|error| error.reason().code(), |()| "good"));
+        first
     }
 }
 

@@ -41,6 +41,10 @@ pub fn collect() -> Result<PrometheusHandle, BuildError> {
         "shortbread_exchanges_total",
         "Exchanges by outcome: granted, or the reason code of the refusal."
     );
+    describe_counter!(
+        "shortbread_proofs_total",
+        "DPoP proofs whose signature holds, by use and outcome: good, or the reason code of the refusal."
+    );
     describe_histogram!("shortbread_exchange_seconds", Unit::Seconds, "Time from the request to its answer.");
     describe_gauge!("shortbread_revocation_head_seq", "The sequence of the newest signed head.");
     describe_gauge!("shortbread_revocation_snapshot_bytes", Unit::Bytes, "The size of the newest snapshot.");
@@ -107,6 +111,11 @@ pub(crate) fn exchanged(broker: &Broker, context: &Context, outcome: &Result<Tok
             );
         }
     }
+}
+
+/// Counts a proof whose signature holds.
+pub(crate) fn proof_used(by: &'static str, outcome: &'static str) {
+    counter!("shortbread_proofs_total", "use" => by, "outcome" => outcome).increment(1);
 }
 
 /// Notes what was published.

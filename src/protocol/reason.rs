@@ -83,7 +83,7 @@ reasons! {
     ProofStale = "proof.stale", true, "The DPoP proof is older than 60 seconds, from the future, or from before the service started.", "Make a new proof for each request; check time synchronisation.";
     ProofSignature = "proof.bad_signature", false, "The signature of the DPoP proof does not fit its key.", "Make a new proof with the key that it names.";
     ProofReplayed = "proof.replayed", false, "This DPoP proof was used before.", "Make a new proof for each request, with a `jti` of its own.";
-    ProofsFull = "proof.memory_full", true, "So many proofs came within a minute that no more can be remembered, and none is forgotten early.", "Retry in a minute; operators see the figure in the metrics and can raise the limit.";
+    ProofsFull = "proof.memory_full", true, "So many proofs came within a minute that no more can be remembered, and none is forgotten early.", "Retry in a minute. `shortbread_proofs_total` in the broker's metrics shows it; `[limits] proofs`, or a tool service's own setting, raises the limit.";
     WrongHolder = "proof.wrong_key", false, "The token is bound to another key than the one that made the proof.", "Use the key that was named at the exchange.";
     ApprovedCallOnly = "approval.other_call", false, "The token is good for one approved call, and this is not that call or its arguments were not read.", "Send exactly the arguments that were approved.";
     AlreadyUsed = "approval.used", false, "The approved call was already made, or its use could not be claimed.", "Ask for a new approval.";

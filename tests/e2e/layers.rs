@@ -26,7 +26,7 @@ const MODULES: [(&str, &[&str]); 20] = [
     ("policy", &[]),
     ("signer", &[]),
     ("store", &[]),
-    ("proofs", &[]),
+    ("proofs", &["telemetry"]),
     ("audit", &["store"]),
     ("identity", &["policy"]),
     ("keyring", &["config", "signer"]),

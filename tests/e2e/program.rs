@@ -305,7 +305,29 @@ fn a_token_is_bound_to_a_key_by_name() {
     let told = home.ok(&["inspect", "@token.txt"]);
     let holder = told.lines().find(|line| line.contains("bound to key")).unwrap_or_else(|| panic!("{told}"));
     let thumbprint = holder.split_whitespace().last().unwrap().to_owned();
+    home.ok(&["keys", "generate", "--purpose", "workflow", "--out", "keys/helper.pem"]);
+    let pass_on = [
+        "exchange",
+        "--parent",
+        "@token.txt",
+        "--dpop-key",
+        "keys/agent.pem",
+        "--for-key",
+        "keys/helper.pub.pem",
+    ];
+    let child = home.json(&[&pass_on[..], &["--ttl", "30s"]].concat());
+    assert_eq!((child["token_type"].as_str(), child["expires_in"].as_u64()), (Some("DPoP"), Some(30)));
+    home.write("child.txt", child["access_token"].as_str().unwrap());
+    let verify = |key: &[&str]| {
+        let call = ["verify", "@child.txt", "--call", "github/issues.read", "--audience", AUDIENCE];
+        home.run(&[&call[..], key].concat())
+    };
+    assert!(verify(&["--dpop-key", "keys/helper.pem"]).out.contains("allow"));
+    assert!(verify(&["--dpop-key", "keys/agent.pem"]).out.contains("proof.wrong_key"));
+    assert!(verify(&[]).out.contains("proof.required"));
     home.ok(&["revoke", "--holder", &thumbprint, "--reason", "a laptop was lost"]);
     assert!(home.run(&ask).err.contains("revoked.holder"));
+    let dead = verify(&["--dpop-key", "keys/helper.pem"]);
+    assert!(dead.out.contains("revoked.token"), "it died with its parent: {} {}", dead.out, dead.err);
     home.ok(&[&ASK[..], &["--scope", "github:issues.read"]].concat());
 }

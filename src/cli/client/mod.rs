@@ -15,7 +15,9 @@ use serde::de::DeserializeOwned;
 use shortbread_protocol::admin::Problem;
 use shortbread_protocol::dpop::ProofKey;
 use shortbread_protocol::json;
-use shortbread_protocol::oauth::{CLIENT_ASSERTION, CLIENT_CREDENTIALS, Metadata, OAuthError, TokenAnswer};
+use shortbread_protocol::oauth::{
+    ACCESS_TOKEN, CLIENT_ASSERTION, CLIENT_CREDENTIALS, Metadata, OAuthError, TOKEN_EXCHANGE, TokenAnswer,
+};
 
 use self::proof::Call;
 use crate::context::Context;
@@ -121,11 +123,38 @@ impl Broker {
         key: Option<&ProofKey>,
         fields: &[(&str, &str)],
     ) -> Result<TokenAnswer, Failure> {
+        let proof =
+            key.map(|key| proof::of_exchange(context, key, &self.address("/oauth/token"))).transpose()?;
+        self.post_form(proof, fields).await
+    }
+
+    /// Passes a token that is bound to `key` on to another key, by its thumbprint.
+    ///
+    /// # Errors
+    /// When the broker cannot be reached or refuses.
+    pub(crate) async fn pass_on(
+        &self,
+        context: &Context,
+        key: &ProofKey,
+        token: &str,
+        holder: &str,
+        fields: &[(&str, &str)],
+    ) -> Result<TokenAnswer, Failure> {
         let url = self.address("/oauth/token");
-        let mut request = self.http.post(&url).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
-        if let Some(key) = key {
-            request = request.header(DPOP, proof::of_exchange(context, key, &url)?);
-        }
+        let proof = proof::of_passing_on(context, key, &url, token, holder)?;
+        let own =
+            [("grant_type", TOKEN_EXCHANGE), ("subject_token", token), ("subject_token_type", ACCESS_TOKEN)];
+        self.post_form(Some(proof), &[&own, fields].concat()).await
+    }
+
+    async fn post_form(
+        &self,
+        proof: Option<String>,
+        fields: &[(&str, &str)],
+    ) -> Result<TokenAnswer, Failure> {
+        let request = self.http.post(self.address("/oauth/token"));
+        let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let request = proof.into_iter().fold(request, |request, proof| request.header(DPOP, proof));
         self.send(request.body(form(fields)?)).await?.read()
     }
 

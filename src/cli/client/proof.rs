@@ -22,6 +22,19 @@ pub(super) fn of_exchange(context: &Context, key: &ProofKey, url: &str) -> Resul
     Ok(key.prove(&statement, context.now(), &*context.random)?)
 }
 
+/// The text of the `DPoP` header of a request at this URL to pass a token on to another key, by its thumbprint.
+pub(super) fn of_passing_on(
+    context: &Context,
+    key: &ProofKey,
+    url: &str,
+    token: &str,
+    holder: &str,
+) -> Result<String, Failure> {
+    let (token, holder) = (Some(token_hash(token)), Some(holder));
+    let statement = Statement { method: "POST", url, token, holder, ..Statement::default() };
+    Ok(key.prove(&statement, context.now(), &*context.random)?)
+}
+
 /// The text of the `DPoP` header of a call.
 pub(super) fn of_call(context: &Context, key: &ProofKey, call: &Call<'_>) -> Result<String, Failure> {
     let statement = Statement {

@@ -20,13 +20,14 @@ use crate::text::{parse_span, span};
 use crate::ui::{Piece, Style};
 use crate::words;
 
-/// Ask the broker for a token, with a workflow's key or a platform's JWT.
+/// Ask the broker for a token, with a workflow's key, a platform's JWT, or a token that is passed on to a sub-agent.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   shortbread exchange --workflow demo --key keys/demo.pem --scope github:issues.read
   shortbread exchange --jwt token.jwt --scope \"github:issues.read github:issues.write\" --intent triage --ttl 10m
   shortbread exchange --workflow demo --key keys/demo.pem --dpop-key agent.pem --scope github:issues.write
+  shortbread exchange --parent @token --dpop-key agent.pem --for-key sub-agent.pub.pem --ttl 60s
   shortbread exchange --workflow demo --key keys/demo.pem --details @request.json --token")]
 pub(crate) struct ExchangeArgs {
     /// The workflow that asks. Needed with --key; with --jwt only where the identity may be several workflows.
@@ -37,18 +38,25 @@ pub(crate) struct ExchangeArgs {
         long,
         value_name = "FILE",
         requires = "workflow",
-        required_unless_present = "jwt",
-        conflicts_with = "jwt"
+        required_unless_present_any = ["jwt", "parent"],
+        conflicts_with_all = ["jwt", "parent"]
     )]
     key: Option<PathBuf>,
     /// The platform's JWT for this workflow: a file, or `-` for standard input.
     #[arg(long, value_name = "FILE")]
     jwt: Option<PathBuf>,
+    /// A token that is bound to --dpop-key and is passed on to a sub-agent's key: `-` for standard input, or @FILE.
+    #[arg(long, value_name = "TOKEN", requires_all = ["dpop_key", "for_key"],
+        conflicts_with_all = ["jwt", "workflow", "details", "intent", "task", "resource"])]
+    parent: Option<String>,
+    /// The sub-agent's public key (Ed25519, SPKI PEM): the token is for it alone.
+    #[arg(long, value_name = "FILE", requires = "parent")]
+    for_key: Option<PathBuf>,
     /// The private key (Ed25519, PKCS#8 PEM) that the token is to be bound to: each call then needs a DPoP proof by it.
     #[arg(long, value_name = "FILE")]
     dpop_key: Option<PathBuf>,
     /// Verbs as tool:verb, several in one text or the flag repeated.
-    #[arg(long, value_name = "TOOL:VERB", value_delimiter = ' ', required_unless_present = "details", value_parser = Operation::from_scope)]
+    #[arg(long, value_name = "TOOL:VERB", value_delimiter = ' ', required_unless_present_any = ["details", "parent"], value_parser = Operation::from_scope)]
     scope: Vec<Operation>,
     /// authorization_details as JSON, or @FILE: verbs with constraints.
     #[arg(long, value_name = "JSON", conflicts_with_all = ["scope", "intent", "task", "release", "ttl"])]
@@ -94,6 +102,11 @@ pub(crate) async fn run(args: &ExchangeArgs, context: &Context) -> Result<(), Fa
 async fn ask(args: &ExchangeArgs, context: &Context, broker: &Broker) -> Result<TokenAnswer, Failure> {
     let request = fields(args)?;
     let bound = args.dpop_key.as_deref().map(files::private_key).transpose()?.map(ProofKey::new);
+    if let (Some(parent), Some(key), Some(heir)) = (&args.parent, &bound, &args.for_key) {
+        let fields: Vec<_> = request.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let (token, holder) = (files::argument(parent)?, files::public_key(heir)?.thumbprint());
+        return broker.pass_on(context, key, token.trim(), &holder, &fields).await;
+    }
     let mut fields: Vec<(&str, &str)> = request.iter().map(|(name, value)| (*name, value.as_str())).collect();
     if let (Some(key), Some(workflow)) = (&args.key, &args.workflow) {
         let signer = Signer::workflow(workflow, files::private_key(key)?);
@@ -116,7 +129,7 @@ fn fields(args: &ExchangeArgs) -> Result<Vec<(&'static str, String)>, Failure> {
     let mut fields = Vec::new();
     if let Some(details) = &args.details {
         fields.push(("authorization_details", read_details(details)?));
-    } else {
+    } else if !args.scope.is_empty() {
         let scope: Vec<String> = args.scope.iter().map(Operation::scope).collect();
         fields.push(("scope", scope.join(" ")));
     }

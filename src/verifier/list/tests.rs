@@ -230,6 +230,31 @@ fn key_documents_do_not_go_back() {
 }
 
 #[test]
+fn a_head_whose_signer_is_gone_by_the_time_its_snapshot_comes_does_not_count() {
+    for named in [false, true] {
+        let (mut broker, clock) = (Broker::new(), clock());
+        broker.revoke(7, "payroll");
+        let trust = following(&broker, &clock, None);
+        // Whoever took the old key signs an empty list, before a new document leaves that key out.
+        let mut theirs = Broker::new();
+        theirs.snapshot.seq = 8;
+        broker.document.version = 2;
+        broker.document.keys[1].key = key(4).public();
+        if named {
+            theirs.document = broker.document.clone();
+        }
+        let head = theirs.signed(11, NOW);
+        assert!(trust.offer_head(&head).is_ok());
+        trust.offer_keys(&broker.keys()).unwrap();
+        assert_eq!(trust.offer_snapshot(&theirs.snapshot()).unwrap_err().code(), "unexpected", "{named}");
+        assert_eq!(code(trust.offer_head(&head)), "signature");
+        assert_eq!(trust.offer_snapshot(&theirs.snapshot()).unwrap_err().code(), "unexpected", "{named}");
+        assert_eq!(trust.state().seq(), 10);
+        assert!(trust.state().set().unwrap().before(SelectorKind::Workflow, "payroll").is_some());
+    }
+}
+
+#[test]
 fn the_key_document_must_be_the_one_that_the_head_names() {
     let (broker, clock) = (Broker::new(), clock());
     let trust = open(&clock, None).unwrap();

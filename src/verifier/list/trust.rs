@@ -165,6 +165,10 @@ impl Trust {
             }
             _ => {}
         }
+        if ratchet.keys != Some(step) {
+            // Its signer may be one whom this document no longer names: it counts once it is offered again.
+            ratchet.pending = None;
+        }
         let document = Arc::new(document);
         ratchet.keys = Some(step);
         ratchet.document = Some(Known { document: Arc::clone(&document), sha256: hash });

@@ -1,11 +1,14 @@
 //! One call, checked with the verifier that tool services embed and a list that was just fetched.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 use shortbread_protocol::call::Args as Arguments;
+use shortbread_protocol::dpop::{ProofKey, Statement, token_hash};
 use shortbread_protocol::random::SystemRandom;
-use shortbread_verifier::decision::{Call, Caller, Checker as _, Decision, Presented};
+use shortbread_verifier::decision::{Call, Caller, Checker as _, Decision, Presented, SentProof};
 use shortbread_verifier::feed::{Feed, FeedConfig};
 use shortbread_verifier::list::{Pin, Trust};
 use shortbread_verifier::{Verifier, VerifierConfig};
@@ -18,6 +21,9 @@ use crate::failure::Failure;
 use crate::files;
 use crate::server::surroundings;
 use crate::ui::Style;
+
+/// How the call is made, as far as its proof is concerned.
+const METHOD: &str = "POST";
 
 /// Polls before it is said that there is no list: the first brings it, unless a head comes in between.
 const POLLS: usize = 3;
@@ -34,13 +40,38 @@ pub(super) async fn run(args: &CallArgs, connection: &Connection, context: &Cont
     let trust = trust(args, connection, context).await?;
     let verifier = Verifier::new(trust, VerifierConfig { audience: args.audience.clone() })?;
     let (tool, verb) = (args.call.tool.as_str(), args.call.verb.as_str());
-    let decision = verifier.check(&Presented::bearer(&token), &Call { tool, verb, args: Some(&arguments) });
+    let proof =
+        args.dpop_key.as_deref().map(|file| prove(args, file, &token, &arguments, context)).transpose()?;
+    let proof = proof.as_deref().map(|text| SentProof { text, method: METHOD, url: &args.audience });
+    let presented = Presented { token: Some(&token), proof };
+    let decision = verifier.check(&presented, &Call { tool, verb, args: Some(&arguments) });
     if context.ui.is_json() {
         context.ui.json(&body(&decision));
     } else {
         show(&decision, args, context);
     }
     if decision.is_allowed() { Ok(()) } else { Err(Failure::Told) }
+}
+
+/// The proof that the client of this call would send.
+fn prove(
+    args: &CallArgs,
+    file: &Path,
+    token: &str,
+    arguments: &Arguments,
+    context: &Context,
+) -> Result<String, Failure> {
+    let statement = Statement {
+        method: METHOD,
+        url: &args.audience,
+        token: Some(token_hash(token)),
+        operation: Some(&args.call.to_string()),
+        args: arguments.digest(),
+        holder: None,
+    };
+    // The verifier has only just started, and takes no proof from before.
+    let now = context.now().plus(Duration::from_secs(1));
+    Ok(ProofKey::new(files::private_key(file)?).prove(&statement, now, &*context.random)?)
 }
 
 /// What a tool service would know that has just started and reached the broker.

@@ -21,12 +21,13 @@ use crate::failure::Failure;
 Examples:
   shortbread verify @token.txt --call github/issues.read --audience https://tools.acme.example/github
   shortbread verify - --call github/issues.write --audience https://tools.acme.example/github --args @call.json
+  shortbread verify @token.txt --call github/repo.delete --audience https://tools.acme.example/github --dpop-key agent.pem
   shortbread verify --vectors schema/vectors/sb1.json")]
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
     call: Option<CallArgs>,
     /// Run these cases instead: a file in the form of schema/vectors/sb1.json.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["token", "call", "audience", "args", "root", "broker", "config"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["token", "call", "audience", "args", "dpop_key", "root", "broker", "config"])]
     vectors: Option<PathBuf>,
     #[command(flatten)]
     connection: Connection,
@@ -47,6 +48,9 @@ struct CallArgs {
     /// The call's arguments as a JSON object, or @FILE.
     #[arg(long, value_name = "JSON")]
     args: Option<String>,
+    /// The private key that the token is bound to: a DPoP proof for this call is made with it.
+    #[arg(long, value_name = "FILE")]
+    dpop_key: Option<PathBuf>,
     /// The broker's public root key [default: SHORTBREAD_ROOT, then the client config].
     #[arg(long, value_name = "FILE")]
     root: Option<PathBuf>,
