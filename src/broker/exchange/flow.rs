@@ -108,7 +108,13 @@ async fn run(
     let retry = chosen.map(|key| RetryKey::new(key, &identity, &principal, request.digest, proof.as_ref()));
     let retry = retry.transpose()?;
     trail.stage = "policy";
-    let mut granted = decided(&request, &policy, &identity, &principal, proof.as_ref())?;
+    let mut granted =
+        decided(&request, &policy, &identity, &principal, proof.as_ref()).inspect_err(|refusal| {
+            // Who is told to send a proof sends it with the same token: the platform has no other one for an hour.
+            if identity.reuse && refusal.reason == Reason::ProofRequired {
+                *replay = None;
+            }
+        })?;
     // The answer of a minute ago is given again where it would be the same one now: what an identity's claims bind, and
     // the policy in force, count for it too.
     let retry = retry.map(|key| key.granting(&granted)).transpose()?;
