@@ -18,7 +18,7 @@ const AUDIENCE: &str = "http://127.0.0.1:8801";
 /// Everything the story plays on.
 pub(crate) struct Stage {
     /// The folder of the programs.
-    programs: PathBuf,
+    pub(crate) programs: PathBuf,
     folder: TempDir,
     children: Vec<Child>,
     /// The broker's public URL.

@@ -106,7 +106,8 @@ async fn bound_token(stage: &Stage) -> Outcome<Held> {
 async fn argument_trick(stage: &Stage, held: &Held) -> Outcome {
     scene("3. A trick with an argument");
     say(
-        "The policy calls the argument `path` a path, so it is compared as one, and not as a text that begins alike:",
+        "The policy says that the argument `path` is a path. So what counts is the file that it means, however \
+         it is written; a spelling that two programs could read differently is refused:",
     );
     let agent = held.agent(stage);
     for path in ["/docs/guide.md", "/docs/old/../guide.md"] {
@@ -122,11 +123,13 @@ async fn argument_trick(stage: &Stage, held: &Held) -> Outcome {
 /// Where to go on playing.
 pub(crate) fn encore(stage: &Stage) {
     scene("Go on playing");
-    let client = stage.path("data").join("client.toml");
-    say(&format!("broker        {}", stage.issuer));
-    say(&format!("tool service  {}", stage.tool));
-    show(&format!("export SHORTBREAD_CONFIG={}", client.display()));
-    show("shortbread revocations list");
+    say("The broker and the tool service stay up until you press Ctrl-C. In another terminal:");
+    show(&format!("export PATH={}:$PATH", stage.programs.display()));
+    show(&format!("export SHORTBREAD_CONFIG={}", stage.path("data").join("client.toml").display()));
     show("shortbread lift --workflow demo --reason \"fixed\"");
-    say("Ctrl-C ends it all.");
+    let key = stage.at("workflow_key");
+    show(&format!(
+        "shortbread exchange --workflow demo --key {key} --scope github:issues.read --token > token"
+    ));
+    show(&format!("curl -H \"Authorization: Bearer $(cat token)\" {}/repos", stage.tool));
 }
