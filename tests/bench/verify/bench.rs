@@ -25,6 +25,8 @@ use crate::Outcome;
 
 /// Every list has some selectors beside its ids.
 const REVOKED_WORKFLOWS: u64 = 100;
+/// A cache that is soon full, with as many shards as the default one. A token weighs over 2 KiB.
+pub const SMALL_CACHE: usize = 4 * 1024 * 1024;
 pub const CALL: Call<'static> = Call { tool: TOOL, verb: CALLED, args: None };
 
 /// Keys, and the particulars of the tokens that everything is measured with.

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use super::MILLION;
-use super::bench::{Bench, allowed, verifier};
-use super::threads::{RING, SMALL_CACHE};
+use super::bench::{Bench, SMALL_CACHE, allowed, verifier};
+use super::threads::RING;
 use crate::Outcome;
 use crate::figure::{Figure, Target};
 
@@ -18,7 +18,7 @@ const MANY: usize = 1000;
 pub fn measure(bench: &Bench) -> Outcome<Vec<Figure>> {
     let tokens = (0..RING).map(|_| bench.token(None)).collect::<Outcome<Vec<String>>>()?;
     let trust = bench.trust(MILLION)?;
-    // The small cache never holds the token that comes next in the ring.
+    // The small cache hardly ever holds the token that comes next in the ring.
     let (first, again) = (verifier(&trust)?.cache_bytes(SMALL_CACHE), verifier(&trust)?);
     let (over, next) = (AtomicBool::new(false), AtomicUsize::new(0));
     let nth = |at: usize| tokens.get(at).map_or("", String::as_str);

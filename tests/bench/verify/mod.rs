@@ -3,6 +3,7 @@
 //! The same is asked of all, from the text in the header to the decision: who, which tool and verb, not expired, signed,
 //! not revoked; five rights; no conditions on arguments.
 
+mod again;
 mod bench;
 mod dpop;
 mod honest;
@@ -42,21 +43,20 @@ const MILLION: u32 = 1_000_000;
 pub fn measure() -> Outcome<Vec<Figure>> {
     let bench = Bench::new()?;
     let mut figures = Vec::new();
-    // Memory first: what this process has touched is nobody's business then.
-    let groups: [(&str, fn(&Bench) -> Outcome<Vec<Figure>>); 7] = [
+    let groups: [(&str, fn(&Bench) -> Outcome<Vec<Figure>>); 9] = [
         ("memory", memory::measure),
-        ("first sight and seen before", sight::measure),
+        ("first sight", sight::measure),
+        ("seen before", again::measure),
         ("parts of a check", parts::measure),
         ("proofs", dpop::measure),
         ("mint", mint::measure),
         ("two threads", threads::measure),
         ("honest calls under load", honest::measure),
+        ("hostile bytes", slowest::measure),
     ];
     for (name, group) in groups {
         progress::say(name);
         figures.extend(group(&bench)?);
     }
-    progress::say("hostile inputs");
-    figures.extend(slowest::measure(&bench)?);
     Ok(figures)
 }

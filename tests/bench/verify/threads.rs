@@ -8,7 +8,7 @@ use std::time::Duration;
 use shortbread_protocol::clock::{Clock as _, SystemClock};
 
 use super::MILLION;
-use super::bench::{Bench, allowed, verifier};
+use super::bench::{Bench, SMALL_CACHE, allowed, verifier};
 use crate::Outcome;
 use crate::figure::{Figure, Target};
 use crate::progress;
@@ -16,16 +16,14 @@ use crate::progress;
 const ROUNDS: usize = 21;
 const SPAN: Duration = Duration::from_millis(40);
 const MANY: usize = 1000;
-/// At first sight there are more tokens than the cache holds, which is small but has as many shards as the default one:
-/// a token weighs over 2 KiB.
-pub const RING: usize = 4000;
-pub const SMALL_CACHE: usize = 4 * 1024 * 1024;
+/// So many more tokens than the cache holds that, whichever it keeps, it has one in twenty at most.
+pub const RING: usize = 40_000;
 
 pub fn measure(bench: &Bench) -> Outcome<Vec<Figure>> {
     let tokens = (0..RING).map(|_| bench.token(None)).collect::<Outcome<Vec<String>>>()?;
     let trust = bench.trust(MILLION)?;
     let (first, again) = (verifier(&trust)?.cache_bytes(SMALL_CACHE), verifier(&trust)?);
-    // One counter for both threads, so that no token comes round before it was pushed out.
+    // One counter for both threads, so that no token comes round too soon.
     let next = AtomicUsize::new(0);
     let nth = |at: usize| tokens.get(at).map_or("", String::as_str);
     let first_sight = |_: usize| allowed(&first, nth(next.fetch_add(1, Ordering::Relaxed) % RING));
