@@ -57,6 +57,7 @@ impl Figure {
         match self.target {
             None => String::new(),
             Some(_) if self.met() == Some(true) => "met".to_owned(),
+            Some(Target::AtMost(0.0)) => "missed".to_owned(),
             Some(Target::AtLeast(wanted) | Target::AtMost(wanted)) => by(wanted),
         }
     }
@@ -84,6 +85,13 @@ pub fn median(sorted: &[f64]) -> f64 {
     let at = |index: usize| sorted.get(index).copied().unwrap_or(f64::NAN);
     let middle = sorted.len() / 2;
     if sorted.len() % 2 == 1 { at(middle) } else { (at(middle.wrapping_sub(1)) + at(middle)) / 2.0 }
+}
+
+/// The median of samples in any order.
+pub fn middle(samples: &[f64]) -> f64 {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    median(&sorted)
 }
 
 /// The value below which a share of the sorted samples lies.
@@ -119,6 +127,19 @@ pub fn table(machine: &str, figures: &[Figure]) -> String {
         });
         text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
         text.push('\n');
+    }
+    text
+}
+
+/// A table for a README, with what it takes to know what the figures are worth.
+pub fn markdown(machine: &str, commit: &str, date: &str, figures: &[Figure]) -> String {
+    let mut text = format!(
+        "Measured {date} at `{commit}` on {machine}.\n\n\
+         | figure | median | min .. max | target | |\n|---|---:|---|---|---|\n"
+    );
+    for figure in figures {
+        let [name, value, unit, spread, target, verdict] = figure.cells();
+        text.push_str(&format!("| {name} | {value} {unit} | {spread} | {target} | {verdict} |\n"));
     }
     text
 }

@@ -4,7 +4,6 @@ mod broker;
 mod disk;
 mod exchange;
 mod figure;
-#[allow(dead_code, reason = "the group `verify` does not show it yet")]
 mod hostile;
 mod http;
 mod load;
@@ -12,23 +11,27 @@ mod machine;
 mod peers;
 mod progress;
 mod raw;
+mod readme;
 mod revocation;
 mod rounds;
 mod verify;
 
 use std::error::Error;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use figure::Figure;
+use shortbread_protocol::clock::{Clock as _, SystemClock};
 
 /// Whatever goes wrong ends the run: a figure that is not sound is not printed.
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 const USAGE: &str = "usage: scripts/bench [verify|exchange|revocation]... [--json] [--rounds N]
+       scripts/bench verify --readme
 
-  verify       the check from bytes to decision and the mint, beside raw signatures and peers
+  verify       the check from the token's text to the decision, the mint, proofs, memory and threads, beside the
+               signatures alone and peers; --readme also writes the table into README.md
   exchange     exchanges a second over real HTTP with a durable record, latency, memory
   revocation   from the operator's command to the first refused call at a polling verifier
 
@@ -43,6 +46,8 @@ struct Options {
     groups: Vec<String>,
     json: bool,
     rounds: Option<usize>,
+    /// Where the table of `verify` goes, and the commit that is measured.
+    readme: Option<(PathBuf, String)>,
 }
 
 fn main() -> ExitCode {
@@ -50,6 +55,9 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     if let ["broker-for-bench", folder] = words[..] {
         return finished(broker::serve(Path::new(folder)));
+    }
+    if let ["memory-for-bench", what] = words[..] {
+        return finished(verify::memory_child(what));
     }
     if words.iter().any(|word| matches!(*word, "-h" | "--help")) {
         print(USAGE);
@@ -65,11 +73,16 @@ fn main() -> ExitCode {
 }
 
 fn options(words: &[&str]) -> Result<Options, String> {
-    let mut options = Options { groups: Vec::new(), json: false, rounds: None };
+    let mut options = Options { groups: Vec::new(), json: false, rounds: None, readme: None };
     let mut words = words.iter();
     while let Some(word) = words.next() {
         match *word {
             "--json" => options.json = true,
+            "--readme" => {
+                let [file, commit] = [words.next(), words.next()]
+                    .map(|word| word.map(ToString::to_string).ok_or("--readme takes a file and a commit"));
+                options.readme = Some((PathBuf::from(file?), commit?));
+            }
             "--rounds" => {
                 let count = words.next().and_then(|count| count.parse().ok());
                 options.rounds =
@@ -79,6 +92,9 @@ fn options(words: &[&str]) -> Result<Options, String> {
             group if LATER.contains(&group) => return Err(format!("{group}: not measured yet")),
             other => return Err(format!("{other:?} is no group and no option")),
         }
+    }
+    if options.readme.is_some() && options.groups != ["verify"] {
+        return Err("--readme goes with verify alone".to_owned());
     }
     if options.groups.is_empty() {
         options.groups = GROUPS.map(str::to_owned).to_vec();
@@ -97,6 +113,11 @@ fn run(options: &Options) -> Outcome<()> {
     }
     progress::done();
     let machine = format!("{}, {busy}", machine::describe());
+    if let Some((file, commit)) = &options.readme {
+        let now = SystemClock::start().now().to_string();
+        let date = now.split('T').next().unwrap_or_default();
+        readme::replace(file, "verify", &figure::markdown(&machine, commit, date, &figures))?;
+    }
     print(&if options.json { figure::json(&machine, &figures) } else { figure::table(&machine, &figures) });
     Ok(())
 }
