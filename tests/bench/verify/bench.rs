@@ -136,7 +136,7 @@ impl Bench {
     pub fn copy(&self, text: &str, at: usize) -> Outcome<String> {
         let verbs = ["issues.write", "issues.read"].iter().take(if at == 0 { 2 } else { 1 });
         let operations = verbs.map(|verb| format!("{TOOL}/{verb}").parse()).collect::<Result<_, _>>()?;
-        let until = Some(self.now() + 2000 - at as u64);
+        let until = Some(self.now() + 2000 - 500 * at as u64);
         let by = Narrowing { operations: Some(operations), until, ..Narrowing::default() };
         Ok(narrow(text, &by, &SystemRandom)?)
     }
