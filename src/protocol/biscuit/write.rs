@@ -3,7 +3,7 @@
 use super::container::{Proof, SignedBlock};
 use super::interner::Interner;
 use super::program::{Binary, Unary};
-use super::symbols::Symbols;
+use super::symbols::{QUERY, Symbols};
 use super::wire::{put_bytes, put_message, put_number};
 
 /// A value to write.
@@ -184,7 +184,8 @@ fn put_term(out: &mut Vec<u8>, symbols: &mut Interner, term: &Value<'_>) {
 }
 
 fn put_alternative(out: &mut Vec<u8>, symbols: &mut Interner, alternative: &Alternative<'_>) {
-    put_message(out, 1, |out| put_predicate(out, symbols, "query", &[]));
+    // The head, which is the same for all: `query()`.
+    put_message(out, 1, |out| put_number(out, 1, u64::from(QUERY.0)));
     for (name, terms) in &alternative.predicates {
         put_message(out, 2, |out| put_predicate(out, symbols, name, terms));
     }
