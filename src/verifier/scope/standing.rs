@@ -42,9 +42,9 @@ impl Scope {
         if self.issued < list.global() {
             return Err(Reason::RevokedAll);
         }
-        for (kind, value) in &self.ids {
-            if self.is_before(list.before(*kind, self.program.text(*value))) {
-                return Err(Reason::Revoked(*kind));
+        for kind in SelectorKind::ALL {
+            if self.is_before(self.id(kind).and_then(|value| list.before(kind, value))) {
+                return Err(Reason::Revoked(kind));
             }
         }
         let mut ids = self.revocable.iter();
