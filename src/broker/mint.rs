@@ -72,6 +72,11 @@ pub enum MintError {
     /// What was made is outside the profile: nothing leaves.
     #[error("the minted token is not within its own profile: {0}")]
     Profile(#[from] Flaw),
+    /// A parent's check would mean something else in its child.
+    #[error(
+        "the token has a condition on its key, its own id or its use, which no child can have; pass on a copy without it"
+    )]
+    Own,
     /// A parent's later block cannot be repeated in its child.
     #[error(transparent)]
     Narrow(#[from] NarrowError),

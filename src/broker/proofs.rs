@@ -9,7 +9,7 @@ use shortbread_verifier::replay::ReplayMemory;
 
 use crate::telemetry;
 
-/// How many proofs are remembered for each part of the admin API.
+/// How many proofs are remembered for the exchanges of operators and for each part of the admin API.
 const ADMIN: usize = 16_384;
 
 /// When to come again where no more proofs can be remembered: the oldest are forgotten by then.
@@ -20,6 +20,8 @@ pub const FULL: Duration = Duration::from_secs(60);
 pub enum Use {
     /// Asking for a token.
     Exchange,
+    /// Asking for an operator's token: without one nobody presses the switch.
+    Operator,
     /// A call of the admin API.
     Admin,
     /// A call of the admin API that reads, sets or lifts revocations.
@@ -30,6 +32,7 @@ impl Use {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Exchange => "exchange",
+            Self::Operator => "operator",
             Self::Admin => "admin",
             Self::Switch => "switch",
         }
@@ -42,6 +45,7 @@ pub struct Proofs {
     /// that the second in which the process started counts whole: a restart must not keep operators from the switch.
     pub since: Timestamp,
     exchanges: ReplayMemory,
+    operators: ReplayMemory,
     admin: ReplayMemory,
     switch: ReplayMemory,
 }
@@ -50,12 +54,12 @@ impl Proofs {
     /// None yet, in a process that starts now, with room for so many proofs of exchanges.
     #[must_use]
     pub fn new(started: Timestamp, exchanges: usize) -> Self {
-        Self::with(started, [exchanges, ADMIN, ADMIN])
+        Self::with(started, [exchanges, ADMIN, ADMIN, ADMIN])
     }
 
-    fn with(started: Timestamp, room: [usize; 3]) -> Self {
-        let [exchanges, admin, switch] = room.map(ReplayMemory::new);
-        Self { since: Timestamp::from_seconds(started.seconds()), exchanges, admin, switch }
+    fn with(started: Timestamp, room: [usize; 4]) -> Self {
+        let [exchanges, operators, admin, switch] = room.map(ReplayMemory::new);
+        Self { since: Timestamp::from_seconds(started.seconds()), exchanges, operators, admin, switch }
     }
 
     /// Remembers a proof.
@@ -65,6 +69,7 @@ impl Proofs {
     pub fn first_use(&self, by: Use, proof: &Proof, now: Timestamp) -> Result<(), ReplayError> {
         let memory = match by {
             Use::Exchange => &self.exchanges,
+            Use::Operator => &self.operators,
             Use::Admin => &self.admin,
             Use::Switch => &self.switch,
         };
@@ -92,8 +97,8 @@ mod tests {
             let expected = Expected { method: "POST", url, token: None, holder: None, now, since: now };
             Unproved::read(&text).unwrap().check(&expected).unwrap()
         };
-        let proofs = Proofs::with(now, [3, 3, 3]);
-        for by in [Use::Exchange, Use::Admin, Use::Switch] {
+        let proofs = Proofs::with(now, [3; 4]);
+        for by in [Use::Exchange, Use::Operator, Use::Admin, Use::Switch] {
             let first = proof();
             assert_eq!(proofs.first_use(by, &first, now), Ok(()));
             assert_eq!(proofs.first_use(by, &first, now), Err(ReplayError::Replayed));

@@ -35,8 +35,10 @@ pub fn is_mapped(address: IpAddr) -> bool {
 }
 
 fn class_of_v4(address: Ipv4Addr) -> Class {
-    let [a, b, c, _] = address.octets();
+    let [a, b, c, d] = address.octets();
     match (a, b, c) {
+        // A public address by its range, but Azure answers it on every machine's own link.
+        (168, 63, 129) if d == 16 => Class::LinkLocal,
         (127, _, _) => Class::Loopback,
         (10, _, _) | (172, 16..=31, _) | (192, 168, _) | (100, 64..=127, _) => Class::Private,
         (169, 254, _) => Class::LinkLocal,
@@ -95,7 +97,13 @@ mod tests {
             ),
             (&["127.0.0.1", "127.255.0.1", "::1", "::ffff:127.0.0.1"], Class::Loopback),
             (
-                &["169.254.169.254", "fe80::1", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe"],
+                &[
+                    "169.254.169.254",
+                    "168.63.129.16",
+                    "fe80::1",
+                    "::ffff:169.254.169.254",
+                    "64:ff9b::a9fe:a9fe",
+                ],
                 Class::LinkLocal,
             ),
             (

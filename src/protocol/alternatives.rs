@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use thiserror::Error;
 
 use crate::biscuit::{Alternative, Binary, Expr, Unary, Value};
+use crate::call::MAX_ARGS;
 use crate::constraint::{Arguments, Constraint, Scalar};
 use crate::facts;
 use crate::names::{ArgName, Operation};
@@ -17,8 +18,14 @@ pub const MAX_EXPRESSIONS: usize = 8;
 // Outside the table of argument variables, so that no argument is ever tied to the list of names.
 const NAMES: &str = "names";
 
-// An argument with a variable has an expression, so there are never more variables than expressions.
-const VARIABLES: [&str; MAX_EXPRESSIONS] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+// As many as a call has arguments: one that must merely be of its form has a variable and no expression.
+#[rustfmt::skip]
+const VARIABLES: [&str; MAX_ARGS] = [
+    "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p",
+    "q", "r", "s", "t", "u", "v", "w", "x", "y", "z", "aa", "ab", "ac", "ad", "ae", "af",
+    "ag", "ah", "ai", "aj", "ak", "al", "am", "an", "ao", "ap", "aq", "ar", "as", "at", "au", "av",
+    "aw", "ax", "ay", "az", "ba", "bb", "bc", "bd", "be", "bf", "bg", "bh", "bi", "bj", "bk", "bl",
+];
 
 /// Why constraints cannot be written into a token.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -42,7 +49,8 @@ pub enum AlternativeError {
 
 /// The alternative that admits calls of `operation` with arguments inside `arguments`; `None` leaves them free.
 ///
-/// - An argument that is not named is refused, whatever its type; one that is merely listed (`any`) may be missing.
+/// - An argument that is not named is refused, whatever its type; one that is merely listed (`any`) may be missing, unless
+///   it has one of the `forms`: then it must be there, and be of that form.
 /// - `eq`, `in`, `prefix`, `min` and `max` admit a single value of their type, never a list.
 /// - `subset` admits a list with at least one member, never a single value.
 /// - An argument that has one of the `forms` is compared in the one spelling of that form, and so is one with `path_under`
@@ -68,11 +76,12 @@ pub fn alternative<'a>(
         let unsound =
             |cause| AlternativeError::Unsound { operation: operation.clone(), argument: name.clone(), cause };
         constraint.check().map_err(|cause| unsound(cause.to_owned()))?;
-        if constraint.any {
+        let form = forms.get(name).copied();
+        if constraint.any && form.is_none() {
             continue;
         }
-        let (facet, compared) = normalise::compared(forms.get(name).copied(), constraint)
-            .map_err(|misfit| unsound(misfit.cause))?;
+        let (facet, compared) =
+            normalise::compared(form, constraint).map_err(|misfit| unsound(misfit.cause))?;
         let name = facet.map_or(Value::Str(name.as_str()), |facet| Value::Text(facet.of(name.as_str())));
         if let Some(value) = constant(&compared) {
             alternative = alternative.fact(facts::ARG, [name, scalar(value)]);
@@ -262,8 +271,11 @@ mod tests {
             let text = formed(&format!("{{\"x\":{kinds}}}"), &format!("{{\"x\":{form:?}}}")).unwrap();
             assert_eq!(text, format!("{head}, {asked}, args($names), {held}{{\"x\"}}.contains($names)"));
         }
-        let any = formed(r#"{"x":{"any":true}}"#, r#"{"x":"path"}"#).unwrap();
-        assert_eq!(any, format!("{head}, args($names), {{\"x\"}}.contains($names)"));
+        for form in ["path", "url", "private_url", "repository", "integer"] {
+            let any = formed(r#"{"x":{"any":true}}"#, &format!("{{\"x\":{form:?}}}")).unwrap();
+            let asked = format!("arg(\"x#{form}\", $a)");
+            assert_eq!(any, format!("{head}, {asked}, args($names), {{\"x\"}}.contains($names)"));
+        }
         // Offline there is no catalogue; a place says itself what it is of.
         for (kinds, asked) in [
             (r#"{"path_under":"/a"}"#, r#"arg("x#path", $a)"#),
@@ -306,6 +318,27 @@ mod tests {
         let many: Vec<String> = (0..9).map(|n| format!("\"x{n}\":{{\"prefix\":\"p\"}}")).collect();
         assert!(matches!(printed(&format!("{{{}}}", many.join(","))), Err(AlternativeError::TooMany(_))));
         assert!(matches!(printed(r#"{"x":{}}"#), Err(AlternativeError::Unsound { .. })));
+    }
+
+    #[test]
+    fn as_many_arguments_as_a_call_has_can_each_be_of_their_form() {
+        let many = |count: usize, value: &str| {
+            let members: Vec<String> = (0..count).map(|n| format!("\"x{n}\":{value}")).collect();
+            format!("{{{}}}", members.join(","))
+        };
+        let text = formed(&many(MAX_ARGS, r#"{"any":true}"#), &many(MAX_ARGS, "\"url\"")).unwrap();
+        let asked: BTreeSet<&str> =
+            text.split("#url\", ").skip(1).filter_map(|at| at.split(')').next()).collect();
+        assert_eq!(asked.len(), MAX_ARGS, "each has a variable of its own: {text}");
+        assert!(!asked.contains("$names"));
+        let one_more = formed(&many(MAX_ARGS + 1, r#"{"any":true}"#), &many(MAX_ARGS + 1, "\"url\""));
+        assert!(matches!(one_more, Err(AlternativeError::TooMany(_))));
+        // They leave all the expressions to others: three bounded ones beside nine of any value.
+        let mut both: Arguments = serde_json::from_str(&many(12, r#"{"any":true}"#)).unwrap();
+        for constraint in both.values_mut().take(3) {
+            *constraint = Constraint { min: Some(1), max: Some(3), ..Constraint::default() };
+        }
+        assert!(formed(&serde_json::to_string(&both).unwrap(), &many(12, "\"integer\"")).is_ok());
     }
 
     #[test]

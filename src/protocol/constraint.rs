@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::names::ArgName;
-use crate::normalise::{self, Facet};
+use crate::normalise::{self, Facet, Forms};
 
 /// A single value an argument can be compared with.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -51,7 +51,8 @@ pub struct Constraint {
     /// where it is not 443 and `http://` where it is not https.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_in: Option<BTreeSet<String>>,
-    /// Any value, or none: the argument is merely listed.
+    /// Any value, or none: the argument is merely listed. Where the catalogue gives it a form it must be there, and any
+    /// value of that form will do.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub any: bool,
 }
@@ -201,11 +202,14 @@ impl Constraint {
 }
 
 /// What both argument lists allow together: names that stand in both, each at its meeting point.
-/// `None` when a constrained argument has no value left, so that the verb could never be called.
+/// `None` when an argument that must be there has no value left, so that the verb could never be called.
+///
+/// Both are of one verb, whose `forms` these are, and in their spelling ([`normalise::constraint`]).
 #[must_use]
-pub fn meet(a: &Arguments, b: &Arguments) -> Option<Arguments> {
+pub fn meet(a: &Arguments, b: &Arguments, forms: &Forms) -> Option<Arguments> {
     let lost = |from: &Arguments, other: &Arguments| {
-        from.iter().any(|(name, constraint)| !constraint.any && !other.contains_key(name))
+        let must = |name: &ArgName, constraint: &Constraint| !constraint.any || forms.contains_key(name);
+        from.iter().any(|(name, constraint)| must(name, constraint) && !other.contains_key(name))
     };
     if lost(a, b) || lost(b, a) {
         return None;
@@ -238,6 +242,7 @@ fn one_type(set: &BTreeSet<Scalar>) -> Result<(), &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::normalise::Form;
     use proptest::prelude::*;
 
     fn text(value: &str) -> Scalar {
@@ -266,9 +271,14 @@ mod tests {
     fn an_argument_that_one_side_demands_and_the_other_does_not_list_leaves_nothing() {
         let name: ArgName = "repo".parse().unwrap();
         let demanding = Arguments::from([(name.clone(), Constraint::exactly(text("a")))]);
-        assert_eq!(meet(&demanding, &Arguments::new()), None);
-        let listing = Arguments::from([(name, Constraint::anything())]);
-        assert_eq!(meet(&listing, &Arguments::new()), Some(Arguments::new()));
+        assert_eq!(meet(&demanding, &Arguments::new(), &Forms::new()), None);
+        let listing = Arguments::from([(name.clone(), Constraint::anything())]);
+        assert_eq!(meet(&listing, &Arguments::new(), &Forms::new()), Some(Arguments::new()));
+        // One that has a form must be there, whatever its value.
+        let forms = Forms::from([(name, Form::Url)]);
+        assert_eq!(meet(&listing, &Arguments::new(), &forms), None);
+        assert_eq!(meet(&Arguments::new(), &listing, &forms), None);
+        assert_eq!(meet(&listing, &listing, &forms), Some(listing));
     }
 
     fn is_text(value: &Scalar) -> bool {
@@ -330,6 +340,62 @@ mod tests {
                 ..Constraint::default()
             }),
         ]
+    }
+
+    const NAMES: [&str; 2] = ["x", "y"];
+
+    fn name() -> impl Strategy<Value = ArgName> {
+        proptest::sample::select(NAMES.to_vec()).prop_map(|name| name.parse().unwrap())
+    }
+
+    fn forms() -> impl Strategy<Value = Forms> {
+        let form = proptest::sample::select(vec![Form::Path, Form::Url, Form::PrivateUrl, Form::Integer]);
+        proptest::collection::btree_map(name(), form, 0..3)
+    }
+
+    fn listed() -> impl Strategy<Value = Arguments> {
+        proptest::collection::btree_map(name(), prop_oneof![constraint(), Just(Constraint::anything())], 0..3)
+    }
+
+    /// As a policy and a request have them; what does not go with its form is refused there.
+    fn spelled(arguments: Arguments, forms: &Forms) -> Arguments {
+        let form = |name: &ArgName| forms.get(name).copied();
+        let fits = arguments.into_iter().filter_map(|(name, given)| {
+            let place = given.path_under.is_some() || given.host_in.is_some();
+            if form(&name).is_none() && place {
+                return None;
+            }
+            normalise::constraint(form(&name), &given).ok().map(|normal| (name, normal))
+        });
+        fits.collect()
+    }
+
+    /// What a list of arguments allows, by its words.
+    fn allows(arguments: &Arguments, forms: &Forms, call: &BTreeMap<ArgName, Scalar>) -> bool {
+        let one = |name: &ArgName, constraint: &Constraint| match (forms.get(name), call.get(name)) {
+            (None, _) if constraint.any => true,
+            (None, Some(value)) => constraint.admits(value),
+            (Some(form), Some(value)) => form.value(value).is_ok_and(|value| constraint.admits(&value)),
+            (_, None) => false,
+        };
+        call.keys().all(|name| arguments.contains_key(name))
+            && arguments.iter().all(|(name, constraint)| one(name, constraint))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_two_lists_allow_together_each_of_them_allows(
+            a in listed(), b in listed(), forms in forms(),
+            call in proptest::collection::btree_map(name(), scalar(), 0..3),
+        ) {
+            let (a, b) = (spelled(a, &forms), spelled(b, &forms));
+            if let Some(met) = meet(&a, &b, &forms) && allows(&met, &forms, &call) {
+                prop_assert!(allows(&a, &forms, &call), "{:?} {:?}", a, call);
+                prop_assert!(allows(&b, &forms, &call), "{:?} {:?}", b, call);
+            }
+        }
     }
 
     proptest! {

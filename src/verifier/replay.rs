@@ -54,6 +54,10 @@ impl ReplayError {
 /// the table around it that is 10 to 21 bytes for each proof, so at most about 21 MB for the default capacity. Memory is
 /// taken as proofs come and given back as seconds are dropped.
 ///
+/// **Each process remembers for itself**, and so does each memory within one. Where several instances answer under one
+/// URL, a proof that someone copied on the way is good once at each of them, for its minute: send the calls of a client to
+/// one instance, or let what a call does be safe to do twice.
+///
 /// **A clock that goes back** opens nothing again. The last second that was dropped is remembered, and proofs made up to
 /// then are refused as stale, however the clock stands. So after a clock ran ahead by more than a minute, was relied on
 /// and is put right, proofs are refused until the right time has passed what was forgotten, or the process starts anew.

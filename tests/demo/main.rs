@@ -3,9 +3,14 @@
 #![expect(clippy::print_stdout, reason = "a story is told on standard output")]
 
 mod agent;
+mod family;
+mod lost;
 mod old_way;
+mod page;
 mod stage;
 mod story;
+mod switch;
+mod thief;
 
 use std::error::Error;
 use std::path::PathBuf;

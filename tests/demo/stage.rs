@@ -6,6 +6,8 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
+use shortbread_protocol::dpop::ProofKey;
+use shortbread_protocol::keys::PrivateKey;
 use tempfile::TempDir;
 
 use crate::Outcome;
@@ -16,7 +18,7 @@ const AUDIENCE: &str = "http://127.0.0.1:8801";
 /// Everything the story plays on.
 pub(crate) struct Stage {
     /// The folder of the programs.
-    programs: PathBuf,
+    pub(crate) programs: PathBuf,
     folder: TempDir,
     children: Vec<Child>,
     /// The broker's public URL.
@@ -49,10 +51,22 @@ impl Stage {
         stage.told = serde_json::from_str(&line)?;
         stage.issuer = stage.at("issuer");
         let mut tool = Command::new(programs.join("examples").join("tool_server"));
-        tool.args(["--broker", &stage.issuer, "--audience", AUDIENCE, "--listen", "127.0.0.1:0"]);
+        stage.tool = free_address()?;
+        let listen = stage.tool.trim_start_matches("http://").to_owned();
+        tool.args([
+            "--broker",
+            &stage.issuer,
+            "--audience",
+            AUDIENCE,
+            "--listen",
+            &listen,
+            "--url",
+            &stage.tool,
+        ]);
         tool.arg("--root").arg(stage.at("root")).arg("--state").arg(stage.path("tool"));
-        let line = stage.start(tool, |line| line.starts_with("listening on "))?;
-        stage.tool = line.trim_start_matches("listening on ").trim().to_owned();
+        stage.start(tool, |line| line.starts_with("listening on "))?;
+        // Proofs from the second in which a service started are refused: it cannot know whether they were used before.
+        tokio::time::sleep(Duration::from_secs(1)).await;
         stage.wait_for_list().await?;
         Ok(stage)
     }
@@ -65,6 +79,18 @@ impl Stage {
     /// A path in the demo's folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// The file of somebody's private key.
+    pub(crate) fn pem(&self, name: &str) -> String {
+        self.path(&format!("{name}.pem")).display().to_string()
+    }
+
+    /// Makes a key for somebody. The public half is beside it, in `NAME.pub.pem`.
+    pub(crate) fn key(&self, name: &str) -> Outcome<ProofKey> {
+        let file = self.pem(name);
+        self.shortbread(&["keys", "generate", "--purpose", "holder", "--out", &file])?;
+        Ok(ProofKey::new(PrivateKey::from_pem(&std::fs::read_to_string(file)?)?))
     }
 
     /// One of our programs, with the operator's settings.
@@ -133,6 +159,12 @@ impl Drop for Stage {
     fn drop(&mut self) {
         self.clear();
     }
+}
+
+// Proofs name the URL of the service, so it must be known before there is a listener.
+fn free_address() -> Outcome<String> {
+    let probe = std::net::TcpListener::bind("127.0.0.1:0")?;
+    Ok(format!("http://{}", probe.local_addr()?))
 }
 
 // A full pipe would stop the child.

@@ -1,178 +1,121 @@
 //! The story, scene by scene. Every line that claims something was checked just before it is told.
 
-use std::time::Duration;
-
-use shortbread_protocol::biscuit::{Container, Proof, SignedBlock, signed_payload, write_container};
-use shortbread_protocol::clock::{Clock as _, SystemClock};
-use shortbread_protocol::keys::PrivateKey;
-use shortbread_verifier::chain;
+use serde_json::Value;
+use shortbread_protocol::dpop::ProofKey;
 
 use crate::Outcome;
-use crate::agent::{Agent, ISSUE, Said};
+use crate::agent::{Agent, Credential, ISSUE, Said};
 use crate::old_way::{SHARED_KEY, serve};
+use crate::page::{passed, refused, say, scene, show, told};
 use crate::stage::Stage;
+use crate::{family, lost, switch, thief};
+
+/// What the agent asks for.
+pub(crate) const SCOPE: &str = "github:files.read github:issues.read github:issues.write";
+
+/// A token and the key that it is bound to.
+pub(crate) struct Held {
+    pub(crate) token: String,
+    pub(crate) id: String,
+    pub(crate) key: ProofKey,
+}
+
+impl Held {
+    /// Of what the broker answered.
+    pub(crate) fn read(answer: &Value, key: ProofKey) -> Outcome<Self> {
+        let text = |pointer: &str| answer.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+        if text("/token_type").as_deref() != Some("DPoP") {
+            return Err(format!("a token that is not bound: {answer}").into());
+        }
+        let token = text("/access_token").ok_or("no token")?;
+        Ok(Self { token, id: text("/shortbread/token_id").ok_or("no token id")?, key })
+    }
+
+    /// Whoever holds both, at the tool service.
+    pub(crate) fn agent<'a>(&'a self, stage: &'a Stage) -> Agent<'a> {
+        at_service(stage, Credential::Bound(&self.token, &self.key))
+    }
+}
+
+/// Somebody at the tool service.
+pub(crate) fn at_service<'a>(stage: &'a Stage, credential: Credential<'a>) -> Agent<'a> {
+    Agent { http: &stage.http, service: &stage.tool, credential }
+}
+
+/// A refusal, checked and told.
+pub(crate) fn refusal(what: &str, said: &Said, status: u16, reason: &str) -> Outcome {
+    said.expect(status, reason)?;
+    refused(what, said.reason());
+    Ok(())
+}
 
 /// Tells everything.
 pub(crate) async fn tell(stage: &Stage) -> Outcome {
     shared_key(stage).await?;
-    let token = our_token(stage).await?;
-    sub_agent(stage, &token).await?;
-    bad_tokens(stage, &token).await?;
-    switch(stage, &token).await?;
-    Ok(())
-}
-
-fn scene(title: &str) {
-    println!("\n── {title}");
-}
-
-fn expect(said: &Said, status: u16, reason: &str) -> Outcome {
-    if said.status == status && (reason.is_empty() || said.reason() == reason) {
-        return Ok(());
-    }
-    Err(format!("expected {status} {reason}, got {} {}: {}", said.status, said.reason(), said.body).into())
+    let held = bound_token(stage).await?;
+    argument_trick(stage, &held).await?;
+    thief::steal(stage, &held).await?;
+    family::pass_on(stage, &held).await?;
+    let held = lost::ask_twice(stage).await?;
+    switch::pull(stage, &held).await
 }
 
 async fn shared_key(stage: &Stage) -> Outcome {
     scene("1. The old way: one API key that may do everything");
     let service = serve().await?;
-    let agent = Agent { http: &stage.http, service: &service, credential: SHARED_KEY };
-    println!("   A scripted agent (no model runs here) reads an issue from the internet:");
+    let agent = Agent { http: &stage.http, service: &service, credential: Credential::Shared(SHARED_KEY) };
+    say("A scripted agent (no model runs here) reads an issue from the internet:");
     for line in ISSUE.lines() {
-        println!("     | {line}");
+        show(&format!("| {line}"));
     }
-    expect(&agent.obey().await?, 204, "")?;
+    agent.obey().await?.expect(204, "")?;
     let left = stage.http.get(format!("{service}/repos")).send().await?.text().await?;
-    println!("   It obeys. The repository acme/infra is gone; what is left: {left}.");
+    say(&format!("It obeys. The repository acme/infra is gone; what is left: {left}."));
     Ok(())
 }
 
-async fn our_token(stage: &Stage) -> Outcome<String> {
+async fn bound_token(stage: &Stage) -> Outcome<Held> {
     scene("2. The same agent with a Shortbread token");
-    let scope = ["--scope", "github:issues.read", "--scope", "github:issues.write"];
-    let key = stage.at("workflow_key");
-    let base = ["exchange", "--workflow", "demo", "--key", &key, "--token"];
-    let token = stage.shortbread(&[&base[..], &scope[..]].concat())?;
-    println!("   The workflow `demo` proves its key and gets a token for 5 minutes:");
-    println!("   github/issues.read, and github/issues.write in acme/web or acme/docs alone.");
-    let agent = Agent { http: &stage.http, service: &stage.tool, credential: &token };
-    expect(&agent.open_issue("acme/web").await?, 201, "")?;
-    println!("   ✓ It opens an issue in acme/web. The tool service checked the token offline.");
-    let said = agent.obey().await?;
-    expect(&said, 403, "not_granted")?;
-    println!("   ✗ It obeys the injected instruction again: refused, {}.", said.reason());
-    println!("     “{}”", said.words());
-    let said = agent.open_issue("acme/payroll").await?;
-    expect(&said, 403, "argument_refused")?;
-    println!("   ✗ It tries another repository, acme/payroll: refused, {}.", said.reason());
-    println!("     “{}”", said.words());
-    Ok(token)
-}
-
-async fn sub_agent(stage: &Stage, token: &str) -> Outcome {
-    scene("3. A narrower copy for a sub-agent, made offline");
-    let child = stage.shortbread(&["attenuate", token, "--verb", "github/issues.read", "--ttl", "60s"])?;
-    let agent = Agent {
-        http: &stage.http,
-        service: &stage.tool,
-        credential: child.lines().last().unwrap_or_default(),
-    };
-    expect(&agent.read().await?, 200, "")?;
-    println!("   ✓ The copy reads; nobody was asked.");
-    let said = agent.open_issue("acme/web").await?;
-    expect(&said, 403, "narrowed")?;
-    println!("   ✗ The copy cannot write, though its parent can: refused, {}.", said.reason());
-    Ok(())
-}
-
-async fn bad_tokens(stage: &Stage, token: &str) -> Outcome {
-    scene("4. Stolen, forged, expired");
-    let refused = async |what: &str, credential: &str, status: u16, reason: &str| -> Outcome {
-        let said = Agent { http: &stage.http, service: &stage.tool, credential }.read().await?;
-        expect(&said, status, reason)?;
-        println!("   ✗ {what}: refused, {}.", said.reason());
-        Ok(())
-    };
-    let key = stage.at("workflow_key");
-    let base = ["exchange", "--workflow", "demo", "--key", &key, "--token"];
-    let elsewhere = stage.shortbread(&[&base[..], &["--scope", "payments:refunds.read"]].concat())?;
-    refused("A token stolen at the payment service, tried here", &elsewhere, 403, "not_granted").await?;
-    refused("A token signed with a forger's own key", &forged(token)?, 401, "token.bad_signature").await?;
-    refused("The real token with a byte changed", &changed(token), 401, "token.bad_signature").await?;
-    let short = stage.shortbread(&[&base[..], &["--scope", "github:issues.read", "--ttl", "1"]].concat())?;
-    tokio::time::sleep(Duration::from_millis(2100)).await;
-    refused("A token that lived for one second, two seconds later", &short, 401, "token.expired").await
-}
-
-// The same blocks, signed by somebody else.
-fn forged(token: &str) -> Outcome<String> {
-    let bytes = chain::decode(token)?;
-    let container = Container::read(&bytes)?;
-    let block = container.blocks.first().ok_or("no block")?.block;
-    let (forger, next) = (PrivateKey::from_seed(&[7; 32]), PrivateKey::from_seed(&[8; 32]));
-    let public = next.public();
-    let signature = forger.sign(&signed_payload(block, public.as_bytes()));
-    let signed = SignedBlock { block, next_key: public.as_bytes(), signature: &signature };
-    Ok(chain::encode(&write_container(None, &[signed], &Proof::NextSecret(&next.seed()))))
-}
-
-// One character in the last signature, so that it still reads as a token.
-fn changed(token: &str) -> String {
-    let at = token.len().saturating_sub(120);
-    let flip = |(index, c): (usize, char)| match (index == at, c) {
-        (true, 'A') => 'B',
-        (true, _) => 'A',
-        _ => c,
-    };
-    token.chars().enumerate().map(flip).collect()
-}
-
-async fn switch(stage: &Stage, token: &str) -> Outcome {
-    scene("5. The switch");
-    let agent = Agent { http: &stage.http, service: &stage.tool, credential: token };
-    expect(&agent.read().await?, 200, "")?;
-    println!("   ✓ The agent's token still works. An operator types:");
-    println!("     shortbread revoke --workflow demo --reason \"deleted a repository\"");
-    let clock = SystemClock::start();
-    stage.shortbread(&["revoke", "--workflow", "demo", "--reason", "deleted a repository"])?;
-    let said = loop {
-        let said = agent.read().await?;
-        if said.status != 200 {
-            break said;
-        }
-        if clock.monotonic() > Duration::from_secs(10) {
-            return Err("the revocation did not reach the tool service in 10 s".into());
-        }
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    };
-    let took = clock.monotonic();
-    expect(&said, 403, "revoked.workflow")?;
-    println!(
-        "   ✗ Refused, {}: {:.2} s from the operator's command to the first refused call.",
-        said.reason(),
-        took.as_secs_f64()
-    );
-    let key = stage.at("workflow_key");
-    let again = stage.shortbread(&[
-        "exchange",
-        "--workflow",
-        "demo",
-        "--key",
-        &key,
-        "--token",
-        "--scope",
-        "github:issues.read",
-    ]);
-    match again {
-        Err(error) if error.to_string().contains("revoked") => {
-            println!("   ✗ A new token for the workflow: refused too.");
-        }
-        other => return Err(format!("a revoked workflow got an answer: {other:?}").into()),
+    let key = stage.key("agent")?;
+    let (workflow, agent_key) = (stage.at("workflow_key"), stage.pem("agent"));
+    let ask = ["--json", "exchange", "--workflow", "demo", "--key", &workflow, "--dpop-key", &agent_key];
+    let answer: Value = serde_json::from_str(&stage.shortbread(&[&ask[..], &["--scope", SCOPE]].concat())?)?;
+    if answer.get("expires_in") != Some(&300.into()) || answer.get("scope") != Some(&SCOPE.into()) {
+        return Err(format!("another token than the one that is told of: {answer}").into());
     }
-    let tail = stage.shortbread(&["audit", "tail", "--limit", "3"])?;
-    println!("   The audit log has it all (`shortbread audit tail`):");
-    for line in tail.lines() {
-        println!("     {line}");
+    let held = Held::read(&answer, key)?;
+    say(
+        "The workflow `demo` proves who it is and gets a token for 5 minutes. It is bound to a key of the agent's: \
+         each call carries a fresh proof by that key, and the tool service checks both offline. What is granted:",
+    );
+    show("github/issues.read");
+    show("github/issues.write   in acme/web and acme/docs");
+    show("github/files.read     in acme/web and acme/docs, /docs and what is below it");
+    let agent = held.agent(stage);
+    agent.open_issue("acme/web").await?.expect(201, "")?;
+    passed("It opens an issue in acme/web", "done");
+    let said = agent.obey().await?;
+    refusal("It obeys the injected instruction again", &said, 403, "not_granted")?;
+    told(said.words());
+    let said = agent.open_issue("acme/payroll").await?;
+    refusal("It opens an issue in another repository, acme/payroll", &said, 403, "argument_refused")?;
+    told(said.words());
+    Ok(held)
+}
+
+async fn argument_trick(stage: &Stage, held: &Held) -> Outcome {
+    scene("3. A trick with an argument");
+    say(
+        "The policy says that the argument `path` is a path. So what counts is the file that it means, however \
+         it is written; a spelling that two programs could read differently is refused:",
+    );
+    let agent = held.agent(stage);
+    for path in ["/docs/guide.md", "/docs/old/../guide.md"] {
+        agent.file(path).await?.expect(200, "")?;
+        passed(path, "read");
+    }
+    for path in ["/docs/../secrets/prod.env", "/docs/%2e%2e/secrets/prod.env", "/docs-internal/prod.env"] {
+        refusal(path, &agent.file(path).await?, 403, "argument_refused")?;
     }
     Ok(())
 }
@@ -180,10 +123,13 @@ async fn switch(stage: &Stage, token: &str) -> Outcome {
 /// Where to go on playing.
 pub(crate) fn encore(stage: &Stage) {
     scene("Go on playing");
-    let client = stage.path("data").join("client.toml");
-    println!("   broker        {}", stage.issuer);
-    println!("   tool service  {}", stage.tool);
-    println!("   export SHORTBREAD_CONFIG={}", client.display());
-    println!("   shortbread revocations list; shortbread lift --workflow demo --reason \"fixed\"");
-    println!("   Ctrl-C ends it all.");
+    say("The broker and the tool service stay up until you press Ctrl-C. In another terminal:");
+    show(&format!("export PATH={}:$PATH", stage.programs.display()));
+    show(&format!("export SHORTBREAD_CONFIG={}", stage.path("data").join("client.toml").display()));
+    show("shortbread lift --workflow demo --reason \"fixed\"   # reaches the tool service within seconds");
+    let key = stage.at("workflow_key");
+    show(&format!(
+        "shortbread exchange --workflow demo --key {key} --scope github:issues.read --token > token"
+    ));
+    show(&format!("curl -H \"Authorization: Bearer $(cat token)\" {}/repos", stage.tool));
 }

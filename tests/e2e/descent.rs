@@ -5,7 +5,7 @@ use shortbread_protocol::dpop::{ProofKey, Statement, token_hash};
 use shortbread_protocol::keys::PrivateKey;
 use shortbread_protocol::random::SystemRandom;
 use shortbread_protocol::revocations::SelectorKind;
-use shortbread_tests::{Answer, World, holder};
+use shortbread_tests::{Answer, POLICY, World, holder};
 use shortbread_verifier::chain;
 use shortbread_verifier::narrow::{Narrowing, narrow};
 use shortbread_verifier::scope::Scope;
@@ -99,11 +99,103 @@ async fn a_child_may_ask_for_less_and_never_for_more() {
     assert_eq!(less.body["expires_in"], 30);
     let more = pass_on(&world, &holder(), parent.token(), &key(1), &[("scope", BOTH)]).await;
     assert_eq!(more.reason(), "policy.not_granted");
+    for (foreign, reason) in [
+        (("client_id", "workflow:other"), "request.malformed"),
+        (("ttl", "0"), "request.malformed"),
+        (("resource", "https://tools.acme.example/payments"), "target.unknown"),
+    ] {
+        let refused = pass_on(&world, &holder(), parent.token(), &key(1), &[foreign]).await;
+        assert_eq!(refused.reason(), reason);
+    }
     let longer = pass_on(&world, &holder(), parent.token(), &key(1), &[("ttl", "3600")]).await;
     assert_eq!(scope(&longer).window(), scope(&parent).window());
     for foreign in [("intent", "triage"), ("task", "tsk_1")] {
         let refused = pass_on(&world, &holder(), parent.token(), &key(1), &[foreign]).await;
         assert_eq!(refused.reason(), "request.malformed");
+    }
+}
+
+#[tokio::test]
+async fn a_child_is_for_the_resource_that_it_was_asked_for() {
+    let world = World::start().await;
+    let scopes = [("scope", "github:issues.read payments:refunds.read")];
+    let parent = world.bound("workflow:demo", "demo", &scopes).await;
+    let (github, payments) = ("https://tools.acme.example/github", "https://tools.acme.example/payments");
+    let one = pass_on(&world, &holder(), parent.token(), &key(1), &[("resource", github)]).await;
+    assert_eq!(one.text("/scope"), "github:issues.read", "{one:?}");
+    let named = [("resource", payments), ("scope", "github:issues.read")];
+    let refused = pass_on(&world, &holder(), parent.token(), &key(1), &named).await;
+    assert_eq!(refused.refusal(), (400, "invalid_target", "target.unknown"));
+    let both = [("resource", github), ("resource", payments)];
+    let both = pass_on(&world, &holder(), parent.token(), &key(1), &both).await;
+    assert_eq!(both.text("/scope"), "github:issues.read payments:refunds.read");
+}
+
+#[tokio::test]
+async fn passing_on_counts_against_the_rates_of_the_policy() {
+    let slow = POLICY.replace("max_ttl = \"10m\"", "max_ttl = \"10m\"\nrate = \"2/min\"");
+    let world = World::builder().policy(&slow).start().await;
+    let parent = parent(&world).await;
+    assert_eq!(pass_on(&world, &holder(), parent.token(), &key(1), &[]).await.status, 200);
+    let refused = pass_on(&world, &holder(), parent.token(), &key(2), &[]).await;
+    assert_eq!(refused.refusal(), (429, "slow_down", "rate.limited"));
+}
+
+#[tokio::test]
+async fn the_switch_ends_hundreds_of_descendants_at_once() {
+    let world = World::start().await;
+    let mut children = Vec::new();
+    for _ in 0..4 {
+        let parent = parent(&world).await;
+        for _ in 0..240 {
+            children.push(pass_on(&world, &holder(), parent.token(), &key(1), &[]).await);
+        }
+    }
+    let revoked = world.revoke("holder", holder().thumbprint()).await;
+    assert_eq!(revoked.status, 200, "{revoked:?}");
+    assert!(children.iter().all(|child| dead(&world, child)));
+    let entry = world.audited(&revoked).await;
+    assert_eq!(entry["entries"].as_array().map(Vec::len), Some(200));
+    let first = format!("holder {}", holder().thumbprint());
+    assert_eq!((&entry["entries"][0]["what"], &entry["unnamed"]), (&json!(first), &json!(761)));
+}
+
+#[tokio::test]
+async fn whoever_sees_a_token_fills_no_log_with_it() {
+    let world = World::start().await;
+    let parent = parent(&world).await;
+    let before = world.broker.store.counts().await.unwrap().audit;
+    for _ in 0..20 {
+        let refused = pass_on(&world, &key(9), parent.token(), &key(1), &[]).await;
+        assert_eq!(refused.reason(), "proof.wrong_key");
+    }
+    assert_eq!(world.broker.store.counts().await.unwrap().audit, before + 1);
+}
+
+#[tokio::test]
+async fn what_the_policy_would_not_give_now_is_not_passed_on() {
+    let world = World::start().await;
+    let parent = parent(&world).await;
+    let approval = r#"approval = { verbs = ["issues.write"], approvers = "oncall", quorum = 1, sla = "5m", expires = "15m" }"#;
+    let ttl = "max_ttl = \"10m\"";
+    let stricter = POLICY
+        .replace(ttl, &format!("{ttl}\n{approval}"))
+        .replace("verbs = [\"policy.*\"]", "verbs = [\"policy.*\", \"approvals.decide\"]")
+        + "[approvers.oncall]\nmembers = [\"bob\"]\n";
+    let write = "verbs.\"issues.write\" = { access = \"write\"";
+    let dearer = POLICY
+        .replace(write, &write.replace("\"write\"", "\"privileged\""))
+        .replace(ttl, &format!("{ttl}\napproval = \"none\""));
+    for policy in [stricter, dearer] {
+        std::fs::write(world.path("policy.toml"), policy).unwrap();
+        let path = "/api/v1/policy/activate";
+        world.admin_as("alice", "policy.activate", path, &json!({})).await;
+        let active = world.admin_as("bob", "policy.activate", path, &json!({})).await;
+        assert_eq!(active.status, 200, "{active:?}");
+        let child = pass_on(&world, &holder(), parent.token(), &key(1), &[]).await;
+        assert_eq!(child.text("/scope"), "github:issues.read", "{child:?}");
+        assert_eq!(child.text("/shortbread/dropped/github~1issues.write"), "policy.not_granted");
+        assert_eq!(world.audited(&child).await["dropped"]["github/issues.write"], "policy.not_granted");
     }
 }
 
@@ -120,6 +212,40 @@ async fn descendants_die_with_their_parent() {
         let refused = pass_on(&world, &by, token.token(), &key(3), &[]).await;
         assert_eq!(refused.reason(), "revoked.token");
     }
+}
+
+#[tokio::test]
+async fn no_child_slips_past_the_switch() {
+    let world = World::start().await;
+    for round in 0..12 {
+        let parent = parent(&world).await;
+        let child = pass_on(&world, &holder(), parent.token(), &key(1), &[]).await;
+        let (id, own, heirs, heir) = (parent.text("/shortbread/token_id"), holder(), key(1), key(2));
+        let (late, later, revoked) = tokio::join!(
+            pass_on(&world, &heirs, child.token(), &heir, &[]),
+            pass_on(&world, &own, parent.token(), &heir, &[]),
+            world.revoke("token", id),
+        );
+        assert_eq!(revoked.status, 200);
+        assert!(dead(&world, &child), "round {round}");
+        for made in [late, later] {
+            assert!(made.reason() == "revoked.token" || dead(&world, &made), "round {round}: {made:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_restart_forgets_no_descent() {
+    let world = World::start().await;
+    let parent = parent(&world).await;
+    let child = pass_on(&world, &holder(), parent.token(), &key(1), &[]).await;
+    let world = world.restart().await;
+    let grandchild = pass_on(&world, &key(1), child.token(), &key(2), &[]).await;
+    let world = world.restart().await;
+    assert_eq!(world.revoke("token", parent.text("/shortbread/token_id")).await.status, 200);
+    let world = world.restart().await;
+    assert!(dead(&world, &child) && dead(&world, &grandchild));
+    assert_eq!(pass_on(&world, &key(2), grandchild.token(), &key(3), &[]).await.reason(), "revoked.token");
 }
 
 #[tokio::test]

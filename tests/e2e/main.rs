@@ -9,6 +9,7 @@
 )]
 
 mod any_bytes;
+mod arguments;
 mod bad_identity;
 mod bad_input;
 mod bad_setup;

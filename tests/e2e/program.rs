@@ -281,7 +281,7 @@ fn saving_the_policy_of_dev_puts_it_in_force_or_tells_why_not() {
     let policy = home.read(".shortbread/policy.toml");
     home.write(".shortbread/policy.toml", &format!("{policy}\n# saved\n"));
     broker.wait_for("policy version 2 is in force");
-    home.write(".shortbread/policy.toml", &policy.replace("access = \"read\"", "access = \"reed\""));
+    home.write(".shortbread/policy.toml", &policy.replacen("access = \"read\"", "access = \"reed\"", 1));
     broker.wait_for("the saved policy is not in force; the one before stays");
     broker.wait_for("policy.toml:7: ");
     assert_eq!(versions(&home), [(2, true), (1, false)]);

@@ -1,8 +1,9 @@
 //! `Idempotency-Key`: a repeated request gets the same answer and never a second token.
 
+use serde_json::json;
 use shortbread_protocol::keys::PrivateKey;
 use shortbread_protocol::random::SystemRandom;
-use shortbread_tests::{Answer, World};
+use shortbread_tests::{Answer, FakeIssuer, POLICY, World};
 
 const SCOPE: &str = "github:issues.read";
 
@@ -126,4 +127,64 @@ async fn keys_that_cannot_be_read_are_refused() {
     let forged = shortbread_tests::assertion(&stranger, &world.claims("workflow:demo"));
     let refused = world.present(&forged, &[("scope", SCOPE)]).await;
     assert_eq!(refused.reason(), "identity.invalid");
+}
+
+#[tokio::test]
+async fn an_answer_is_repeated_only_while_it_would_be_given_now() {
+    let world = World::start().await;
+    let both = "github:issues.read github:issues.write";
+    let first = ask(&world, "k1", both).await;
+    let narrower = POLICY
+        .replace("verbs = [\"issues.read\", \"issues.write\"]", "verbs = [\"issues.read\"]")
+        .lines()
+        .filter(|line| !line.starts_with("constraints.\"issues.write\""))
+        .fold(String::new(), |policy, line| policy + line + "\n");
+    std::fs::write(world.path("policy.toml"), narrower).unwrap();
+    let path = "/api/v1/policy/activate";
+    let active = world.admin_as("alice", "policy.activate", path, &json!({})).await;
+    assert_eq!(active.status, 200, "{active:?}");
+    let again = ask(&world, "k1", both).await;
+    assert_eq!((first.text("/scope"), again.text("/scope")), (both, "github:issues.read"));
+    assert_eq!(ask(&world, "k1", "github:issues.write").await.reason(), "policy.not_granted");
+}
+
+#[tokio::test]
+async fn what_the_claims_bind_is_not_given_to_other_claims() {
+    let issuer = FakeIssuer::start();
+    let more = r#"
+[[identities]]
+workflow = "notes"
+issuer = "https://ci.acme.example"
+audience = "https://broker.acme.example"
+claims = { repository_owner = "acme" }
+[[grants]]
+workflow = "notes"
+tool = "github"
+verbs = ["issues.write"]
+constraints."issues.write" = { repo = { claim = "repository" }, title = { any = true }, body = { any = true } }
+"#;
+    let world = World::builder().policy(&format!("{POLICY}{more}")).fetch(issuer.clone()).start().await;
+    let job = async |repository: &str| {
+        let mut claims = world.claims("repo");
+        for (name, value) in [
+            ("iss", FakeIssuer::URL),
+            ("aud", "https://broker.acme.example"),
+            ("repository_owner", "acme"),
+            ("repository", repository),
+        ] {
+            claims[name] = json!(value);
+        }
+        let token = issuer.token(&claims);
+        let request = world.http.post(format!("{}/oauth/token", world.issuer)).header("idempotency-key", "1");
+        let form = format!(
+            "grant_type=urn:ietf:params:oauth:grant-type:jwt-bearer&scope=github:issues.write&assertion={token}"
+        );
+        let kind = "application/x-www-form-urlencoded";
+        world.send(request.header("content-type", kind).body(form)).await
+    };
+    let (web, again, infra) = (job("acme/web").await, job("acme/web").await, job("acme/infra").await);
+    assert_eq!(web.token(), again.token(), "a fresh assertion says the same");
+    assert_ne!(web.token(), infra.token());
+    let eq = "/authorization_details/0/constraints/issues.write/repo/eq";
+    assert_eq!((web.text(eq), infra.text(eq)), ("acme/web", "acme/infra"));
 }

@@ -103,6 +103,8 @@ async fn without_a_key_it_reads_once() {
     let second = platform_later(&world, &issuer);
     let refused = present(&world, &second, None, WRITE).await;
     assert_eq!(refused.refusal(), (400, "invalid_dpop_proof", "proof.required"));
+    assert_eq!(present(&world, &second, Some(1), WRITE).await.status, 200, "it does what it was told");
+    assert_eq!(present(&world, &second, Some(2), WRITE).await.refusal(), REFUSED);
 }
 
 #[tokio::test]

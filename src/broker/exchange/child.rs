@@ -3,11 +3,11 @@
 //! The holder of the parent proves its key and names the new one in the same proof. The child says what the parent says,
 //! ends no later, and dies with it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 use shortbread_protocol::access::Access;
-use shortbread_protocol::dpop::{Expected, Proof, Unproved, token_hash};
+use shortbread_protocol::dpop::Unproved;
 use shortbread_protocol::event::EventType;
 use shortbread_protocol::names::Operation;
 use shortbread_protocol::oauth::{
@@ -16,18 +16,16 @@ use shortbread_protocol::oauth::{
 use shortbread_protocol::random::id;
 use shortbread_protocol::reason::Reason;
 use shortbread_protocol::revocations::SelectorKind;
-use shortbread_verifier::chain::{Token, decode};
-use shortbread_verifier::scope::Scope;
 
-use super::flow::{Context, unproved};
+use super::flow::{Context, within_rates};
+use super::parent::{Kept, Parent, audience, operations};
 use super::record::{ChildFacts, Trail};
 use super::refusal::Refusal;
 use super::request::Request;
 use crate::broker::Broker;
 use crate::mint::{Child, mint_child};
 use crate::policy::Policy;
-use crate::policy::model::Principal;
-use crate::store::{Exchange, Standing, Tie, TokenRecord};
+use crate::store::{Exchange, Standing, TokenRecord};
 
 /// Makes a sub-agent's token. It is recorded before it is answered.
 ///
@@ -47,9 +45,13 @@ pub(super) async fn re_exchange(
     trail.descends(&parent.principal, &parent.text(SelectorKind::Token), parent.token.scope());
     trail.stage = "proof";
     let proof = parent.proved(broker, request, shown)?;
+    trail.passed_by_holder();
     let holder = parent.named(&proof)?;
     trail.stage = "policy";
-    let kept = parent.kept(request, policy)?;
+    let Kept { verbs: kept, dropped, rates } = parent.kept(request, policy)?;
+    trail.stage = "limits";
+    // A sub-agent's token counts like any other: nobody gets around the rates of the policy with one token.
+    within_rates(broker, &parent.principal, &rates)?;
     trail.stage = "revocation";
     let heir = Heir {
         token: id("tok_", context.decision.at, &*broker.random)
@@ -57,6 +59,7 @@ pub(super) async fn re_exchange(
         expires: parent.end(request, context),
         holder,
         kept,
+        dropped,
     };
     let standing = heir.standing(broker, &parent);
     broker
@@ -67,7 +70,7 @@ pub(super) async fn re_exchange(
     trail.stage = "mint";
     let text = heir.mint(broker, &parent, request)?;
     trail.stage = "record";
-    super::proof::use_up(broker, Some(&proof))?;
+    super::proof::use_up(broker, Some(&proof), &parent.principal)?;
     let seq = broker.store.mirror().changed_seq();
     let answer = heir.answer(&parent, request, policy, text, seq, context);
     let audit = {
@@ -75,6 +78,7 @@ pub(super) async fn re_exchange(
             token: &heir.token,
             holder: &heir.holder,
             verbs: &heir.verbs(),
+            dropped: &heir.dropped,
             expires: heir.expires,
             revocation_seq: seq,
         };
@@ -82,130 +86,10 @@ pub(super) async fn re_exchange(
         broker.scribe.entry(EventType::TokenMinted, &context.decision, trail.subject(), data)
     };
     let token = heir.record(&parent, broker.policy.version(), policy);
-    let ties = parent.ties();
+    let ties = parent.ties(broker.keyring.token.name().as_str());
     let exchange = Exchange { replay: None, token, standing, ties, retry: None, audit };
     broker.store.record_exchange(exchange).await?;
     Ok(answer)
-}
-
-/// The token that is passed on.
-struct Parent {
-    token: Token,
-    principal: Principal,
-    holder: String,
-}
-
-impl Parent {
-    fn open(broker: &Broker, request: &Request, context: &Context) -> Result<Self, Refusal> {
-        let invalid = |cause: &str| {
-            let refusal = Refusal::plain(Reason::IdentityInvalid).because(cause);
-            unproved(broker, refusal, request.grant_type, context)
-        };
-        let bytes = decode(&request.assertion).map_err(|flaw| invalid(&flaw.to_string()))?;
-        let token = Token::open(&bytes, &broker.keyring).map_err(|error| invalid(&error.to_string()))?;
-        let scope = token.scope();
-        let now = context.decision.at.seconds();
-        if now < scope.window().0 || now >= scope.end() {
-            return Err(invalid("the parent is over or not valid yet"));
-        }
-        let unfit = |why: &str| Err(Refusal::new(Reason::ParentRefused, why));
-        if token.is_sealed() {
-            return unfit("the token is sealed: it cannot be passed on");
-        }
-        if scope.id(SelectorKind::Approval).is_some() {
-            return unfit("the token is for one approved call: it cannot be passed on");
-        }
-        let workflow = scope.id(SelectorKind::Workflow).and_then(|name| name.parse().ok());
-        let Some(workflow) = workflow else { return unfit("an operator's token cannot be passed on") };
-        let Some(holder) = scope.id(SelectorKind::Holder).map(str::to_owned) else {
-            return unfit("the token is not bound to a key: narrow it with `shortbread attenuate` instead");
-        };
-        Ok(Self { token, principal: Principal::Workflow(workflow), holder })
-    }
-
-    // The proof is the parent's: by its key, over its hash, for this endpoint.
-    fn proved(
-        &self,
-        broker: &Broker,
-        request: &Request,
-        shown: Option<Unproved<'_>>,
-    ) -> Result<Proof, Refusal> {
-        let detail = "send a DPoP proof by the key of the token, with the new key's thumbprint as sb_holder";
-        let shown = shown.ok_or_else(|| Refusal::new(Reason::ProofRequired, detail))?;
-        let url = format!("{}/oauth/token", broker.issuer.trim_end_matches('/'));
-        let expected = Expected {
-            method: "POST",
-            url: &url,
-            token: Some(token_hash(&request.assertion)),
-            holder: Some(&self.holder),
-            now: broker.clock.now(),
-            since: broker.proofs.since,
-        };
-        Ok(shown.check(&expected)?)
-    }
-
-    fn named(&self, proof: &Proof) -> Result<String, Refusal> {
-        let unfit = |why: &str| Err(Refusal::new(Reason::ParentRefused, why));
-        let Some(holder) = &proof.claims().holder else {
-            return unfit("the proof names no new key: put its RFC 7638 thumbprint into the claim sb_holder");
-        };
-        let is_thumbprint =
-            holder.len() == 43 && holder.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
-        if !is_thumbprint {
-            return unfit("the claim sb_holder is no RFC 7638 thumbprint of a key");
-        }
-        if *holder == self.holder {
-            return unfit("the claim sb_holder names the token's own key; a sub-agent has a key of its own");
-        }
-        Ok(holder.clone())
-    }
-
-    /// The verbs that are passed on: those asked for, if any are named, as far as the policy still gives them.
-    fn kept(&self, request: &Request, policy: &Policy) -> Result<BTreeSet<Operation>, Refusal> {
-        let held: BTreeSet<Operation> =
-            operations(self.token.scope()).map(|(operation, _)| operation).collect();
-        if let Some(other) = request.asked.iter().find(|asked| !held.contains(&asked.operation)) {
-            let detail =
-                format!("the token does not grant {}; a child gets no more than its parent", other.operation);
-            return Err(Refusal::new(Reason::PolicyDenied, detail));
-        }
-        if request.intent.is_some() || request.task.is_some() {
-            let detail = "intent and task are the parent's: leave them out";
-            return Err(Refusal::new(Reason::RequestMalformed, detail));
-        }
-        if request.asked.iter().any(|asked| asked.arguments.is_some()) {
-            let detail = "constraints are the parent's; narrow the token with `shortbread attenuate` first";
-            return Err(Refusal::new(Reason::RequestMalformed, detail));
-        }
-        let asked: BTreeSet<_> = request.asked.iter().map(|asked| asked.operation.clone()).collect();
-        let wanted = if asked.is_empty() { held } else { asked };
-        let intent = self.text(SelectorKind::Intent).parse().map_err(|_| Refusal::plain(Reason::Internal))?;
-        let kept: BTreeSet<_> = wanted
-            .into_iter()
-            .filter(|operation| policy.gives(&self.principal, operation, &intent))
-            .collect();
-        if kept.is_empty() {
-            let detail = "the policy in force gives this workflow none of the token's verbs any more";
-            return Err(Refusal::new(Reason::PolicyDenied, detail));
-        }
-        Ok(kept)
-    }
-
-    fn end(&self, request: &Request, context: &Context) -> u64 {
-        let wished = request.ttl.map_or(u64::MAX, |ttl| context.decision.at.plus(ttl).seconds());
-        wished.min(self.token.scope().end())
-    }
-
-    fn text(&self, kind: SelectorKind) -> String {
-        self.token.scope().id(kind).unwrap_or_default().to_owned()
-    }
-
-    /// What the parent dies by and its child bears no mark of.
-    fn ties(&self) -> Vec<Tie> {
-        let own = [SelectorKind::Token, SelectorKind::Holder, SelectorKind::Key];
-        let selectors = own.into_iter().map(|kind| Tie::Selector(kind, self.text(kind)));
-        selectors.chain(self.token.scope().blocks().iter().copied().map(Tie::Block)).collect()
-    }
 }
 
 /// The child in the making.
@@ -214,6 +98,7 @@ struct Heir {
     holder: String,
     expires: u64,
     kept: BTreeSet<Operation>,
+    dropped: BTreeMap<String, String>,
 }
 
 impl Heir {
@@ -303,7 +188,7 @@ impl Heir {
                 decision_id: context.decision.id.clone(),
                 policy: policy.digest().to_owned(),
                 revocation_seq,
-                dropped: std::collections::BTreeMap::new(),
+                dropped: self.dropped.clone(),
                 degraded: None,
             },
         }
@@ -312,15 +197,15 @@ impl Heir {
     // The conditions on arguments are the parent's: they stand in the token, and in the answer to the parent.
     fn details(&self, parent: &Parent, request: &Request, policy: &Policy) -> Vec<AuthorizationDetail> {
         let mut details: Vec<AuthorizationDetail> = Vec::new();
-        for Operation { tool, verb } in &self.kept {
+        for operation in &self.kept {
+            let Operation { tool, verb } = operation;
             if let Some(known) = details.iter_mut().find(|detail| detail.tool == *tool) {
                 known.actions.push(verb.clone());
                 continue;
             }
-            let audience = policy.catalogue().tools.get(tool).map(|entry| entry.audience.clone());
             details.push(AuthorizationDetail {
                 kind: TOOL_CALL.to_owned(),
-                locations: audience.into_iter().collect(),
+                locations: audience(policy, operation).cloned().into_iter().collect(),
                 actions: vec![verb.clone()],
                 task: parent.text(SelectorKind::Task).parse().ok(),
                 intent: parent.text(SelectorKind::Intent).parse().ok(),
@@ -330,10 +215,4 @@ impl Heir {
         }
         details
     }
-}
-
-fn operations(scope: &Scope) -> impl Iterator<Item = (Operation, Access)> {
-    scope.rights().filter_map(|(tool, verb, access)| {
-        Some((Operation { tool: tool.parse().ok()?, verb: verb.parse().ok()? }, access))
-    })
 }

@@ -19,7 +19,7 @@ use super::targets::targets;
 use crate::audit::Counted;
 use crate::broker::Broker;
 use crate::identity::Verified;
-use crate::policy::model::Principal;
+use crate::policy::model::{Principal, Rate};
 use crate::policy::{self, Granted, Policy, decide};
 use crate::store::{Exchange, Kept, RecordError, Replay};
 
@@ -37,8 +37,8 @@ pub struct Context {
     pub begun: Duration,
 }
 
-/// A request for a token, as it came.
-#[derive(Clone, Copy, Debug)]
+/// A request for a token, as it came. What is in it proves an identity, so it is never shown.
+#[derive(Clone, Copy)]
 pub struct Sent<'a> {
     /// The form.
     pub body: &'a [u8],
@@ -107,17 +107,27 @@ async fn run(
     trail.held_by(proof.as_ref());
     let retry = chosen.map(|key| RetryKey::new(key, &identity, &principal, request.digest, proof.as_ref()));
     let retry = retry.transpose()?;
+    trail.stage = "policy";
+    let mut granted =
+        decided(&request, &policy, &identity, &principal, proof.as_ref()).inspect_err(|refusal| {
+            // Who is told to send a proof sends it with the same token: the platform has no other one for an hour.
+            if identity.reuse && refusal.reason == Reason::ProofRequired {
+                *replay = None;
+            }
+        })?;
+    // The answer of a minute ago is given again where it would be the same one now: what an identity's claims bind, and
+    // the policy in force, count for it too.
+    let retry = retry.map(|key| key.granting(&granted)).transpose()?;
     if let Some(key) = retry
         && let Some(kept) = key.kept(broker, context.decision.at).await?
     {
-        proof::use_up(broker, proof.as_ref())?;
+        trail.stage = "retry";
+        proof::use_up(broker, proof.as_ref(), &principal)?;
         return repeat(broker, kept, replay.take(), trail, context).await;
     }
-    trail.stage = "policy";
-    let mut granted = decided(&request, &policy, &identity, &principal, proof.as_ref())?;
     let audiences = targets(&request, &policy, &granted, proof.is_some())?;
     trail.stage = "limits";
-    within_rates(broker, &principal, &granted)?;
+    within_rates(broker, &principal, &granted.rates)?;
     trail.stage = "revocation";
     let draft = Draft::new(broker, request, &principal, proof.as_ref(), context)?;
     let standing = draft.stand(broker, &mut granted)?;
@@ -131,11 +141,11 @@ async fn run(
     let data = trail.granted(&granted, &draft.token_id, expires, seq, latency);
     let audit = broker.scribe.entry(EventType::TokenMinted, &context.decision, trail.subject(), data);
     let record = draft.record(&granted, &policy, broker.policy.version(), standing.issued, expires);
-    proof::use_up(broker, proof.as_ref())?;
+    proof::use_up(broker, proof.as_ref(), &principal)?;
     // Recorded with its own check of revocations and replay, in one transaction: from here on it is answered.
     let (grant_type, sealed) = (draft.request.grant_type, draft.sealed);
     let answer = draft.answer(&granted, minted.token, expires, &audiences, &policy, seq, context);
-    let kept = retry.map(|key| key.keep(minted.block, sealed, &answer, context.decision.at));
+    let kept = retry.map(|key| key.keep(minted.block, sealed, &answer, expires, context.decision.at));
     let used = replay.take();
     let exchange =
         Exchange { replay: used.clone(), token: record, standing, ties: Vec::new(), retry: kept, audit };
@@ -217,9 +227,13 @@ fn decided(
     Ok(decide(policy, &asked)?)
 }
 
-fn within_rates(broker: &Broker, principal: &Principal, granted: &Granted) -> Result<(), Refusal> {
+pub(super) fn within_rates(
+    broker: &Broker,
+    principal: &Principal,
+    rates: &[(String, Rate)],
+) -> Result<(), Refusal> {
     let who = principal.to_string();
-    for (grant, rate) in &granted.rates {
+    for (grant, rate) in rates {
         if let Err(limited) = broker.limits.grant(&who, grant, *rate) {
             let detail = format!("the rate of {grant} in the policy is used up");
             return Err(Refusal::new(Reason::RateLimited, detail).after(limited.0));
@@ -235,7 +249,7 @@ async fn record_refusal(
     replay: Option<Replay>,
     refusal: Refusal,
 ) -> Refusal {
-    let known = trail.principal.is_some();
+    let known = trail.principal.is_some() && !trail.unproved;
     let (count, from) = if known {
         (1, None)
     } else {

@@ -5,6 +5,7 @@ mod child;
 mod draft;
 mod flow;
 mod form;
+mod parent;
 mod proof;
 mod record;
 mod refusal;

@@ -74,9 +74,10 @@ pub(super) fn replay(identity: &Verified, proof: &Result<Option<Proof>, Refusal>
 ///
 /// # Errors
 /// When it was used before, or no more can be remembered.
-pub(super) fn use_up(broker: &Broker, proof: Option<&Proof>) -> Result<(), Refusal> {
+pub(super) fn use_up(broker: &Broker, proof: Option<&Proof>, by: &Principal) -> Result<(), Refusal> {
     let Some(proof) = proof else { return Ok(()) };
-    let used = broker.proofs.first_use(Use::Exchange, proof, broker.clock.now());
+    let by = if matches!(by, Principal::Operator(_)) { Use::Operator } else { Use::Exchange };
+    let used = broker.proofs.first_use(by, proof, broker.clock.now());
     used.map_err(|error| {
         let refusal = Refusal::plain(error.reason());
         if error == ReplayError::Full { refusal.after(FULL) } else { refusal }

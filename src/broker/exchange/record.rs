@@ -1,5 +1,7 @@
 //! What the audit log and the log say of an exchange, granted or refused.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use shortbread_protocol::access::Access;
@@ -30,6 +32,8 @@ pub struct Trail {
     pub(super) policy: Option<String>,
     /// A stranger's refusal that is only counted for now: whoever floods the broker floods no log either.
     pub quiet: bool,
+    /// A token was shown whose key was not proved: whoever sees a token could send it.
+    pub(super) unproved: bool,
     identity: Option<Value>,
     holder: Option<String>,
 }
@@ -42,6 +46,8 @@ pub(super) struct ChildFacts<'a> {
     pub(super) holder: &'a str,
     /// Its verbs, as `tool/verb`.
     pub(super) verbs: &'a [String],
+    /// The parent's verbs that were not passed on though they were asked for, and why.
+    pub(super) dropped: &'a BTreeMap<String, String>,
     /// When it ends.
     pub(super) expires: u64,
     /// The last revocation that was considered.
@@ -87,6 +93,12 @@ impl Trail {
         self.segment.task = scope.id(SelectorKind::Task).and_then(|task| task.parse().ok());
         self.principal = Some(principal.clone());
         self.identity = Some(json!({ "parent": parent }));
+        self.unproved = true;
+    }
+
+    /// The holder of the parent proved its key.
+    pub(super) fn passed_by_holder(&mut self) {
+        self.unproved = false;
     }
 
     /// A policy was found.
@@ -175,6 +187,7 @@ impl Trail {
             "identity": self.identity,
             "requested": self.requested,
             "granted": child.verbs,
+            "dropped": child.dropped,
             "policy": self.policy,
             "revocation_seq": child.revocation_seq,
             "segment": self.segment,

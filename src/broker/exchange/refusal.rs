@@ -153,6 +153,7 @@ impl From<MintError> for Refusal {
             MintError::TooLarge(_) | MintError::Conditions(_) | MintError::Narrow(_) => {
                 Self::new(Reason::TooLarge, error.to_string())
             }
+            MintError::Own => Self::new(Reason::ParentRefused, error.to_string()),
             MintError::Profile(_) | MintError::Signer(_) | MintError::Random(_) => {
                 Self::plain(Reason::Internal).because(error)
             }
@@ -178,6 +179,7 @@ impl From<RecordError> for Refusal {
             RecordError::RevokedAll => Self::plain(Reason::RevokedAll),
             RecordError::RevokedBlock => Self::plain(Reason::RevokedBlock),
             RecordError::TaskTaken => Self::new(Reason::RequestMalformed, error.to_string()),
+            RecordError::TooMany => Self::new(Reason::ParentRefused, error.to_string()),
             RecordError::Repeated | RecordError::NoToken => Self::plain(Reason::Internal).because(error),
             RecordError::Store(error) => error.into(),
         }

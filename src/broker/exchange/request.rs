@@ -37,8 +37,7 @@ pub(super) enum Subject {
     Token,
 }
 
-/// A request that was read; nothing in it is believed yet.
-#[derive(Debug)]
+/// A request that was read; nothing in it is believed yet. Its assertion proves an identity, so it is never shown.
 pub(super) struct Request {
     /// How it came.
     pub(super) grant_type: GrantType,
@@ -223,7 +222,7 @@ mod tests {
     use super::*;
 
     fn refused(body: &str) -> String {
-        read(body.as_bytes()).unwrap_err().detail
+        read(body.as_bytes()).err().unwrap().detail
     }
 
     const BASE: &str = "grant_type=client_credentials&client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer&client_assertion=a.b.c";
@@ -249,7 +248,7 @@ mod tests {
         assert!(refused(&format!("{BASE}&scope=a:b&subject_token=x")).contains("subject_token does not go"));
         assert!(refused(&format!("{BASE}&scope=a:b&actor_token=x")).contains("actor_token is not served"));
         assert!(refused(&format!("{BASE}&scope=a:b&authorization_details=[]")).contains("not both"));
-        assert!(read(b"grant_type=\xff\xfe").unwrap_err().detail.contains("UTF-8"));
+        assert!(read(b"grant_type=\xff\xfe").err().unwrap().detail.contains("UTF-8"));
     }
 
     #[test]

@@ -21,6 +21,7 @@ use super::refusal::Refusal;
 use crate::broker::Broker;
 use crate::identity::Verified;
 use crate::mint::sign;
+use crate::policy::Granted;
 use crate::policy::model::Principal;
 use crate::store::{Kept, Replay, Retry, Use};
 
@@ -65,6 +66,24 @@ impl RetryKey {
         Ok(Self(hash.finalize().into()))
     }
 
+    /// The same for what is granted: another grant is another answer.
+    ///
+    /// # Errors
+    /// When what is granted cannot be written down, which does not happen.
+    pub(super) fn granting(self, granted: &Granted) -> Result<Self, Refusal> {
+        let rights: Vec<_> = granted
+            .rights
+            .iter()
+            .map(|right| {
+                let ways: Vec<_> = right.alternatives.iter().map(|way| way.arguments.as_ref()).collect();
+                (right.operation.to_string(), right.access.as_str(), ways)
+            })
+            .collect();
+        let said = serde_json::to_vec(&(granted.ttl.as_secs(), rights));
+        let said = said.map_err(|error| Refusal::plain(Reason::Internal).because(error))?;
+        Ok(Self(Sha256::new().chain_update(self.0).chain_update(said).finalize().into()))
+    }
+
     /// The answer that was given, if it was given within the last minute.
     ///
     /// # Errors
@@ -73,12 +92,19 @@ impl RetryKey {
         Ok(broker.store.kept(self.0, now).await?)
     }
 
-    /// What to keep of an answer.
-    pub(super) fn keep(self, block: Vec<u8>, sealed: bool, answer: &TokenAnswer, now: Timestamp) -> Retry {
+    /// What to keep of an answer, for as long as its token lives.
+    pub(super) fn keep(
+        self,
+        block: Vec<u8>,
+        sealed: bool,
+        answer: &TokenAnswer,
+        expires: u64,
+        now: Timestamp,
+    ) -> Retry {
         let answer = TokenAnswer { access_token: String::new(), ..answer.clone() };
         // Texts, numbers and maps with text keys always serialise.
         let answer = serde_json::to_vec(&Stored { sealed, answer }).unwrap_or_default();
-        Retry { key: self.0, keep_until: now.plus(KEPT).seconds(), block, answer }
+        Retry { key: self.0, keep_until: now.plus(KEPT).seconds().min(expires), block, answer }
     }
 }
 

@@ -16,6 +16,9 @@ use shortbread_verifier::scope::Scope;
 use super::{MintError, sign};
 use crate::signer::Signer;
 
+#[cfg(test)]
+mod tests;
+
 /// What becomes of a parent's token.
 #[derive(Clone, Copy, Debug)]
 pub struct Child<'a> {
@@ -39,8 +42,12 @@ pub struct Child<'a> {
 /// holder, the ids of token and key, and an earlier end are its own.
 ///
 /// # Errors
-/// When it would be too large or outside the profile, or when it cannot be signed.
+/// When the parent has a condition on what is its own alone, when the child would be too large or outside the profile, or
+/// when it cannot be signed.
 pub fn mint_child(child: &Child<'_>, signer: &dyn Signer, random: &dyn Random) -> Result<String, MintError> {
+    if !child.says_the_same() {
+        return Err(MintError::Own);
+    }
     let program = child.parent.program();
     let later = program.checks.iter().filter(|check| check.block > 0 && !child.binds(check));
     let blocks: BTreeSet<u8> = later.map(|check| check.block).collect();
@@ -110,6 +117,26 @@ impl Child<'_> {
             _ => false,
         };
         held && program.text(predicate.name) == facts::HOLDER && query.expressions.is_empty()
+    }
+
+    // Whether every check means for the child what it means for the parent. One that asks who holds the token, which
+    // token it is or whether it was used would have another answer there, and a child could do what its parent cannot.
+    fn says_the_same(&self) -> bool {
+        let program = self.parent.program();
+        let own = |predicate: &Predicate| match (program.text(predicate.name), program.terms(predicate)) {
+            (facts::HOLDER | facts::UNUSED, _) => true,
+            (facts::ID, [Term::Str(kind), _]) => {
+                let kind = program.text(*kind);
+                [SelectorKind::Token, SelectorKind::Holder, SelectorKind::Key]
+                    .iter()
+                    .any(|own| own.as_str() == kind)
+            }
+            _ => false,
+        };
+        let asks = |check: &&Check| {
+            program.queries(check).iter().any(|query| program.predicates(query).iter().any(own))
+        };
+        program.checks.iter().filter(|check| !self.binds(check)).find(asks).is_none()
     }
 
     // The profile lets the authority have exactly one check that asks for the time.

@@ -269,7 +269,7 @@ impl Case<'_> {
         let met = asked.iter().filter_map(|asked| match (&own, asked) {
             (None, asked) => Some((*asked).clone()),
             (own, None) => Some(own.clone()),
-            (Some(own), Some(asked)) => constraint::meet(own, asked).map(Some),
+            (Some(own), Some(asked)) => constraint::meet(own, asked, forms).map(Some),
         });
         met.collect()
     }

@@ -24,6 +24,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
+use shortbread_protocol::access::Access;
 use shortbread_protocol::names::{Intent, Operation, OperatorName, ToolName, VerbName};
 
 pub use check::{Files, Options};
@@ -160,6 +161,24 @@ impl Policy {
             self.forbids().iter().any(|forbid| forbid.reaches(principal, intent, operation, verb.access))
         });
         !forbidden && granted.any(|grant| grant.serves(intent) && grant.verbs.contains_key(&operation.verb))
+    }
+
+    /// The grants by which this principal may be given a new token of this verb for this purpose without anyone's
+    /// approval, on whatever conditions; none where it is forbidden, or is of another access now.
+    pub fn giving<'a>(
+        &'a self,
+        principal: &Principal,
+        operation: &'a Operation,
+        access: Access,
+        intent: &'a Intent,
+    ) -> impl Iterator<Item = &'a Grant> {
+        let same = self.catalogue().verb(operation).is_some_and(|verb| verb.access == access);
+        let given = same && self.gives(principal, operation, intent);
+        let freely = move |grant: &&Arc<Grant>| {
+            let approved = grant.approval.as_ref().is_some_and(|a| a.covers(&operation.verb, access));
+            given && grant.serves(intent) && grant.verbs.contains_key(&operation.verb) && !approved
+        };
+        self.grants_of(principal, &operation.tool).iter().filter(freely).map(Arc::as_ref)
     }
 
     /// Whether someone besides this operator may activate a policy, so that a change of operators,

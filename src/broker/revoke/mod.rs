@@ -35,6 +35,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 const MAX_SELECTORS: usize = 100;
 
+/// How many changed entries the log names: what was asked for comes first. Whoever has many tokens made of one must not
+/// grow the entry beyond what the log takes, for then the change could not be made.
+const MOST_NAMED: usize = 200;
+
 /// Why a change was not made.
 #[derive(Debug, Error)]
 pub enum RevokeError {
@@ -213,10 +217,12 @@ fn audited(
     let (operator, touched) = (operator.clone(), *touched);
     move |changed: &Changed| {
         let entry = |entry: &crate::store::ChangedEntry| json!({ "what": entry.target.to_string(), "before": dated(entry.before), "was": dated(entry.was) });
-        let entries: Vec<_> = changed.entries.iter().map(entry).collect();
+        // What died with others is counted, and named as far as an entry of the log has room.
+        let entries: Vec<_> = changed.entries.iter().take(MOST_NAMED).map(entry).collect();
+        let unnamed = changed.entries.len() - entries.len();
         let data = json!({
             "outcome": "done", "operator": operator, "reason": reason, "revocation_seq": changed.seq,
-            "entries": entries, "touched": touched, "stage": "record", "error_class": null,
+            "entries": entries, "unnamed": unnamed, "touched": touched, "stage": "record", "error_class": null,
         });
         scribe.entry(kind, &decision, subject, data)
     }

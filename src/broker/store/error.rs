@@ -164,6 +164,11 @@ pub enum RecordError {
     /// The task id belongs to another principal.
     #[error("this task id belongs to another workflow; use an id of your own")]
     TaskTaken,
+    /// As many tokens were made of this one, or in one line, as may be.
+    #[error(
+        "256 tokens were made of this one, or 8 in one line, and no more may be; exchange an identity for a new one"
+    )]
+    TooMany,
     /// Another request with the same Idempotency-Key was answered meanwhile.
     #[error("the same request was answered a moment ago")]
     Repeated,

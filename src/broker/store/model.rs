@@ -1,15 +1,23 @@
 //! What goes into the store and comes out of it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::names::ToolName;
-use shortbread_protocol::revocations::{Selector, SelectorKind};
+use shortbread_protocol::revocations::SelectorKind;
 use zeroize::Zeroizing;
 
 use super::revocations::{Revocations, Standing};
+
+mod changes;
+mod policies;
+
+pub use self::changes::{
+    BlockChanged, Changed, ChangedEntry, Lift, LiftMode, Notes, Revoke, RevokeBlock, RevokeMode, Target,
+};
+pub use self::policies::{Activate, Activation, ActivePolicy, NewPolicy, PolicyAction, PolicyVersion};
 
 /// The most bytes an audit entry may have: a C2SP log tile gives its length two bytes.
 pub const AUDIT_LIMIT: usize = 65_535;
@@ -203,116 +211,6 @@ pub struct Use {
     pub audit: AuditEntry,
 }
 
-/// What a revocation or a lift points at.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Target {
-    /// Everything the broker issued.
-    All,
-    /// What one selector names.
-    Selector(Selector),
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::All => f.write_str("everything"),
-            Self::Selector(selector) => selector.fmt(f),
-        }
-    }
-}
-
-/// Which tokens a revocation reaches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RevokeMode {
-    /// All, until it is lifted.
-    Forever,
-    /// Those issued so far, whatever the clocks say: its moment is one second past both the time given and the
-    /// latest `issued` in the store.
-    IssuedSoFar,
-}
-
-/// Why things are revoked, in the operators' words, by kind and value; `all` has no value.
-pub type Notes = HashMap<(String, String), String>;
-
-/// One thing to revoke.
-#[derive(Clone, Debug)]
-pub struct Revoke {
-    /// What.
-    pub target: Target,
-    /// Which of its tokens.
-    pub mode: RevokeMode,
-    /// The public reason code.
-    pub reason: String,
-    /// The operator's words; never published.
-    pub note: String,
-    /// When it may leave the signed list (unix seconds); `None` = when lifted. Of no meaning for [`Target::All`].
-    pub until: Option<u64>,
-}
-
-/// What becomes of the old tokens when a revocation is lifted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LiftMode {
-    /// They stay dead: the revocation ends at the lift.
-    KeepOldDead,
-    /// They live again: the revocation is deleted.
-    Revive,
-}
-
-/// One thing to lift.
-#[derive(Clone, Debug)]
-pub struct Lift {
-    /// What.
-    pub target: Target,
-    /// What becomes of the old tokens.
-    pub mode: LiftMode,
-    /// When what is left of it may leave the signed list (unix seconds); `None` = never by itself.
-    pub until: Option<u64>,
-}
-
-/// A narrowed copy of a token that its holder gives back (RFC 7009).
-#[derive(Clone, Debug)]
-pub struct RevokeBlock {
-    /// The first 16 bytes of SHA-256 of the block's signature.
-    pub hash: [u8; 16],
-    /// The id of the token that the copy was made of.
-    pub token: String,
-    /// When it may leave the signed list (unix seconds): the token's end and the allowed skew.
-    pub until: u64,
-    /// The public reason code, should the whole token be revoked.
-    pub reason: String,
-    /// Who gave it back.
-    pub by: String,
-}
-
-/// What a change did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Changed {
-    /// Its sequence number.
-    pub seq: u64,
-    /// What it set, one for each target.
-    pub entries: Vec<ChangedEntry>,
-}
-
-/// What a change did to one target.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChangedEntry {
-    /// The target.
-    pub target: Target,
-    /// Tokens issued before this were dead (unix seconds); 0 = none.
-    pub was: u64,
-    /// Tokens issued before this are dead now (unix seconds); 0 = none.
-    pub before: u64,
-}
-
-/// What a block's revocation did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BlockChanged {
-    /// Its sequence number.
-    pub seq: u64,
-    /// Whether the whole token was revoked, because too many of its copies had been already.
-    pub whole_token: bool,
-}
-
 /// What the next head must say.
 #[derive(Clone, Debug)]
 pub struct HeadFacts {
@@ -344,89 +242,6 @@ pub struct Pruned {
     pub delisted: usize,
     /// Whether there may be more to do.
     pub more: bool,
-}
-
-/// A policy to keep.
-#[derive(Clone, Debug)]
-pub struct NewPolicy {
-    /// Its exact bytes, as they are compiled.
-    pub bundle: Vec<u8>,
-    /// SHA-256 over them.
-    pub digest: [u8; 32],
-    /// Who wrote it.
-    pub author: String,
-    /// When it was taken in.
-    pub at: Timestamp,
-}
-
-/// A policy that is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PolicyVersion {
-    /// Its number, from 1.
-    pub n: u64,
-    /// SHA-256 over its bytes.
-    pub digest: [u8; 32],
-    /// Who wrote it.
-    pub author: String,
-    /// When it was taken in.
-    pub at: Timestamp,
-}
-
-/// How a policy came to be active.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PolicyAction {
-    /// Forward.
-    Activate,
-    /// Back to an earlier one.
-    Rollback,
-}
-
-impl PolicyAction {
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Activate => "activate",
-            Self::Rollback => "rollback",
-        }
-    }
-}
-
-/// A policy to make active.
-#[derive(Clone, Debug)]
-pub struct Activate {
-    /// The version's number.
-    pub version: u64,
-    /// Who does it.
-    pub operator: String,
-    /// Forward or back.
-    pub action: PolicyAction,
-    /// When.
-    pub at: Timestamp,
-}
-
-/// One activation of a policy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Activation {
-    /// Its number, from 1.
-    pub n: u64,
-    /// The policy version.
-    pub version: u64,
-    /// When.
-    pub at: Timestamp,
-    /// Who did it.
-    pub operator: String,
-    /// Forward or back.
-    pub action: PolicyAction,
-}
-
-/// The policy that holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ActivePolicy {
-    /// The version.
-    pub version: PolicyVersion,
-    /// Its exact bytes.
-    pub bundle: Vec<u8>,
-    /// Since when and by whom.
-    pub activation: Activation,
 }
 
 /// What a revocation or a lift would touch.

@@ -161,6 +161,7 @@ fn tell(broker: &Broker, data: &Path, client: &Path, context: &Context) {
         demo.display()
     ));
     context.ui.line("  shortbread revoke --workflow demo --reason \"trying the switch\"");
+    context.ui.line("  shortbread lift --workflow demo --reason \"tried it\"");
     context.ui.line("Stop it with Ctrl-C.");
 }
 

@@ -71,6 +71,8 @@ enum Purpose {
     Operator,
     /// Proves who a tool service is.
     Verifier,
+    /// Is what tokens are bound to; an agent's own.
+    Holder,
 }
 
 impl Purpose {
@@ -85,6 +87,7 @@ impl Purpose {
             Self::Workflow | Self::Operator | Self::Verifier => {
                 "name the public key in policy.toml: [[identities]] key"
             }
+            Self::Holder => "bind a token to it: shortbread exchange --dpop-key FILE",
         }
     }
 }

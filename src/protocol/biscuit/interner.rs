@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use super::symbols::{Sym, Symbols};
+use super::symbols::{Sym, Symbols, hash};
 
 const FREE: u32 = u32::MAX;
 
@@ -66,7 +66,8 @@ fn put(slots: &mut [u32], slot: usize, sym: Sym) {
 // The number of the text, or the slot where it belongs.
 fn find(slots: &[u32], symbols: &Symbols, text: &str) -> Result<Sym, usize> {
     let last = slots.len() - 1;
-    let mut slot = hash(text) & last;
+    // Whoever makes texts collide slows down the writing of their own token.
+    let mut slot = usize::try_from(hash(text) & last as u64).unwrap_or_default();
     loop {
         match slots.get(slot) {
             Some(&FREE) | None => return Err(slot),
@@ -74,18 +75,6 @@ fn find(slots: &[u32], symbols: &Symbols, text: &str) -> Result<Sym, usize> {
             Some(_) => slot = (slot + 1) & last,
         }
     }
-}
-
-// Quick, and no more than that: whoever makes texts collide slows down the writing of their own token.
-fn hash(text: &str) -> usize {
-    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mix = |hash: u64, next: u64| (hash.rotate_left(5) ^ next).wrapping_mul(FACTOR);
-    let (mut hash, mut rest) = (text.len() as u64, text.as_bytes());
-    while let Some((eight, after)) = rest.split_first_chunk() {
-        (hash, rest) = (mix(hash, u64::from_le_bytes(*eight)), after);
-    }
-    let end = rest.iter().fold(0, |end, byte| end << 8 | u64::from(*byte));
-    usize::try_from(mix(hash, end) >> 40).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -127,14 +127,13 @@ pub(super) fn put_message(out: &mut Vec<u8>, tag: u32, write: impl FnOnce(&mut V
     // Most messages are short: one byte is kept for the length, and only a longer one moves what was written.
     out.push(0);
     write(out);
-    let length = out.len() - start - 1;
-    match (u8::try_from(length), out.get_mut(start)) {
-        (Ok(short @ ..0x80), Some(slot)) => *slot = short,
-        _ => {
-            let mut long = Vec::with_capacity(3);
-            put_varint(&mut long, length as u64);
-            out.splice(start..=start, long);
-        }
+    let (mut at, mut length) = (start, out.len() - start - 1);
+    while length >= 0x80 {
+        out.insert(at, length.to_le_bytes()[0] | 0x80);
+        (at, length) = (at + 1, length >> 7);
+    }
+    if let Some(slot) = out.get_mut(at) {
+        *slot = length.to_le_bytes()[0];
     }
 }
 

@@ -3,7 +3,7 @@
 use super::container::{Proof, SignedBlock};
 use super::interner::Interner;
 use super::program::{Binary, Unary};
-use super::symbols::Symbols;
+use super::symbols::{QUERY, Symbols};
 use super::wire::{put_bytes, put_message, put_number};
 
 /// A value to write.
@@ -38,10 +38,17 @@ pub enum Expr<'a> {
     Binary(Binary),
 }
 
+// Facts lie in a row, each a name and then its terms: most alternatives are one fact, and one allocation.
+#[derive(Clone, Debug, PartialEq)]
+enum Part<'a> {
+    Name(&'a str),
+    Term(Value<'a>),
+}
+
 /// One alternative of a check to write.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Alternative<'a> {
-    predicates: Vec<(&'a str, Vec<Value<'a>>)>,
+    facts: Vec<Part<'a>>,
     expressions: Vec<Vec<Expr<'a>>>,
 }
 
@@ -55,7 +62,8 @@ impl<'a> Alternative<'a> {
     /// Demands that a fact matches.
     #[must_use]
     pub fn fact(mut self, name: &'a str, terms: impl IntoIterator<Item = Value<'a>>) -> Self {
-        self.predicates.push((name, terms.into_iter().collect()));
+        self.facts.push(Part::Name(name));
+        self.facts.extend(terms.into_iter().map(Part::Term));
         self
     }
 
@@ -106,7 +114,10 @@ impl BlockWriter {
     pub fn fact(&mut self, name: &str, terms: &[Value<'_>]) {
         let symbols = &mut self.symbols;
         put_message(&mut self.facts, 4, |out| {
-            put_message(out, 1, |out| put_predicate(out, symbols, name, terms));
+            put_message(out, 1, |out| {
+                put_name(out, symbols, name);
+                terms.iter().for_each(|term| put_message(out, 2, |out| put_term(out, symbols, term)));
+            });
         });
     }
 
@@ -159,11 +170,15 @@ pub fn write_container(root_key_id: Option<u32>, blocks: &[SignedBlock<'_>], pro
     out
 }
 
-fn put_predicate(out: &mut Vec<u8>, symbols: &mut Interner, name: &str, terms: &[Value<'_>]) {
-    put_number(out, 1, u64::from(symbols.intern(name).0));
-    for term in terms {
-        put_message(out, 2, |out| put_term(out, symbols, term));
+fn put_part(out: &mut Vec<u8>, symbols: &mut Interner, part: &Part<'_>) {
+    match part {
+        Part::Name(name) => put_name(out, symbols, name),
+        Part::Term(term) => put_message(out, 2, |out| put_term(out, symbols, term)),
     }
+}
+
+fn put_name(out: &mut Vec<u8>, symbols: &mut Interner, name: &str) {
+    put_number(out, 1, u64::from(symbols.intern(name).0));
 }
 
 fn put_term(out: &mut Vec<u8>, symbols: &mut Interner, term: &Value<'_>) {
@@ -184,9 +199,10 @@ fn put_term(out: &mut Vec<u8>, symbols: &mut Interner, term: &Value<'_>) {
 }
 
 fn put_alternative(out: &mut Vec<u8>, symbols: &mut Interner, alternative: &Alternative<'_>) {
-    put_message(out, 1, |out| put_predicate(out, symbols, "query", &[]));
-    for (name, terms) in &alternative.predicates {
-        put_message(out, 2, |out| put_predicate(out, symbols, name, terms));
+    // The head, which is the same for all: `query()`.
+    put_message(out, 1, |out| put_number(out, 1, u64::from(QUERY.0)));
+    for fact in alternative.facts.chunk_by(|_, next| matches!(next, Part::Term(_))) {
+        put_message(out, 2, |out| fact.iter().for_each(|part| put_part(out, symbols, part)));
     }
     for ops in &alternative.expressions {
         put_message(out, 3, |out| {

@@ -17,6 +17,10 @@ pub(super) fn read(value: &Scalar) -> Result<i64, Refused> {
 
 // The one way to write it: no plus, no zeros in front, no minus zero, no space.
 fn written(text: &str) -> Option<i64> {
+    // Longer than any, so that no long run of zeros is read through.
+    if text.len() > 20 {
+        return None;
+    }
     let number: i64 = text.parse().ok()?;
     (number.to_string() == text).then_some(number)
 }

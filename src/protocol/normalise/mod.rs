@@ -132,8 +132,8 @@ impl Facet {
     /// When the value is not of the form.
     pub fn read(self, value: &Scalar) -> Result<Scalar, Refused> {
         let text = match (self, value) {
-            (Self::Integer, value) => return integer::read(value).map(Scalar::Int),
             (_, Scalar::Text(text)) if text.len() > MAX_BYTES => return Err(Refused("is too long")),
+            (Self::Integer, value) => return integer::read(value).map(Scalar::Int),
             (_, Scalar::Text(text)) => text,
             _ => return Err(Refused("is no text")),
         };

@@ -15,19 +15,25 @@ pub(super) fn read(text: &str) -> Result<String, Refused> {
         Some(rest) => rest,
         None => return Err(Refused("is not an absolute path")),
     };
-    let mut kept: Vec<&str> = Vec::new();
+    let (mut kept, mut back) = (Vec::<&str>::new(), false);
     for segment in rest.split('/') {
         match segment {
             "" | "." => {}
             ".." => {
-                kept.pop().ok_or(Refused("leaves the root"))?;
+                let name = kept.pop().ok_or(Refused("leaves the root"))?;
+                // In a URL the path ends at such a name, so that nothing steps back over it.
+                if name.contains(['?', '#', ';', '%']) {
+                    return Err(Refused("steps back over a part with a question mark, #, ; or percent sign"));
+                }
+                back = true;
             }
-            // To some systems `...` and `.. ` are one or several of the above.
-            dots if dots.chars().all(|c| c == '.' || c == ' ') => {
-                return Err(Refused("has a part of dots and spaces alone"));
-            }
+            dots if is_dots(dots) => return Err(Refused("has a part of dots and spaces alone")),
             name => kept.push(name),
         }
+    }
+    // In a URL what is between two slashes is a part like any other, and `..` steps back over that alone.
+    if back && rest.contains("//") {
+        return Err(Refused("steps back and has two slashes in a row"));
     }
     if kept.first().is_some_and(|first| is_drive(first)) {
         return Err(Refused("names a drive"));
@@ -41,6 +47,12 @@ pub(super) fn read(text: &str) -> Result<String, Refused> {
     Ok(path)
 }
 
+// To some systems `...`, `.. ` and `..;x` are one or several of `.` and `..`.
+fn is_dots(part: &str) -> bool {
+    let name = part.split(';').next().unwrap_or_default();
+    !name.is_empty() && name.chars().all(|c| c == '.' || c.is_whitespace())
+}
+
 fn is_drive(first: &str) -> bool {
     matches!(first.as_bytes(), [letter, b':' | b'|', ..] if letter.is_ascii_alphabetic())
 }
@@ -49,8 +61,11 @@ fn character(c: char) -> Result<(), Refused> {
     match c {
         '\\' => Err(Refused("has a backslash")),
         c if c.is_control() => Err(Refused("has a control character")),
-        // What compatibility normalisation (NFKC), or a person, takes for dots, slashes or backslashes.
-        '\u{2024}'..='\u{2026}'
+        // What compatibility normalisation (NFKC), a code page (the yen and won signs), or a person takes for dots,
+        // slashes, backslashes or percent signs.
+        '\u{a5}'
+        | '\u{20a9}'
+        | '\u{2024}'..='\u{2026}'
         | '\u{2044}'
         | '\u{2100}'
         | '\u{2101}'
@@ -66,10 +81,14 @@ fn character(c: char) -> Result<(), Refused> {
         | '\u{fe30}'
         | '\u{fe52}'
         | '\u{fe68}'
+        | '\u{fe6a}'
+        | '\u{ff05}'
         | '\u{ff0e}'
         | '\u{ff0f}'
         | '\u{ff3c}'
-        | '\u{ff61}' => Err(Refused("has a character that looks like a dot or a slash")),
+        | '\u{ff61}'
+        | '\u{ffe5}'
+        | '\u{ffe6}' => Err(Refused("has a character that looks like a dot, a slash or a percent sign")),
         // What some file systems and every screen leave out.
         '\u{ad}'
         | '\u{34f}'

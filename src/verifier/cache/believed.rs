@@ -65,10 +65,10 @@ impl Believed {
         Ok(())
     }
 
-    /// What all narrowed copies of one token have in common: the id of the authority block, which only the broker can
-    /// make another one of.
-    pub(super) fn family(&self) -> [u8; 16] {
-        self.scope().authority()
+    /// What all narrowed copies of one token have in common: half of the id of the authority block, which only the broker
+    /// can make another one of. Two tokens that share it by chance would push out each other's copies and no more.
+    pub(super) fn family(&self) -> u64 {
+        self.scope().authority().first_chunk().map_or(0, |half| u64::from_be_bytes(*half))
     }
 
     /// The size in memory, in bytes.

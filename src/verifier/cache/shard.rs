@@ -14,12 +14,14 @@ pub(super) struct Shard {
     slots: Vec<Slot>,
     places: HashMap<u64, usize, BuildHasherDefault<Traced>>,
     // By authority block, the traces of its copies, oldest first.
-    families: HashMap<[u8; 16], VecDeque<u64>>,
+    families: HashMap<u64, VecDeque<u64>, BuildHasherDefault<Traced>>,
     hand: usize,
 }
 
 struct Slot {
     trace: u64,
+    // Beside the token and not asked of it: what goes has often not been looked at for long.
+    family: u64,
     weight: usize,
     used: bool,
     believed: Arc<Believed>,
@@ -33,7 +35,7 @@ impl Shard {
             weight: 0,
             slots: Vec::new(),
             places: HashMap::default(),
-            families: HashMap::new(),
+            families: HashMap::default(),
             hand: 0,
         }
     }
@@ -50,20 +52,20 @@ impl Shard {
     /// Keeps a token and hands back what had to go for it. A state from before the epoch that the shard has reached
     /// adds nothing to it.
     pub(super) fn keep(&mut self, trace: u64, believed: &Arc<Believed>, epoch: u64) -> Vec<Arc<Believed>> {
-        let weight = believed.weight();
+        let (weight, family) = (believed.weight(), believed.family());
         let mut gone = Vec::new();
         if self.epoch != epoch || weight > self.room {
             return gone;
         }
         gone.extend(self.remove(trace));
-        self.make_room_in_family(&believed.family(), weight, &mut gone);
+        self.make_room_in_family(family, weight, &mut gone);
         while self.weight + weight > self.room {
             let Some(evicted) = self.evict() else { break };
             gone.push(evicted);
         }
-        self.families.entry(believed.family()).or_default().push_back(trace);
+        self.families.entry(family).or_default().push_back(trace);
         self.places.insert(trace, self.slots.len());
-        self.slots.push(Slot { trace, weight, used: false, believed: Arc::clone(believed) });
+        self.slots.push(Slot { trace, family, weight, used: false, believed: Arc::clone(believed) });
         self.weight += weight;
         gone
     }
@@ -77,34 +79,34 @@ impl Shard {
         *self = Self::new(self.room, self.epoch);
     }
 
-    fn make_room_in_family(&mut self, family: &[u8; 16], weight: usize, gone: &mut Vec<Arc<Believed>>) {
+    fn make_room_in_family(&mut self, family: u64, weight: usize, gone: &mut Vec<Arc<Believed>>) {
         while let Some(oldest) = self.oldest_beyond(family, weight) {
             gone.extend(self.remove(oldest));
         }
     }
 
     // Which copy of an authority block has to go before another of this weight comes.
-    fn oldest_beyond(&self, family: &[u8; 16], weight: usize) -> Option<u64> {
-        let traces = self.families.get(family)?;
+    fn oldest_beyond(&self, family: u64, weight: usize) -> Option<u64> {
+        let traces = self.families.get(&family)?;
         let held = traces.iter().filter_map(|trace| self.slots.get(*self.places.get(trace)?));
         let held: usize = held.map(|slot| slot.weight).sum();
         let full = traces.len() >= FAMILY_TOKENS || held + weight > FAMILY_BYTES.min(self.room / 8);
         traces.front().copied().filter(|_| full)
     }
 
-    // The hand goes round: what was used since it last came by is spared once.
+    // The hand goes round: what was used since it last came by is spared once. The newest is last and moves into the
+    // place that falls free behind the hand, so that its turn comes after all that are older.
     fn evict(&mut self) -> Option<Arc<Believed>> {
         loop {
-            if self.hand >= self.slots.len() {
+            if self.hand + 1 >= self.slots.len() {
                 self.hand = 0;
             }
             let slot = self.slots.get_mut(self.hand)?;
-            if !slot.used {
+            self.hand += 1;
+            if !std::mem::take(&mut slot.used) {
                 let trace = slot.trace;
                 return self.remove(trace);
             }
-            slot.used = false;
-            self.hand += 1;
         }
     }
 
@@ -115,11 +117,10 @@ impl Shard {
             self.places.insert(moved.trace, place);
         }
         self.weight -= slot.weight;
-        let family = slot.believed.family();
-        if let Some(traces) = self.families.get_mut(&family) {
+        if let Some(traces) = self.families.get_mut(&slot.family) {
             traces.retain(|known| *known != trace);
             if traces.is_empty() {
-                self.families.remove(&family);
+                self.families.remove(&slot.family);
             }
         }
         Some(slot.believed)
@@ -134,7 +135,7 @@ impl Shard {
     }
 }
 
-/// Passes a trace on as it is: it is a keyed hash already.
+/// Passes a trace or a family on as it is: both are hashes already, and nobody chooses them.
 #[derive(Default)]
 struct Traced(u64);
 

@@ -92,6 +92,20 @@ fn what_is_used_stays_when_room_runs_out() {
 }
 
 #[test]
+fn the_newest_stay_and_the_oldest_that_nobody_used_go() {
+    let cache = Cache::of(1 << 20);
+    let texts: Vec<_> = (0..1200).map(|number| Mint::named(&format!("tok_{number}")).text()).collect();
+    for text in &texts {
+        cache.keep(&believed(text, &opened(text)), 0);
+    }
+    let held = cache.held().1;
+    assert!(held < 400, "{held} were held, which leaves nothing to see");
+    let newest = count(&cache, texts.iter().rev().take(held / 2));
+    assert!(newest * 10 > held * 4, "of {held} that are held {newest} are among the {} newest", held / 2);
+    assert_eq!(count(&cache, texts.iter().take(600)), 0, "the oldest are gone");
+}
+
+#[test]
 fn the_whole_text_is_compared() {
     let cache = Cache::of(DEFAULT_BYTES);
     let known = copy(&Mint::named("tok_1").text(), 1);

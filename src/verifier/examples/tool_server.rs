@@ -11,6 +11,7 @@
 //! |---|---|---|
 //! | `GET /repos` | `issues.read` | none |
 //! | `GET /repos/acme/web` | `issues.read` | `repo` |
+//! | `GET /files?repo=acme/web&path=/docs/guide.md` | `files.read` | the query: `repo`, `path` |
 //! | `POST /issues` | `issues.write` | the JSON body: `repo`, `title`, `body` |
 //! | `DELETE /repos/acme/web` | `repo.delete` | `repo` |
 
@@ -23,7 +24,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json, Router};
 use clap::Parser;
@@ -34,6 +35,7 @@ use shortbread_protocol::call::Args;
 use shortbread_protocol::clock::SystemClock;
 use shortbread_protocol::json as strict;
 use shortbread_protocol::keys::PublicKey;
+use shortbread_protocol::normalise::directory;
 use shortbread_protocol::random::SystemRandom;
 use shortbread_verifier::decision::{Checker, Decision};
 use shortbread_verifier::feed::{Feed, FeedConfig};
@@ -46,7 +48,10 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 const TOOL: &str = "github";
-const SCOPES: [&str; 3] = ["github:issues.read", "github:issues.write", "github:repo.delete"];
+const SCOPES: [&str; 4] =
+    ["github:issues.read", "github:issues.write", "github:files.read", "github:repo.delete"];
+const GUIDE: &str = "# Guide\nStart here.\n";
+const SECRETS: &str = "DATABASE=postgres://admin:secret@db.acme.example\n";
 const METADATA: &str = "/.well-known/oauth-protected-resource";
 
 /// A pretend GitHub that checks Shortbread tokens.
@@ -155,6 +160,7 @@ enum Action {
     Metadata,
     List,
     Show { repo: String },
+    File { repo: String, path: String, args: Args },
     Open { repo: String, title: String, body: String, args: Args },
     Delete { repo: String },
 }
@@ -169,9 +175,29 @@ impl Action {
             (&Method::GET, "/repos") => Ok(Self::List),
             (&Method::GET, path) if path.starts_with("/repos/") => Ok(Self::Show { repo: repo()? }),
             (&Method::DELETE, path) if path.starts_with("/repos/") => Ok(Self::Delete { repo: repo()? }),
+            (&Method::GET, "/files") => Self::read_file(parts),
             (&Method::POST, "/issues") => Self::read_issue(body),
             _ => Err(Unmapped::NotFound),
         }
+    }
+
+    fn read_file(parts: &Parts) -> Result<Self, Unmapped> {
+        let malformed = |cause: &str| Unmapped::Malformed(cause.to_owned());
+        let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri) else {
+            return Err(malformed("The query cannot be read."));
+        };
+        let mut members = Map::new();
+        for (name, value) in pairs {
+            if members.insert(name, Value::String(value)).is_some() {
+                return Err(malformed("A name stands in the query twice."));
+            }
+        }
+        let text = |name: &str| members.get(name).and_then(Value::as_str).map(str::to_owned);
+        let (Some(repo), Some(path), 2) = (text("repo"), text("path"), members.len()) else {
+            return Err(malformed("A file is named by repo and path and nothing else."));
+        };
+        let args = Args::from_members(members).map_err(|e| malformed(&e.to_string()))?;
+        Ok(Self::File { repo: repo_in(&repo)?, path, args })
     }
 
     fn read_issue(body: &[u8]) -> Result<Self, Unmapped> {
@@ -210,6 +236,7 @@ fn map(parts: &Parts, body: &[u8]) -> Result<Mapped, Unmapped> {
         Action::Health | Action::Metadata => Mapped::Public,
         Action::List => call("issues.read", Args::default()),
         Action::Show { repo } => call("issues.read", only_repo(repo)?),
+        Action::File { args, .. } => call("files.read", args),
         Action::Open { args, .. } => call("issues.write", args),
         Action::Delete { repo } => call("repo.delete", only_repo(repo)?),
     })
@@ -260,6 +287,12 @@ impl Service {
             Action::Show { repo } => match repositories.get(&repo) {
                 Some(issues) => Json(json!({ "name": repo, "issues": shown(issues) })).into_response(),
                 None => missing(&repo),
+            },
+            // Looked up in the spelling in which the check compared it.
+            Action::File { repo, path, .. } => match (repositories.get(&repo), directory(&path).as_deref()) {
+                (Some(_), Ok("/docs/guide.md/")) => GUIDE.into_response(),
+                (Some(_), Ok("/secrets/prod.env/")) => SECRETS.into_response(),
+                _ => missing(&path),
             },
             Action::Open { repo, title, body, .. } => match repositories.get_mut(&repo) {
                 Some(issues) => {

@@ -6,7 +6,7 @@ use shortbread_protocol::normalise::{Facet, MARK};
 use shortbread_protocol::revocations::{RevokedId, SelectorKind};
 
 use super::profile::date_bound;
-use super::{Alternative, Check, Condition, Right, Scope, UNASKED};
+use super::{Alternative, Check, Condition, Ids, Right, Scope, UNASKED};
 
 /// The longest life of a token, in seconds.
 const MAX_LIFE: u64 = 3600;
@@ -29,26 +29,24 @@ pub(super) fn compile(program: Program, signatures: &[&[u8; 64]]) -> Result<Scop
         alternatives: Vec::with_capacity(queries),
         conditions: Vec::with_capacity(queries),
         facets: Vec::new(),
-        revocable: signatures.iter().map(|signature| RevokedId::hash(&signature[..])).collect(),
+        revocable: Vec::with_capacity(signatures.len() + 1),
         program,
     };
-    if let Some(token) = scope.id(SelectorKind::Token) {
-        let id = RevokedId::hash(token.as_bytes());
-        scope.revocable.insert(0, id);
-    }
+    scope.revocable.extend(scope.id(SelectorKind::Token).map(|token| RevokedId::hash(token.as_bytes())));
+    scope.revocable.extend(signatures.iter().map(|signature| RevokedId::hash(&signature[..])));
     scope.compile_checks();
     Ok(scope)
 }
 
-type Facts = (Vec<(SelectorKind, Sym)>, u64, Vec<Right>);
+type Facts = (Ids, u64, Vec<Right>);
 
 fn authority_facts(program: &Program) -> Result<Facts, Flaw> {
-    let (mut ids, mut issued, mut rights) = (Vec::with_capacity(10), None, Vec::with_capacity(8));
+    let (mut ids, mut issued, mut rights) = (Ids::default(), None, Vec::with_capacity(8));
     for fact in program.facts.iter().filter(|fact| fact.block == 0) {
         match program.terms(&fact.predicate) {
             [Term::Date(_)] if issued.is_some() => return Err(Flaw::Violation("there are two issue dates")),
             [Term::Date(date)] => issued = Some(*date),
-            [Term::Str(kind), Term::Str(value)] => ids.push(id(program, *kind, *value, &ids)?),
+            [Term::Str(kind), Term::Str(value)] => id(program, *kind, *value, &mut ids)?,
             [Term::Str(tool), Term::Str(verb), Term::Str(access)] => {
                 rights.push(right(program, [*tool, *verb, *access], &rights)?);
             }
@@ -56,7 +54,7 @@ fn authority_facts(program: &Program) -> Result<Facts, Flaw> {
         }
     }
     let issued = issued.ok_or(Flaw::Violation("there is no issue date"))?;
-    let has = |kind: SelectorKind| ids.iter().any(|(known, _)| *known == kind);
+    let has = |kind: SelectorKind| matches!(ids.get(kind as usize), Some(Some(_)));
     let named = [
         SelectorKind::Issuer,
         SelectorKind::Key,
@@ -73,19 +71,14 @@ fn authority_facts(program: &Program) -> Result<Facts, Flaw> {
     Ok((ids, issued, rights))
 }
 
-fn id(
-    program: &Program,
-    kind: Sym,
-    value: Sym,
-    earlier: &[(SelectorKind, Sym)],
-) -> Result<(SelectorKind, Sym), Flaw> {
+fn id(program: &Program, kind: Sym, value: Sym, ids: &mut Ids) -> Result<(), Flaw> {
     let word = program.text(kind);
     let kind = facts::ID_KINDS.into_iter().find(|kind| kind.as_str() == word);
-    let kind = kind.ok_or(Flaw::Violation("an id is of a kind that the profile does not have"))?;
-    if earlier.iter().any(|(known, _)| *known == kind) {
-        return Err(Flaw::Violation("there are two ids of one kind"));
+    let place = kind.and_then(|kind| ids.get_mut(kind as usize));
+    match place.ok_or(Flaw::Violation("an id is of a kind that the profile does not have"))?.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(Flaw::Violation("there are two ids of one kind")),
     }
-    Ok((kind, value))
 }
 
 fn right(program: &Program, [tool, verb, access]: [Sym; 3], earlier: &[Right]) -> Result<Right, Flaw> {
@@ -101,17 +94,18 @@ fn mentions(program: &Program, query: &Query, name: &str) -> bool {
     program.predicates(query).iter().any(|predicate| program.text(predicate.name) == name)
 }
 
-fn mentioning<'a>(program: &'a Program, name: &str) -> Vec<&'a Source> {
+// The one check of the authority that asks for such a fact; `None` when none or several do.
+fn sole<'a>(program: &'a Program, name: &str) -> Option<&'a Source> {
     let authority = program.checks.iter().filter(|check| check.block == 0);
-    authority
-        .filter(|check| program.queries(check).iter().any(|query| mentions(program, query, name)))
-        .collect()
+    let mut found =
+        authority.filter(|check| program.queries(check).iter().any(|query| mentions(program, query, name)));
+    found.next().filter(|_| found.next().is_none())
 }
 
 // Exactly `check if time($now), $now >= {nbf}, $now < {exp}`.
 fn time_window(program: &Program) -> Result<(u64, u64), Flaw> {
     const FLAW: Flaw = Flaw::Violation("there is not exactly one time window");
-    let [check] = mentioning(program, facts::TIME)[..] else {
+    let Some(check) = sole(program, facts::TIME) else {
         return Err(FLAW);
     };
     let [query] = program.queries(check) else {
@@ -123,12 +117,14 @@ fn time_window(program: &Program) -> Result<(u64, u64), Flaw> {
     let [now @ Term::Var(_)] = program.terms(predicate) else {
         return Err(FLAW);
     };
-    let bounds: Option<Vec<_>> = program.expressions(query).map(|ops| date_bound(ops, *now)).collect();
-    match bounds.as_deref() {
-        Some(
-            [(Binary::GreaterOrEqual, from), (Binary::LessThan, until)]
-            | [(Binary::LessThan, until), (Binary::GreaterOrEqual, from)],
-        ) => Ok((*from, *until)),
+    let mut bounds = program.expressions(query).map(|ops| date_bound(ops, *now));
+    match [bounds.next().flatten(), bounds.next().flatten()] {
+        [Some((Binary::GreaterOrEqual, from)), Some((Binary::LessThan, until))]
+        | [Some((Binary::LessThan, until)), Some((Binary::GreaterOrEqual, from))]
+            if bounds.next().is_none() =>
+        {
+            Ok((from, until))
+        }
         _ => Err(FLAW),
     }
 }
@@ -152,7 +148,7 @@ pub(super) fn sole_end(program: &Program, check: &Source) -> Option<u64> {
 }
 
 fn audiences(program: &Program) -> Result<Vec<Sym>, Flaw> {
-    let [check] = mentioning(program, facts::AUDIENCE)[..] else {
+    let Some(check) = sole(program, facts::AUDIENCE) else {
         return Err(Flaw::Violation("there is not exactly one audience check"));
     };
     let named = program.queries(check).iter().map(|query| {
@@ -279,9 +275,9 @@ impl Scope {
         let (Term::Str(kind), Term::Str(value)) = (kind, value) else {
             return false;
         };
-        self.ids
-            .iter()
-            .any(|(known, known_value)| known.as_str() == self.program.text(*kind) && known_value == value)
+        let named = SelectorKind::ALL.into_iter().zip(self.ids);
+        let mut named = named.filter(|(_, known)| *known == Some(*value));
+        named.any(|(known, _)| known.as_str() == self.program.text(*kind))
     }
 
     fn has_right(&self, tool: &Term, verb: &Term, access: &Term) -> bool {

@@ -16,8 +16,9 @@ use super::{Alternative, Check, Condition, Right, Scope, UNASKED};
 /// How far ahead of this machine's clock a token may have been issued, in seconds.
 const SKEW: u64 = 30;
 
-/// What it costs to bring one byte of an argument into its form, which is decoded and looked at more than once.
-const FACET: usize = 4;
+/// What it costs to bring one byte of an argument into its form, which is decoded and looked at more than once. A call
+/// with a proof is evaluated twice, so that all of a budget has to be spent in a quarter of a millisecond here too.
+const FACET: usize = 8;
 
 /// What a verifier knows of a call: each member is there only if the work for it was done.
 #[derive(Clone, Copy, Debug)]

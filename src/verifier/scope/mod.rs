@@ -65,6 +65,9 @@ impl Condition {
     }
 }
 
+/// The values of the `id` facts.
+type Ids = [Option<Sym>; SelectorKind::ALL.len()];
+
 /// One alternative of a check.
 #[derive(Clone, Copy, Debug)]
 struct Alternative {
@@ -87,7 +90,8 @@ struct Check {
 #[derive(Clone, Debug)]
 pub struct Scope {
     program: Program,
-    ids: Vec<(SelectorKind, Sym)>,
+    /// By kind, in the order of its definition.
+    ids: Ids,
     issued: u64,
     window: (u64, u64),
     rights: Vec<Right>,
@@ -113,8 +117,7 @@ impl Scope {
     /// The value of an `id` fact.
     #[must_use]
     pub fn id(&self, kind: SelectorKind) -> Option<&str> {
-        let found = self.ids.iter().find(|(known, _)| *known == kind);
-        found.map(|(_, value)| self.program.text(*value))
+        self.ids.get(kind as usize).copied().flatten().map(|value| self.program.text(value))
     }
 
     /// When the token was issued, in seconds since the epoch.
@@ -192,7 +195,6 @@ impl Scope {
     pub fn weight(&self) -> usize {
         size_of::<Self>() - size_of::<Program>()
             + self.program.weight()
-            + self.ids.capacity() * size_of::<(SelectorKind, Sym)>()
             + self.rights.capacity() * size_of::<Right>()
             + self.checks.capacity() * size_of::<Check>()
             + self.alternatives.capacity() * size_of::<Alternative>()

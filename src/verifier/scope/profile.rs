@@ -22,14 +22,11 @@ pub(super) fn check(blocks: &[&[u8]]) -> Result<Program, Flaw> {
         return Err(Flaw::Malformed("a text is in the symbol table twice"));
     }
     facts_of(&program)?;
-    let (mut in_block, mut asked) = ([0usize; 256], Vec::with_capacity(8));
+    // Block by block, as they were read.
+    let (mut last, mut asked) = ((0, 0), Vec::with_capacity(8));
     for check in &program.checks {
-        let count = in_block.get_mut(usize::from(check.block));
-        let count = count.map_or(0, |count| {
-            *count += 1;
-            *count
-        });
-        check_count(check, count)?;
+        last = (check.block, if check.block == last.0 { last.1 + 1 } else { 1 });
+        check_count(check, last.1)?;
         program.queries(check).iter().try_for_each(|query| alternative(&program, query, &mut asked))?;
     }
     Ok(program)

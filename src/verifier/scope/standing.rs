@@ -42,9 +42,9 @@ impl Scope {
         if self.issued < list.global() {
             return Err(Reason::RevokedAll);
         }
-        for (kind, value) in &self.ids {
-            if self.is_before(list.before(*kind, self.program.text(*value))) {
-                return Err(Reason::Revoked(*kind));
+        for kind in SelectorKind::ALL {
+            if self.is_before(self.id(kind).and_then(|value| list.before(kind, value))) {
+                return Err(Reason::Revoked(kind));
             }
         }
         let mut ids = self.revocable.iter();
@@ -84,5 +84,107 @@ impl Scope {
 
     fn is_before(&self, before: Option<u64>) -> bool {
         before.is_some_and(|before| self.issued < before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shortbread_protocol::biscuit::{Alternative, Binary, BlockWriter, Symbols, Value};
+    use shortbread_protocol::revocations::RevokedId;
+
+    use super::*;
+
+    const ISSUED: u64 = 1_795_176_000;
+
+    /// What a token may stand for beside its tool, verb and access, of a workflow or of an operator.
+    fn ids(owner: SelectorKind) -> Vec<SelectorKind> {
+        let other = [SelectorKind::Workflow, SelectorKind::Operator].into_iter().find(|kind| *kind != owner);
+        let ids = shortbread_protocol::facts::ID_KINDS.into_iter();
+        ids.filter(|kind| Some(*kind) != other).collect()
+    }
+
+    /// A token with every id that there is, the value of each being its kind; for one read and one privileged verb.
+    fn scope(owner: SelectorKind) -> Scope {
+        let mut writer = BlockWriter::after(Symbols::default());
+        for kind in ids(owner) {
+            writer.fact("id", &[Value::Str(kind.as_str()), Value::Str(kind.as_str())]);
+        }
+        writer.fact("issued", &[Value::Date(ISSUED)]);
+        writer.fact("right", &["pay", "list", "read"].map(Value::Str));
+        writer.fact("right", &["pay", "out", "privileged"].map(Value::Str));
+        writer.check(&[Alternative::new().fact("audience", [Value::Str("a")])]);
+        let now = Value::Var("now");
+        let window = Alternative::new().fact("time", [now.clone()]);
+        let window = window.holds(now.clone(), Binary::GreaterOrEqual, Value::Date(ISSUED));
+        writer.check(&[window.holds(now, Binary::LessThan, Value::Date(ISSUED + 300))]);
+        Scope::compile(&[&writer.finish()], &[&[7; 64]]).unwrap()
+    }
+
+    #[derive(Default)]
+    struct List {
+        global: u64,
+        entry: Option<(SelectorKind, &'static str, u64)>,
+        id: Option<[u8; 16]>,
+    }
+
+    impl Revocations for List {
+        fn global(&self) -> u64 {
+            self.global
+        }
+
+        fn before(&self, kind: SelectorKind, value: &str) -> Option<u64> {
+            self.entry.filter(|(k, v, _)| *k == kind && *v == value).map(|(_, _, before)| before)
+        }
+
+        fn has_id(&self, id: &[u8; 16]) -> bool {
+            self.id.as_ref() == Some(id)
+        }
+    }
+
+    #[test]
+    fn every_kind_of_revocation_is_heeded_for_what_was_issued_before_it() {
+        for kind in SelectorKind::ALL {
+            let owner = if kind == SelectorKind::Operator { kind } else { SelectorKind::Workflow };
+            let scope = scope(owner);
+            let values: &[&'static str] = match kind {
+                SelectorKind::Tool => &["pay"],
+                SelectorKind::Verb => &["pay/out"],
+                SelectorKind::Access => &["write", "privileged", "pay/write", "pay/privileged"],
+                SelectorKind::Issuer
+                | SelectorKind::Key
+                | SelectorKind::Workflow
+                | SelectorKind::Operator
+                | SelectorKind::User
+                | SelectorKind::Intent
+                | SelectorKind::Task
+                | SelectorKind::Token
+                | SelectorKind::Approval
+                | SelectorKind::Holder => &[kind.as_str()],
+            };
+            for value in values {
+                let standing = |value: &'static str, before: u64, verb: &str| {
+                    let list = List { entry: Some((kind, value, before)), ..List::default() };
+                    scope.standing(&list, "pay", verb)
+                };
+                assert_eq!(standing(value, ISSUED + 1, "out"), Err(Reason::Revoked(kind)), "{kind} {value}");
+                assert_eq!(standing(value, ISSUED, "out"), Ok(()), "{kind} {value}, issued since");
+                assert_eq!(standing("other", ISSUED + 1, "out"), Ok(()), "{kind}");
+                let call = [SelectorKind::Verb, SelectorKind::Access].contains(&kind);
+                assert_eq!(standing(value, ISSUED + 1, "list").is_ok(), call, "{kind} {value}");
+            }
+        }
+    }
+
+    #[test]
+    fn everything_a_token_and_a_block_are_revoked_apart_from_selectors() {
+        let scope = scope(SelectorKind::Workflow);
+        let with = |list: List| scope.standing(&list, "pay", "list");
+        assert_eq!(with(List::default()), Ok(()));
+        assert_eq!(with(List { global: ISSUED, ..List::default() }), Ok(()), "issued since");
+        assert_eq!(with(List { global: ISSUED + 1, ..List::default() }), Err(Reason::RevokedAll));
+        let id = |bytes: &[u8]| with(List { id: Some(RevokedId::hash(bytes)), ..List::default() });
+        assert_eq!(id(&[7; 64]), Err(Reason::RevokedBlock));
+        assert_eq!(id(b"token"), Err(Reason::Revoked(SelectorKind::Token)), "by the hash of its id");
+        assert_eq!(id(&[8; 64]), Ok(()));
     }
 }

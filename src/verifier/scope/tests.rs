@@ -250,7 +250,7 @@ fn facets_are_computed_and_never_taken_from_the_call() {
         scope.evaluate(&demand(Some(&args))).map(drop).map_err(|refusal| refusal.detail.unwrap())
     };
     let scope = asking("path#path", Value::Str("/srv/data/"));
-    for allowed in [r#"{"path":"/srv/data"}"#, r#"{"path":"/srv//x/../data/."}"#] {
+    for allowed in [r#"{"path":"/srv/data"}"#, r#"{"path":"/srv/x/../data/."}"#, r#"{"path":"/srv//data"}"#] {
         assert_eq!(called(&scope, allowed), Ok(()), "{allowed}");
     }
     for (json, detail) in [
@@ -297,11 +297,11 @@ fn facets_are_paid_for_once_and_cut_short() {
         writer.check(&names.iter().map(|name| any(name.as_str())).collect::<Vec<_>>());
     });
     let (work, cut) = spent(all.as_ref().unwrap(), &demand(Some(&args)));
-    assert!(cut && work > BUDGET * 9 / 10, "{work}");
+    assert!(cut && work > BUDGET * 4 / 5, "{work}");
     let (again, _) = with(&|writer| {
         let asked = || Alternative::new().fact("arg", [Value::Str("n0#path"), Value::Bool(true)]);
         writer.check(&vec![asked(); 60]);
     });
     let (work, cut) = spent(again.as_ref().unwrap(), &demand(Some(&args)));
-    assert!(!cut && (4 * 4000..4 * 4096 + 60 * 64).contains(&work), "{work}");
+    assert!(!cut && (8 * 4000..8 * 4096 + 60 * 64).contains(&work), "{work}");
 }

@@ -221,10 +221,12 @@ audience = "https://f.example"
 verbs.read = { access = "read", args = ["path", "mode"], forms = { path = "path" } }
 verbs.get = { access = "read", args = ["url"], forms = { url = "url" } }
 verbs.push = { access = "write", args = ["repo"], forms = { repo = "repository" } }
+verbs.crawl = { access = "read", args = ["url", "mode"], forms = { url = "url" } }
 [[grants]]
 workflow = "w"
 tool = "f"
-verbs = ["read", "get", "push"]
+verbs = ["read", "get", "push", "crawl"]
+constraints.crawl = { url = { any = true }, mode = { any = true } }
 constraints.read = { path = { path_under = "/srv/data/" }, mode = { any = true } }
 constraints.get = { url = { host_in = ["api.acme.example", "docs.acme.example:8443"] } }
 constraints.push = { repo = { claim = "repository" } }
@@ -262,6 +264,13 @@ fn what_is_asked_is_met_in_the_spelling_of_the_form() {
             json!({ "url": { "eq": "https://docs.acme.example:8443" } }),
             json!({ "url": { "eq": "https://docs.acme.example:8443/" } }),
         ),
+        ("f/crawl", Value::Null, json!({ "url": { "any": true }, "mode": { "any": true } })),
+        ("f/crawl", json!({ "url": { "any": true } }), json!({ "url": { "any": true } })),
+        (
+            "f/crawl",
+            json!({ "url": { "host_in": ["A.example"] }, "mode": { "eq": 1 } }),
+            json!({ "url": { "host_in": ["a.example"] }, "mode": { "eq": 1 } }),
+        ),
         ("f/push", Value::Null, json!({ "repo": { "eq": "acme/web" } })),
         ("f/push", json!({ "repo": { "eq": "ACME/web.git" } }), json!({ "repo": { "eq": "acme/web" } })),
     ] {
@@ -280,6 +289,10 @@ fn what_is_asked_is_met_in_the_spelling_of_the_form() {
         ("f/get", json!({ "url": { "eq": "https://api.acme.example@evil.example/" } }), Reason::ScopeUnknown),
         ("f/get", json!({ "url": { "host_in": ["localhost"] } }), Reason::ScopeUnknown),
         ("f/push", json!({ "repo": { "eq": "acme/docs" } }), Reason::ConstraintRefused),
+        // An argument with a form must be there, whatever its value: not to list it leaves nothing.
+        ("f/crawl", json!({}), Reason::ConstraintRefused),
+        ("f/crawl", json!({ "mode": { "any": true } }), Reason::ConstraintRefused),
+        ("f/crawl", json!({ "url": { "host_in": ["localhost"] } }), Reason::ScopeUnknown),
     ] {
         assert_eq!(ask.refused(&policy, &[(name, asked.clone())]).0, reason, "{asked}");
     }

@@ -1,6 +1,6 @@
 //! Revoking and lifting: each change takes the next sequence number in its own transaction.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rusqlite::{Connection, params};
@@ -53,13 +53,16 @@ pub(super) fn revoke(
         let merged = outlasting(merge(old, new));
         set.insert(revoke.target, (merged, revoke.note));
     }
+    let named: BTreeSet<Target> = set.keys().cloned().collect();
+    descent::follow(unit, &mut set, seq, now)?;
     let mut entries = Vec::with_capacity(set.len());
-    descent::follow(unit, &mut set, now)?;
     for (target, (entry, note)) in set {
         let was = standing(unit, &target).map_or(0, |entry| entry.before);
         entries.push(ChangedEntry { target: target.clone(), was, before: entry.before });
         write(unit, &target, entry, &note)?;
     }
+    // What was named comes first, what died with it after.
+    entries.sort_by_key(|entry| !named.contains(&entry.target));
     changed(unit, seq)?;
     let done = Changed { seq, entries };
     unit.append(&audit(&done))?;
@@ -89,12 +92,15 @@ pub(super) fn lift(
         lifted.push((lift, old));
     }
     let mut entries = Vec::with_capacity(lifted.len());
+    let mut reviving = Vec::new();
     for (lift, old) in lifted {
-        let (target, set_by, revived) = (lift.target.clone(), old.seq, lift.mode == LiftMode::Revive);
-        entries.push(lift_one(unit, lift, old, seq, now)?);
-        if revived {
-            entries.extend(descent::revive(unit, &target, set_by, now)?);
+        if lift.mode == LiftMode::Revive {
+            reviving.push(lift.target.clone());
         }
+        entries.push(lift_one(unit, lift, old, seq, now)?);
+    }
+    for target in reviving {
+        entries.extend(descent::revive(unit, &target, now)?);
     }
     changed(unit, seq)?;
     let done = Changed { seq, entries };

@@ -1,6 +1,6 @@
 //! Tokens that were made of other tokens: they die with whatever their ancestors die by.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, params};
 use shortbread_protocol::clock::Timestamp;
@@ -8,17 +8,21 @@ use shortbread_protocol::revocations::{Selector, SelectorKind};
 
 use super::change::{merge, remove, standing};
 use super::sql::{Int, int};
-use super::unit::{Failure, Unit};
-use crate::store::revocations::{Entry, Revocations};
-use crate::store::{ChangeError, ChangedEntry, Target, Tie};
+use super::unit::{Failure, Unit, refuse};
+use crate::store::revocations::{Change, Entry, Revocations};
+use crate::store::{ChangeError, ChangedEntry, RecordError, Target, Tie};
 
 /// What is to be set, with the operator's words.
 pub(super) type Set = BTreeMap<Target, (Entry, String)>;
 
-// A token that was made of another dies with it, for verifiers that know only its own id.
-
 /// How long past its end a token stays listed, in seconds: what clocks differ by.
 const SKEW: u64 = 60;
+
+/// How many tokens may be made of one, at whatever remove: a revocation of it writes each of them down.
+const MOST: u64 = 256;
+
+/// How many tokens may stand in one line above another.
+const DEEPEST: usize = 8;
 
 /// A token that hangs on something.
 pub(super) struct Descendant {
@@ -27,7 +31,13 @@ pub(super) struct Descendant {
     pub(super) until: u64,
 }
 
-pub(super) fn insert(conn: &Connection, token: &str, expires: u64, ties: &[Tie]) -> rusqlite::Result<()> {
+/// Notes what a token hangs on: not when its line is too long, or too many were made of one of its ancestors.
+pub(super) fn insert(
+    conn: &Connection,
+    token: &str,
+    expires: u64,
+    ties: &[Tie],
+) -> Result<(), Failure<RecordError>> {
     let sql = "INSERT INTO descent (tie, token, expires) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
     for tie in ties {
         conn.prepare_cached(sql)?.execute(params![tie.to_string(), token, Int(expires)])?;
@@ -35,13 +45,29 @@ pub(super) fn insert(conn: &Connection, token: &str, expires: u64, ties: &[Tie])
             inherit(conn, token, expires, parent)?;
         }
     }
-    Ok(())
+    if ties.is_empty() || is_within_bounds(conn, token)? { Ok(()) } else { refuse(RecordError::TooMany) }
+}
+
+fn is_within_bounds(conn: &Connection, token: &str) -> rusqlite::Result<bool> {
+    let sql = "SELECT tie FROM descent WHERE token = ?1 AND tie GLOB 'token/*'";
+    let mut statement = conn.prepare_cached(sql)?;
+    let ancestors = statement.query_map([token], |row| row.get::<_, String>(0))?;
+    let ancestors = ancestors.collect::<rusqlite::Result<Vec<_>>>()?;
+    let sql = "SELECT count(*) FROM (SELECT 1 FROM descent WHERE tie = ?1 LIMIT ?2)";
+    for ancestor in &ancestors {
+        let made: u64 =
+            conn.prepare_cached(sql)?.query_row(params![ancestor, Int(MOST + 1)], |row| int(row, 0))?;
+        if made > MOST {
+            return Ok(false);
+        }
+    }
+    Ok(ancestors.len() <= DEEPEST)
 }
 
 // What the parent hangs on, its children hang on.
 fn inherit(conn: &Connection, token: &str, expires: u64, parent: &str) -> rusqlite::Result<()> {
     let sql = "INSERT INTO descent (tie, token, expires)
-        SELECT tie, ?1, ?2 FROM descent WHERE token = ?3 ON CONFLICT DO NOTHING";
+        SELECT tie, ?1, ?2 FROM descent WHERE token = ?3 AND tie NOT GLOB 'follows/*' ON CONFLICT DO NOTHING";
     conn.prepare_cached(sql)?.execute(params![token, Int(expires), parent])?;
     Ok(())
 }
@@ -92,7 +118,12 @@ pub(super) fn forget(conn: &Connection, now: Timestamp, rows: u16) -> rusqlite::
 }
 
 // A token that was made of another dies with it, for verifiers that know only its own id.
-pub(super) fn follow(unit: &Unit<'_>, set: &mut Set, now: Timestamp) -> Result<(), Failure<ChangeError>> {
+pub(super) fn follow(
+    unit: &Unit<'_>,
+    set: &mut Set,
+    seq: u64,
+    now: Timestamp,
+) -> Result<(), Failure<ChangeError>> {
     let named: Vec<(Selector, Entry, String)> = set
         .iter()
         .filter_map(|(target, (entry, note))| match target {
@@ -100,16 +131,37 @@ pub(super) fn follow(unit: &Unit<'_>, set: &mut Set, now: Timestamp) -> Result<(
             Target::All => None,
         })
         .collect();
+    let chosen: BTreeSet<Target> = set.keys().cloned().collect();
     for (selector, entry, note) in named {
         let tie = Tie::Selector(selector.kind(), selector.value().to_owned());
         for descendant in hanging_on(unit.conn, &tie, now)? {
             let Some((target, new)) = following(&descendant, &entry) else { continue };
+            // Whatever else is lifted, what was revoked by its own name stays revoked.
+            if chosen.contains(&target) {
+                continue;
+            }
             let old = set.get(&target).map(|(entry, _)| entry).or_else(|| standing(unit, &target));
-            let merged = merge(old, new);
+            let own = match old {
+                Some(old) => old.seq != seq && !followed(unit.conn, &descendant.token, old.seq)?,
+                None => false,
+            };
+            let merged = match old.filter(|_| own) {
+                Some(old) => kept(old, &new),
+                None => {
+                    mark(unit.conn, &descendant, seq)?;
+                    merge(old, new)
+                }
+            };
             set.insert(target, (merged, note.clone()));
         }
     }
     Ok(())
+}
+
+// A token's own revocation, made no weaker and no shorter by what it hangs on.
+fn kept(own: &Entry, new: &Entry) -> Entry {
+    let until = own.until.zip(new.until).map(|(own, new)| own.max(new));
+    Entry { before: own.before.max(new.before), until, listed: true, ..own.clone() }
 }
 
 fn following(descendant: &Descendant, of: &Entry) -> Option<(Target, Entry)> {
@@ -117,11 +169,23 @@ fn following(descendant: &Descendant, of: &Entry) -> Option<(Target, Entry)> {
     Some((Target::Selector(selector), Entry { until: Some(descendant.until), ..of.clone() }))
 }
 
-// What died with the token lives again with it, unless something else that it hangs on is revoked.
+// `follows/7`: change 7 revoked the token for no other reason than what it hangs on.
+fn mark(conn: &Connection, descendant: &Descendant, seq: u64) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO descent (tie, token, expires) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+    let expires = descendant.until.saturating_sub(SKEW);
+    let values = params![format!("follows/{seq}"), descendant.token, Int(expires)];
+    conn.prepare_cached(sql)?.execute(values).map(drop)
+}
+
+fn followed(conn: &Connection, token: &str, seq: u64) -> rusqlite::Result<bool> {
+    let sql = "SELECT 1 FROM descent WHERE tie = ?1 AND token = ?2";
+    conn.prepare_cached(sql)?.exists(params![format!("follows/{seq}"), token])
+}
+
+// What died with the token lives again with it, unless something else that it hangs on is revoked, or it itself was.
 pub(super) fn revive(
     unit: &mut Unit<'_>,
     target: &Target,
-    set_by: u64,
     now: Timestamp,
 ) -> Result<Vec<ChangedEntry>, rusqlite::Error> {
     let Target::Selector(selector) = target else { return Ok(Vec::new()) };
@@ -131,12 +195,12 @@ pub(super) fn revive(
     for Descendant { token, .. } in descendants {
         let Ok(selector) = Selector::new(SelectorKind::Token, &token) else { continue };
         let target = Target::Selector(selector);
-        let Some(was) = standing(unit, &target).filter(|entry| entry.seq == set_by).map(|e| e.before) else {
+        let Some((was, seq)) = standing(unit, &target).map(|entry| (entry.before, entry.seq)) else {
             continue;
         };
-        if !is_reached(unit.conn, &token, &seen)? {
+        if followed(unit.conn, &token, seq)? && !is_reached(unit.conn, &token, &seen)? {
             remove(unit, &target)?;
-            seen = unit.seen();
+            seen.apply(Change::Remove(SelectorKind::Token, token.as_str().into()));
             revived.push(ChangedEntry { target, was, before: 0 });
         }
     }

@@ -9,6 +9,9 @@ on_sqlite! {
     a_descendant_lives_again_with_its_parent_unless_something_else_holds_it
     nothing_is_made_of_what_is_revoked
     what_ended_is_not_listed
+    what_was_revoked_by_name_stays_so_when_its_parent_lives_again
+    what_is_lifted_at_once_revives_what_hung_on_both
+    nobody_makes_tokens_of_tokens_without_end
 }
 
 const SECOND: u64 = NOW.seconds();
@@ -103,4 +106,46 @@ async fn what_ended_is_not_listed(store: &Store) {
     let changed = store.revoke(vec![revocation], "alice".into(), late, audit).await.unwrap();
     assert_eq!(changed.entries.len(), 1);
     assert!(!store.prune(late).await.unwrap().more);
+}
+
+async fn what_was_revoked_by_name_stays_so_when_its_parent_lives_again(store: &Store) {
+    family(store).await;
+    revoke(store, token(2), RevokeMode::Forever).await;
+    revoke(store, token(1), RevokeMode::Forever).await;
+    lift(store, token(1), LiftMode::Revive).await.unwrap();
+    assert_eq!(dead(store), [2, 3], "the child was revoked before, and its own child with it");
+    lift(store, token(2), LiftMode::Revive).await.unwrap();
+    assert_eq!(dead(store), [0; 0]);
+    let both = [1, 2].map(|n| revocation(token(n), RevokeMode::Forever)).to_vec();
+    store.revoke(both, "alice".into(), NOW, |_: &Changed| audit("both")).await.unwrap();
+    lift(store, token(1), LiftMode::Revive).await.unwrap();
+    assert_eq!(dead(store), [2, 3], "it was named in the same breath");
+}
+
+async fn what_is_lifted_at_once_revives_what_hung_on_both(store: &Store) {
+    family(store).await;
+    revoke(store, target(SelectorKind::Holder, "k1"), RevokeMode::Forever).await;
+    revoke(store, token(1), RevokeMode::Forever).await;
+    let targets = [token(1), target(SelectorKind::Holder, "k1")];
+    let lifts = targets.map(|target| Lift { target, mode: LiftMode::Revive, until: None }).to_vec();
+    store.lift(lifts, NOW, |_: &Changed| audit("lift")).await.unwrap();
+    assert_eq!(dead(store), [0; 0]);
+}
+
+async fn nobody_makes_tokens_of_tokens_without_end(store: &Store) {
+    store.record_exchange(exchange(1, "worker", SECOND)).await.unwrap();
+    for n in 2..=9 {
+        store.record_exchange(child(n, &[n - 1], "k")).await.unwrap();
+    }
+    let deeper = store.record_exchange(child(10, &[9], "k")).await;
+    assert_eq!(deeper.unwrap_err(), RecordError::TooMany, "eight in one line");
+    for n in 10..=257 {
+        store.record_exchange(child(n, &[2], "k")).await.unwrap();
+    }
+    for parent in [1, 2, 100] {
+        let one_more = store.record_exchange(child(1000, &[parent], "k")).await;
+        assert_eq!(one_more.unwrap_err(), RecordError::TooMany, "256 of token 1, whoever of them made them");
+    }
+    store.record_exchange(exchange(1001, "worker", SECOND)).await.unwrap();
+    store.record_exchange(child(1002, &[1001], "k")).await.unwrap();
 }

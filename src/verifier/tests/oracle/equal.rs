@@ -180,3 +180,47 @@ fn the_written_rules_of_evaluation_hold_in_both() {
         assert_eq!(decided(vec![check], &call), (allowed, allowed), "{name}");
     }
 }
+
+#[test]
+fn variables_of_an_operation_and_its_right_count_wherever_else_they_stand() {
+    let call = Call::of("github", "issues.read", r#"{"tool":"github","verb":"issues.read","access":"read"}"#);
+    let [tool, verb, access] = ["t", "v", "a"].map(Val::Var);
+    let operation = || Alt::of(vec![("operation", vec![tool.clone(), verb.clone()])]);
+    let with = |name, terms: Vec<Val>| {
+        let mut alt = operation();
+        alt.facts.push((name, terms));
+        alt
+    };
+    let right = || with("right", vec![tool.clone(), verb.clone(), access.clone()]);
+    let and_arg = |mut alt: Alt, name, term: &Val| {
+        alt.facts.insert(0, ("arg", vec![Val::text(name), term.clone()]));
+        alt
+    };
+    let is = |alt: Alt, term: &Val, text| alt.holds(term.clone(), Binary::Equal, Val::text(text));
+    let one_of = |alt: Alt, term: &Val, text| {
+        alt.holds(Val::Set(vec![Val::text(text)]), Binary::Contains, term.clone())
+    };
+    for (name, alternative, allowed) in [
+        ("nobody asks", right(), true),
+        ("one variable twice", Alt::of(vec![("operation", vec![tool.clone(), tool.clone()])]), false),
+        ("the tool is an argument", and_arg(operation(), "tool", &tool), true),
+        ("the tool is another argument", and_arg(operation(), "verb", &tool), false),
+        ("the verb is an argument", and_arg(right(), "verb", &verb), true),
+        ("the verb is another argument", and_arg(right(), "tool", &verb), false),
+        ("the access is an argument", and_arg(right(), "access", &access), true),
+        ("the access is another argument", and_arg(right(), "tool", &access), false),
+        ("the tool is the audience", with("audience", vec![tool.clone()]), false),
+        ("the verb is all names", with("args", vec![verb.clone()]), false),
+        ("the tool in an expression", is(operation(), &tool, "github"), true),
+        ("the tool in an expression that does not hold", is(right(), &tool, "gitlab"), false),
+        ("the verb in a set", one_of(operation(), &verb, "issues.read"), true),
+        ("the verb in another set", one_of(right(), &verb, "issues.write"), false),
+        ("the access in an expression", is(right(), &access, "read"), true),
+        ("the access in an expression that does not hold", is(right(), &access, "write"), false),
+        ("the access in a set", one_of(right(), &access, "write"), false),
+        ("an access that nothing binds", is(operation(), &access, "read"), false),
+        ("a type that no text has", right().holds(access.clone(), Binary::GreaterThan, Val::Int(1)), false),
+    ] {
+        assert_eq!(decided(vec![vec![alternative]], &call), (allowed, allowed), "{name}");
+    }
+}

@@ -8,7 +8,8 @@ use shortbread_protocol::biscuit::{Binary, Unary};
 use super::generate::{ARGUMENTS, Kind, TEXTS, any_constant, apply, constant, fitting};
 use super::model::{Alt, Block, Fact, HOLDER, OPERATIONS, Step, TOKEN, Val, audience};
 
-const VARIABLES: [&str; 3] = ["x", "y", "z"];
+// The last ones are those of an operation and its right.
+const VARIABLES: [&str; 6] = ["x", "y", "z", "t", "v", "a"];
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Shape {

@@ -117,7 +117,7 @@ fn admits(arguments: &Arguments, forms: &Forms, args: &Args) -> bool {
     let form = |name: &ArgName| forms.get(name).copied();
     listed
         && arguments.iter().all(|(name, constraint)| match args.value(name.as_str()) {
-            _ if constraint.any => true,
+            _ if constraint.any && form(name).is_none() => true,
             // In the spelling of its form, argument and constraint alike.
             Some(ArgValue::One(value)) if form(name).is_some() => {
                 let form = form(name).unwrap();
