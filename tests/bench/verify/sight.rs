@@ -1,7 +1,8 @@
 //! Tokens at first sight, with lists of three sizes and with narrowed copies, beside the signatures alone and peers.
 //!
 //! First sight is what it says: every check has a token that the verifier never saw, puts it into its cache, and pushes
-//! another one out, for the cache is small and full; one figure is with room for all. A median below that of the signatures alone ends the run.
+//! another one out, for the cache is small and full; two figures are with room for
+//! all and with no cache, to tell what the cache costs. A median below that of the signatures alone ends the run.
 
 use shortbread_verifier::{Verifier, chain};
 
@@ -26,6 +27,7 @@ const LARGE_CACHE: usize = 512 * 1024 * 1024;
 const ALONE: &str = "signatures alone";
 const FIRST: &str = "first sight";
 const ROOMY: &str = "first sight, cache with room";
+const UNCACHED: &str = "first sight, no cache";
 /// What first sight has to be against each of them.
 const BESIDE: [(&str, f64); 3] = [(ALONE, 1.15), ("biscuit-auth", 0.62), ("tenuo without proof", 0.5)];
 const PROVED: &str = "tenuo with proof";
@@ -44,6 +46,7 @@ struct Party {
     list: &'static str,
     first: Vec<Verifier>,
     roomy: Verifier,
+    uncached: Verifier,
     stock: Stock,
     warrants: Warrants,
 }
@@ -89,13 +92,14 @@ impl Party {
             list,
             first: NEW.into_iter().map(first).collect::<Outcome<_>>()?,
             roomy: verifier(&trust)?.cache_bytes(LARGE_CACHE),
+            uncached: verifier(&trust)?.cache_bytes(0),
             stock: Stock::new(bench.token.public(), bench.now(), revoked(ids).collect())?,
             warrants: Warrants::new(&bench.token.seed(), ids)?,
         })
     }
 
     fn operations<'a>(&'a self, tokens: &'a Tokens) -> Outcome<Vec<(String, Operation<'a>)>> {
-        let Self { list, roomy, stock, warrants, .. } = self;
+        let Self { list, roomy, uncached, stock, warrants, .. } = self;
         let Tokens { blocks, some, .. } = tokens;
         let first = self.first.get(*blocks).ok_or("a verifier for each number of blocks")?;
         let (mut new, mut more) = (Once::of(&tokens.ours), Once::of(&tokens.ours));
@@ -143,7 +147,7 @@ fn figures(samples: &Samples) -> Outcome<Vec<Figure>> {
                 return Err("a check at first sight took less than its signatures: it was none".into());
             }
             if blocks == 0 && *list == LARGE {
-                figures.push(us(ROOMY)?);
+                figures.extend([us(UNCACHED)?, us(ROOMY)?]);
             }
             figures.push(us(FIRST)?);
             for (beside, most) in BESIDE {
