@@ -42,7 +42,8 @@ pub(crate) struct SelectorArgs {
     #[arg(long, value_name = "NAME")]
     operator: Vec<String>,
     /// Every token bound to a key, by the key's RFC 7638 thumbprint.
-    #[arg(long, value_name = "THUMBPRINT")]
+    // One thumbprint in 64 begins with a hyphen.
+    #[arg(long, value_name = "THUMBPRINT", allow_hyphen_values = true)]
     holder: Vec<String>,
     /// Everything that a signing key of the broker signed, by the key's name.
     #[arg(long, value_name = "NAME")]
@@ -165,6 +166,7 @@ mod tests {
         );
         assert_eq!(read("--workflow a --workflow a").unwrap(), "workflow a");
         assert_eq!(read("--all").unwrap(), "everything");
+        assert_eq!(read("--holder -aClLb3RqHX2N").unwrap(), "holder -aClLb3RqHX2N");
     }
 
     #[test]
