@@ -103,10 +103,16 @@ impl PublicKey {
     /// The RFC 7638 thumbprint of the key as a JWK (SHA-256, base64url).
     #[must_use]
     pub fn thumbprint(&self) -> String {
-        let x = URL_SAFE_NO_PAD.encode(self.as_bytes());
-        let jwk = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
-        URL_SAFE_NO_PAD.encode(Sha256::digest(jwk))
+        thumbprint(self.as_bytes())
     }
+}
+
+/// The RFC 7638 thumbprint of these bytes as an Ed25519 key, whether or not they are one.
+#[must_use]
+pub fn thumbprint(key: &[u8; 32]) -> String {
+    let x = URL_SAFE_NO_PAD.encode(key);
+    let jwk = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
+    URL_SAFE_NO_PAD.encode(Sha256::digest(jwk))
 }
 
 impl fmt::Debug for PublicKey {
