@@ -65,6 +65,11 @@ async fn a_child_says_what_its_parent_says_for_another_key() {
         assert_eq!(new.id(kind), old.id(kind));
     }
     assert_ne!(new.id(SelectorKind::Token), old.id(SelectorKind::Token));
+    let told = |answer: &Answer| answer.body["authorization_details"].clone();
+    assert!(told(&child)[0]["constraints"]["issues.write"]["repo"]["in"].is_array());
+    assert_eq!(told(&child), told(&parent), "the arguments are those of the parent, and so is the rest");
+    let grandchild = pass_on(&world, &key(1), child.token(), &key(2), &[]).await;
+    assert_eq!(told(&grandchild), told(&parent));
     assert_eq!(new.program().checks.len(), old.program().checks.len());
     let entry = world.audited(&child).await;
     assert_eq!(entry["identity"]["parent"], parent.text("/shortbread/token_id"));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use shortbread_protocol::constraint::Arguments;
 use shortbread_protocol::names::{Intent, Release, Task, ToolName};
 use shortbread_protocol::oauth::{
     ACCESS_TOKEN, AuthorizationDetail, Delegation, TOOL_CALL, TokenAnswer, TokenExtras,
@@ -67,12 +68,16 @@ pub(super) fn answer(granted: &Granted, parts: Parts<'_>) -> TokenAnswer {
     }
 }
 
+/// What the arguments of a verb may be, a way for each grant; none where any way leaves them free.
+pub(super) fn ways(right: &Right) -> Vec<Arguments> {
+    let ways: Option<Vec<_>> = right.alternatives.iter().map(|way| way.arguments.clone()).collect();
+    ways.unwrap_or_default()
+}
+
 fn detail(tool: &ToolName, rights: &[&Right], parts: &Parts<'_>) -> AuthorizationDetail {
     let (mut constraints, mut alternatives) = (BTreeMap::new(), BTreeMap::new());
     for right in rights {
-        // Where any way leaves the arguments free, there is nothing to tell.
-        let ways: Option<Vec<_>> = right.alternatives.iter().map(|way| way.arguments.clone()).collect();
-        let mut ways = ways.unwrap_or_default().into_iter();
+        let mut ways = ways(right).into_iter();
         if let Some(first) = ways.next() {
             constraints.insert(right.operation.verb.clone(), first);
         }

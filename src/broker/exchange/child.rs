@@ -5,11 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Deserialize;
 use serde_json::json;
 use shortbread_protocol::access::Access;
+use shortbread_protocol::constraint::Arguments;
 use shortbread_protocol::dpop::Unproved;
 use shortbread_protocol::event::EventType;
-use shortbread_protocol::names::Operation;
+use shortbread_protocol::names::{Intent, Operation, ToolName};
 use shortbread_protocol::oauth::{
     ACCESS_TOKEN, AuthorizationDetail, Delegation, TOOL_CALL, TokenAnswer, TokenExtras,
 };
@@ -26,6 +28,9 @@ use crate::broker::Broker;
 use crate::mint::{Child, mint_child};
 use crate::policy::Policy;
 use crate::store::{Exchange, Standing, TokenRecord};
+
+/// By verb, what its arguments may be: a way for each grant that gives it.
+pub(super) type Ways = BTreeMap<String, Vec<Arguments>>;
 
 /// Makes a sub-agent's token. It is recorded before it is answered.
 ///
@@ -58,6 +63,7 @@ pub(super) async fn re_exchange(
             .map_err(|error| Refusal::plain(Reason::Internal).because(error))?,
         expires: parent.end(request, context),
         holder,
+        ways: told(broker, &parent, &kept).await?,
         kept,
         dropped,
     };
@@ -92,6 +98,19 @@ pub(super) async fn re_exchange(
     Ok(answer)
 }
 
+// What the parent was told, as far as it is passed on.
+async fn told(broker: &Broker, parent: &Parent, kept: &BTreeSet<Operation>) -> Result<Ways, Refusal> {
+    #[derive(Default, Deserialize)]
+    struct Body {
+        #[serde(default)]
+        ways: Ways,
+    }
+    let record = broker.store.token(&parent.text(SelectorKind::Token)).await?;
+    let body: Body = record.and_then(|record| serde_json::from_slice(&record.body).ok()).unwrap_or_default();
+    let is_kept = |verb: &String| kept.iter().any(|operation| operation.to_string() == *verb);
+    Ok(body.ways.into_iter().filter(|(verb, _)| is_kept(verb)).collect())
+}
+
 /// The child in the making.
 struct Heir {
     token: String,
@@ -99,6 +118,7 @@ struct Heir {
     expires: u64,
     kept: BTreeSet<Operation>,
     dropped: BTreeMap<String, String>,
+    ways: Ways,
 }
 
 impl Heir {
@@ -150,7 +170,9 @@ impl Heir {
 
     fn record(&self, parent: &Parent, version: u64, policy: &Policy) -> TokenRecord {
         let parent_id = parent.text(SelectorKind::Token);
-        let body = json!({ "rights": self.verbs(), "parent": parent_id, "policy": policy.digest() });
+        let body = json!({
+            "rights": self.verbs(), "parent": parent_id, "policy": policy.digest(), "ways": self.ways,
+        });
         TokenRecord {
             id: self.token.clone(),
             principal: parent.principal.to_string(),
@@ -194,25 +216,31 @@ impl Heir {
         }
     }
 
-    // The conditions on arguments are the parent's: they stand in the token, and in the answer to the parent.
+    // The conditions on arguments are the parent's, as the broker gave them; a narrowed parent has more of its own.
     fn details(&self, parent: &Parent, request: &Request, policy: &Policy) -> Vec<AuthorizationDetail> {
-        let mut details: Vec<AuthorizationDetail> = Vec::new();
+        let mut details: BTreeMap<&ToolName, AuthorizationDetail> = BTreeMap::new();
         for operation in &self.kept {
             let Operation { tool, verb } = operation;
-            if let Some(known) = details.iter_mut().find(|detail| detail.tool == *tool) {
-                known.actions.push(verb.clone());
-                continue;
-            }
-            details.push(AuthorizationDetail {
+            let detail = details.entry(tool).or_insert_with(|| AuthorizationDetail {
                 kind: TOOL_CALL.to_owned(),
                 locations: audience(policy, operation).cloned().into_iter().collect(),
-                actions: vec![verb.clone()],
                 task: parent.text(SelectorKind::Task).parse().ok(),
-                intent: parent.text(SelectorKind::Intent).parse().ok(),
+                intent: parent
+                    .text(SelectorKind::Intent)
+                    .parse()
+                    .ok()
+                    .filter(|it| *it != Intent::undeclared()),
                 delegation: Some(request.delegation),
                 ..AuthorizationDetail::of(tool.clone())
             });
+            detail.actions.push(verb.clone());
+            let mut ways = self.ways.get(&operation.to_string()).cloned().unwrap_or_default().into_iter();
+            detail.constraints.extend(ways.next().map(|first| (verb.clone(), first)));
+            let further: Vec<_> = ways.collect();
+            if !further.is_empty() {
+                detail.alternatives.insert(verb.clone(), further);
+            }
         }
-        details
+        details.into_values().collect()
     }
 }

@@ -7,7 +7,8 @@ use shortbread_protocol::oauth::{Delegation, TokenAnswer};
 use shortbread_protocol::random::id;
 use shortbread_protocol::reason::Reason;
 
-use super::answer::{Parts, answer};
+use super::answer::{Parts, answer, ways};
+use super::child::Ways;
 use super::flow::Context;
 use super::refusal::Refusal;
 use super::request::Request;
@@ -122,8 +123,14 @@ impl<'a> Draft<'a> {
         expires: u64,
     ) -> TokenRecord {
         let rights: Vec<String> = granted.rights.iter().map(|right| right.operation.to_string()).collect();
-        let body =
+        // Only a bound token can be passed on, and is then asked what its arguments may be.
+        let bound = granted.rights.iter().filter(|_| self.holder.is_some());
+        let ways: Ways = bound.map(|right| (right.operation.to_string(), ways(right))).collect();
+        let mut body =
             serde_json::json!({ "rights": rights, "grants": granted.grants, "policy": policy.digest() });
+        if let Some(body) = body.as_object_mut().filter(|_| !ways.is_empty()) {
+            body.insert("ways".to_owned(), serde_json::json!(ways));
+        }
         TokenRecord {
             id: self.token_id.clone(),
             principal: self.principal.to_string(),
