@@ -4,6 +4,7 @@ pub mod activation;
 pub mod audit;
 pub mod broker;
 pub mod config;
+mod delimited;
 pub mod exchange;
 pub mod http;
 pub mod identity;

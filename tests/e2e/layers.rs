@@ -21,14 +21,15 @@ const NOT_EMBEDDED: [&str; 9] =
 
 /// Which modules of the broker a module may import, from the bottom up. `http` is at the top: nobody's but that of
 /// `telemetry`, which serves metrics with the same listener.
-const MODULES: [(&str, &[&str]); 20] = [
+const MODULES: [(&str, &[&str]); 21] = [
     ("config", &[]),
+    ("delimited", &[]),
     ("policy", &[]),
     ("signer", &[]),
     ("store", &[]),
     ("proofs", &["telemetry"]),
     ("audit", &["store"]),
-    ("identity", &["policy"]),
+    ("identity", &["delimited", "policy"]),
     ("keyring", &["config", "signer"]),
     ("limits", &["config", "policy"]),
     ("mint", &["policy", "signer"]),
@@ -38,7 +39,10 @@ const MODULES: [(&str, &[&str]); 20] = [
         "broker",
         &["activation", "audit", "config", "identity", "keyring", "limits", "proofs", "publish", "store"],
     ),
-    ("exchange", &["audit", "broker", "identity", "mint", "policy", "proofs", "store"]),
+    (
+        "exchange",
+        &["audit", "broker", "delimited", "identity", "mint", "policy", "proofs", "signer", "store"],
+    ),
     ("revoke", &["broker", "exchange", "publish", "store"]),
     ("introspect", &["broker", "exchange", "policy", "revoke", "store"]),
     ("setup", &["activation", "audit", "broker", "config", "keyring", "store", "policy"]),

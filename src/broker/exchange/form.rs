@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 use shortbread_protocol::reason::Reason;
 
 use super::refusal::Refusal;
+use crate::delimited::delimited;
 
 /// A form in which no parameter stands twice, but for `resource` and `audience` (RFC 8707, RFC 8693).
 /// Parameters that are not known are ignored, as RFC 6749, section 3.2, has it.
@@ -50,11 +51,8 @@ impl Form {
             .chain(self.resources.iter().map(|resource| ("resource", resource.as_str())))
             .collect();
         asked.sort_unstable();
-        let hash =
-            asked.into_iter().flat_map(|(name, value)| [name, value]).fold(Sha256::new(), |hash, part| {
-                hash.chain_update((part.len() as u64).to_be_bytes()).chain_update(part)
-            });
-        hash.finalize().into()
+        let texts = asked.into_iter().flat_map(|(name, value)| [name, value]);
+        delimited(Sha256::new(), texts).finalize().into()
     }
 
     // Gives the name back when it was there. An empty parameter is an absent one (RFC 6749, section 3.2).

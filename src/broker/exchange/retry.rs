@@ -19,6 +19,7 @@ use super::flow::Context;
 use super::record::Trail;
 use super::refusal::Refusal;
 use crate::broker::Broker;
+use crate::delimited::delimited;
 use crate::identity::Verified;
 use crate::mint::sign;
 use crate::policy::Granted;
@@ -59,11 +60,9 @@ impl RetryKey {
             return Err(Refusal::new(Reason::RequestMalformed, detail));
         }
         let holder = proof.map_or("", Proof::thumbprint);
-        let named = [&identity.issuer, &identity.subject, &principal.to_string(), holder, chosen];
-        let hash = named.into_iter().fold(Sha256::new().chain_update(request), |hash, part| {
-            hash.chain_update((part.len() as u64).to_be_bytes()).chain_update(part)
-        });
-        Ok(Self(hash.finalize().into()))
+        let principal = principal.to_string();
+        let named = [identity.issuer.as_str(), &identity.subject, &principal, holder, chosen];
+        Ok(Self(delimited(Sha256::new_with_prefix(request), named).finalize().into()))
     }
 
     /// The same for what is granted: another grant is another answer.

@@ -9,6 +9,7 @@ use shortbread_protocol::clock::{FOREVER, Timestamp};
 
 use super::error::Cause;
 use super::origin::Name;
+use crate::delimited::delimited;
 
 /// How far the clocks of an issuer and the broker may differ.
 pub(super) const LEEWAY: Duration = Duration::from_secs(30);
@@ -160,10 +161,7 @@ pub(super) fn replay(by: &Name<'_>, jti: Option<&str>, input: &[u8], last: Times
         Name::TrustDomain(_) => Some("jwt-svid"),
     };
     let hash = match jti {
-        // Each part is preceded by its length, so that three parts are never two.
-        Some(jti) => tag.into_iter().chain([by.as_str(), jti]).fold(Sha256::new(), |hash, part| {
-            hash.chain_update((part.len() as u64).to_be_bytes()).chain_update(part)
-        }),
+        Some(jti) => delimited(Sha256::new(), tag.into_iter().chain([by.as_str(), jti])),
         None => Sha256::new_with_prefix(input),
     };
     // `exp` and `iat` are whole seconds, so this is one too.
