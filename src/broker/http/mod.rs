@@ -112,13 +112,25 @@ async fn harden(mut response: Response) -> Response {
 
 /// The text of the `DPoP` header, if there is one.
 fn dpop(headers: &HeaderMap) -> Result<Option<&str>, ProofError> {
-    let mut values = headers.get_all("dpop").iter();
+    single(headers, "dpop").map_err(|unclear| match unclear {
+        Unclear::NotAscii => ProofError::Malformed("the header is not ASCII"),
+        Unclear::Several => ProofError::Malformed("there is more than one DPoP header"),
+    })
+}
+
+/// Why a header that may stand once does not say one thing.
+enum Unclear {
+    NotAscii,
+    Several,
+}
+
+/// The text of a header that may stand once, if it is there.
+fn single<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Unclear> {
+    let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
-        (Some(value), None) => {
-            value.to_str().map(Some).map_err(|_| ProofError::Malformed("the header is not ASCII"))
-        }
-        (Some(_), Some(_)) => Err(ProofError::Malformed("there is more than one DPoP header")),
+        (Some(value), None) => value.to_str().map(Some).map_err(|_| Unclear::NotAscii),
+        (Some(_), Some(_)) => Err(Unclear::Several),
     }
 }
 

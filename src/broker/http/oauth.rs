@@ -11,7 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use shortbread_protocol::oauth::{Introspection, OAuthError, TokenAnswer};
 use shortbread_protocol::reason::Reason;
 
-use super::{App, dpop, failure, is_of_type};
+use super::{App, Unclear, dpop, failure, is_of_type, single};
 use crate::exchange::{Context, Refusal, Sent, exchange};
 use crate::introspect::introspect as introspection;
 use crate::revoke::give_back;
@@ -35,13 +35,9 @@ pub(super) async fn token(
         let refusal = Refusal::plain(Reason::Overloaded).after(Duration::from_secs(1));
         return failure::oauth(&refusal, &context.decision);
     };
-    let body = match form(&headers, body) {
+    let body = match form(&headers, body, &context) {
         Ok(body) => body,
-        Err((refusal, status)) => {
-            let mut response = failure::oauth(&refusal, &context.decision);
-            *response.status_mut() = status;
-            return response;
-        }
+        Err(response) => return *response,
     };
     let sent = Sent { body: &body, dpop: dpop(&headers), idempotency_key: idempotency_key(&headers) };
     let outcome = exchange(&app.broker, &sent, &context).await;
@@ -62,15 +58,11 @@ pub(super) async fn revoke(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let given = match form(&headers, body) {
-        Ok(body) => give_back(&app.broker, &body, &context).await,
-        Err((refusal, status)) => {
-            let mut response = failure::oauth(&refusal, &context.decision);
-            *response.status_mut() = status;
-            return response;
-        }
+    let body = match form(&headers, body, &context) {
+        Ok(body) => body,
+        Err(response) => return *response,
     };
-    match given {
+    match give_back(&app.broker, &body, &context).await {
         Ok(()) => StatusCode::OK.into_response(),
         Err(refusal) => failure::oauth(&refusal, &context.decision),
     }
@@ -90,27 +82,21 @@ pub(super) async fn introspect(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let answered = match form(&headers, body) {
-        Ok(body) => introspection(&app.broker, &body, &context).await,
-        Err((refusal, status)) => {
-            let mut response = failure::oauth(&refusal, &context.decision);
-            *response.status_mut() = status;
-            return response;
-        }
+    let body = match form(&headers, body, &context) {
+        Ok(body) => body,
+        Err(response) => return *response,
     };
-    match answered {
+    match introspection(&app.broker, &body, &context).await {
         Ok(answer) => no_store(Json(answer).into_response()),
         Err(refusal) => failure::oauth(&refusal, &context.decision),
     }
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, &'static str> {
-    let mut values = headers.get_all("idempotency-key").iter();
-    match (values.next(), values.next()) {
-        (None, _) => Ok(None),
-        (Some(value), None) => value.to_str().map(Some).map_err(|_| "the Idempotency-Key is not ASCII"),
-        (Some(_), Some(_)) => Err("there is more than one Idempotency-Key header"),
-    }
+    single(headers, "idempotency-key").map_err(|unclear| match unclear {
+        Unclear::NotAscii => "the Idempotency-Key is not ASCII",
+        Unclear::Several => "there is more than one Idempotency-Key header",
+    })
 }
 
 fn no_store(mut response: Response) -> Response {
@@ -118,18 +104,24 @@ fn no_store(mut response: Response) -> Response {
     response
 }
 
-fn form(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Bytes, (Refusal, StatusCode)> {
-    let malformed = |detail: &str| Refusal::new(Reason::RequestMalformed, detail);
+// The body of a form, or the answer to what is none.
+fn form(
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+    context: &Context,
+) -> Result<Bytes, Box<Response>> {
+    let refused = |detail: &str, status| {
+        let refusal = Refusal::new(Reason::RequestMalformed, detail);
+        let mut response = failure::oauth(&refusal, &context.decision);
+        *response.status_mut() = status;
+        Box::new(response)
+    };
     if !is_of_type(headers, "application/x-www-form-urlencoded") {
-        return Err((
-            malformed("send the parameters as application/x-www-form-urlencoded"),
-            StatusCode::BAD_REQUEST,
-        ));
+        let detail = "send the parameters as application/x-www-form-urlencoded";
+        return Err(refused(detail, StatusCode::BAD_REQUEST));
     }
     body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            (malformed("the body has more than 64 KiB"), StatusCode::PAYLOAD_TOO_LARGE)
-        }
-        status => (malformed("the body could not be read"), status),
+        status @ StatusCode::PAYLOAD_TOO_LARGE => refused("the body has more than 64 KiB", status),
+        status => refused("the body could not be read", status),
     })
 }
