@@ -16,7 +16,7 @@ use shortbread_verifier::chain::{Token, decode};
 use shortbread_verifier::scope::{Demand, Scope};
 
 use crate::broker::Broker;
-use crate::exchange::{Context, Form, GrantType, Refusal};
+use crate::exchange::{Context, Form, GrantType, Refusal, operations, unproved};
 use crate::policy::Policy;
 use crate::policy::model::Principal;
 use crate::revoke::AdminList;
@@ -47,7 +47,7 @@ pub async fn introspect(broker: &Broker, form: &[u8], context: &Context) -> Resu
     };
     let used = Use { replay: Some(caller.replay), token: None, audit };
     broker.store.record_use(used).await.map_err(|error| match error {
-        RecordError::Replayed => failed(broker, error.into(), context),
+        RecordError::Replayed => unproved(broker, error.into(), GrantType::ClientCredentials, context),
         error => error.into(),
     })?;
     Ok(answered.unwrap_or_else(|_| Introspection::inactive()))
@@ -70,7 +70,8 @@ impl Caller {
         form.is_one_of("client_assertion_type", &[CLIENT_ASSERTION])?;
         let assertion = form.need("client_assertion")?;
         let checked = broker.identities.verify(assertion, policy.identities()).await;
-        let identity = checked.map_err(|error| failed(broker, error.into(), context))?;
+        let identity =
+            checked.map_err(|error| unproved(broker, error.into(), GrantType::ClientCredentials, context))?;
         let principal = identity.principal(form.one("client_id"))?;
         if !matches!(principal, Principal::Verifier(_)) {
             let refusal =
@@ -83,17 +84,6 @@ impl Caller {
             holder: None,
         };
         Ok(Self { name: principal.to_string(), tools: identity.tools, replay })
-    }
-}
-
-// A refused identity counts against the address; an issuer that is down is not the caller's failure.
-fn failed(broker: &Broker, refusal: Refusal, context: &Context) -> Refusal {
-    if refusal.reason == Reason::IssuerUnavailable {
-        return refusal;
-    }
-    match broker.limits.failure(context.address) {
-        Ok(()) => refusal.of(GrantType::ClientCredentials),
-        Err(limited) => Refusal::plain(Reason::RateLimited).after(limited.0),
     }
 }
 
@@ -152,10 +142,7 @@ impl Question {
         if let Some(call) = &self.call {
             return vec![call.operation.clone()];
         }
-        let granted = scope.rights().filter_map(|(tool, verb, _)| {
-            Some(Operation { tool: tool.parse().ok()?, verb: verb.parse().ok()? })
-        });
-        granted.collect()
+        operations(scope).map(|(operation, _)| operation).collect()
     }
 }
 

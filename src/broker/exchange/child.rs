@@ -19,6 +19,7 @@ use shortbread_protocol::random::id;
 use shortbread_protocol::reason::Reason;
 use shortbread_protocol::revocations::SelectorKind;
 
+use super::draft::signer;
 use super::flow::{Context, within_rates};
 use super::parent::{Kept, Parent, audience, operations};
 use super::record::{ChildFacts, Trail};
@@ -148,10 +149,7 @@ impl Heir {
     }
 
     fn mint(&self, broker: &Broker, parent: &Parent, request: &Request) -> Result<String, Refusal> {
-        if !broker.keyring.can_sign_tokens(broker.clock.now()) {
-            let refusal = Refusal::plain(Reason::Internal);
-            return Err(refusal.because("the token key is past its validity in the key document"));
-        }
+        let signer = signer(broker, broker.clock.now())?;
         let child = Child {
             parent: parent.token.scope(),
             parent_holder: &parent.holder,
@@ -161,7 +159,7 @@ impl Heir {
             kept: &self.kept,
             sealed: request.delegation == Delegation::None,
         };
-        Ok(mint_child(&child, &*broker.keyring.token, &*broker.random)?)
+        Ok(mint_child(&child, signer, &*broker.random)?)
     }
 
     fn verbs(&self) -> Vec<String> {

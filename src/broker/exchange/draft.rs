@@ -1,5 +1,6 @@
 //! A token in the making: from what is granted to its bytes, its record and its answer.
 
+use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::dpop::Proof;
 use shortbread_protocol::keys::PrivateKey;
 use shortbread_protocol::names::{Intent, Task};
@@ -15,9 +16,10 @@ use super::request::Request;
 use super::retry::next_key;
 use super::standing::{Bearer, stand};
 use crate::broker::Broker;
-use crate::mint::{Minting, authority, sign};
+use crate::mint::{MintError, Minting, authority, sign};
 use crate::policy::model::Principal;
 use crate::policy::{Granted, Policy};
+use crate::signer::Signer;
 use crate::store::{Standing, TokenRecord};
 
 /// A token in the making.
@@ -86,10 +88,7 @@ impl<'a> Draft<'a> {
         again: bool,
         context: &Context,
     ) -> Result<Minted, Refusal> {
-        if !broker.keyring.can_sign_tokens(context.decision.at) {
-            let refusal = Refusal::plain(Reason::Internal);
-            return Err(refusal.because("the token key is past its validity in the key document"));
-        }
+        let signer = signer(broker, context.decision.at)?;
         let minting = Minting {
             issuer: &broker.issuer,
             principal: self.principal,
@@ -103,10 +102,13 @@ impl<'a> Draft<'a> {
             audiences,
             sealed: self.sealed,
         };
-        let signer = &*broker.keyring.token;
         let block = authority(&minting, signer)?;
         // What may be given out again ends in a secret that can be made again.
-        let next = if again { next_key(broker, &self.token_id)? } else { fresh_key(broker)? };
+        let next = if again {
+            next_key(broker, &self.token_id)?
+        } else {
+            PrivateKey::generate(&*broker.random).map_err(MintError::from)?
+        };
         Ok(Minted { token: sign(&block, self.sealed, signer, &next)?, block })
     }
 
@@ -177,6 +179,10 @@ impl<'a> Draft<'a> {
     }
 }
 
-fn fresh_key(broker: &Broker) -> Result<PrivateKey, Refusal> {
-    PrivateKey::generate(&*broker.random).map_err(|error| Refusal::plain(Reason::Internal).because(error))
+/// The key that signs tokens, while the key document lets it.
+pub(super) fn signer(broker: &Broker, now: Timestamp) -> Result<&dyn Signer, Refusal> {
+    if broker.keyring.can_sign_tokens(now) {
+        return Ok(&*broker.keyring.token);
+    }
+    Err(Refusal::plain(Reason::Internal).because("the token key is past its validity in the key document"))
 }

@@ -184,8 +184,8 @@ async fn identify(
     Ok((identity, principal))
 }
 
-// A refused identity counts against the address; an issuer that is down is not the client's failure.
-pub(super) fn unproved(
+/// A refused identity counts against the address; an issuer that is down is not the client's failure.
+pub(crate) fn unproved(
     broker: &Broker,
     refusal: Refusal,
     grant_type: GrantType,

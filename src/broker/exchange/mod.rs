@@ -14,8 +14,10 @@ mod retry;
 mod standing;
 mod targets;
 
+pub(crate) use flow::unproved;
 pub use flow::{Context, Sent, exchange};
 pub(crate) use form::Form;
+pub(crate) use parent::operations;
 pub use record::Trail;
 pub use refusal::Refusal;
 pub use request::GrantType;

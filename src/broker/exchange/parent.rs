@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use shortbread_protocol::access::Access;
-use shortbread_protocol::dpop::{Expected, Proof, Unproved, token_hash};
+use shortbread_protocol::dpop::{Proof, Unproved, token_hash};
 use shortbread_protocol::names::Operation;
 use shortbread_protocol::reason::Reason;
 use shortbread_protocol::revocations::SelectorKind;
@@ -11,6 +11,7 @@ use shortbread_verifier::chain::{Token, decode};
 use shortbread_verifier::scope::Scope;
 
 use super::flow::{Context, unproved};
+use super::proof;
 use super::refusal::Refusal;
 use super::request::Request;
 use crate::broker::Broker;
@@ -62,16 +63,7 @@ impl Parent {
     ) -> Result<Proof, Refusal> {
         let detail = "send a DPoP proof by the key of the token, with the new key's thumbprint as sb_holder";
         let shown = shown.ok_or_else(|| Refusal::new(Reason::ProofRequired, detail))?;
-        let url = format!("{}/oauth/token", broker.issuer.trim_end_matches('/'));
-        let expected = Expected {
-            method: "POST",
-            url: &url,
-            token: Some(token_hash(&request.assertion)),
-            holder: Some(&self.holder),
-            now: broker.clock.now(),
-            since: broker.proofs.since,
-        };
-        Ok(shown.check(&expected)?)
+        proof::here(broker, shown, Some(token_hash(&request.assertion)), Some(&self.holder))
     }
 
     pub(super) fn named(&self, proof: &Proof) -> Result<String, Refusal> {
@@ -189,7 +181,8 @@ pub(super) fn audience<'p>(policy: &'p Policy, operation: &Operation) -> Option<
     policy.catalogue().tools.get(&operation.tool).map(|tool| &tool.audience)
 }
 
-pub(super) fn operations(scope: &Scope) -> impl Iterator<Item = (Operation, Access)> {
+/// What a token grants, in our own names.
+pub(crate) fn operations(scope: &Scope) -> impl Iterator<Item = (Operation, Access)> {
     scope.rights().filter_map(|(tool, verb, access)| {
         Some((Operation { tool: tool.parse().ok()?, verb: verb.parse().ok()? }, access))
     })

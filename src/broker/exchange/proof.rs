@@ -37,16 +37,22 @@ pub(super) fn check(
             _ => Ok(None),
         };
     };
+    here(broker, shown, None, None).map(Some)
+}
+
+/// Whether a proof was made for this endpoint, now; over this token and by this key, where they are given.
+///
+/// # Errors
+/// With the first thing that does not fit.
+pub(super) fn here(
+    broker: &Broker,
+    shown: Unproved<'_>,
+    token: Option<[u8; 32]>,
+    holder: Option<&str>,
+) -> Result<Proof, Refusal> {
     let url = format!("{}/oauth/token", broker.issuer.trim_end_matches('/'));
-    let expected = Expected {
-        method: "POST",
-        url: &url,
-        token: None,
-        holder: None,
-        now: broker.clock.now(),
-        since: broker.proofs.since,
-    };
-    Ok(Some(shown.check(&expected)?))
+    let (now, since) = (broker.clock.now(), broker.proofs.since);
+    Ok(shown.check(&Expected { method: "POST", url: &url, token, holder, now, since })?)
 }
 
 /// Whether the client holds a key, and what without one an identity that can be presented again is good for.
