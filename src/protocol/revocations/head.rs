@@ -99,13 +99,19 @@ impl Head {
         text
     }
 
+    /// The sequence of the last change that the list behind this head holds.
+    #[must_use]
+    pub fn contents(&self) -> u64 {
+        self.deltas.iter().map(|delta| delta.to.seq).fold(self.snapshot.seq, u64::max)
+    }
+
     /// Reads a head that one of the revocation keys signed for this origin.
     ///
     /// # Errors
     /// When the signature, the origin or any line is not as it must be; unknown lines are refused.
     pub fn open(bytes: &[u8], origin: &str, keys: &[PublicKey]) -> Result<Self, HeadError> {
         let text = note::open(bytes, origin, keys, MAX_HEAD)?;
-        let mut lines = Lines(text.lines());
+        let mut lines = Lines::of(text);
         lines.exactly(origin, "origin")?;
         lines.exactly(FORMAT, "format")?;
         let seq = lines.number("seq")?;
@@ -116,19 +122,27 @@ impl Head {
         let snapshot = lines.fields("snapshot").and_then(|fields| read_file(fields, "snapshot"))?;
         let deltas = lines.deltas()?;
         let keys = read_keys(lines.fields("keys")?)?;
-        match lines.0.next() {
-            None if issued <= next && next <= expires => {}
-            None => return Err(HeadError::Line("order of times")),
-            Some(_) => return Err(HeadError::Line("end")),
+        lines.end()?;
+        if issued > next || next > expires {
+            return Err(HeadError::Line("order of times"));
         }
         Ok(Self { seq, issued, next, expires, global, snapshot, deltas, keys })
     }
 }
 
-struct Lines<'a>(std::str::Lines<'a>);
+/// The lines of a signed text, each of which must be as it is asked for.
+pub(super) struct Lines<'a>(std::str::Lines<'a>);
 
 impl<'a> Lines<'a> {
-    fn exactly(&mut self, expected: &str, what: &'static str) -> Result<(), HeadError> {
+    pub(super) fn of(text: &'a str) -> Self {
+        Self(text.lines())
+    }
+
+    pub(super) fn end(&mut self) -> Result<(), HeadError> {
+        self.0.next().map_or(Ok(()), |_| Err(HeadError::Line("end")))
+    }
+
+    pub(super) fn exactly(&mut self, expected: &str, what: &'static str) -> Result<(), HeadError> {
         (self.0.next() == Some(expected)).then_some(()).ok_or(HeadError::Line(what))
     }
 
@@ -137,7 +151,7 @@ impl<'a> Lines<'a> {
         line.and_then(|rest| rest.strip_prefix(' ')).ok_or(HeadError::Line(word))
     }
 
-    fn number(&mut self, word: &'static str) -> Result<u64, HeadError> {
+    pub(super) fn number(&mut self, word: &'static str) -> Result<u64, HeadError> {
         self.fields(word).and_then(|text| number(text, word))
     }
 

@@ -1,89 +1,9 @@
-//! Snapshots and deltas: a JSON line for the selectors, then packed records for single tokens and blocks.
+//! A snapshot: the whole list in one file.
 
-use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
-use thiserror::Error;
-
-use super::selector::{Selector, SelectorKind};
-use crate::clock::FOREVER;
-use crate::json;
+use super::contents::{Entry, Line, ListFileError, RevokedId, in_order, pack, unpack};
 
 /// The most bytes of a snapshot that a reader takes: a million single tokens and 100,000 selectors.
 pub const MAX_SNAPSHOT: u64 = 48 * 1024 * 1024;
-
-const ID: usize = 16;
-const RECORD: usize = ID + 4;
-
-/// Why a snapshot or delta is refused.
-#[derive(Debug, Error)]
-pub enum SnapshotError {
-    /// The packed section has another length than announced, or is out of order.
-    #[error("the revocation list is damaged: {0}")]
-    Damaged(&'static str),
-    /// The first line is not as it must be.
-    #[error("the revocation list is not read: {0}")]
-    Line(#[from] serde_json::Error),
-}
-
-/// Why something was revoked, from a closed list: it is public.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub enum Cause {
-    /// Something bad is happening.
-    Incident,
-    /// A planned stop.
-    Freeze,
-    /// A key or token leaked.
-    Compromise,
-    /// No longer needed.
-    Retired,
-    /// Given back by its holder.
-    Returned,
-    /// Stopped so far, allowed again.
-    Lifted,
-}
-
-/// One selector of the list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Entry {
-    /// The kind.
-    #[serde(rename = "k")]
-    pub kind: SelectorKind,
-    /// The value.
-    #[serde(rename = "v")]
-    pub value: String,
-    /// Tokens issued before this second are dead.
-    #[serde(rename = "b")]
-    pub before: u64,
-    /// When the entry may leave the list; absent: when it is lifted.
-    #[serde(rename = "u")]
-    pub until: Option<u64>,
-    /// The sequence of the change that set it.
-    #[serde(rename = "s")]
-    pub seq: u64,
-    /// Why.
-    #[serde(rename = "r")]
-    pub cause: Cause,
-}
-
-/// One revoked token or block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RevokedId {
-    /// The first 16 bytes of SHA-256 of the token id or of the block's signature.
-    pub id: [u8; ID],
-    /// When the record may leave the list, in seconds since the epoch.
-    pub until: u32,
-}
-
-impl RevokedId {
-    /// The id under which a token id or a block's signature is revoked.
-    #[must_use]
-    pub fn hash(of: &[u8]) -> [u8; ID] {
-        Sha256::digest(of).first_chunk().copied().unwrap_or_default()
-    }
-}
 
 /// A whole list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -96,51 +16,15 @@ pub struct Snapshot {
     pub ids: Vec<RevokedId>,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Line {
-    v: u32,
-    origin: String,
-    seq: u64,
-    from: Option<u64>,
-    entries: Vec<Entry>,
-    removed: Vec<Removed>,
-    ids: usize,
-    ids_removed: usize,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Removed {
-    k: SelectorKind,
-    v: String,
-}
-
 impl Snapshot {
     /// The bytes, which the head names by their hash. `ids` are sorted here, and of one given twice the record that
-    /// stays longer is kept.
+    /// stays longer is kept; entries stay in their order.
     #[must_use]
     pub fn encode(&self, origin: &str) -> Vec<u8> {
-        let mut ids = self.ids.clone();
-        ids.sort_unstable_by_key(|record| (record.id, std::cmp::Reverse(record.until)));
-        ids.dedup_by_key(|record| record.id);
-        let line = Line {
-            v: 1,
-            origin: origin.to_owned(),
-            seq: self.seq,
-            from: None,
-            entries: self.entries.clone(),
-            removed: Vec::new(),
-            ids: ids.len(),
-            ids_removed: 0,
-        };
-        // Plain strings and numbers always serialise.
-        let mut bytes = serde_json::to_vec(&line).unwrap_or_default();
-        bytes.push(b'\n');
-        for record in &ids {
-            bytes.extend_from_slice(&record.id);
-            bytes.extend_from_slice(&record.until.to_be_bytes());
-        }
+        let ids = in_order(&self.ids);
+        let mut bytes =
+            Line { ids: ids.len(), ..Line::new(origin, self.seq, self.entries.clone()) }.to_bytes();
+        pack(&ids, &mut bytes);
         bytes
     }
 
@@ -148,47 +32,22 @@ impl Snapshot {
     ///
     /// # Errors
     /// When it is damaged, of another origin or version, or holds a selector that cannot be.
-    pub fn decode(bytes: &[u8], origin: &str) -> Result<Self, SnapshotError> {
-        let end =
-            bytes.iter().position(|b| *b == b'\n').ok_or(SnapshotError::Damaged("it has no first line"))?;
-        let (line, packed) =
-            bytes.split_at_checked(end).ok_or(SnapshotError::Damaged("it has no first line"))?;
-        let line: Line = json::read_as(line)?;
-        if line.v != 1 || line.origin != origin {
-            return Err(SnapshotError::Damaged("it is of another version or origin"));
-        }
+    pub fn decode(bytes: &[u8], origin: &str) -> Result<Self, ListFileError> {
+        let (line, packed) = Line::read(bytes, origin)?;
         if line.from.is_some() || !line.removed.is_empty() || line.ids_removed != 0 {
-            return Err(SnapshotError::Damaged("it is a delta, not a snapshot"));
+            return Err(ListFileError::Damaged("it is a delta, not a snapshot"));
         }
-        if !line.entries.iter().all(sound) {
-            return Err(SnapshotError::Damaged("it has a selector that cannot be"));
-        }
-        let ids = unpack(packed.get(1..).unwrap_or_default(), line.ids)?;
+        let ids = unpack(packed, line.ids)?;
         Ok(Self { seq: line.seq, entries: line.entries, ids })
     }
 }
 
-fn sound(entry: &Entry) -> bool {
-    entry.before <= FOREVER && Selector::new(entry.kind, &entry.value).is_ok()
-}
-
-fn unpack(packed: &[u8], count: usize) -> Result<Vec<RevokedId>, SnapshotError> {
-    if count.checked_mul(RECORD) != Some(packed.len()) {
-        return Err(SnapshotError::Damaged("it has another length than it says"));
-    }
-    let read = |record: &[u8]| {
-        let (id, until) = record.split_first_chunk::<ID>()?;
-        Some(RevokedId { id: *id, until: u32::from_be_bytes(until.try_into().ok()?) })
-    };
-    let ids: Option<Vec<_>> = packed.chunks_exact(RECORD).map(read).collect();
-    let ids = ids.ok_or(SnapshotError::Damaged("a record is cut"))?;
-    let ascending = ids.windows(2).all(|pair| matches!(pair, [a, b] if a.id < b.id));
-    if ascending { Ok(ids) } else { Err(SnapshotError::Damaged("its records are out of order")) }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::contents::Cause;
+    use super::super::selector::SelectorKind;
     use super::*;
+    use crate::clock::FOREVER;
 
     const ORIGIN: &str = "broker.acme.example/revocations";
 

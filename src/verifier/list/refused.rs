@@ -1,7 +1,7 @@
 //! Why something that a broker or a mirror served was not taken.
 
 use shortbread_protocol::key_document::KeyDocumentError;
-use shortbread_protocol::revocations::SnapshotError;
+use shortbread_protocol::revocations::ListFileError;
 use thiserror::Error;
 
 /// Why a head, key document or snapshot was refused. What the verifier holds stays as it was, but for
@@ -79,7 +79,7 @@ pub enum Refused {
     },
     /// The snapshot that the head names is damaged.
     #[error(transparent)]
-    Snapshot(#[from] SnapshotError),
+    Snapshot(#[from] ListFileError),
     /// No head asks for this snapshot now.
     #[error("no head asks for a snapshot now")]
     Unexpected,
