@@ -33,6 +33,15 @@ pub enum EventType {
     /// A policy version was taken in.
     #[serde(rename = "dev.shortbread.policy.added.v1")]
     PolicyAdded,
+    /// A verifier decided about a call.
+    #[serde(rename = "dev.shortbread.call.decision.v1")]
+    CallDecision,
+    /// A circuit breaker opened.
+    #[serde(rename = "dev.shortbread.breaker.opened.v1")]
+    BreakerOpened,
+    /// A circuit breaker closed again.
+    #[serde(rename = "dev.shortbread.breaker.closed.v1")]
+    BreakerClosed,
     /// A key document was published.
     #[serde(rename = "dev.shortbread.key.rotated.v1")]
     KeyRotated,

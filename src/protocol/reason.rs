@@ -90,6 +90,7 @@ reasons! {
     ListMissing = "list.missing", true, "The verifier has no revocation list yet, so nothing is allowed.", "Check that the verifier can reach the broker or a mirror; `shortbread revocations status` shows whether the broker serves a fresh list.";
     ListTooOld = "list.too_old", true, "The verifier's revocation list is too old for this kind of access.", "Check that the verifier can reach the broker or a mirror; it recovers by itself. `shortbread revocations status` shows whether the broker serves a fresh list.";
     CallMalformed = "call.malformed", false, "The call could not be read: broken or duplicated members, too many or too large arguments.", "Send one JSON object with at most 64 members and 64 KiB, no member twice.";
+    RecordUnavailable = "record.unavailable", true, "The tool service must record every decision, and there is no room or no disk for this one.", "Retry later. Whoever runs the tool service makes room on its disk, or lets it reach the broker so that waiting records are uploaded.";
     ClockUnsure = "clock.unsure", true, "The machine's clock jumped, so the age of the revocation list is unknown until the next one.", "It recovers with the next list. If it comes again, check the time synchronisation of the tool service's machine.";
 
     RequestMalformed = "request.malformed", false, "The request could not be read; the description names the part.", "Correct the named part.";
@@ -115,6 +116,8 @@ reasons! {
     NotPermitted = "admin.not_permitted", false, "This operator's token does not grant the verb.", "Ask another operator, or ask for a grant.";
     Conflict = "admin.conflict", false, "The change does not fit what is stored now; the detail says how.", "Look at the current state and try again.";
     SecondOperator = "admin.second_operator", false, "Changing operators, approvers or their grants needs a second operator.", "Let another operator activate this version.";
+    InstanceUnknown = "verifier.unknown", false, "No lease is known for the instance that signed this message.", "Take a lease with the verifier's identity, then send it again.";
+    MessageReplayed = "verifier.replayed", false, "A message of this instance with the same number, or a later one, was taken before.", "Number messages upwards; take a new lease with a new key after a restart.";
     NotFound = "not_found", false, "There is nothing at this address or under this id.", "Check the spelling.";
     Internal = "internal", true, "The broker failed in a way it did not foresee.", "Retry once, then give an operator the decision id: it stands in the broker's log with the cause.";
 }
