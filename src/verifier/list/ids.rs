@@ -39,6 +39,10 @@ impl Ids {
         self.sorted.is_empty()
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8; 16]> {
+        self.sorted.iter()
+    }
+
     pub(super) fn contains(&self, id: &[u8; 16]) -> bool {
         let near = self.neighbours(id).unwrap_or(&self.sorted);
         near.binary_search(id).is_ok()

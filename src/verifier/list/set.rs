@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::ids::Ids;
 use crate::scope::Revocations;
 use shortbread_protocol::clock::FOREVER;
-use shortbread_protocol::revocations::{RevokedId, SelectorKind, Snapshot};
+use shortbread_protocol::revocations::{Delta, RevokedId, SelectorKind, Snapshot};
 
 const KINDS: usize = SelectorKind::ALL.len();
 
@@ -45,6 +45,26 @@ impl RevocationSet {
     #[must_use]
     pub fn from_parts(global: u64, selectors: Vec<(SelectorKind, String, u64)>, ids: Vec<[u8; 16]>) -> Self {
         Self::holding(0, global, Entries::collect(selectors.into_iter(), ids))
+    }
+
+    /// The list after a delta that builds on this one.
+    #[must_use]
+    pub(super) fn with_delta(&self, delta: &Delta) -> Self {
+        let gone = |kind: SelectorKind, value: &str| {
+            delta.removed.iter().any(|removed| removed.kind == kind && removed.value == value)
+        };
+        let kept = SelectorKind::ALL.into_iter().flat_map(|kind| {
+            let entries = self.entries.of(kind).into_iter().flatten();
+            entries.map(move |(value, before)| (kind, value.to_string(), *before))
+        });
+        let set = delta.entries.iter().map(|entry| (entry.kind, entry.value.clone(), entry.before));
+        let replaced = |kind: SelectorKind, value: &str| {
+            delta.entries.iter().any(|entry| entry.kind == kind && entry.value == value)
+        };
+        let kept = kept.filter(|(kind, value, _)| !gone(*kind, value) && !replaced(*kind, value));
+        let ids = self.entries.ids.iter().filter(|id| delta.ids_removed.binary_search(id).is_err());
+        let ids = ids.copied().chain(delta.ids.iter().map(|record| record.id)).collect();
+        Self::holding(delta.seq, self.global, Entries::collect(kept.chain(set), ids))
     }
 
     /// The same entries under another `global`.
