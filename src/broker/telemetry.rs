@@ -48,7 +48,21 @@ pub fn collect() -> Result<PrometheusHandle, BuildError> {
     describe_histogram!("shortbread_exchange_seconds", Unit::Seconds, "Time from the request to its answer.");
     describe_gauge!("shortbread_revocation_head_seq", "The sequence of the newest signed head.");
     describe_gauge!("shortbread_revocation_snapshot_bytes", Unit::Bytes, "The size of the newest snapshot.");
+    describe();
     Ok(handle)
+}
+
+// What stands before other services, and what operators were told.
+fn describe() {
+    describe_gauge!(
+        "shortbread_breaker_state",
+        "A breaker's state by kind (issuer, webhook) and source: 0 closed, 1 half-open, 2 open."
+    );
+    describe_counter!(
+        "shortbread_breaker_transitions_total",
+        "Changes of a breaker's state by kind, source and new state."
+    );
+    describe_counter!("shortbread_notices_total", "What operators were told, by type.");
 }
 
 /// Listens for those who collect metrics: Prometheus' text form at `/metrics`. The future serves until it is dropped.
