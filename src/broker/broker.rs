@@ -146,6 +146,10 @@ impl Broker {
 
     /// Publishes heads on time, prunes the store and sweeps the limits until it is dropped.
     pub async fn chores(self: Arc<Self>) {
+        tokio::join!(self.publisher.report_age(), self.rounds());
+    }
+
+    async fn rounds(&self) {
         let mut failing = false;
         loop {
             tokio::time::sleep(PERIOD - Duration::from_secs(1)).await;

@@ -48,6 +48,12 @@ pub fn collect() -> Result<PrometheusHandle, BuildError> {
     describe_histogram!("shortbread_exchange_seconds", Unit::Seconds, "Time from the request to its answer.");
     describe_gauge!("shortbread_revocation_head_seq", "The sequence of the newest signed head.");
     describe_gauge!("shortbread_revocation_snapshot_bytes", Unit::Bytes, "The size of the newest snapshot.");
+    describe_gauge!(
+        "shortbread_revocation_head_age_seconds",
+        Unit::Seconds,
+        "How long ago the served head was signed; a new one is due every five seconds."
+    );
+    describe_gauge!("shortbread_streams", "Readers that follow the revocation list on an open stream.");
     describe();
     Ok(handle)
 }
@@ -139,4 +145,15 @@ pub(crate) fn published(seq: u64, bytes: u64) {
         gauge!("shortbread_revocation_head_seq").set(seq as f64);
         gauge!("shortbread_revocation_snapshot_bytes").set(bytes as f64);
     }
+}
+
+/// Notes how old the head is that is served.
+pub(crate) fn head_age(age: Duration) {
+    gauge!("shortbread_revocation_head_age_seconds").set(age.as_secs_f64());
+}
+
+/// Notes that a stream began or ended.
+pub(crate) fn stream(begun: bool) {
+    let streams = gauge!("shortbread_streams");
+    if begun { streams.increment(1.0) } else { streams.decrement(1.0) }
 }

@@ -16,7 +16,7 @@ use shortbread_tests::{Answer, World, holder};
 use shortbread_verifier::narrow::{NarrowError, seal};
 
 /// What anyone may ask. `/oauth/*` check what they are sent: see `bad_input`.
-const PUBLIC: [&str; 12] = [
+const PUBLIC: [&str; 14] = [
     "/.well-known/biscuit-web-keys",
     "/.well-known/jwks.json",
     "/.well-known/oauth-authorization-server",
@@ -26,9 +26,11 @@ const PUBLIC: [&str; 12] = [
     "/oauth/revoke",
     "/oauth/token",
     "/readyz",
+    "/revocations/delta/{name}",
     "/revocations/head",
     "/revocations/keys/{version}",
     "/revocations/snapshot/{name}",
+    "/revocations/stream",
 ];
 
 /// A route of the admin API.

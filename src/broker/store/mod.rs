@@ -5,8 +5,10 @@
 //! operation that fails leaves no trace, and its neighbours in the same commit stand.
 
 mod error;
+mod journal;
 mod model;
 mod revocations;
+mod shards;
 mod sqlite;
 #[cfg(test)]
 mod tests;
@@ -17,6 +19,7 @@ use std::sync::Arc;
 use shortbread_protocol::clock::Timestamp;
 
 pub use self::error::{ActivateError, ChangeError, HeadError, RecordError, StoreError};
+pub use self::journal::{Key, Place};
 pub use self::model::{
     AUDIT_LIMIT, Activate, Activation, ActivePolicy, AuditEntry, BlockChanged, Changed, ChangedEntry, Counts,
     Exchange, Head, HeadFacts, Kept, Lift, LiftMode, Meta, NewPolicy, Notes, Options, PolicyAction,
