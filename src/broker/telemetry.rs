@@ -48,6 +48,15 @@ pub fn collect() -> Result<PrometheusHandle, BuildError> {
     describe_histogram!("shortbread_exchange_seconds", Unit::Seconds, "Time from the request to its answer.");
     describe_gauge!("shortbread_revocation_head_seq", "The sequence of the newest signed head.");
     describe_gauge!("shortbread_revocation_snapshot_bytes", Unit::Bytes, "The size of the newest snapshot.");
+    describe_gauge!(
+        "shortbread_verifiers",
+        "Running instances of verifiers by state: enforcing, behind, silent or gone."
+    );
+    describe_histogram!(
+        "shortbread_propagation_seconds",
+        Unit::Seconds,
+        "Time from a change of the revocation list to a verifier that applied it, as it reports."
+    );
     Ok(handle)
 }
 
@@ -116,6 +125,16 @@ pub(crate) fn exchanged(broker: &Broker, context: &Context, outcome: &Result<Tok
 /// Counts a proof whose signature holds.
 pub(crate) fn proof_used(by: &'static str, outcome: &'static str) {
     counter!("shortbread_proofs_total", "use" => by, "outcome" => outcome).increment(1);
+}
+
+/// Notes how many instances of verifiers are in this state.
+pub(crate) fn verifiers(state: &'static str, count: u32) {
+    gauge!("shortbread_verifiers", "state" => state).set(f64::from(count));
+}
+
+/// Notes how long a change took to one verifier.
+pub(crate) fn propagated(spent: Duration) {
+    histogram!("shortbread_propagation_seconds").record(spent.as_secs_f64());
 }
 
 /// Notes what was published.

@@ -21,7 +21,7 @@ const NOT_EMBEDDED: [&str; 9] =
 
 /// Which modules of the broker a module may import, from the bottom up. `http` is at the top: nobody's but that of
 /// `telemetry`, which serves metrics with the same listener.
-const MODULES: [(&str, &[&str]); 21] = [
+const MODULES: [(&str, &[&str]); 23] = [
     ("config", &[]),
     ("delimited", &[]),
     ("policy", &[]),
@@ -33,11 +33,23 @@ const MODULES: [(&str, &[&str]); 21] = [
     ("keyring", &["config", "signer"]),
     ("limits", &["config", "policy"]),
     ("mint", &["policy", "signer"]),
+    ("instances", &["delimited", "policy", "store"]),
     ("activation", &["audit", "keyring", "policy", "store"]),
     ("publish", &["signer", "store", "telemetry"]),
     (
         "broker",
-        &["activation", "audit", "config", "identity", "keyring", "limits", "proofs", "publish", "store"],
+        &[
+            "activation",
+            "audit",
+            "config",
+            "identity",
+            "instances",
+            "keyring",
+            "limits",
+            "proofs",
+            "publish",
+            "store",
+        ],
     ),
     (
         "exchange",
@@ -45,6 +57,10 @@ const MODULES: [(&str, &[&str]); 21] = [
     ),
     ("revoke", &["broker", "exchange", "publish", "store"]),
     ("introspect", &["broker", "exchange", "policy", "revoke", "store"]),
+    (
+        "verifiers",
+        &["audit", "broker", "exchange", "identity", "instances", "limits", "policy", "store", "telemetry"],
+    ),
     ("setup", &["activation", "audit", "broker", "config", "keyring", "store", "policy"]),
     ("telemetry", &["broker", "exchange", "http"]),
     (
@@ -63,6 +79,7 @@ const MODULES: [(&str, &[&str]); 21] = [
             "store",
             "telemetry",
             "limits",
+            "verifiers",
         ],
     ),
     ("lib", &[]),

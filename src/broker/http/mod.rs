@@ -9,6 +9,7 @@ mod health;
 mod lists;
 mod oauth;
 mod serve;
+mod verifiers;
 mod well_known;
 
 pub use serve::{ServeError, Server};
@@ -62,6 +63,9 @@ fn documented() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
         .routes(routes!(lists::head))
         .routes(routes!(lists::snapshot))
         .routes(routes!(lists::keys))
+        .routes(routes!(verifiers::lease))
+        .routes(routes!(verifiers::report))
+        .routes(routes!(verifiers::goodbye))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz));
     let admin = OpenApiRouter::new()

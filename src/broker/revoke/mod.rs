@@ -95,7 +95,7 @@ pub async fn revoke(
     let revokes = targets.into_iter().map(revoke).collect();
     let audit = audited(broker, EventType::RevocationSet, operator, decision, reason, &touched);
     let changed = broker.store.revoke(revokes, operator.to_string(), decision.at, audit).await?;
-    let head = broker.publisher.publish().await?;
+    let head = broker.publish().await?;
     Ok(answer(Some(changed.seq), Some(head.seq), touched, decision, Some(now + WRITE_WINDOW)))
 }
 
@@ -122,7 +122,7 @@ pub async fn lift(
     let lifts = targets.into_iter().map(lift).collect();
     let audit = audited(broker, EventType::RevocationLifted, operator, decision, reason, &touched);
     let lifted = broker.store.lift(lifts, decision.at, audit).await?;
-    let head = broker.publisher.publish().await?;
+    let head = broker.publish().await?;
     Ok(answer(Some(lifted.seq), Some(head.seq), touched, decision, None))
 }
 
