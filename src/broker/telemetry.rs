@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use shortbread_protocol::admin::StateCounts;
 use shortbread_protocol::oauth::TokenAnswer;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -127,9 +128,13 @@ pub(crate) fn proof_used(by: &'static str, outcome: &'static str) {
     counter!("shortbread_proofs_total", "use" => by, "outcome" => outcome).increment(1);
 }
 
-/// Notes how many instances of verifiers are in this state.
-pub(crate) fn verifiers(state: &'static str, count: u32) {
-    gauge!("shortbread_verifiers", "state" => state).set(f64::from(count));
+/// Notes how many instances of verifiers are in each state.
+pub(crate) fn verifiers(counts: &StateCounts) {
+    let StateCounts { enforcing, behind, silent, gone } = *counts;
+    for (state, count) in [("enforcing", enforcing), ("behind", behind), ("silent", silent), ("gone", gone)] {
+        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+        gauge!("shortbread_verifiers", "state" => state).set(count as f64);
+    }
 }
 
 /// Notes how long a change took to one verifier.

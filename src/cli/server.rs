@@ -58,6 +58,7 @@ pub(crate) async fn run(broker: Arc<Broker>, ready: impl FnOnce()) -> Result<(),
     }
     log_panics();
     tokio::spawn(Arc::clone(&broker).chores());
+    tokio::spawn(verifiers::chores(Arc::clone(&broker)));
     tokio::spawn(reload_on_hangup(Arc::clone(&broker)));
     tracing::info!(listen = %server.address(), issuer = broker.issuer, "the broker listens");
     ready();

@@ -71,6 +71,8 @@ fn documented() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
     let admin = OpenApiRouter::new()
         .routes(routes!(admin::revocations::list, admin::revocations::revoke))
         .routes(routes!(admin::revocations::lift))
+        .routes(routes!(admin::verifiers::status))
+        .routes(routes!(admin::verifiers::forget))
         .routes(routes!(admin::policy::history))
         .routes(routes!(admin::policy::activate))
         .routes(routes!(admin::policy::rollback))

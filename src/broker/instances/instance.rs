@@ -2,38 +2,13 @@
 
 use std::time::Duration;
 
+use shortbread_protocol::admin::InstanceState;
 use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::keys::PublicKey;
 use shortbread_protocol::verifiers::{Report, SILENT_AFTER};
 
 use super::{Now, Said};
 use crate::store::{Lease, Progress};
-
-/// Where an instance stands, seen from one change of the list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum State {
-    /// It lives and has not said yet that it applied the change.
-    Behind,
-    /// It did not report for so long that nobody knows what it does.
-    Silent,
-    /// It said goodbye.
-    Gone,
-    /// It said that it applied the change.
-    Enforcing,
-}
-
-impl State {
-    /// The word for it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Behind => "behind",
-            Self::Silent => "silent",
-            Self::Gone => "gone",
-            Self::Enforcing => "enforcing",
-        }
-    }
-}
 
 /// An instance that has a lease.
 #[derive(Clone, Debug)]
@@ -71,15 +46,15 @@ impl Instance {
 
     /// Where it stands, seen from the change of this sequence.
     #[must_use]
-    pub fn state(&self, change: u64, now: Duration) -> State {
+    pub fn state(&self, change: u64, now: Duration) -> InstanceState {
         if self.progress.gone.is_some() {
-            State::Gone
+            InstanceState::Gone
         } else if self.silence(now).is_some() {
-            State::Silent
+            InstanceState::Silent
         } else if self.progress.contents >= change {
-            State::Enforcing
+            InstanceState::Enforcing
         } else {
-            State::Behind
+            InstanceState::Behind
         }
     }
 

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use shortbread_protocol::admin::InstanceState;
 use shortbread_protocol::clock::{Clock, Timestamp};
 use shortbread_protocol::keys::PublicKey;
 use shortbread_protocol::names::{ToolName, VerifierName};
@@ -20,7 +21,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 pub use self::changes::{Changes, Lag};
-pub use self::instance::{Instance, State};
+pub use self::instance::Instance;
 pub use self::roster::{Roster, fingerprint};
 use crate::policy::Policy;
 use crate::store::{Lease, Progress};
@@ -292,7 +293,7 @@ impl Instances {
 
     /// An instance as it is now, with its state at the last change.
     #[must_use]
-    pub fn find(&self, instance: &str, now: Now) -> Option<(Lease, State)> {
+    pub fn find(&self, instance: &str, now: Now) -> Option<(Lease, InstanceState)> {
         let known = self.lock();
         let found = known.by_id.get(instance)?;
         Some((found.lease.clone(), found.state(known.changes.last(), now.monotonic)))

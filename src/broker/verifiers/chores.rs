@@ -1,15 +1,36 @@
 //! What is done about instances every few seconds: they are written down, found silent, forgotten.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use shortbread_protocol::admin::StateCounts;
 use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::names::VerifierName;
 
 use crate::broker::Broker;
-use crate::instances::{Now, State};
+use crate::instances::Now;
 use crate::store::{Lease, Progress, StoreError};
 use crate::telemetry;
 
 /// The most instances that one transaction writes, so that no exchange waits long behind it.
 const ROWS: usize = 500;
+
+/// How often instances are looked at.
+const EVERY: Duration = Duration::from_secs(4);
+
+/// Looks after the instances until it is dropped.
+pub async fn chores(broker: Arc<Broker>) {
+    let mut failing = false;
+    loop {
+        tokio::time::sleep(EVERY).await;
+        let failed = tend(&broker).await.err();
+        // What matters is answered from memory; the store's own trouble is logged where it writes.
+        if let Some(error) = failed.as_ref().filter(|_| !failing) {
+            tracing::warn!(error = %error, "how far verifiers are could not be written down; it is tried again");
+        }
+        failing = failed.is_some();
+    }
+}
 
 /// Writes down how far instances are, tells of those that fell silent, and forgets those whose time is over.
 ///
@@ -36,15 +57,11 @@ fn count(broker: &Broker, now: Now) {
     let Some(policy) = broker.policy.in_force() else { return };
     let change = broker.store.mirror().changed_seq();
     let counts = broker.instances.look(&policy, |instances, _| {
-        let mut counts =
-            [State::Enforcing, State::Behind, State::Silent, State::Gone].map(|state| (state, 0));
-        for (instance, _) in instances {
-            let state = instance.state(change, now.monotonic);
-            counts.iter_mut().filter(|(known, _)| *known == state).for_each(|(_, count)| *count += 1);
-        }
+        let mut counts = StateCounts::default();
+        instances.for_each(|(instance, _)| counts.add(instance.state(change, now.monotonic)));
         counts
     });
-    counts.into_iter().for_each(|(state, count)| telemetry::verifiers(state.as_str(), count));
+    telemetry::verifiers(&counts);
 }
 
 /// Operators are told once that an instance fell silent.

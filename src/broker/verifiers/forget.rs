@@ -1,12 +1,13 @@
 //! An operator has an instance forgotten that will not come back.
 
 use serde_json::json;
+use shortbread_protocol::admin::InstanceState;
 use shortbread_protocol::event::{Decision, EventType};
 use shortbread_protocol::names::OperatorName;
 use thiserror::Error;
 
 use crate::broker::Broker;
-use crate::instances::{Now, State};
+use crate::instances::Now;
 use crate::store::StoreError;
 
 /// Why an instance is not forgotten.
@@ -36,7 +37,7 @@ pub async fn forget(
 ) -> Result<(), ForgetError> {
     let (lease, state) =
         broker.instances.find(instance, Now::of(&*broker.clock)).ok_or(ForgetError::Unknown)?;
-    if !matches!(state, State::Silent | State::Gone) {
+    if !matches!(state, InstanceState::Silent | InstanceState::Gone) {
         return Err(ForgetError::Lives);
     }
     let data = json!({

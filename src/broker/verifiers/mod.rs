@@ -4,8 +4,10 @@ mod chores;
 mod forget;
 mod lease;
 mod message;
+mod status;
 
-pub use chores::tend;
+pub use chores::{chores, tend};
 pub use forget::{ForgetError, forget};
 pub use lease::lease;
 pub use message::{Pace, Spoken, goodbye, hear, report};
+pub use status::{LISTED, MAX_WAIT, Question, StatusError, status};
