@@ -13,11 +13,12 @@ use crate::activation::{Actor, PolicyHolder};
 use crate::audit::{Scribe, Strangers};
 use crate::config::Config;
 use crate::identity::{Fetch, Identities};
+use crate::instances::{Instances, Now};
 use crate::keyring::Keyring;
 use crate::limits::Limits;
 use crate::notices::{Notice, Notices};
 use crate::proofs::Proofs;
-use crate::publish::{PERIOD, PublishError, Publisher};
+use crate::publish::{PERIOD, PublishError, Published, Publisher};
 use crate::store::{PolicyAction, Store, StoreError};
 
 /// The most steps of one pruning: more than can have come since the last, so that nothing piles up.
@@ -82,6 +83,8 @@ pub struct Broker {
     pub publisher: Publisher,
     /// Used DPoP proofs.
     pub proofs: Proofs,
+    /// Running instances of verifiers.
+    pub instances: Instances,
     /// Request limits.
     pub limits: Limits,
     /// Writes audit entries.
@@ -108,7 +111,10 @@ impl Broker {
         let signer = Arc::clone(&keyring.revocation);
         let publisher = Publisher::new(store.clone(), signer, Arc::clone(&clock), &issuer, keys);
         publisher.publish().await?;
+        let contents = store.mirror().changed_seq();
+        let instances = Instances::load(store.instances().await?, contents, Now::of(&*clock));
         Ok(Arc::new(Self {
+            instances,
             policy: PolicyHolder::load(store.clone(), &issuer, scribe.clone()).await?,
             identities: Identities::new(Arc::clone(&clock), fetch, &issuer),
             limits: Limits::new(&config.limits, Arc::clone(&clock)),
@@ -134,6 +140,16 @@ impl Broker {
         begin(&*self.clock, &*self.random, trace)
     }
 
+    /// Signs a new head over the list as it stands, and notes when changes were published.
+    ///
+    /// # Errors
+    /// When the store or the key fails; what was served stays.
+    pub async fn publish(&self) -> Result<Arc<Published>, PublishError> {
+        let published = self.publisher.publish().await?;
+        self.instances.changed(self.store.mirror().changed_seq(), self.clock.now());
+        Ok(published)
+    }
+
     /// Another policy is in force: operators are told, and issuers that it no longer names are forgotten.
     pub fn policy_changed(&self, actor: &Actor, action: PolicyAction, decision: &Decision) {
         if let Some(policy) = self.policy.in_force() {
@@ -153,7 +169,7 @@ impl Broker {
         let mut failing = false;
         loop {
             tokio::time::sleep(PERIOD - Duration::from_secs(1)).await;
-            match self.publisher.publish().await {
+            match self.publish().await {
                 Ok(_) if failing => {
                     failing = false;
                     tracing::info!("revocation heads are published again");

@@ -21,7 +21,7 @@ const NOT_EMBEDDED: [&str; 9] =
 
 /// Which modules of the broker a module may import, from the bottom up. `http` is at the top: nobody's but that of
 /// `telemetry`, which serves metrics with the same listener.
-const MODULES: [(&str, &[&str]); 23] = [
+const MODULES: [(&str, &[&str]); 25] = [
     ("config", &[]),
     ("delimited", &[]),
     ("policy", &[]),
@@ -35,6 +35,7 @@ const MODULES: [(&str, &[&str]); 23] = [
     ("keyring", &["config", "signer"]),
     ("limits", &["config", "policy"]),
     ("mint", &["policy", "signer"]),
+    ("instances", &["delimited", "policy", "store"]),
     ("activation", &["audit", "keyring", "policy", "store"]),
     ("publish", &["signer", "store", "telemetry"]),
     (
@@ -45,6 +46,7 @@ const MODULES: [(&str, &[&str]); 23] = [
             "breaker",
             "config",
             "identity",
+            "instances",
             "keyring",
             "limits",
             "notices",
@@ -59,6 +61,10 @@ const MODULES: [(&str, &[&str]); 23] = [
     ),
     ("revoke", &["broker", "exchange", "notices", "publish", "store"]),
     ("introspect", &["broker", "exchange", "policy", "revoke", "store"]),
+    (
+        "verifiers",
+        &["audit", "broker", "exchange", "identity", "instances", "limits", "policy", "store", "telemetry"],
+    ),
     ("setup", &["activation", "audit", "broker", "config", "keyring", "store", "policy"]),
     ("telemetry", &["broker", "exchange", "http"]),
     (
@@ -77,6 +83,7 @@ const MODULES: [(&str, &[&str]); 23] = [
             "store",
             "telemetry",
             "limits",
+            "verifiers",
         ],
     ),
     ("lib", &[]),

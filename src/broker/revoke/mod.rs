@@ -105,7 +105,7 @@ pub async fn revoke(
         tokens: (!touched.uncounted).then_some(touched.tokens),
         decision: decision.id.clone(),
     });
-    let head = broker.publisher.publish().await?;
+    let head = broker.publish().await?;
     Ok(answer(Some(changed.seq), Some(head.seq), touched, decision, Some(now + WRITE_WINDOW)))
 }
 
@@ -141,7 +141,7 @@ pub async fn lift(
         tokens: (!touched.uncounted).then_some(touched.tokens),
         decision: decision.id.clone(),
     });
-    let head = broker.publisher.publish().await?;
+    let head = broker.publish().await?;
     Ok(answer(Some(lifted.seq), Some(head.seq), touched, decision, None))
 }
 
