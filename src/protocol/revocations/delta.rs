@@ -273,7 +273,12 @@ mod tests {
     fn of_a_selector_that_stands_twice_what_revokes_more_is_kept() {
         let weaker = Entry { before: 40, ..entry(1, 3) };
         let list = Snapshot { seq: 3, entries: vec![entry(1, 3), weaker.clone()], ids: Vec::new() };
-        let delta = Delta { from: 3, seq: 4, entries: vec![entry(2, 4), Entry { before: 40, ..entry(2, 4) }], ..Delta::default() };
+        let delta = Delta {
+            from: 3,
+            seq: 4,
+            entries: vec![entry(2, 4), Entry { before: 40, ..entry(2, 4) }],
+            ..Delta::default()
+        };
         let mut applied = list.clone();
         applied.apply(&delta).unwrap();
         assert_eq!(applied.entries, [entry(1, 3), entry(2, 4)]);
