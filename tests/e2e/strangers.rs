@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use shortbread_broker::http::document;
 use shortbread_broker::mint::{Minting, mint};
-use shortbread_broker::policy::model::Principal;
+use shortbread_broker::policy::model::{Principal, Windows};
 use shortbread_broker::policy::{Alternative, Right};
 use shortbread_protocol::access::Access;
 use shortbread_protocol::clock::Clock as _;
@@ -165,6 +165,7 @@ async fn a_token_for_another_audience_opens_nothing() {
         let right = Right {
             operation: format!("shortbread/{}", route.verb).parse().unwrap(),
             access: Access::Read,
+            windows: Windows::default(),
             forms: Forms::new(),
             alternatives: vec![Alternative { grant: "grant:1".into(), arguments: None }],
         };
