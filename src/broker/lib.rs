@@ -2,6 +2,7 @@
 
 pub mod activation;
 pub mod audit;
+pub mod break_glass;
 pub mod broker;
 pub mod config;
 mod delimited;
@@ -16,6 +17,7 @@ pub mod policy;
 pub mod proofs;
 pub mod publish;
 pub mod revoke;
+pub mod rotation;
 pub mod setup;
 pub mod signer;
 pub mod store;

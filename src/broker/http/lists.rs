@@ -69,12 +69,13 @@ pub(super) async fn keys(
     Extension(context): Extension<Context>,
     version: Result<Path<String>, PathRejection>,
 ) -> Response {
-    let keyring = &app.broker.keyring;
-    if version.is_ok_and(|Path(version)| version == keyring.document.version.to_string()) {
-        immutable("text/plain; charset=utf-8", keyring.signed.clone().into())
-    } else {
-        Failure::new(Reason::NotFound, "no such key document; the head names the one in force")
-            .answer(&context.decision)
+    // One spelling each, so that a cache holds each once.
+    let version = version.ok().and_then(|Path(text)| Some((text.parse::<u64>().ok()?, text)));
+    let version = version.filter(|(number, text)| number.to_string() == *text);
+    match version.and_then(|(number, _)| app.broker.keyring.published(number)) {
+        Some(signed) => immutable("text/plain; charset=utf-8", Bytes::from_owner(signed)),
+        None => Failure::new(Reason::NotFound, "no such key document; the head names the one in force")
+            .answer(&context.decision),
     }
 }
 

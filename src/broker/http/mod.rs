@@ -1,6 +1,7 @@
 //! HTTP: translates, decides nothing. Every route goes through one documented router.
 
 mod admin;
+mod break_glass;
 mod connections;
 mod context;
 mod failure;
@@ -62,6 +63,7 @@ fn documented() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
         .routes(routes!(lists::head))
         .routes(routes!(lists::snapshot))
         .routes(routes!(lists::keys))
+        .routes(routes!(break_glass::head))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz));
     let admin = OpenApiRouter::new()
@@ -70,6 +72,8 @@ fn documented() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
         .routes(routes!(admin::policy::history))
         .routes(routes!(admin::policy::activate))
         .routes(routes!(admin::policy::rollback))
+        .routes(routes!(admin::keys::list))
+        .routes(routes!(admin::keys::activate))
         .routes(routes!(admin::audit::tail))
         .routes(routes!(admin::audit::show));
     (public, admin)

@@ -16,7 +16,7 @@ use shortbread_protocol::revocations::{FileRef, Head, origin};
 use thiserror::Error;
 use tokio::sync::Mutex;
 
-use crate::signer::Signer;
+use crate::keyring::{HeadKeys, Keyring};
 use crate::store::{HeadError, Store};
 
 /// How long until the next head is due.
@@ -37,6 +37,11 @@ pub enum PublishError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] HeadError),
+    /// No revocation key is valid.
+    #[error(
+        "the key document in force has no revocation key that is valid now; sign and activate one that has"
+    )]
+    Key,
     /// The list changed faster than it could be written down.
     #[error("the revocation list changed {TRIES} times while its head was being signed; try again")]
     Busy,
@@ -69,26 +74,19 @@ pub struct SnapshotFile {
 /// Signs and keeps what is served.
 pub struct Publisher {
     store: Store,
-    signer: Arc<dyn Signer>,
+    keyring: Arc<Keyring>,
     clock: Arc<dyn Clock>,
     origin: String,
-    keys: (u64, [u8; 32]),
     current: ArcSwapOption<Published>,
     turn: Mutex<()>,
 }
 
 impl Publisher {
-    /// For the broker of this issuer; `keys` is the version and hash of its key document.
+    /// For the broker of this issuer. Each head is signed with what the keyring says at that moment.
     #[must_use]
-    pub fn new(
-        store: Store,
-        signer: Arc<dyn Signer>,
-        clock: Arc<dyn Clock>,
-        issuer: &str,
-        keys: (u64, [u8; 32]),
-    ) -> Self {
+    pub fn new(store: Store, keyring: Arc<Keyring>, clock: Arc<dyn Clock>, issuer: &str) -> Self {
         let origin = origin(issuer);
-        Self { store, signer, clock, origin, keys, current: ArcSwapOption::empty(), turn: Mutex::new(()) }
+        Self { store, keyring, clock, origin, current: ArcSwapOption::empty(), turn: Mutex::new(()) }
     }
 
     /// What is served now; nothing before the first head.
@@ -104,6 +102,9 @@ impl Publisher {
     /// When the store or the key fails; what was served stays.
     pub async fn publish(&self) -> Result<Arc<Published>, PublishError> {
         let _turn = self.turn.lock().await;
+        if self.keyring.heads().is_none() {
+            return Err(PublishError::Key);
+        }
         for _ in 0..TRIES {
             let snapshot = self.snapshot();
             match self.sign(&snapshot).await {
@@ -126,13 +127,14 @@ impl Publisher {
     }
 
     async fn sign(&self, snapshot: &SnapshotFile) -> Result<Arc<crate::store::Head>, HeadError> {
-        let (origin, keys, reference) = (self.origin.clone(), self.keys, snapshot.reference);
-        let signer = Arc::clone(&self.signer);
+        let (origin, reference) = (self.origin.clone(), snapshot.reference);
+        let keyring = Arc::clone(&self.keyring);
         let sign = move |facts: crate::store::HeadFacts| {
             // A change got in between: the head would point at a list without it.
             if facts.revocations.changed_seq() != reference.seq {
                 return None;
             }
+            let HeadKeys { signer, document: keys } = keyring.heads()?;
             let issued = facts.issued.seconds();
             let head = Head {
                 seq: facts.seq,
