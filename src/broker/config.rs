@@ -1,11 +1,13 @@
 //! `broker.toml`: every default works, unknown keys are refused, secrets stand in files.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::Deserialize;
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 /// Why a configuration is refused.
 #[derive(Debug, Error)]
@@ -97,6 +99,11 @@ pub struct Keys {
     pub root: PathBuf,
     /// The key document that the root key signed.
     pub document: PathBuf,
+    /// What encrypted key files are opened with: a file that its owner alone may read. Otherwise the environment says it.
+    pub passphrase_file: Option<PathBuf>,
+    /// What the environment said.
+    #[serde(skip)]
+    pub passphrase: Option<Passphrase>,
 }
 
 impl Default for Keys {
@@ -108,7 +115,34 @@ impl Default for Keys {
             audit: at("audit.pem"),
             root: at("root.pub.pem"),
             document: at("key-document.txt"),
+            passphrase_file: None,
+            passphrase: None,
         }
+    }
+}
+
+/// What encrypted key files are opened with. Never shown.
+#[derive(Clone)]
+pub struct Passphrase(Zeroizing<String>);
+
+impl Passphrase {
+    /// Takes it as it is; the newline at the end of a file is not part of it.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        let text = Zeroizing::new(text);
+        Self(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for Passphrase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Passphrase")
     }
 }
 
@@ -247,6 +281,9 @@ impl Config {
             &mut keys.root,
             &mut keys.document,
         ] {
+            *path = folder.join(&*path);
+        }
+        if let Some(path) = &mut keys.passphrase_file {
             *path = folder.join(&*path);
         }
     }

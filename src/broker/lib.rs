@@ -2,6 +2,7 @@
 
 pub mod activation;
 pub mod audit;
+pub mod break_glass;
 pub mod breaker;
 pub mod broker;
 pub mod config;
@@ -19,6 +20,7 @@ pub mod policy;
 pub mod proofs;
 pub mod publish;
 pub mod revoke;
+pub mod rotation;
 pub mod setup;
 pub mod signer;
 pub mod store;

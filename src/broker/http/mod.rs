@@ -1,6 +1,7 @@
 //! HTTP: translates, decides nothing. Every route goes through one documented router.
 
 mod admin;
+mod break_glass;
 mod connections;
 mod context;
 mod failure;
@@ -71,6 +72,7 @@ fn documented() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
         .routes(routes!(verifiers::lease))
         .routes(routes!(verifiers::report))
         .routes(routes!(verifiers::goodbye))
+        .routes(routes!(break_glass::head))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz));
     let admin = OpenApiRouter::new()
@@ -81,6 +83,8 @@ fn documented() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
         .routes(routes!(admin::policy::history))
         .routes(routes!(admin::policy::activate))
         .routes(routes!(admin::policy::rollback))
+        .routes(routes!(admin::keys::list))
+        .routes(routes!(admin::keys::activate))
         .routes(routes!(admin::audit::tail))
         .routes(routes!(admin::audit::show));
     (public, admin)

@@ -18,13 +18,13 @@ use std::sync::Arc;
 
 use shortbread_protocol::clock::Timestamp;
 
-pub use self::error::{ActivateError, ChangeError, HeadError, RecordError, StoreError};
+pub use self::error::{ActivateError, ChangeError, HeadError, KeyError, RecordError, StoreError};
 pub use self::journal::{Key, Place};
 pub use self::model::{
-    AUDIT_LIMIT, Activate, Activation, ActivePolicy, AuditEntry, BlockChanged, Changed, ChangedEntry, Counts,
-    Exchange, Head, HeadFacts, Kept, Lease, Lift, LiftMode, Meta, NewLease, NewPolicy, Notes, Options,
-    PolicyAction, PolicyVersion, Progress, Pruned, Replay, Retry, Revoke, RevokeBlock, RevokeMode, StoreKind,
-    StoredEntry, TAIL_LIMIT, Target, Tie, TokenRecord, Touched, Use,
+    AUDIT_LIMIT, Activate, Activation, ActivePolicy, AuditEntry, BlockChanged, BreakGlassRecord, Changed,
+    ChangedEntry, Counts, Exchange, Head, HeadFacts, Kept, KeyRecord, Lease, Lift, LiftMode, Meta, NewLease,
+    NewPolicy, Notes, Options, PolicyAction, PolicyVersion, Progress, Pruned, Replay, Retry, Revoke,
+    RevokeBlock, RevokeMode, StoreKind, StoredEntry, TAIL_LIMIT, Target, Tie, TokenRecord, Touched, Use,
 };
 pub use self::revocations::{Block, Entry, Revocations, Revoked, Standing};
 use self::sqlite::Sqlite;
@@ -349,6 +349,53 @@ impl Store {
     pub async fn policy_history(&self) -> Result<Vec<Activation>, StoreError> {
         match &*self.0 {
             Backend::Sqlite(sqlite) => sqlite.policy_history().await,
+        }
+    }
+
+    // ---- keys
+
+    /// Keeps a key document that is about to be published. Versions only rise.
+    ///
+    /// # Errors
+    /// When this version or a later one was published already, or the store fails.
+    pub async fn publish_keys(&self, record: KeyRecord, audit: AuditEntry) -> Result<(), KeyError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.publish_keys(record, audit).await,
+        }
+    }
+
+    /// Every key document that was published, oldest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn key_documents(&self) -> Result<Vec<KeyRecord>, StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.key_documents().await,
+        }
+    }
+
+    /// Keeps a break-glass head in place of one with a lower sequence: from then on it counts in every check of
+    /// revocations. Says whether it did; otherwise nothing is recorded.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn keep_break_glass(
+        &self,
+        record: BreakGlassRecord,
+        audit: AuditEntry,
+    ) -> Result<bool, StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.keep_break_glass(record, audit).await,
+        }
+    }
+
+    /// The break-glass head with the highest sequence that was seen.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn break_glass(&self) -> Result<Option<BreakGlassRecord>, StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.break_glass().await,
         }
     }
 

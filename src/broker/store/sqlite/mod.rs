@@ -3,6 +3,7 @@
 mod change;
 mod descent;
 mod instances;
+mod keys;
 mod open;
 mod policy;
 mod read;
@@ -33,10 +34,10 @@ use self::unit::{Failure, Unit, check_audit};
 use self::writer::{Job, Shared, View, Writer, unavailable};
 use super::revocations::Revocations;
 use super::{
-    Activate, ActivateError, Activation, ActivePolicy, AuditEntry, BlockChanged, ChangeError, Changed,
-    Counts, Exchange, Head, HeadError, HeadFacts, Kept, Lease, Lift, Meta, NewLease, NewPolicy, Notes,
-    Options, PolicyVersion, Progress, Pruned, RecordError, Replay, Revoke, RevokeBlock, StoreError,
-    StoredEntry, Target, TokenRecord, Touched, Use,
+    Activate, ActivateError, Activation, ActivePolicy, AuditEntry, BlockChanged, BreakGlassRecord,
+    ChangeError, Changed, Counts, Exchange, Head, HeadError, HeadFacts, Kept, KeyError, KeyRecord, Lease,
+    Lift, Meta, NewLease, NewPolicy, Notes, Options, PolicyVersion, Progress, Pruned, RecordError, Replay,
+    Revoke, RevokeBlock, StoreError, StoredEntry, Target, TokenRecord, Touched, Use,
 };
 
 /// How many operations may wait for the writer before the next caller waits to be queued.
@@ -214,6 +215,26 @@ impl Sqlite {
         audit: AuditEntry,
     ) -> Result<Activation, ActivateError> {
         self.write(move |unit| policy::activate(unit, activate, &audit)).await
+    }
+
+    pub(super) async fn publish_keys(&self, record: KeyRecord, audit: AuditEntry) -> Result<(), KeyError> {
+        self.write(move |unit| keys::publish(unit, &record, &audit)).await
+    }
+
+    pub(super) async fn key_documents(&self) -> Result<Vec<KeyRecord>, StoreError> {
+        self.readers.read(keys::documents).await
+    }
+
+    pub(super) async fn keep_break_glass(
+        &self,
+        record: BreakGlassRecord,
+        audit: AuditEntry,
+    ) -> Result<bool, StoreError> {
+        self.write(move |unit| keys::break_glass(unit, &record, &audit)).await
+    }
+
+    pub(super) async fn break_glass(&self) -> Result<Option<BreakGlassRecord>, StoreError> {
+        self.readers.read(keys::kept_break_glass).await
     }
 
     pub(super) fn meta(&self) -> &Meta {
