@@ -89,14 +89,17 @@ pub(super) async fn keys(
     Extension(context): Extension<Context>,
     version: Result<Path<String>, PathRejection>,
 ) -> Response {
-    let keyring = &app.broker.keyring;
-    if version.is_ok_and(|Path(version)| version == keyring.document.version.to_string()) {
-        let kind = "text/plain; charset=utf-8";
-        let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, IMMUTABLE)];
-        (headers, keyring.signed.clone()).into_response()
-    } else {
-        Failure::new(Reason::NotFound, "no such key document; the head names the one in force")
-            .answer(&context.decision)
+    // One spelling each, so that a cache holds each once.
+    let version = version.ok().and_then(|Path(text)| Some((text.parse::<u64>().ok()?, text)));
+    let version = version.filter(|(number, text)| number.to_string() == *text);
+    match version.and_then(|(number, _)| app.broker.keyring.published(number)) {
+        Some(signed) => {
+            let kind = "text/plain; charset=utf-8";
+            let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, IMMUTABLE)];
+            (headers, Bytes::from_owner(signed)).into_response()
+        }
+        None => Failure::new(Reason::NotFound, "no such key document; the head names the one in force")
+            .answer(&context.decision),
     }
 }
 

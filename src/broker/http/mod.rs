@@ -1,6 +1,7 @@
 //! HTTP: translates, decides nothing. Every route goes through one documented router.
 
 mod admin;
+mod break_glass;
 mod connections;
 mod context;
 mod failure;
@@ -10,6 +11,7 @@ mod lists;
 mod oauth;
 mod serve;
 mod stream;
+mod verifiers;
 mod well_known;
 
 pub use serve::{ServeError, Server};
@@ -67,14 +69,22 @@ fn documented() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
         .routes(routes!(lists::delta))
         .routes(routes!(lists::keys))
         .routes(routes!(stream::stream))
+        .routes(routes!(verifiers::lease))
+        .routes(routes!(verifiers::report))
+        .routes(routes!(verifiers::goodbye))
+        .routes(routes!(break_glass::head))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz));
     let admin = OpenApiRouter::new()
         .routes(routes!(admin::revocations::list, admin::revocations::revoke))
         .routes(routes!(admin::revocations::lift))
+        .routes(routes!(admin::verifiers::status))
+        .routes(routes!(admin::verifiers::forget))
         .routes(routes!(admin::policy::history))
         .routes(routes!(admin::policy::activate))
         .routes(routes!(admin::policy::rollback))
+        .routes(routes!(admin::keys::list))
+        .routes(routes!(admin::keys::activate))
         .routes(routes!(admin::audit::tail))
         .routes(routes!(admin::audit::show));
     (public, admin)

@@ -26,7 +26,7 @@ use tokio::sync::{Mutex, watch};
 
 use self::edition::{Broken, Desk, Edition};
 use self::history::History;
-use crate::signer::Signer;
+use crate::keyring::{HeadKeys, Keyring};
 use crate::store::{HeadError, HeadFacts, Revocations, Store};
 use crate::telemetry;
 
@@ -48,6 +48,11 @@ pub enum PublishError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] HeadError),
+    /// No revocation key is valid.
+    #[error(
+        "the key document in force has no revocation key that is valid now; sign and activate one that has"
+    )]
+    Key,
     /// The list changed faster than it could be written down.
     #[error("the revocation list changed {TRIES} times while its head was being signed; try again")]
     Busy,
@@ -65,42 +70,30 @@ impl From<Broken> for PublishError {
 /// Signs and keeps what is served.
 pub struct Publisher {
     store: Store,
-    signer: Arc<dyn Signer>,
+    keyring: Arc<Keyring>,
     clock: Arc<dyn Clock>,
     origin: Arc<str>,
-    keys: (u64, [u8; 32]),
     current: watch::Sender<Option<Arc<Published>>>,
     history: Lock<History>,
     desk: Mutex<Desk>,
 }
 
-/// Who signs a head, and which key document says so.
-struct Signing {
-    signer: Arc<dyn Signer>,
-    keys: (u64, [u8; 32]),
-}
-
 impl Publisher {
-    /// For the broker of this issuer; `keys` is the version and hash of its key document.
+    /// For the broker of this issuer. Each head is signed with what the keyring says at that moment.
     #[must_use]
-    pub fn new(
-        store: Store,
-        signer: Arc<dyn Signer>,
-        clock: Arc<dyn Clock>,
-        issuer: &str,
-        keys: (u64, [u8; 32]),
-    ) -> Self {
+    pub fn new(store: Store, keyring: Arc<Keyring>, clock: Arc<dyn Clock>, issuer: &str) -> Self {
         let origin = origin(issuer);
         let mut history = History::default();
         // The last head before a restart: whoever has it can take its stream up again.
         if let Some(last) = store.head()
-            && let Ok(head) = Head::open(&last.bytes, &origin, &[signer.public()])
+            && let Some(keys) = keyring.heads()
+            && let Ok(head) = Head::open(&last.bytes, &origin, &[keys.signer.public()])
         {
             history.note(head.seq, head.contents());
         }
         let (current, history) = (watch::Sender::new(None), Lock::new(history));
         let desk = Mutex::default();
-        Self { store, signer, clock, origin: origin.into(), keys, current, history, desk }
+        Self { store, keyring, clock, origin: origin.into(), current, history, desk }
     }
 
     /// What is served now; nothing before the first head.
@@ -128,6 +121,9 @@ impl Publisher {
     /// When the store or the key fails; what was served stays.
     pub async fn publish(&self) -> Result<Arc<Published>, PublishError> {
         let mut desk = self.desk.lock().await;
+        if self.keyring.heads().is_none() {
+            return Err(PublishError::Key);
+        }
         for _ in 0..TRIES {
             let list = self.store.mirror();
             let edition = desk.edition(&list, &self.origin).await?;
@@ -150,18 +146,15 @@ impl Publisher {
         }
     }
 
-    fn signing(&self) -> Signing {
-        Signing { signer: Arc::clone(&self.signer), keys: self.keys }
-    }
-
     async fn sign(&self, edition: &Arc<Edition>) -> Result<Arc<crate::store::Head>, HeadError> {
         let (origin, edition) = (Arc::clone(&self.origin), Arc::clone(edition));
-        let Signing { signer, keys } = self.signing();
+        let keyring = Arc::clone(&self.keyring);
         let sign = move |facts: HeadFacts| {
             // A change got in between: the head would point at a list without it.
             if facts.revocations.changed_seq() != edition.contents {
                 return None;
             }
+            let HeadKeys { signer, document: keys } = keyring.heads()?;
             let issued = facts.issued.seconds();
             let head = Head {
                 seq: facts.seq,

@@ -90,6 +90,7 @@ pub struct Revocations {
     global: Option<Entry>,
     entries: HashMap<SelectorKind, Arc<Shards<Arc<str>, Entry>>>,
     blocks: Arc<Shards<[u8; 16], Block>>,
+    stopped: u64,
     changed_seq: u64,
     journal: Journal,
 }
@@ -97,8 +98,8 @@ pub struct Revocations {
 // How the list came to be what it is does not count.
 impl PartialEq for Revocations {
     fn eq(&self, other: &Self) -> bool {
-        (&self.global, &self.entries, &self.blocks, self.changed_seq)
-            == (&other.global, &other.entries, &other.blocks, other.changed_seq)
+        (&self.global, self.stopped, &self.entries, &self.blocks, self.changed_seq)
+            == (&other.global, other.stopped, &other.entries, &other.blocks, other.changed_seq)
     }
 }
 
@@ -109,6 +110,18 @@ impl Revocations {
     #[must_use]
     pub fn global(&self) -> u64 {
         self.global.as_ref().map_or(0, |entry| entry.before)
+    }
+
+    /// The same by the break-glass head of the offline root key, which no change of the list undoes; 0 = none.
+    #[must_use]
+    pub fn stopped(&self) -> u64 {
+        self.stopped
+    }
+
+    /// The larger of [`Self::global`] and [`Self::stopped`]: what a token that is not exempt has to be issued after.
+    #[must_use]
+    pub fn everything(&self) -> u64 {
+        self.global().max(self.stopped)
     }
 
     /// Who set [`Self::global`], when and why.
@@ -177,7 +190,7 @@ impl Revocations {
     /// # Errors
     /// The first revocation that reaches it.
     pub fn standing(&self, token: &Standing) -> Result<(), Revoked> {
-        if !token.exempt_global && token.issued < self.global() {
+        if !token.exempt_global && token.issued < self.everything() {
             return Err(Revoked::All);
         }
         for (kind, value) in &token.selectors {
@@ -195,9 +208,21 @@ impl Revocations {
     /// it. `FOREVER` = never; 0 = nothing matches. Blocks do not count.
     #[must_use]
     pub fn earliest(&self, token: &Standing) -> u64 {
-        let global = if token.exempt_global { 0 } else { self.global() };
+        let global = if token.exempt_global { 0 } else { self.everything() };
         let entries = token.selectors.iter().filter_map(|(kind, value)| self.entry(*kind, value));
         entries.map(|entry| entry.before).fold(global, u64::max)
+    }
+
+    /// A list that revokes one key by its name, for tests.
+    #[cfg(test)]
+    pub(crate) fn of_key(name: &str) -> Self {
+        let (reason, operator) = (Arc::from("compromise"), Arc::from("alice"));
+        let set_at = Timestamp::from_seconds(1);
+        let before = shortbread_protocol::clock::FOREVER;
+        let entry = Entry { before, until: None, seq: 1, reason, operator, set_at, listed: true };
+        let mut list = Self::default();
+        list.apply(Change::Set(SelectorKind::Key, name.into(), entry));
+        list
     }
 
     pub(super) fn apply(&mut self, change: Change) {
@@ -229,6 +254,7 @@ impl Revocations {
                 self.changed_seq = seq;
                 self.journal.restart(seq);
             }
+            Change::Stopped(before) => self.stopped = before,
         }
     }
 
@@ -245,6 +271,7 @@ pub(super) enum Change {
     Remove(SelectorKind, Arc<str>),
     Global(Option<Entry>),
     Block([u8; 16], Block),
+    Stopped(u64),
     /// All before this is one change with this number.
     Seq(u64),
     /// All before this is what was found, with the number of its last change.
