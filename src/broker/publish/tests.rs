@@ -2,13 +2,15 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use shortbread_protocol::clock::{FOREVER, ManualClock, Timestamp};
-use shortbread_protocol::keys::PrivateKey;
+use shortbread_protocol::keys::PublicKey;
+use shortbread_protocol::random::SeededRandom;
 use shortbread_protocol::revocations::{Delta, Selector, SelectorKind, Snapshot};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::signer::LocalSigner;
+use crate::config::Keys;
+use crate::setup::{make_document, make_keys};
 use crate::store::{
     AuditEntry, Exchange, Lift, LiftMode, Meta, Options, Revoke, RevokeBlock, RevokeMode, Standing,
     StoreKind, Target, Tie, TokenRecord,
@@ -203,7 +205,23 @@ struct Bench {
     folder: TempDir,
     store: Store,
     clock: Arc<ManualClock>,
+    key: PublicKey,
     publisher: Publisher,
+}
+
+fn keyring(folder: &TempDir, clock: Arc<dyn Clock>) -> Keyring {
+    let at = |name: &str| folder.path().join(name);
+    let keys = Keys {
+        token: at("token.pem"),
+        revocation: at("revocation.pem"),
+        audit: at("audit.pem"),
+        root: at("root.pub.pem"),
+        document: at("document.txt"),
+        ..Keys::default()
+    };
+    make_keys(&keys, &SeededRandom::new(1), false).unwrap();
+    make_document(&keys, ISSUER, NOW, false).unwrap();
+    Keyring::read(&keys, ISSUER, false, clock).unwrap()
 }
 
 impl Bench {
@@ -215,9 +233,10 @@ impl Bench {
 
     fn over(folder: TempDir, store: Store) -> Self {
         let clock = Arc::new(ManualClock::at(NOW));
-        let signer = Arc::new(LocalSigner::new("r1".parse().unwrap(), key()));
-        let publisher = Publisher::new(store.clone(), signer, clock.clone(), ISSUER, (1, [2; 32]));
-        Self { folder, store, clock, publisher }
+        let keyring = Arc::new(keyring(&folder, clock.clone()));
+        let key = keyring.heads().unwrap().signer.public();
+        let publisher = Publisher::new(store.clone(), keyring, clock.clone(), ISSUER);
+        Self { folder, store, clock, key, publisher }
     }
 
     fn restart(self) -> Self {
@@ -230,7 +249,7 @@ impl Bench {
     /// Publishes, and looks at what every head must be.
     async fn publish(&self) -> (Arc<Published>, Head) {
         let published = self.publisher.publish().await.unwrap();
-        let head = Head::open(&published.head, ORIGIN, &[key().public()]).unwrap();
+        let head = Head::open(&published.head, ORIGIN, &[self.key]).unwrap();
         assert_eq!((head.seq, head.contents()), (published.seq, self.store.mirror().changed_seq()));
         assert_eq!(published.contents, head.contents());
         assert!(published.snapshot(head.snapshot.seq, &head.snapshot.sha256).is_some());
@@ -261,10 +280,6 @@ impl Bench {
     }
 }
 
-fn key() -> PrivateKey {
-    PrivateKey::from_seed(&[1; 32])
-}
-
 #[tokio::test]
 async fn the_snapshot_stays_and_deltas_lead_on_from_it_and_from_recent_lists() {
     let bench = Bench::new();
@@ -293,7 +308,7 @@ async fn a_new_snapshot_is_written_where_nobody_waits_for_it() {
     let bench = Bench::new();
     let (_, first) = bench.publish().await;
     let hold = Arc::clone(&bench.publisher.desk.lock().await.hold);
-    let held = hold.lock().unwrap();
+    let held = hold.lock().await;
     bench.stop_many().await;
     let (_, long) = bench.publish().await;
     assert!(long.deltas[0].to.bytes > 4 * 1024 && long.snapshot == first.snapshot);
@@ -305,7 +320,7 @@ async fn a_new_snapshot_is_written_where_nobody_waits_for_it() {
         bench.store.record_exchange(exchange(n, None, NOW.seconds())).await.unwrap();
     }
     drop(held);
-    let until = std::time::Duration::from_secs(10);
+    let until = Duration::from_secs(10);
     let renewed = tokio::time::timeout(until, async {
         loop {
             let (published, head) = bench.publish().await;
@@ -323,7 +338,7 @@ async fn a_new_snapshot_is_written_where_nobody_waits_for_it() {
     assert!(published.snapshot(first.snapshot.seq, &first.snapshot.sha256).is_some());
     let old = long.deltas[0];
     assert!(published.delta(old.from, old.to.seq, &old.to.sha256).is_some());
-    bench.clock.advance(std::time::Duration::from_secs(61));
+    bench.clock.advance(Duration::from_secs(61));
     let (later, _) = bench.publish().await;
     assert!(later.snapshot(first.snapshot.seq, &first.snapshot.sha256).is_none());
     assert!(later.delta(old.from, old.to.seq, &old.to.sha256).is_none());
