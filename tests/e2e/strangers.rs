@@ -15,8 +15,9 @@ use shortbread_protocol::random::SystemRandom;
 use shortbread_tests::{Answer, World, holder};
 use shortbread_verifier::narrow::{NarrowError, seal};
 
-/// What anyone may ask. `/oauth/*` check what they are sent: see `bad_input`.
-const PUBLIC: [&str; 12] = [
+/// What anyone may ask. `/oauth/*` check what they are sent: see `bad_input`; so do `/verifiers/*`: see
+/// `acknowledged`.
+const PUBLIC: [&str; 17] = [
     "/.well-known/biscuit-web-keys",
     "/.well-known/jwks.json",
     "/.well-known/oauth-authorization-server",
@@ -26,9 +27,14 @@ const PUBLIC: [&str; 12] = [
     "/oauth/revoke",
     "/oauth/token",
     "/readyz",
+    "/revocations/delta/{name}",
     "/revocations/head",
     "/revocations/keys/{version}",
     "/revocations/snapshot/{name}",
+    "/revocations/stream",
+    "/verifiers/goodbye",
+    "/verifiers/lease",
+    "/verifiers/report",
 ];
 
 /// A route of the admin API.
