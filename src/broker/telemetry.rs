@@ -48,6 +48,15 @@ pub fn collect() -> Result<PrometheusHandle, BuildError> {
     );
     describe_histogram!("shortbread_exchange_seconds", Unit::Seconds, "Time from the request to its answer.");
     describe_gauge!("shortbread_revocation_head_seq", "The sequence of the newest signed head.");
+    describe_gauge!(
+        "shortbread_store_reserve",
+        Unit::Bytes,
+        "How much of the space that is kept for the switch is left."
+    );
+    describe_gauge!(
+        "shortbread_store_at_reserve",
+        "1 while the store is full but for its reserve, and exchanges are refused."
+    );
     describe_gauge!("shortbread_revocation_snapshot_bytes", Unit::Bytes, "The size of the newest snapshot.");
     describe_gauge!(
         "shortbread_revocation_head_age_seconds",
