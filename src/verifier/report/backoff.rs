@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use shortbread_protocol::random::Random;
 
-const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(30);
 /// The longest that a broker can tell an instance to stay away.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) struct Backoff {
+    shortest: Duration,
     failures: u32,
     random: Arc<dyn Random>,
 }
 
 impl Backoff {
-    pub(super) const fn new(random: Arc<dyn Random>) -> Self {
-        Self { failures: 0, random }
+    pub(super) const fn new(shortest: Duration, random: Arc<dyn Random>) -> Self {
+        Self { shortest, failures: 0, random }
     }
 
     pub(super) const fn succeeded(&mut self) {
@@ -28,7 +28,7 @@ impl Backoff {
     /// After one more failure: twice as long each time, 30 s at most, of that between half and all; and not before the
     /// broker said to come back.
     pub(super) fn failed(&mut self, wanted: Option<Duration>) -> Duration {
-        let doubled = SHORTEST.saturating_mul(2_u32.saturating_pow(self.failures)).min(LONGEST);
+        let doubled = self.shortest.saturating_mul(2_u32.saturating_pow(self.failures)).min(LONGEST);
         self.failures = self.failures.saturating_add(1);
         let delay = doubled.mul_f64(0.5 + fraction(&*self.random) / 2.0);
         delay.max(wanted.unwrap_or_default().min(PATIENCE))
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn failures_make_it_slower_up_to_a_limit_and_success_ends_that() {
-        let mut backoff = Backoff::new(Arc::new(SeededRandom::new(1)));
+        let mut backoff = Backoff::new(Duration::from_secs(1), Arc::new(SeededRandom::new(1)));
         for (low, high) in
             [(0.5, 1.0), (1.0, 2.0), (2.0, 4.0), (4.0, 8.0), (8.0, 16.0), (15.0, 30.0), (15.0, 30.0)]
         {
@@ -65,7 +65,7 @@ mod tests {
             assert!((low..=high).contains(&delay), "{delay} is not between {low} and {high}");
         }
         backoff.succeeded();
-        assert!(backoff.failed(None) <= SHORTEST);
+        assert!(backoff.failed(None) <= Duration::from_secs(1));
         assert_eq!(backoff.failed(Some(Duration::from_secs(10))), Duration::from_secs(10));
         assert_eq!(backoff.failed(Some(Duration::from_secs(100_000))), PATIENCE);
     }

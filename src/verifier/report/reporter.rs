@@ -47,6 +47,8 @@ pub struct ReporterConfig {
     pub timeout: Duration,
     /// How long a decision may wait for others before it is uploaded, give or take a quarter.
     pub upload_every: Duration,
+    /// How long to wait after a failure; after each one that follows twice as long, 30 s at most.
+    pub retry: Duration,
     /// Allows `http` to hosts other than this machine. Whoever is on the way can then take an assertion or token that
     /// proves the verifier's identity, and read which names call what.
     pub allow_http: bool,
@@ -64,6 +66,7 @@ impl ReporterConfig {
             windows: Windows::default(),
             timeout: wait,
             upload_every: wait,
+            retry: Duration::from_secs(1),
             allow_http: false,
         }
     }
@@ -164,7 +167,7 @@ impl Reporter {
 
     /// A lease, however long it takes.
     async fn begin(&self) -> Lease {
-        let mut backoff = Backoff::new(Arc::clone(&self.random));
+        let mut backoff = self.backoff();
         let mut mood = self.mood();
         loop {
             let leased = self.take_lease().await;
@@ -200,7 +203,7 @@ impl Reporter {
 
     /// Reports until the lease is lost: at once, on each change, and every so often.
     async fn report(&self, lease: &Lease) {
-        let mut backoff = Backoff::new(Arc::clone(&self.random));
+        let mut backoff = self.backoff();
         let mut mood = self.mood();
         loop {
             let position = self.watch.position();
@@ -251,6 +254,10 @@ impl Reporter {
         let n = lease.n.fetch_add(1, Ordering::Relaxed) + 1;
         let message = Message { aud: lease.issuer.clone(), n, iat: self.clock.now().seconds(), said };
         self.client.send(what, path, jws::sign(kind, &lease.instance, &message, &lease.key)).await
+    }
+
+    pub(super) fn backoff(&self) -> Backoff {
+        Backoff::new(self.config.retry, Arc::clone(&self.random))
     }
 
     pub(super) fn mood(&self) -> Mood<'_> {

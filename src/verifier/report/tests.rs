@@ -140,7 +140,8 @@ impl Stage {
         let clock = clock();
         let trust = Arc::new(open(&clock, None).unwrap());
         let mut config = ReporterConfig::new(url);
-        (config.label, config.upload_every) = (Some("pod-1\u{7}".to_owned()), Duration::from_millis(20));
+        config.label = Some("pod-1\u{7}".to_owned());
+        (config.upload_every, config.retry) = (Duration::from_millis(20), Duration::from_millis(10));
         let reporter = reporter(config, &trust, &clock).unwrap();
         let reporter = match recorder {
             Some(recorder) => reporter.uploads(Arc::clone(recorder)),
@@ -312,7 +313,11 @@ async fn what_a_process_left_behind_is_uploaded_by_the_next() {
     stage.until("a report", |heard| !heard.reports.is_empty()).await;
     assert!(decide(&second, 100, "github"));
     stage.stop().await;
-    assert_eq!(stage.ids(), (0..101).collect::<Vec<_>>());
+    // A batch that was on its way at the end was sent again.
+    let mut ids = stage.ids();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids, (0..101).collect::<Vec<_>>());
 }
 
 #[tokio::test]

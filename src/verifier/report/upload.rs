@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shortbread_protocol::verifiers::{Batch, BatchAnswer, DECISIONS, DECISIONS_TYPE, MAX_BATCH, MAX_MESSAGE};
 
-use super::backoff::{Backoff, fraction};
+use super::backoff::fraction;
 use super::client::ReportError;
 use super::recorder::{Recorder, Taken};
 use super::reporter::{Lease, Reporter};
@@ -20,7 +20,7 @@ impl Reporter {
     pub(super) async fn upload(&self, lease: &Lease) {
         let Some(recorder) = &self.recorder else { return std::future::pending().await };
         recorder.put_back();
-        let mut backoff = Backoff::new(Arc::clone(&self.random));
+        let mut backoff = self.backoff();
         let mut mood = self.mood();
         let mut most = MAX_BATCH;
         loop {
