@@ -177,9 +177,11 @@ impl World {
         clock: Arc<ManualClock>,
         fetch: Arc<dyn Fetch>,
     ) -> Self {
-        let keyring = Keyring::read(&config.keys, &config.issuer, true, clock.now()).expect("keys");
-        let (address, issuer) = (config.listen, config.issuer.clone());
         let shared: Arc<dyn Clock> = clock.clone();
+        let published = store.key_documents().await.expect("key documents");
+        let keyring = Keyring::open(&config.keys, &config.issuer, true, Arc::clone(&shared), &published);
+        let keyring = keyring.expect("keys");
+        let (address, issuer) = (config.listen, config.issuer.clone());
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         let parts = Parts { config, keyring, store, clock: shared, random, fetch: Arc::clone(&fetch) };
         let broker = Broker::start(parts).await.expect("a broker");

@@ -1,11 +1,13 @@
 //! `broker.toml`: every default works, unknown keys are refused, secrets stand in files.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::Deserialize;
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 /// Why a configuration is refused.
 #[derive(Debug, Error)]
@@ -78,6 +80,9 @@ pub struct Config {
     /// How much it takes on.
     #[serde(default)]
     pub limits: Limits,
+    /// When a source that fails is left alone.
+    #[serde(default)]
+    pub breakers: Breakers,
 }
 
 /// Key files: PKCS#8 PEM, readable by the broker's user alone.
@@ -94,6 +99,11 @@ pub struct Keys {
     pub root: PathBuf,
     /// The key document that the root key signed.
     pub document: PathBuf,
+    /// What encrypted key files are opened with: a file that its owner alone may read. Otherwise the environment says it.
+    pub passphrase_file: Option<PathBuf>,
+    /// What the environment said.
+    #[serde(skip)]
+    pub passphrase: Option<Passphrase>,
 }
 
 impl Default for Keys {
@@ -105,7 +115,34 @@ impl Default for Keys {
             audit: at("audit.pem"),
             root: at("root.pub.pem"),
             document: at("key-document.txt"),
+            passphrase_file: None,
+            passphrase: None,
         }
+    }
+}
+
+/// What encrypted key files are opened with. Never shown.
+#[derive(Clone)]
+pub struct Passphrase(Zeroizing<String>);
+
+impl Passphrase {
+    /// Takes it as it is; the newline at the end of a file is not part of it.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        let text = Zeroizing::new(text);
+        Self(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for Passphrase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Passphrase")
     }
 }
 
@@ -167,6 +204,36 @@ impl Default for Limits {
     }
 }
 
+/// When an issuer or a webhook that fails is left alone, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Breakers {
+    /// How many failures in a row open a breaker: 2 to 100.
+    pub failures: u32,
+    /// How long it stays open before one trial, in milliseconds: an hour at most.
+    pub open_ms: u64,
+}
+
+impl Default for Breakers {
+    fn default() -> Self {
+        Self { failures: 3, open_ms: 60_000 }
+    }
+}
+
+impl Breakers {
+    fn check(self) -> Result<(), String> {
+        if !(2..=100).contains(&self.failures) {
+            return Err("[breakers] failures must be 2 to 100; leave it out for 3".to_owned());
+        }
+        if !(1..=3_600_000).contains(&self.open_ms) {
+            return Err(
+                "[breakers] open_ms must be 1 to 3600000, an hour; leave it out for a minute".to_owned()
+            );
+        }
+        Ok(())
+    }
+}
+
 fn listen() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 8700))
 }
@@ -192,6 +259,7 @@ impl Config {
 
     fn check(&self) -> Result<(), String> {
         check_issuer(&self.issuer)?;
+        self.breakers.check()?;
         if self.limits.exchanges_per_second == 0
             || self.limits.failures_per_minute == 0
             || self.limits.in_flight == 0
@@ -213,6 +281,9 @@ impl Config {
             &mut keys.root,
             &mut keys.document,
         ] {
+            *path = folder.join(&*path);
+        }
+        if let Some(path) = &mut keys.passphrase_file {
             *path = folder.join(&*path);
         }
     }

@@ -123,7 +123,7 @@ impl Question {
         context: &Context,
     ) -> Result<Introspection, Reason> {
         let bytes = decode(&self.token).map_err(|_| Reason::TokenMalformed)?;
-        let token = Token::open(&bytes, &broker.keyring).map_err(|error| error.reason())?;
+        let token = Token::open(&bytes, &*broker.keyring).map_err(|error| error.reason())?;
         let scope = token.scope();
         let about = About { broker, policy, scope, now: context.decision.at.seconds() };
         let (mut allowed, mut first) = (Vec::new(), Reason::NotGranted);

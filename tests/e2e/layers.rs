@@ -21,30 +21,50 @@ const NOT_EMBEDDED: [&str; 9] =
 
 /// Which modules of the broker a module may import, from the bottom up. `http` is at the top: nobody's but that of
 /// `telemetry`, which serves metrics with the same listener.
-const MODULES: [(&str, &[&str]); 21] = [
+const MODULES: [(&str, &[&str]); 25] = [
     ("config", &[]),
     ("delimited", &[]),
     ("policy", &[]),
     ("signer", &[]),
     ("store", &[]),
     ("proofs", &["telemetry"]),
+    ("breaker", &["config"]),
+    ("notices", &["breaker", "config", "identity", "store"]),
     ("audit", &["store"]),
     ("identity", &["delimited", "policy"]),
     ("keyring", &["config", "signer"]),
     ("limits", &["config", "policy"]),
     ("mint", &["policy", "signer"]),
+    ("instances", &["delimited", "policy", "store"]),
     ("activation", &["audit", "keyring", "policy", "store"]),
     ("publish", &["signer", "store", "telemetry"]),
     (
         "broker",
-        &["activation", "audit", "config", "identity", "keyring", "limits", "proofs", "publish", "store"],
+        &[
+            "activation",
+            "audit",
+            "breaker",
+            "config",
+            "identity",
+            "instances",
+            "keyring",
+            "limits",
+            "notices",
+            "proofs",
+            "publish",
+            "store",
+        ],
     ),
     (
         "exchange",
         &["audit", "broker", "delimited", "identity", "mint", "policy", "proofs", "signer", "store"],
     ),
-    ("revoke", &["broker", "exchange", "publish", "store"]),
+    ("revoke", &["broker", "exchange", "notices", "publish", "store"]),
     ("introspect", &["broker", "exchange", "policy", "revoke", "store"]),
+    (
+        "verifiers",
+        &["audit", "broker", "exchange", "identity", "instances", "limits", "policy", "store", "telemetry"],
+    ),
     ("setup", &["activation", "audit", "broker", "config", "keyring", "store", "policy"]),
     ("telemetry", &["broker", "exchange", "http"]),
     (
@@ -63,6 +83,7 @@ const MODULES: [(&str, &[&str]); 21] = [
             "store",
             "telemetry",
             "limits",
+            "verifiers",
         ],
     ),
     ("lib", &[]),

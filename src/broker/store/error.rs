@@ -208,6 +208,24 @@ pub enum HeadError {
     Store(#[from] StoreError),
 }
 
+/// Why a key document was not kept.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum KeyError {
+    /// It would take verifiers back, which they refuse.
+    #[error(
+        "key document {offered} cannot be published: {highest} was published already, and versions only rise"
+    )]
+    NotNext {
+        /// Its version.
+        offered: u64,
+        /// The highest version that was published.
+        highest: u64,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// Why a policy version was not activated.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum ActivateError {

@@ -5,8 +5,10 @@
 //! operation that fails leaves no trace, and its neighbours in the same commit stand.
 
 mod error;
+mod journal;
 mod model;
 mod revocations;
+mod shards;
 mod sqlite;
 #[cfg(test)]
 mod tests;
@@ -16,12 +18,13 @@ use std::sync::Arc;
 
 use shortbread_protocol::clock::Timestamp;
 
-pub use self::error::{ActivateError, ChangeError, HeadError, RecordError, StoreError};
+pub use self::error::{ActivateError, ChangeError, HeadError, KeyError, RecordError, StoreError};
+pub use self::journal::{Key, Place};
 pub use self::model::{
-    AUDIT_LIMIT, Activate, Activation, ActivePolicy, AuditEntry, BlockChanged, Changed, ChangedEntry, Counts,
-    Exchange, Head, HeadFacts, Kept, Lift, LiftMode, Meta, NewPolicy, Notes, Options, PolicyAction,
-    PolicyVersion, Pruned, Replay, Retry, Revoke, RevokeBlock, RevokeMode, StoreKind, StoredEntry,
-    TAIL_LIMIT, Target, Tie, TokenRecord, Touched, Use,
+    AUDIT_LIMIT, Activate, Activation, ActivePolicy, AuditEntry, BlockChanged, BreakGlassRecord, Changed,
+    ChangedEntry, Counts, Exchange, Head, HeadFacts, Kept, KeyRecord, Lease, Lift, LiftMode, Meta, NewLease,
+    NewPolicy, Notes, Options, PolicyAction, PolicyVersion, Progress, Pruned, Replay, Retry, Revoke,
+    RevokeBlock, RevokeMode, StoreKind, StoredEntry, TAIL_LIMIT, Target, Tie, TokenRecord, Touched, Use,
 };
 pub use self::revocations::{Block, Entry, Revocations, Revoked, Standing};
 use self::sqlite::Sqlite;
@@ -232,6 +235,53 @@ impl Store {
         }
     }
 
+    // ---- instances of verifiers
+
+    /// Records a lease: the verifier's assertion is used up, the instance is kept, and the audit entry is appended, or
+    /// nothing happens.
+    ///
+    /// # Errors
+    /// When the assertion was used, or the store fails; the lease must then not be answered.
+    pub async fn record_lease(&self, new: NewLease) -> Result<u64, RecordError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.record_lease(new).await,
+        }
+    }
+
+    /// Writes down how far instances are; those that have no lease are passed over.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn save_instances(&self, progress: Vec<(String, Progress)>) -> Result<(), StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.save_instances(progress).await,
+        }
+    }
+
+    /// Forgets instances; with an audit entry, where someone wished it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn forget_instances(
+        &self,
+        instances: Vec<String>,
+        audit: Option<AuditEntry>,
+    ) -> Result<(), StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.forget_instances(instances, audit).await,
+        }
+    }
+
+    /// Every instance that has a lease.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn instances(&self) -> Result<Vec<(Lease, Progress)>, StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.instances().await,
+        }
+    }
+
     // ---- policy
 
     /// Keeps a policy. One whose digest is known already is not kept again, nor is the audit entry then.
@@ -299,6 +349,53 @@ impl Store {
     pub async fn policy_history(&self) -> Result<Vec<Activation>, StoreError> {
         match &*self.0 {
             Backend::Sqlite(sqlite) => sqlite.policy_history().await,
+        }
+    }
+
+    // ---- keys
+
+    /// Keeps a key document that is about to be published. Versions only rise.
+    ///
+    /// # Errors
+    /// When this version or a later one was published already, or the store fails.
+    pub async fn publish_keys(&self, record: KeyRecord, audit: AuditEntry) -> Result<(), KeyError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.publish_keys(record, audit).await,
+        }
+    }
+
+    /// Every key document that was published, oldest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn key_documents(&self) -> Result<Vec<KeyRecord>, StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.key_documents().await,
+        }
+    }
+
+    /// Keeps a break-glass head in place of one with a lower sequence: from then on it counts in every check of
+    /// revocations. Says whether it did; otherwise nothing is recorded.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn keep_break_glass(
+        &self,
+        record: BreakGlassRecord,
+        audit: AuditEntry,
+    ) -> Result<bool, StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.keep_break_glass(record, audit).await,
+        }
+    }
+
+    /// The break-glass head with the highest sequence that was seen.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn break_glass(&self) -> Result<Option<BreakGlassRecord>, StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.break_glass().await,
         }
     }
 

@@ -2,6 +2,8 @@
 
 mod change;
 mod descent;
+mod instances;
+mod keys;
 mod open;
 mod policy;
 mod read;
@@ -32,10 +34,10 @@ use self::unit::{Failure, Unit, check_audit};
 use self::writer::{Job, Shared, View, Writer, unavailable};
 use super::revocations::Revocations;
 use super::{
-    Activate, ActivateError, Activation, ActivePolicy, AuditEntry, BlockChanged, ChangeError, Changed,
-    Counts, Exchange, Head, HeadError, HeadFacts, Kept, Lift, Meta, NewPolicy, Notes, Options, PolicyVersion,
-    Pruned, RecordError, Replay, Revoke, RevokeBlock, StoreError, StoredEntry, Target, TokenRecord, Touched,
-    Use,
+    Activate, ActivateError, Activation, ActivePolicy, AuditEntry, BlockChanged, BreakGlassRecord,
+    ChangeError, Changed, Counts, Exchange, Head, HeadError, HeadFacts, Kept, KeyError, KeyRecord, Lease,
+    Lift, Meta, NewLease, NewPolicy, Notes, Options, PolicyVersion, Progress, Pruned, RecordError, Replay,
+    Revoke, RevokeBlock, StoreError, StoredEntry, Target, TokenRecord, Touched, Use,
 };
 
 /// How many operations may wait for the writer before the next caller waits to be queued.
@@ -177,6 +179,28 @@ impl Sqlite {
         self.write(move |unit| upkeep::prune(unit, now)).await
     }
 
+    pub(super) async fn record_lease(&self, new: NewLease) -> Result<u64, RecordError> {
+        check_audit(&new.audit)?;
+        self.write(|unit| instances::lease(unit, new)).await
+    }
+
+    pub(super) async fn save_instances(&self, progress: Vec<(String, Progress)>) -> Result<(), StoreError> {
+        self.write(move |unit| instances::save(unit, &progress)).await
+    }
+
+    pub(super) async fn forget_instances(
+        &self,
+        forgotten: Vec<String>,
+        audit: Option<AuditEntry>,
+    ) -> Result<(), StoreError> {
+        audit.as_ref().map_or(Ok(()), check_audit)?;
+        self.write(move |unit| instances::forget(unit, &forgotten, audit)).await
+    }
+
+    pub(super) async fn instances(&self) -> Result<Vec<(Lease, Progress)>, StoreError> {
+        self.readers.read(instances::all).await
+    }
+
     pub(super) async fn add_policy(
         &self,
         policy: NewPolicy,
@@ -191,6 +215,26 @@ impl Sqlite {
         audit: AuditEntry,
     ) -> Result<Activation, ActivateError> {
         self.write(move |unit| policy::activate(unit, activate, &audit)).await
+    }
+
+    pub(super) async fn publish_keys(&self, record: KeyRecord, audit: AuditEntry) -> Result<(), KeyError> {
+        self.write(move |unit| keys::publish(unit, &record, &audit)).await
+    }
+
+    pub(super) async fn key_documents(&self) -> Result<Vec<KeyRecord>, StoreError> {
+        self.readers.read(keys::documents).await
+    }
+
+    pub(super) async fn keep_break_glass(
+        &self,
+        record: BreakGlassRecord,
+        audit: AuditEntry,
+    ) -> Result<bool, StoreError> {
+        self.write(move |unit| keys::break_glass(unit, &record, &audit)).await
+    }
+
+    pub(super) async fn break_glass(&self) -> Result<Option<BreakGlassRecord>, StoreError> {
+        self.readers.read(keys::kept_break_glass).await
     }
 
     pub(super) fn meta(&self) -> &Meta {
