@@ -7,6 +7,7 @@ use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogra
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use shortbread_protocol::admin::StateCounts;
 use shortbread_protocol::oauth::TokenAnswer;
+use shortbread_protocol::verifiers::BatchAnswer;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::util::TryInitError;
@@ -72,6 +73,10 @@ pub fn collect() -> Result<PrometheusHandle, BuildError> {
         "shortbread_propagation_seconds",
         Unit::Seconds,
         "Time from a change of the revocation list to a verifier that applied it, as it reports."
+    );
+    describe_counter!(
+        "shortbread_call_decisions_total",
+        "Call decisions that verifiers uploaded, by verifier and outcome: recorded, known, or what is wrong with them."
     );
     describe();
     Ok(handle)
@@ -169,6 +174,17 @@ pub(crate) fn verifiers(counts: &StateCounts) {
 /// Notes how long a change took to one verifier.
 pub(crate) fn propagated(spent: Duration) {
     histogram!("shortbread_propagation_seconds").record(spent.as_secs_f64());
+}
+
+/// Counts what a verifier uploaded.
+pub(crate) fn uploaded(verifier: &str, answer: &BatchAnswer) {
+    let count = |outcome: &str, by| {
+        let labels = [("verifier", verifier.to_owned()), ("outcome", outcome.to_owned())];
+        counter!("shortbread_call_decisions_total", &labels).increment(by);
+    };
+    count("recorded", answer.recorded);
+    count("known", answer.known);
+    answer.refused.iter().for_each(|refused| count(&refused.wrong, 1));
 }
 
 /// Notes what was published.

@@ -37,4 +37,5 @@ mod reuse;
 mod revoked;
 mod secrets;
 mod strangers;
+mod uploaded;
 mod vectors;

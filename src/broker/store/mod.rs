@@ -100,6 +100,21 @@ impl Store {
         }
     }
 
+    /// Records decisions that another party made, all of them or none, each once: one whose id has an entry already that
+    /// is `mine` is known. Answers for each whether it is new. `mine` runs inside the transaction: it must be quick and
+    /// must not panic.
+    ///
+    /// # Errors
+    /// When the store fails; nothing is recorded then.
+    pub async fn record_calls<F>(&self, entries: Vec<AuditEntry>, mine: F) -> Result<Vec<bool>, StoreError>
+    where
+        F: Fn(&[u8]) -> bool + Send + 'static,
+    {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.record_calls(entries, Box::new(mine)).await,
+        }
+    }
+
     /// The answer that was kept under this key, if it may still be repeated.
     ///
     /// # Errors

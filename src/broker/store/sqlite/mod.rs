@@ -1,6 +1,7 @@
 //! The embedded backend: one thread writes, a few connections read.
 
 mod change;
+mod decisions;
 mod descent;
 mod instances;
 mod keys;
@@ -156,6 +157,15 @@ impl Sqlite {
             return self.write_first(move |unit| record::used(unit, used.clone())).await;
         }
         self.write(move |unit| record::used(unit, used)).await
+    }
+
+    pub(super) async fn record_calls(
+        &self,
+        entries: Vec<AuditEntry>,
+        mine: decisions::Mine,
+    ) -> Result<Vec<bool>, StoreError> {
+        entries.iter().try_for_each(check_audit)?;
+        self.write(move |unit| decisions::record(unit, &entries, &mine)).await
     }
 
     pub(super) async fn kept(&self, key: [u8; 32], now: Timestamp) -> Result<Option<Kept>, StoreError> {
