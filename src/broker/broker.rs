@@ -9,16 +9,17 @@ use shortbread_protocol::key_document::KeyDocument;
 use shortbread_protocol::random::{Random, RandomError, id};
 use thiserror::Error;
 
-use crate::activation::PolicyHolder;
+use crate::activation::{Actor, PolicyHolder};
 use crate::audit::{Scribe, Strangers};
 use crate::config::Config;
 use crate::identity::{Fetch, Identities};
 use crate::instances::{Instances, Now};
 use crate::keyring::Keyring;
 use crate::limits::Limits;
+use crate::notices::{Notice, Notices};
 use crate::proofs::Proofs;
 use crate::publish::{PERIOD, PublishError, Published, Publisher};
-use crate::store::{Store, StoreError};
+use crate::store::{PolicyAction, Store, StoreError};
 
 /// The most steps of one pruning: more than can have come since the last, so that nothing piles up.
 const MAX_PRUNINGS: usize = 64;
@@ -90,6 +91,8 @@ pub struct Broker {
     pub scribe: Scribe,
     /// Counts refusals of strangers.
     pub strangers: Strangers,
+    /// Tells operators.
+    pub notices: Notices,
 }
 
 impl Broker {
@@ -117,6 +120,7 @@ impl Broker {
             limits: Limits::new(&config.limits, Arc::clone(&clock)),
             proofs: Proofs::new(clock.now(), config.limits.proofs),
             strangers: Strangers::default(),
+            notices: Notices::default(),
             issuer,
             config,
             clock,
@@ -146,10 +150,13 @@ impl Broker {
         Ok(published)
     }
 
-    /// Another policy is in force: issuers that it no longer names are forgotten.
-    pub fn policy_changed(&self) {
+    /// Another policy is in force: operators are told, and issuers that it no longer names are forgotten.
+    pub fn policy_changed(&self, actor: &Actor, action: PolicyAction, decision: &Decision) {
         if let Some(policy) = self.policy.in_force() {
             self.identities.retain(policy.identities());
+            let (version, digest) = (self.policy.version(), policy.digest().to_owned());
+            let (by, decision) = (actor.name().to_owned(), decision.id.clone());
+            self.notices.tell(&Notice::PolicyActivated { version, digest, by, action, decision });
         }
     }
 

@@ -2,6 +2,7 @@
 
 pub mod activation;
 pub mod audit;
+pub mod breaker;
 pub mod broker;
 pub mod config;
 mod delimited;
@@ -13,6 +14,7 @@ pub mod introspect;
 pub mod keyring;
 pub mod limits;
 pub mod mint;
+pub mod notices;
 pub mod policy;
 pub mod proofs;
 pub mod publish;

@@ -49,6 +49,21 @@ pub fn collect() -> Result<PrometheusHandle, BuildError> {
     describe_histogram!("shortbread_exchange_seconds", Unit::Seconds, "Time from the request to its answer.");
     describe_gauge!("shortbread_revocation_head_seq", "The sequence of the newest signed head.");
     describe_gauge!("shortbread_revocation_snapshot_bytes", Unit::Bytes, "The size of the newest snapshot.");
+    describe();
+    Ok(handle)
+}
+
+// What stands before other services, what operators were told, and what verifiers report.
+fn describe() {
+    describe_gauge!(
+        "shortbread_breaker_state",
+        "A breaker's state by kind (issuer, webhook) and source: 0 closed, 1 half-open, 2 open."
+    );
+    describe_counter!(
+        "shortbread_breaker_transitions_total",
+        "Changes of a breaker's state by kind, source and new state."
+    );
+    describe_counter!("shortbread_notices_total", "What operators were told, by type.");
     describe_gauge!(
         "shortbread_verifiers",
         "Running instances of verifiers by state: enforcing, behind, silent or gone."
@@ -58,7 +73,6 @@ pub fn collect() -> Result<PrometheusHandle, BuildError> {
         Unit::Seconds,
         "Time from a change of the revocation list to a verifier that applied it, as it reports."
     );
-    Ok(handle)
 }
 
 /// Listens for those who collect metrics: Prometheus' text form at `/metrics`. The future serves until it is dropped.

@@ -12,6 +12,7 @@ use shortbread_broker::identity::HttpFetch;
 use shortbread_broker::keyring::Keyring;
 use shortbread_broker::store::Store;
 use shortbread_broker::telemetry;
+use shortbread_broker::verifiers;
 use shortbread_protocol::clock::{Clock, SystemClock};
 use shortbread_protocol::random::{Random, SystemRandom};
 

@@ -21,13 +21,15 @@ const NOT_EMBEDDED: [&str; 9] =
 
 /// Which modules of the broker a module may import, from the bottom up. `http` is at the top: nobody's but that of
 /// `telemetry`, which serves metrics with the same listener.
-const MODULES: [(&str, &[&str]); 23] = [
+const MODULES: [(&str, &[&str]); 25] = [
     ("config", &[]),
     ("delimited", &[]),
     ("policy", &[]),
     ("signer", &[]),
     ("store", &[]),
     ("proofs", &["telemetry"]),
+    ("breaker", &["config"]),
+    ("notices", &["breaker", "config", "identity", "store"]),
     ("audit", &["store"]),
     ("identity", &["delimited", "policy"]),
     ("keyring", &["config", "signer"]),
@@ -41,11 +43,13 @@ const MODULES: [(&str, &[&str]); 23] = [
         &[
             "activation",
             "audit",
+            "breaker",
             "config",
             "identity",
             "instances",
             "keyring",
             "limits",
+            "notices",
             "proofs",
             "publish",
             "store",
@@ -55,11 +59,22 @@ const MODULES: [(&str, &[&str]); 23] = [
         "exchange",
         &["audit", "broker", "delimited", "identity", "mint", "policy", "proofs", "signer", "store"],
     ),
-    ("revoke", &["broker", "exchange", "publish", "store"]),
+    ("revoke", &["broker", "exchange", "notices", "publish", "store"]),
     ("introspect", &["broker", "exchange", "policy", "revoke", "store"]),
     (
         "verifiers",
-        &["audit", "broker", "exchange", "identity", "instances", "limits", "policy", "store", "telemetry"],
+        &[
+            "audit",
+            "broker",
+            "exchange",
+            "identity",
+            "instances",
+            "limits",
+            "notices",
+            "policy",
+            "store",
+            "telemetry",
+        ],
     ),
     ("setup", &["activation", "audit", "broker", "config", "keyring", "store", "policy"]),
     ("telemetry", &["broker", "exchange", "http"]),
