@@ -1,22 +1,21 @@
-//! `shortbread revocations`: what is revoked, and how fresh the list is.
+//! `shortbread revocations`: what is revoked, how fresh the list is, who enforces it.
 
-use std::path::PathBuf;
+mod status;
+pub(crate) mod view;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
-use shortbread_protocol::admin::{RevocationBody, RevocationsAnswer};
+use shortbread_protocol::admin::{RevocationBody, RevocationsAnswer, StatusAnswer};
 use shortbread_protocol::clock::{FOREVER, Timestamp};
 
 use crate::cli::Connection;
 use crate::client::Session;
-use crate::config::Settings;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::published::{self, HeadLines};
 use crate::text::span;
 use crate::ui::{Piece, Style};
 
-/// Show what is revoked and how fresh the published list is.
+/// Show what is revoked, how fresh the published list is, and who enforces it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -35,14 +34,18 @@ enum RevocationsCommand {
         #[command(flatten)]
         connection: Connection,
     },
-    /// How fresh the published list is. It needs no key.
+    /// How fresh the published list is, and who enforces it already. The first needs no key.
     #[command(
-        after_help = "Examples:\n  shortbread revocations status\n  shortbread revocations status --root keys/root.pub.pem"
+        after_help = "Examples:\n  shortbread revocations status\n  shortbread revocations status --watch\n  shortbread revocations status --check --json"
     )]
-    Status {
-        /// The broker's public root key: check the signatures too [default: SHORTBREAD_ROOT, then the client config].
-        #[arg(long, value_name = "FILE")]
-        root: Option<PathBuf>,
+    Status(status::StatusArgs),
+    /// Wait no more for an instance of a verifier that is silent or gone. Should it come back, it is known again.
+    #[command(after_help = "Examples:\n  shortbread revocations forget Zk3vQ1aB")]
+    Forget {
+        /// The instance, as `status` shows it, or the beginning of it.
+        // One thumbprint in 64 begins with a hyphen.
+        #[arg(value_name = "INSTANCE", allow_hyphen_values = true)]
+        instance: String,
         #[command(flatten)]
         connection: Connection,
     },
@@ -55,13 +58,30 @@ enum RevocationsCommand {
 pub(crate) async fn run(args: &RevocationsArgs, context: &Context) -> Result<(), Failure> {
     match &args.command {
         RevocationsCommand::List { connection } => list(context, connection).await,
-        RevocationsCommand::Status { root, connection } => {
-            let settings = Settings::of(context, connection)?;
-            let (broker, root) = (settings.broker()?, settings.root(root.as_deref())?);
-            let work = published::head(&broker, root.as_ref());
-            status(context, &context.ui.wait("fetching the list", work).await?)
-        }
+        RevocationsCommand::Status(args) => status::run(args, context).await,
+        RevocationsCommand::Forget { instance, connection } => forget(context, connection, instance).await,
     }
+}
+
+async fn forget(context: &Context, connection: &Connection, wanted: &str) -> Result<(), Failure> {
+    let mut session = Session::open(context, connection, "revocations.read")?;
+    let status: StatusAnswer = session.get("/api/v1/revocations/status").await?;
+    let found: Vec<_> = status.listed.iter().filter(|body| body.instance.starts_with(wanted)).collect();
+    let [body] = found.as_slice() else {
+        let what = if found.is_empty() { "no instance" } else { "more than one instance" };
+        return Err(Failure::new(
+            format!("{what} that is listed begins with {wanted}"),
+            "Write it as `shortbread revocations status` shows it, or with more of its letters.",
+        ));
+    };
+    let mut session = Session::open(context, connection, "revocations.revoke")?;
+    session.delete(&format!("/api/v1/verifiers/{}", body.instance)).await?;
+    if context.ui.is_json() {
+        context.ui.json(&json!({ "forgotten": body.instance }));
+    } else {
+        context.ui.line(&format!("{} is forgotten: nobody waits for it any more", view::name(body)));
+    }
+    Ok(())
 }
 
 async fn list(context: &Context, connection: &Connection) -> Result<(), Failure> {
@@ -99,39 +119,4 @@ fn row(entry: &RevocationBody) -> Vec<Piece> {
         [which, entry.operator.clone(), at, cause, entry.reason.clone()].map(|cell| (Style::Plain, cell)),
     );
     cells
-}
-
-fn status(context: &Context, head: &HeadLines) -> Result<(), Failure> {
-    let (ui, now) = (context.ui, context.now());
-    let age = now.since(Timestamp::from_seconds(head.issued)).as_secs();
-    let expired = now.seconds() >= head.expires;
-    if ui.is_json() {
-        ui.json(&json!({
-            "seq": head.seq, "issued": head.issued, "age": age, "expires": head.expires, "expired": expired,
-            "global": head.global, "keys": head.keys, "signature_checked": head.checked,
-        }));
-    } else {
-        let ends = Timestamp::from_seconds(head.expires);
-        let left =
-            if expired { "over".to_owned() } else { format!("in {}", span(ends.since(now).as_secs())) };
-        let stopped = match head.global {
-            0 => "no".to_owned(),
-            before if before >= FOREVER => "yes, until lifted".to_owned(),
-            before => format!("what was issued before {}", Timestamp::from_seconds(before)),
-        };
-        let checked = if head.checked { "good" } else { "not checked; name the root key with --root" };
-        ui.pairs(&[
-            ("list", head.seq.to_string()),
-            ("signed", format!("{} ({} ago)", Timestamp::from_seconds(head.issued), span(age))),
-            ("expires", format!("{ends} ({left})")),
-            ("all stopped", stopped),
-            ("key document", format!("version {}", head.keys)),
-            ("signature", checked.to_owned()),
-        ]);
-    }
-    if expired {
-        let fix = "Verifiers deny everything until a new list is signed. Run `shortbread doctor`.";
-        return Err(Failure::new("the published revocation list is over", fix));
-    }
-    Ok(())
 }
