@@ -65,15 +65,6 @@ pub fn collect() -> Result<PrometheusHandle, BuildError> {
         "How long ago the served head was signed; a new one is due every five seconds."
     );
     describe_gauge!("shortbread_streams", "Readers that follow the revocation list on an open stream.");
-    describe_gauge!(
-        "shortbread_verifiers",
-        "Running instances of verifiers by state: enforcing, behind, silent or gone."
-    );
-    describe_histogram!(
-        "shortbread_propagation_seconds",
-        Unit::Seconds,
-        "Time from a change of the revocation list to a verifier that applied it, as it reports."
-    );
     describe_counter!(
         "shortbread_call_decisions_total",
         "Call decisions that verifiers uploaded, by verifier and outcome: recorded, known, or what is wrong with them."
@@ -82,7 +73,7 @@ pub fn collect() -> Result<PrometheusHandle, BuildError> {
     Ok(handle)
 }
 
-// What stands before other services, and what operators were told.
+// What stands before other services, what operators were told, and what verifiers report.
 fn describe() {
     describe_gauge!(
         "shortbread_breaker_state",
@@ -93,6 +84,15 @@ fn describe() {
         "Changes of a breaker's state by kind, source and new state."
     );
     describe_counter!("shortbread_notices_total", "What operators were told, by type.");
+    describe_gauge!(
+        "shortbread_verifiers",
+        "Running instances of verifiers by state: enforcing, behind, silent or gone."
+    );
+    describe_histogram!(
+        "shortbread_propagation_seconds",
+        Unit::Seconds,
+        "Time from a change of the revocation list to a verifier that applied it, as it reports."
+    );
 }
 
 /// Listens for those who collect metrics: Prometheus' text form at `/metrics`. The future serves until it is dropped.
