@@ -8,16 +8,18 @@ use shortbread_protocol::event::Decision;
 use shortbread_protocol::random::{Random, RandomError, id};
 use thiserror::Error;
 
-use crate::activation::PolicyHolder;
+use crate::activation::{Actor, PolicyHolder};
 use crate::audit::{Scribe, Strangers};
 use crate::break_glass::BreakGlassWatch;
 use crate::config::Config;
 use crate::identity::{Fetch, Identities};
+use crate::instances::{Instance, Instances, Now};
 use crate::keyring::{BeginError, Keyring};
 use crate::limits::Limits;
+use crate::notices::{Notice, Notices};
 use crate::proofs::Proofs;
-use crate::publish::{PERIOD, PublishError, Publisher};
-use crate::store::{Store, StoreError};
+use crate::publish::{PERIOD, PublishError, Published, Publisher};
+use crate::store::{PolicyAction, Store, StoreError};
 
 /// The most steps of one pruning: more than can have come since the last, so that nothing piles up.
 const MAX_PRUNINGS: usize = 64;
@@ -89,12 +91,16 @@ pub struct Broker {
     pub publisher: Publisher,
     /// Used DPoP proofs.
     pub proofs: Proofs,
+    /// Running instances of verifiers.
+    pub instances: Instances,
     /// Request limits.
     pub limits: Limits,
     /// Writes audit entries.
     pub scribe: Scribe,
     /// Counts refusals of strangers.
     pub strangers: Strangers,
+    /// Tells operators.
+    pub notices: Notices,
 }
 
 impl Broker {
@@ -115,12 +121,16 @@ impl Broker {
             BreakGlassWatch::load(store.clone(), Arc::clone(&keyring), &issuer, scribe.clone()).await?;
         let publisher = Publisher::new(store.clone(), Arc::clone(&keyring), Arc::clone(&clock), &issuer);
         publisher.publish().await?;
+        let contents = store.mirror().changed_seq();
+        let instances = Instances::load(store.instances().await?, contents, Now::of(&*clock));
         let broker = Arc::new(Self {
+            instances,
             policy: PolicyHolder::load(store.clone(), &issuer, scribe.clone()).await?,
             identities: Identities::new(Arc::clone(&clock), fetch, &issuer),
             limits: Limits::new(&config.limits, Arc::clone(&clock)),
             proofs: Proofs::new(clock.now(), config.limits.proofs),
             strangers: Strangers::default(),
+            notices: Notices::default(),
             issuer,
             config,
             clock,
@@ -131,6 +141,10 @@ impl Broker {
             publisher,
             scribe,
         });
+        let watching = Arc::downgrade(&broker);
+        broker
+            .keyring
+            .ask(Box::new(move |version| watching.upgrade().map_or(0, |broker| broker.behind(version))));
         broker.look_at_break_glass().await;
         Ok(broker)
     }
@@ -143,10 +157,37 @@ impl Broker {
         begin(&*self.clock, &*self.random, trace)
     }
 
-    /// Another policy is in force: issuers that it no longer names are forgotten.
-    pub fn policy_changed(&self) {
+    // Instances that report, and report an earlier key document. Those that are silent or gone are not waited for.
+    fn behind(&self, version: u64) -> usize {
+        let Some(policy) = self.policy.in_force() else { return 0 };
+        let now = self.clock.monotonic();
+        self.instances.look(&policy, |listed, _| {
+            let waits = |instance: &Instance| {
+                instance.progress.gone.is_none()
+                    && instance.silence(now).is_none()
+                    && instance.progress.keys_version < version
+            };
+            listed.filter(|(instance, _)| waits(instance)).count()
+        })
+    }
+
+    /// Signs a new head over the list as it stands, and notes when changes were published.
+    ///
+    /// # Errors
+    /// When the store or the key fails; what was served stays.
+    pub async fn publish(&self) -> Result<Arc<Published>, PublishError> {
+        let published = self.publisher.publish().await?;
+        self.instances.changed(self.store.mirror().changed_seq(), self.clock.now());
+        Ok(published)
+    }
+
+    /// Another policy is in force: operators are told, and issuers that it no longer names are forgotten.
+    pub fn policy_changed(&self, actor: &Actor, action: PolicyAction, decision: &Decision) {
         if let Some(policy) = self.policy.in_force() {
             self.identities.retain(policy.identities());
+            let (version, digest) = (self.policy.version(), policy.digest().to_owned());
+            let (by, decision) = (actor.name().to_owned(), decision.id.clone());
+            self.notices.tell(&Notice::PolicyActivated { version, digest, by, action, decision });
         }
     }
 
@@ -163,11 +204,15 @@ impl Broker {
 
     /// Publishes heads on time, prunes the store and sweeps the limits until it is dropped.
     pub async fn chores(self: Arc<Self>) {
+        tokio::join!(self.publisher.report_age(), self.rounds());
+    }
+
+    async fn rounds(&self) {
         let mut failing = false;
         loop {
             tokio::time::sleep(PERIOD - Duration::from_secs(1)).await;
             self.look_at_break_glass().await;
-            match self.publisher.publish().await {
+            match self.publish().await {
                 Ok(_) if failing => {
                     failing = false;
                     tracing::info!("revocation heads are published again");

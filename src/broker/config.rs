@@ -80,6 +80,9 @@ pub struct Config {
     /// How much it takes on.
     #[serde(default)]
     pub limits: Limits,
+    /// When a source that fails is left alone.
+    #[serde(default)]
+    pub breakers: Breakers,
 }
 
 /// Key files: PKCS#8 PEM, readable by the broker's user alone.
@@ -201,6 +204,36 @@ impl Default for Limits {
     }
 }
 
+/// When an issuer or a webhook that fails is left alone, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Breakers {
+    /// How many failures in a row open a breaker: 2 to 100.
+    pub failures: u32,
+    /// How long it stays open before one trial, in milliseconds: an hour at most.
+    pub open_ms: u64,
+}
+
+impl Default for Breakers {
+    fn default() -> Self {
+        Self { failures: 3, open_ms: 60_000 }
+    }
+}
+
+impl Breakers {
+    fn check(self) -> Result<(), String> {
+        if !(2..=100).contains(&self.failures) {
+            return Err("[breakers] failures must be 2 to 100; leave it out for 3".to_owned());
+        }
+        if !(1..=3_600_000).contains(&self.open_ms) {
+            return Err(
+                "[breakers] open_ms must be 1 to 3600000, an hour; leave it out for a minute".to_owned()
+            );
+        }
+        Ok(())
+    }
+}
+
 fn listen() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 8700))
 }
@@ -226,6 +259,7 @@ impl Config {
 
     fn check(&self) -> Result<(), String> {
         check_issuer(&self.issuer)?;
+        self.breakers.check()?;
         if self.limits.exchanges_per_second == 0
             || self.limits.failures_per_minute == 0
             || self.limits.in_flight == 0

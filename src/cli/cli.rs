@@ -3,7 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    attenuate, audit, break_glass, dev, drill, doctor, exchange, explain, init, inspect, keys, lift, login, policy, revocations,
+    attenuate, audit, break_glass, dev, doctor, drill, exchange, explain, init, inspect, keys, lift, login,
+    policy, revocations,
 };
 use crate::commands::{revoke, serve, verify};
 

@@ -12,6 +12,7 @@ use shortbread_broker::identity::HttpFetch;
 use shortbread_broker::keyring::Keyring;
 use shortbread_broker::store::Store;
 use shortbread_broker::telemetry;
+use shortbread_broker::verifiers;
 use shortbread_protocol::clock::{Clock, SystemClock};
 use shortbread_protocol::random::{Random, SystemRandom};
 
@@ -59,6 +60,7 @@ pub(crate) async fn run(broker: Arc<Broker>, ready: impl FnOnce()) -> Result<(),
     }
     log_panics();
     tokio::spawn(Arc::clone(&broker).chores());
+    tokio::spawn(verifiers::chores(Arc::clone(&broker)));
     tokio::spawn(reload_on_hangup(Arc::clone(&broker)));
     tracing::info!(listen = %server.address(), issuer = broker.issuer, "the broker listens");
     ready();

@@ -121,7 +121,7 @@ pub struct Message<T> {
 }
 
 /// How far an instance is: on each change of its list, and every [`REPORT_EVERY`] seconds.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// The sequence of the last head whose entries are applied; 0 for none.
     pub seq: u64,

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use shortbread_protocol::access::Access;
 use shortbread_protocol::call::Args;
+use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::reason::Reason;
+use shortbread_protocol::verifiers::Step;
 
 /// What came with a call to show who makes it.
 #[derive(Clone, Copy, Default)]
@@ -14,6 +16,8 @@ pub struct Presented<'a> {
     pub token: Option<&'a str>,
     /// The proof of the key that the token is bound to, if one was sent.
     pub proof: Option<SentProof<'a>>,
+    /// The W3C trace id of the request; without one the decision begins a trace of its own.
+    pub trace: Option<[u8; 16]>,
 }
 
 /// A DPoP proof as it came, and what it has to be about (RFC 9449, section 4.3).
@@ -32,15 +36,18 @@ impl<'a> Presented<'a> {
     /// A token and no proof.
     #[must_use]
     pub const fn bearer(token: &'a str) -> Self {
-        Self { token: Some(token), proof: None }
+        Self { token: Some(token), proof: None, trace: None }
     }
 }
 
 /// Says what there is, never the token or the proof.
 impl fmt::Debug for Presented<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { token, proof } = self;
-        f.debug_struct("Presented").field("token", &token.is_some()).field("proof", proof).finish()
+        let Self { token, proof, .. } = self;
+        f.debug_struct("Presented")
+            .field("token", &token.is_some())
+            .field("proof", proof)
+            .finish_non_exhaustive()
     }
 }
 
@@ -99,12 +106,57 @@ impl DecisionId {
     pub const fn new(series: u64, count: u64) -> Self {
         Self { series, count }
     }
+
+    /// The trace that this decision begins where the request named none: as unique as the id.
+    #[must_use]
+    pub fn trace(self) -> [u8; 16] {
+        let mut trace = [0; 16];
+        let (series, count) = trace.split_at_mut(8);
+        series.copy_from_slice(&self.series.to_be_bytes());
+        count.copy_from_slice(&self.count.to_be_bytes());
+        trace
+    }
 }
 
 /// As in `dec_9f3c0a7be1d2446b0000000000000001`.
 impl fmt::Display for DecisionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "dec_{:016x}{:016x}", self.series, self.count)
+    }
+}
+
+/// The part of a check in which a decision fell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The request was not read as a call.
+    Call,
+    /// The token: its bytes, its profile, its signatures.
+    Token,
+    /// The age of the revocation list, or its absence.
+    List,
+    /// What the list says.
+    Revocation,
+    /// Rights, conditions, arguments; an allowed call was allowed here.
+    Evaluate,
+    /// The proof of the key.
+    Proof,
+    /// The decision could not be recorded where that is required.
+    Record,
+}
+
+impl Stage {
+    /// The word for it, in records and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Call => "call",
+            Self::Token => "token",
+            Self::List => "list",
+            Self::Revocation => "revocation",
+            Self::Evaluate => "evaluate",
+            Self::Proof => "proof",
+            Self::Record => "record",
+        }
     }
 }
 
@@ -119,6 +171,14 @@ pub struct Decision {
     pub detail: Option<String>,
     /// The id of this decision; `None` where nothing records it.
     pub id: Option<DecisionId>,
+    /// The W3C trace id that the decision belongs to.
+    pub trace: [u8; 16],
+    /// When it was made.
+    pub at: Timestamp,
+    /// Where it fell.
+    pub stage: Stage,
+    /// Where on its fallback ladder the verifier stood.
+    pub step: Step,
     /// Whom the token stands for, once it is believed.
     pub caller: Option<Arc<Caller>>,
     /// The access of the verb that was called, as granted.
@@ -140,6 +200,10 @@ impl Decision {
             reason: Some(reason),
             detail: None,
             id,
+            trace: [0; 16],
+            at: Timestamp::from_seconds(0),
+            stage: Stage::Call,
+            step: Step::Deny,
             caller: None,
             access: None,
             held: Vec::new(),

@@ -16,5 +16,7 @@ mod testing;
 pub mod tower;
 pub mod vectors;
 mod verifier;
+mod windows;
 
-pub use verifier::{Config as VerifierConfig, Sink, Verifier, Windows};
+pub use verifier::{Config as VerifierConfig, Sink, Unrecorded, Verifier};
+pub use windows::Windows;

@@ -12,38 +12,12 @@ use shortbread_protocol::revocations::SelectorKind;
 
 use crate::cache::{Believed, Cache, DEFAULT_BYTES};
 use crate::chain::{Token, TokenError, TokenKeys, decode};
-use crate::decision::{Call, Checker, Decision, DecisionId, Outcome, Presented};
+use crate::decision::{Call, Checker, Decision, DecisionId, Outcome, Presented, Stage};
 use crate::list::{Age, Seen, State, Trust};
 use crate::proof::{Bound, Proofs};
 use crate::replay;
 use crate::scope::{Demand, Refusal, Scope};
-
-/// How old the revocation list may be for calls of an access, in seconds; then they are denied.
-#[derive(Clone, Copy, Debug)]
-pub struct Windows {
-    /// For verbs that only read.
-    pub read: u64,
-    /// For verbs that change something.
-    pub write: u64,
-    /// For verbs that change something that hurts.
-    pub privileged: u64,
-}
-
-impl Default for Windows {
-    fn default() -> Self {
-        Self { read: 900, write: 300, privileged: 60 }
-    }
-}
-
-impl Windows {
-    const fn of(&self, access: Access) -> u64 {
-        match access {
-            Access::Read => self.read,
-            Access::Write => self.write,
-            Access::Privileged => self.privileged,
-        }
-    }
-}
+use crate::windows::Windows;
 
 /// What a verifier is told about the place where it stands.
 #[derive(Clone, Debug)]
@@ -52,10 +26,17 @@ pub struct Config {
     pub audience: String,
 }
 
-/// Where decisions go: a log, a metric, later the broker.
+/// A sink that must record every decision has no room for this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unrecorded;
+
+/// Where decisions go: a log, a metric, the broker.
 pub trait Sink: Send + Sync {
     /// Takes note of a decision. It must be quick: the call waits.
-    fn record(&self, decision: &Decision, call: &Call<'_>);
+    ///
+    /// # Errors
+    /// When the decision had to be recorded and was not: an allowed call is then denied with `record.unavailable`.
+    fn record(&self, decision: &Decision, call: &Call<'_>) -> Result<(), Unrecorded>;
 }
 
 /// Decides about calls, offline.
@@ -134,8 +115,25 @@ impl Verifier {
     }
 
     /// Unique among all verifiers: a random series, then a count.
-    fn id(&self) -> Option<DecisionId> {
-        Some(DecisionId::new(self.series, self.count.0.fetch_add(1, Ordering::Relaxed)))
+    fn id(&self) -> DecisionId {
+        DecisionId::new(self.series, self.count.0.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A denial that the check fills in; it belongs to the request's trace or begins one.
+    fn begin(&self, reason: Reason, trace: Option<[u8; 16]>) -> Decision {
+        let id = self.id();
+        let trace = trace.unwrap_or_else(|| id.trace());
+        Decision { trace, ..Decision::denied(Some(id), reason) }
+    }
+
+    fn settle(&self, mut decision: Decision, call: &Call<'_>) -> Decision {
+        let Some(sink) = &self.sink else { return decision };
+        if sink.record(&decision, call) == Err(Unrecorded) && decision.is_allowed() {
+            decision.outcome = Outcome::Deny;
+            decision.reason = Some(Reason::RecordUnavailable);
+            decision.stage = Stage::Record;
+        }
+        decision
     }
 
     fn decide(
@@ -146,10 +144,14 @@ impl Verifier {
     ) -> Result<Access, Refusal> {
         let state = self.trust.glance();
         let now = Seen::now(self.trust.clock());
+        decision.at = now.wall;
         decision.list_seq = state.seq();
+        decision.stage = Stage::Token;
+        decision.step = state.step_at(now, &self.windows);
         let text = presented.token.ok_or_else(|| because(Reason::TokenMissing))?;
         let token = self.believe(text, &Keys { state: &state, now: now.wall.seconds() })?;
         decision.caller = Some(token.caller());
+        decision.stage = Stage::List;
         let judged = self.judge(presented, &token, &state, now, call, decision);
         if judged.is_err() {
             // Only a refusal tells what would have been allowed.
@@ -189,8 +191,10 @@ impl Verifier {
             Age::None => return Err(because(Reason::ListMissing)),
         };
         decision.list_age = Some(age);
+        decision.stage = Stage::Revocation;
         token.standing(list).map_err(because)?;
         token.scope().call_standing(list, call.tool, call.verb).map_err(because)?;
+        decision.stage = Stage::Evaluate;
         let demand = Demand {
             now: now.wall.seconds(),
             audience: &self.audience,
@@ -238,7 +242,7 @@ impl Verifier {
 
 impl Checker for Verifier {
     fn check(&self, presented: &Presented<'_>, call: &Call<'_>) -> Decision {
-        let mut decision = Decision::denied(self.id(), Reason::Internal);
+        let mut decision = self.begin(Reason::Internal, presented.trace);
         match self.decide(presented, call, &mut decision) {
             Ok(access) => {
                 decision.outcome = Outcome::Allow;
@@ -246,22 +250,19 @@ impl Checker for Verifier {
                 decision.access = Some(access);
             }
             Err(refusal) => {
+                decision.stage = stage_of(refusal.reason).unwrap_or(decision.stage);
                 decision.reason = Some(refusal.reason);
                 decision.detail = refusal.detail;
             }
         }
-        if let Some(sink) = &self.sink {
-            sink.record(&decision, call);
-        }
-        decision
+        self.settle(decision, call)
     }
 
     fn refuse(&self, reason: Reason, detail: &str) -> Decision {
-        let decision = Decision { detail: Some(detail.to_owned()), ..Decision::denied(self.id(), reason) };
-        if let Some(sink) = &self.sink {
-            sink.record(&decision, &Call { tool: "", verb: "", args: None });
-        }
-        decision
+        let mut decision = self.begin(reason, None);
+        decision.at = self.trust.clock().now();
+        decision.detail = Some(detail.to_owned());
+        self.settle(decision, &Call { tool: "", verb: "", args: None })
     }
 }
 
@@ -295,6 +296,22 @@ impl TokenKeys for Keys<'_> {
 
     fn token_key(&self, name: &str) -> Option<PublicKey> {
         self.valid(name).copied()
+    }
+}
+
+// What is asked within the evaluation, and has a stage of its own.
+fn stage_of(reason: Reason) -> Option<Stage> {
+    match reason {
+        Reason::ListTooOld => Some(Stage::List),
+        Reason::ProofRequired
+        | Reason::ProofMalformed
+        | Reason::ProofMismatch
+        | Reason::ProofStale
+        | Reason::ProofSignature
+        | Reason::ProofReplayed
+        | Reason::ProofsFull
+        | Reason::WrongHolder => Some(Stage::Proof),
+        _ => None,
     }
 }
 

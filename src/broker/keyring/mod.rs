@@ -16,8 +16,9 @@ pub use in_force::{InForce, KeyState, LEAST_OVERLAP};
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use shortbread_protocol::clock::Clock;
 use shortbread_protocol::key_document::{DocumentKey, KeyDocument, KeyPurpose};
 use shortbread_protocol::keys::PublicKey;
@@ -34,6 +35,16 @@ use crate::store::{KeyRecord, Revocations};
 
 /// Counts the verifiers that report and do not report this document version yet.
 pub type Behind = Box<dyn Fn(u64) -> usize + Send + Sync>;
+
+/// How long a count of verifiers is relied on.
+const RECOUNT: Duration = Duration::from_secs(1);
+
+/// A count of verifiers that are behind a document version, and when it was made on the monotonic clock.
+struct Counted {
+    version: u64,
+    at: Duration,
+    behind: usize,
+}
 
 /// What a head is signed with: the key, and the document that names it.
 pub struct HeadKeys {
@@ -52,6 +63,7 @@ pub struct Keyring {
     clock: Arc<dyn Clock>,
     current: ArcSwap<InForce>,
     behind: OnceLock<Behind>,
+    counted: ArcSwapOption<Counted>,
     /// Key documents are put in force one after the other.
     pub(crate) turn: tokio::sync::Mutex<()>,
 }
@@ -119,6 +131,7 @@ impl Keyring {
             clock,
             current: ArcSwap::from_pointee(current),
             behind: OnceLock::new(),
+            counted: ArcSwapOption::empty(),
             turn: tokio::sync::Mutex::new(()),
         })
     }
@@ -177,6 +190,19 @@ impl Keyring {
         let held = current.signs(KeyPurpose::Revocation, &|_| false, &|version| self.behind(version), now)?;
         let document = (current.document.version, current.hash);
         Some(HeadKeys { signer: Arc::clone(&held.signer), document })
+    }
+
+    /// Whose heads verifiers believe now.
+    #[must_use]
+    pub fn head_keys(&self) -> Vec<PublicKey> {
+        let now = self.clock.now().seconds();
+        let current = self.current.load();
+        current
+            .document
+            .of(KeyPurpose::Revocation)
+            .filter(|key| key.is_valid(now))
+            .map(|key| key.key)
+            .collect()
     }
 
     /// The key that signs checkpoints of the audit log now.
@@ -252,8 +278,17 @@ impl Keyring {
         Some(Arc::clone(&held.signer))
     }
 
+    // Counted once a second at most: while a key waits, every exchange asks.
     fn behind(&self, version: u64) -> usize {
-        self.behind.get().map_or(0, |behind| behind(version))
+        let Some(behind) = self.behind.get() else { return 0 };
+        let now = self.clock.monotonic();
+        let fresh = |counted: &&Arc<Counted>| counted.version == version && now < counted.at + RECOUNT;
+        if let Some(counted) = self.counted.load().as_ref().filter(fresh) {
+            return counted.behind;
+        }
+        let behind = behind(version);
+        self.counted.store(Some(Arc::new(Counted { version, at: now, behind })));
+        behind
     }
 }
 

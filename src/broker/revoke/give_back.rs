@@ -38,7 +38,7 @@ pub async fn give_back(broker: &Broker, form: &[u8], context: &Context) -> Resul
         return Ok(());
     }
     copy.revoke(broker, context).await?;
-    let published = broker.publisher.publish().await;
+    let published = broker.publish().await;
     published.map(drop).map_err(|error| Refusal::plain(Reason::StoreUnavailable).because(error))
 }
 

@@ -5,8 +5,10 @@
 //! operation that fails leaves no trace, and its neighbours in the same commit stand.
 
 mod error;
+mod journal;
 mod model;
 mod revocations;
+mod shards;
 mod sqlite;
 #[cfg(test)]
 mod tests;
@@ -17,11 +19,12 @@ use std::sync::Arc;
 use shortbread_protocol::clock::Timestamp;
 
 pub use self::error::{ActivateError, ChangeError, HeadError, KeyError, RecordError, StoreError};
+pub use self::journal::{Key, Place};
 pub use self::model::{
     AUDIT_LIMIT, Activate, Activation, ActivePolicy, AuditEntry, BlockChanged, BreakGlassRecord, Changed,
-    ChangedEntry, Counts, Exchange, Head, HeadFacts, Kept, KeyRecord, Lift, LiftMode, Meta, NewPolicy, Notes,
-    Options, PolicyAction, PolicyVersion, Pruned, Replay, Retry, Revoke, RevokeBlock, RevokeMode, StoreKind,
-    StoredEntry, TAIL_LIMIT, Target, Tie, TokenRecord, Touched, Use,
+    ChangedEntry, Counts, Exchange, Head, HeadFacts, Kept, KeyRecord, Lease, Lift, LiftMode, Meta, NewLease,
+    NewPolicy, Notes, Options, PolicyAction, PolicyVersion, Progress, Pruned, Replay, Retry, Revoke,
+    RevokeBlock, RevokeMode, StoreKind, StoredEntry, TAIL_LIMIT, Target, Tie, TokenRecord, Touched, Use,
 };
 pub use self::revocations::{Block, Entry, Revocations, Revoked, Standing};
 use self::sqlite::Sqlite;
@@ -229,6 +232,53 @@ impl Store {
     pub async fn touched(&self, target: Target, now: Timestamp) -> Result<Touched, StoreError> {
         match &*self.0 {
             Backend::Sqlite(sqlite) => sqlite.touched(target, now).await,
+        }
+    }
+
+    // ---- instances of verifiers
+
+    /// Records a lease: the verifier's assertion is used up, the instance is kept, and the audit entry is appended, or
+    /// nothing happens.
+    ///
+    /// # Errors
+    /// When the assertion was used, or the store fails; the lease must then not be answered.
+    pub async fn record_lease(&self, new: NewLease) -> Result<u64, RecordError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.record_lease(new).await,
+        }
+    }
+
+    /// Writes down how far instances are; those that have no lease are passed over.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn save_instances(&self, progress: Vec<(String, Progress)>) -> Result<(), StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.save_instances(progress).await,
+        }
+    }
+
+    /// Forgets instances; with an audit entry, where someone wished it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn forget_instances(
+        &self,
+        instances: Vec<String>,
+        audit: Option<AuditEntry>,
+    ) -> Result<(), StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.forget_instances(instances, audit).await,
+        }
+    }
+
+    /// Every instance that has a lease.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn instances(&self) -> Result<Vec<(Lease, Progress)>, StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.instances().await,
         }
     }
 

@@ -12,12 +12,14 @@ use zeroize::Zeroizing;
 use super::revocations::{Revocations, Standing};
 
 mod changes;
+mod instances;
 mod keys;
 mod policies;
 
 pub use self::changes::{
     BlockChanged, Changed, ChangedEntry, Lift, LiftMode, Notes, Revoke, RevokeBlock, RevokeMode, Target,
 };
+pub use self::instances::{Lease, NewLease, Progress};
 pub use self::keys::{BreakGlassRecord, KeyRecord};
 pub use self::policies::{Activate, Activation, ActivePolicy, NewPolicy, PolicyAction, PolicyVersion};
 

@@ -85,12 +85,15 @@ pub(super) fn head(lift: bool, issued_so_far: bool, seq: Option<u64>, now: Times
 fn say(args: &BreakGlassArgs, context: &Context, head: &BreakGlass, origin: &str) {
     let does = match head.global {
         0 => "lifts every earlier break-glass file: nothing is dead by the root key any more".to_owned(),
-        FOREVER => "every token is refused, whenever it was issued, until a newer break-glass file lifts it".to_owned(),
+        FOREVER => "every token is refused, whenever it was issued, until a newer break-glass file lifts it"
+            .to_owned(),
         before => format!("every token issued before {} is refused", Timestamp::from_seconds(before)),
     };
     let not = match head.global {
         0 => "what the broker's own list revokes stays revoked",
-        _ => "the broker is not stopped from signing, and no key is replaced: `shortbread keys rotate --drop`",
+        _ => {
+            "the broker is not stopped from signing, and no key is replaced: `shortbread keys rotate --drop`"
+        }
     };
     context.ui.heading(&format!("break glass for {origin}"));
     context.ui.pairs(&[
@@ -119,7 +122,10 @@ mod tests {
             head(false, false, None, now),
             BreakGlass { seq: 1_795_348_800, issued: 1_795_348_800, global: FOREVER }
         );
-        assert_eq!(head(false, true, Some(7), now), BreakGlass { seq: 7, issued: 1_795_348_800, global: 1_795_348_801 });
+        assert_eq!(
+            head(false, true, Some(7), now),
+            BreakGlass { seq: 7, issued: 1_795_348_800, global: 1_795_348_801 }
+        );
         assert_eq!(head(true, false, None, now).global, 0);
     }
 }

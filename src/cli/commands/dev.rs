@@ -11,7 +11,7 @@ use shortbread_broker::activation::{ActivationError, Actor};
 use shortbread_broker::broker::Broker;
 use shortbread_broker::config::Config;
 use shortbread_broker::setup::{self, DEV_POLICY};
-use shortbread_broker::store::{Options, Store, StoreError, StoreKind};
+use shortbread_broker::store::{Options, PolicyAction, Store, StoreError, StoreKind};
 
 use crate::config::ClientConfig;
 use crate::context::Context;
@@ -199,8 +199,9 @@ async fn put_in_force(broker: &Broker) -> Result<Option<u64>, ActivationError> {
     let Ok(decision) = broker.decision(None) else {
         return Ok(None);
     };
-    broker.policy.activate(Some(version), &Actor::Host("dev"), &decision, broker.clock.monotonic()).await?;
-    broker.policy_changed();
+    let actor = Actor::Host("dev");
+    broker.policy.activate(Some(version), &actor, &decision, broker.clock.monotonic()).await?;
+    broker.policy_changed(&actor, PolicyAction::Activate, &decision);
     Ok(Some(version))
 }
 

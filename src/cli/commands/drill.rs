@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 use serde_json::json;
-use shortbread_protocol::admin::{ChangeAnswer, LiftBody, RevokeBody};
+use shortbread_protocol::admin::{ChangeAnswer, LiftBody, RevokeBody, StateCounts, StatusAnswer};
 use shortbread_protocol::clock::{FOREVER, Timestamp};
 use shortbread_protocol::keys::PrivateKey;
 use shortbread_protocol::revocations::{BreakGlass, Cause, origin};
@@ -80,7 +80,9 @@ struct Drill<'a> {
 /// When a step could not be done; the table says which.
 pub(crate) async fn run(args: &DrillArgs, context: &Context) -> Result<(), Failure> {
     if !args.dry_run {
-        return Err(Failure::usage("a drill changes nothing, and there is no other kind: say so with --dry-run"));
+        return Err(Failure::usage(
+            "a drill changes nothing, and there is no other kind: say so with --dry-run",
+        ));
     }
     let mut drill = Drill { args, context, steps: Vec::new() };
     let begun = context.clock.monotonic();
@@ -106,7 +108,8 @@ impl Drill<'_> {
                 FOREVER => "; everything is stopped already",
                 _ => "; everything issued before a moment is stopped",
             };
-            let checked = if head.checked { "" } else { ", signature not checked (no root key in the settings)" };
+            let checked =
+                if head.checked { "" } else { ", signature not checked (no root key in the settings)" };
             Ok(format!("list {}, signed {} ago{checked}{stopped}", head.seq, span(age)))
         };
         let found = found.await;
@@ -135,11 +138,9 @@ impl Drill<'_> {
     async fn verifiers(&mut self) {
         let begun = self.begin();
         let asked = async {
-            let mut session = self.session("status.read")?;
-            let answer: serde_json::Value = session.get("/api/v1/verifiers").await?;
-            let known = answer.get("instances").or_else(|| answer.get("verifiers"));
-            let known = known.and_then(serde_json::Value::as_array).map_or(0, Vec::len) as u64;
-            Ok(format!("{} known to the broker; `shortbread revocations status` shows each", count(known, "verifier")))
+            let mut session = self.session("revocations.read")?;
+            let status: StatusAnswer = session.get("/api/v1/revocations/status").await?;
+            enforced(&status)
         };
         let asked = asked.await;
         self.end("who has the list", begun, asked);
@@ -155,7 +156,8 @@ impl Drill<'_> {
         if self.args.mirror.is_empty() {
             let begun = self.begin();
             let fix = "Name each mirror that verifiers follow with --mirror URL; set one up with `shortbread revocations publish`.";
-            let none = Failure::new("no mirror is named: with the broker gone, nobody would serve the file", fix);
+            let none =
+                Failure::new("no mirror is named: with the broker gone, nobody would serve the file", fix);
             return self.end("the mirrors", begun, Err(none));
         }
         for mirror in &self.args.mirror {
@@ -193,7 +195,11 @@ impl Drill<'_> {
 
     fn root(&self) -> Result<(PrivateKey, String), Failure> {
         let fix = "Fetch it from where it is kept, and name it with --root FILE. Where nobody can, nobody can break the glass.";
-        let path = self.args.root.as_deref().ok_or_else(|| Failure::new("the private root key is not at hand", fix))?;
+        let path = self
+            .args
+            .root
+            .as_deref()
+            .ok_or_else(|| Failure::new("the private root key is not at hand", fix))?;
         let issuer = self.settings()?.broker()?.url().to_owned();
         let key = root(self.context, path, self.args.passphrase_file.as_deref())?;
         let pinned = self.settings()?.root(None)?;
@@ -222,7 +228,9 @@ impl Drill<'_> {
         let (ui, whole) = (self.context.ui, u64::try_from(spent.as_millis()).unwrap_or(u64::MAX));
         let lacking = self.steps.iter().filter(|step| step.outcome == Outcome::NotDone).count();
         if ui.is_json() {
-            ui.json(&json!({ "dry_run": true, "steps": self.steps, "not_done": lacking, "milliseconds": whole }));
+            ui.json(
+                &json!({ "dry_run": true, "steps": self.steps, "not_done": lacking, "milliseconds": whole }),
+            );
         } else {
             ui.table(&["step", "outcome", "time", "what"], self.steps.iter().map(row).collect());
             for step in self.steps.iter().filter(|step| !step.fix.is_empty()) {
@@ -249,6 +257,21 @@ fn row(step: &Step) -> Vec<Piece> {
         (Style::Plain, format!("{} ms", step.milliseconds)),
         (Style::Plain, step.detail.clone()),
     ]
+}
+
+fn enforced(status: &StatusAnswer) -> Result<String, Failure> {
+    let StateCounts { enforcing, behind, silent, .. } = status.instances;
+    let told =
+        format!("{} of {} known verifiers enforce the last change", enforcing, enforcing + behind + silent);
+    if silent > 0 {
+        let fix = "`shortbread revocations status` names those that are silent: find out whether they still decide calls.";
+        return Err(Failure::new(format!("{told}; {} silent", count(silent, "verifier")), fix));
+    }
+    if !status.unreported.is_empty() {
+        let unreported = status.unreported.join(", ");
+        return Ok(format!("{told}; nobody reports for {unreported}: there the bound alone holds"));
+    }
+    Ok(told)
 }
 
 fn touched(answer: &ChangeAnswer) -> String {

@@ -102,7 +102,8 @@ pub(crate) async fn run(args: &ExchangeArgs, context: &Context) -> Result<(), Fa
 async fn ask(args: &ExchangeArgs, context: &Context, broker: &Broker) -> Result<TokenAnswer, Failure> {
     let request = fields(args)?;
     let passphrase = context.passphrase();
-    let bound = args.dpop_key.as_deref().map(|key| files::private_key(key, passphrase.as_ref())).transpose()?;
+    let bound =
+        args.dpop_key.as_deref().map(|key| files::private_key(key, passphrase.as_ref())).transpose()?;
     let bound = bound.map(ProofKey::new);
     if let (Some(parent), Some(key), Some(heir)) = (&args.parent, &bound, &args.for_key) {
         let fields: Vec<_> = request.iter().map(|(name, value)| (*name, value.as_str())).collect();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::header::{ETAG, HeaderValue, IF_NONE_MATCH};
 use reqwest::{Client, Response, StatusCode, redirect};
 use shortbread_protocol::key_document::MAX_KEY_DOCUMENT;
-use shortbread_protocol::revocations::{FileRef, MAX_HEAD};
+use shortbread_protocol::revocations::{DeltaRef, FileRef, MAX_HEAD};
 
 use super::{FeedConfig, FeedError, checked, is_loopback};
 
@@ -75,6 +75,13 @@ impl Source {
         let path = format!("snapshot/{}-{}", file.seq, hex::encode(file.sha256));
         let timeout = self.timeout.saturating_mul(SNAPSHOT_PATIENCE);
         let ask = Ask { what: "revocation list", path, limit: file.bytes, timeout };
+        read(&ask, self.send(&ask, None).await?).await
+    }
+
+    pub(super) async fn delta(&self, delta: &DeltaRef) -> Result<Vec<u8>, FeedError> {
+        let (to, hash) = (delta.to.seq, hex::encode(delta.to.sha256));
+        let path = format!("delta/{}-{to}-{hash}", delta.from);
+        let ask = Ask { what: "revocation delta", path, limit: delta.to.bytes, timeout: self.timeout };
         read(&ask, self.send(&ask, None).await?).await
     }
 

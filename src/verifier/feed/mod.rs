@@ -189,7 +189,16 @@ impl Feed {
                 }
                 Next::Snapshot(file) => {
                     let snapshot = self.source.snapshot(&file).await?;
-                    self.offer(move |trust| trust.offer_snapshot(&snapshot)).await?;
+                    if let Next::Delta(delta) =
+                        self.offer(move |trust| trust.offer_snapshot(&snapshot)).await?
+                    {
+                        let delta = self.source.delta(&delta).await?;
+                        self.offer(move |trust| trust.offer_delta(&delta)).await?;
+                    }
+                }
+                Next::Delta(delta) => {
+                    let delta = self.source.delta(&delta).await?;
+                    self.offer(move |trust| trust.offer_delta(&delta)).await?;
                 }
                 Next::Nothing => {
                     // Only now: until a head is in force it must be served again.

@@ -6,7 +6,7 @@ use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::key_document::{KeyDocument, KeyPurpose};
 use shortbread_protocol::keys::PublicKey;
 use shortbread_protocol::note::NoteError;
-use shortbread_protocol::revocations::{Head, HeadError, MAX_HEAD, MAX_SNAPSHOT};
+use shortbread_protocol::revocations::{DeltaRef, Head, HeadError, MAX_DELTA, MAX_HEAD, MAX_SNAPSHOT};
 
 use super::ratchet::{sha256, text};
 use super::refused::Refused;
@@ -26,20 +26,23 @@ pub(super) fn check_origin(bytes: &[u8], origin: &str) -> Result<[u8; 32], Refus
     if line == origin.as_bytes() { Ok(sha256(text)) } else { Err(Refused::Origin(origin.to_owned())) }
 }
 
-/// Whether the snapshot alone is the whole list, of a size that is taken, and not older than what is in force.
+/// Whether the files lead to the list that the head stands for, are of a size that is taken, and not older than what
+/// is in force.
 pub(super) fn check_contents(head: &Head, applied: Option<&Applied>) -> Result<(), Refused> {
-    if head.snapshot.seq > head.seq {
+    let contents = head.contents();
+    if contents > head.seq {
         return Err(Refused::Malformed("snapshot"));
     }
-    if head.snapshot.bytes > MAX_SNAPSHOT {
+    if head.snapshot.bytes > MAX_SNAPSHOT || head.deltas.iter().any(|delta| delta.to.bytes > MAX_DELTA) {
         return Err(Refused::TooLarge);
     }
-    if head.deltas.iter().any(|delta| delta.to.seq > head.snapshot.seq) {
-        return Err(Refused::DeltaNeeded);
+    let leads = |delta: &DeltaRef| delta.from == head.snapshot.seq && delta.to.seq == contents;
+    if head.snapshot.seq < contents && !head.deltas.iter().any(leads) {
+        return Err(Refused::DeltaMissing);
     }
     match applied {
-        Some(list) if head.snapshot.seq < list.contents.seq => {
-            Err(Refused::SnapshotOlder { offered: head.snapshot.seq, applied: list.contents.seq })
+        Some(list) if contents < list.contents => {
+            Err(Refused::SnapshotOlder { offered: contents, applied: list.contents })
         }
         _ => Ok(()),
     }

@@ -3,6 +3,7 @@
 mod floor;
 mod head;
 mod ids;
+mod overlay;
 mod ratchet;
 mod refused;
 mod restore;

@@ -11,6 +11,7 @@ use shortbread_protocol::revocations::Head;
 
 use super::floor::{Floor, Step};
 use super::refused::Refused;
+use super::set::RevocationSet;
 use super::state::{Age, Mark, Seen};
 
 /// What a verifier reports about its list.
@@ -72,6 +73,8 @@ pub(super) struct Pending {
     pub(super) head: Head,
     pub(super) bytes: Vec<u8>,
     pub(super) mark: Mark,
+    /// The snapshot's list, while the delta that leads on from it is on its way.
+    pub(super) staged: Option<RevocationSet>,
 }
 
 impl Ratchet {

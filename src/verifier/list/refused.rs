@@ -41,9 +41,9 @@ pub enum Refused {
     /// Its list is larger than a verifier takes.
     #[error("the head or its snapshot is larger than a verifier takes")]
     TooLarge,
-    /// The whole list needs a delta, which this version cannot apply.
-    #[error("the head's snapshot is not the whole list without a delta, which this version does not apply")]
-    DeltaNeeded,
+    /// The head points at a list that its files do not lead to.
+    #[error("the head's snapshot and deltas do not lead to the list that it stands for")]
+    DeltaMissing,
     /// A snapshot below the one that is applied.
     #[error("the head points at snapshot {offered}, but {applied} is applied already")]
     SnapshotOlder {
@@ -70,8 +70,10 @@ pub enum Refused {
     #[error("the {0} is not the one that the head names by its hash")]
     HashMismatch(&'static str),
     /// The length is not the one that the head names.
-    #[error("the snapshot has {offered} bytes, but the head names {named}")]
+    #[error("the {what} has {offered} bytes, but the head names {named}")]
     SizeMismatch {
+        /// Which file.
+        what: &'static str,
         /// The length offered.
         offered: u64,
         /// The length that the head names.
@@ -98,7 +100,7 @@ impl Refused {
             Self::Expired(_) => "expired",
             Self::Future(_) => "future",
             Self::TooLarge => "too_large",
-            Self::DeltaNeeded => "delta_needed",
+            Self::DeltaMissing => "delta_missing",
             Self::SnapshotOlder { .. } => "snapshot_older",
             Self::Keys(_) => "keys_refused",
             Self::KeysOlder { .. } => "keys_older",

@@ -87,7 +87,14 @@ fn read_list(
     let snapshot = Snapshot::decode(&bytes, origin).map_err(|e| e.to_string())?;
     let set = RevocationSet::new(snapshot, head.global);
     let mark = Mark { issued: head.issued, expires: head.expires, seen: now };
-    Ok(Some(Applied { set, seq: head.seq, contents: head.snapshot, mark, at: now.wall }))
+    Ok(Some(Applied {
+        set,
+        seq: head.seq,
+        contents: head.snapshot.seq,
+        global: head.global,
+        mark,
+        at: now.wall,
+    }))
 }
 
 fn read(dir: &Dir, name: &str, limit: u64) -> Result<Option<Vec<u8>>, String> {

@@ -8,9 +8,11 @@ use shortbread_protocol::clock::{Clock, Timestamp};
 use shortbread_protocol::key_document::{KeyDocument, KeyPurpose};
 use shortbread_protocol::keys::PublicKey;
 use shortbread_protocol::names::KeyName;
-use shortbread_protocol::revocations::FileRef;
+use shortbread_protocol::revocations::BreakGlass;
+use shortbread_protocol::verifiers::Step;
 
 use super::set::RevocationSet;
+use crate::windows::Windows;
 
 // How far the wall clock may move against the monotonic one while one head is relied on.
 const MAX_DRIFT: Duration = Duration::from_secs(5);
@@ -48,6 +50,8 @@ pub struct State {
     epoch: u64,
     pub(super) list: Option<Applied>,
     pub(super) distrusted: bool,
+    pub(super) source: Step,
+    pub(super) break_glass: Option<BreakGlass>,
 }
 
 /// A list whose entries are in force, and the head that vouches for it.
@@ -55,9 +59,19 @@ pub struct State {
 pub(super) struct Applied {
     pub(super) set: RevocationSet,
     pub(super) seq: u64,
-    pub(super) contents: FileRef,
+    /// The sequence of the last change it holds: two lists with one are the same.
+    pub(super) contents: u64,
+    /// What the head itself says of everything; the set holds the larger of this and the break-glass head's.
+    pub(super) global: u64,
     pub(super) mark: Mark,
     pub(super) at: Timestamp,
+}
+
+impl Applied {
+    fn under(self, known: Option<BreakGlass>) -> Self {
+        let global = known.map_or(0, |known| known.global).max(self.global);
+        Self { set: self.set.with_global(global), ..self }
+    }
 }
 
 /// When a head was issued, by its own word, and when it was first seen, by both clocks.
@@ -78,7 +92,16 @@ pub(crate) struct Seen {
 impl State {
     pub(super) fn empty(issuer: &str) -> Self {
         let keys = Arc::default();
-        Self { issuer: issuer.into(), document: None, keys, epoch: 0, list: None, distrusted: false }
+        Self {
+            issuer: issuer.into(),
+            document: None,
+            keys,
+            epoch: 0,
+            list: None,
+            distrusted: false,
+            source: Step::Disk,
+            break_glass: None,
+        }
     }
 
     pub(super) fn with_document(&self, document: Arc<KeyDocument>) -> Self {
@@ -93,6 +116,7 @@ impl State {
     }
 
     pub(super) fn with_list(&self, list: Applied) -> Self {
+        let list = list.under(self.break_glass);
         let same = self.set().map_or(!list.set.has_keys(), |set| set.has_same_keys(&list.set));
         let epoch = if same { self.epoch } else { next_epoch() };
         Self { list: Some(list), distrusted: false, epoch, ..self.clone() }
@@ -100,6 +124,15 @@ impl State {
 
     pub(super) fn with_distrust(&self) -> Self {
         Self { distrusted: true, ..self.clone() }
+    }
+
+    pub(super) fn with_break_glass(&self, known: BreakGlass) -> Self {
+        let list = self.list.clone().map(|list| list.under(Some(known)));
+        Self { break_glass: Some(known), list, ..self.clone() }
+    }
+
+    pub(super) fn with_source(&self, source: Step) -> Self {
+        Self { source, ..self.clone() }
     }
 
     /// The broker's public URL, as it must stand in tokens.
@@ -142,6 +175,23 @@ impl State {
     #[must_use]
     pub fn seq(&self) -> u64 {
         self.list.as_ref().map_or(0, |list| list.seq)
+    }
+
+    /// The sequence of the last change that the entries in force hold; 0 for none.
+    #[must_use]
+    pub fn contents(&self) -> u64 {
+        self.list.as_ref().map_or(0, |list| list.contents)
+    }
+
+    /// The break-glass head in force.
+    #[must_use]
+    pub const fn break_glass(&self) -> Option<&BreakGlass> {
+        self.break_glass.as_ref()
+    }
+
+    /// Where on its ladder a verifier with these windows stands.
+    pub(crate) fn step_at(&self, now: Seen, windows: &Windows) -> Step {
+        windows.step(self.source, self.age_at(now))
     }
 
     /// How old the list is now. Two readings of the clock and some subtractions: cheap enough for each call.

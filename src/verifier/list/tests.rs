@@ -53,7 +53,7 @@ fn refused_heads_change_nothing() {
     let mut back = broker.head(11, NOW);
     back.snapshot.seq = 4;
     let mut delta = broker.head(11, NOW);
-    delta.deltas = vec![DeltaRef { from: 5, to: FileRef { seq: 11, sha256: [1; 32], bytes: 9 } }];
+    delta.deltas = vec![DeltaRef { from: 6, to: FileRef { seq: 11, sha256: [1; 32], bytes: 9 } }];
     let foreign = broker.head(11, NOW).sign(&origin("https://other.example"), &key(3)).into_bytes();
     let forged = broker.head(11, NOW).sign(&origin(ISSUER), &key(9)).into_bytes();
     let changed = String::from_utf8(broker.signed(11, NOW)).unwrap().replace("seq 11", "seq 12").into_bytes();
@@ -70,7 +70,7 @@ fn refused_heads_change_nothing() {
         ("too_large", sign(&large)),
         ("keys_older", sign(&other_version)),
         ("snapshot_older", sign(&back)),
-        ("delta_needed", sign(&delta)),
+        ("delta_missing", sign(&delta)),
     ];
     for (expected, head) in &cases {
         assert_eq!(code(trust.offer_head(head)), *expected);

@@ -9,7 +9,10 @@ use shortbread_protocol::clock::Clock;
 use shortbread_protocol::key_document::KeyDocument;
 use shortbread_protocol::keys::PublicKey;
 use shortbread_protocol::note::NoteError;
-use shortbread_protocol::revocations::{self, FileRef, Head, HeadError, Snapshot};
+use shortbread_protocol::revocations::{
+    self, BreakGlass, Delta, DeltaRef, FileRef, Head, HeadError, Snapshot,
+};
+use shortbread_protocol::verifiers::Step as Source;
 
 use super::floor::{Dir, FloorError, HEAD, KEYS, Step, snapshot_name};
 use super::head;
@@ -42,6 +45,8 @@ pub enum Next {
     },
     /// This snapshot.
     Snapshot(FileRef),
+    /// This delta, which builds on what is there.
+    Delta(DeltaRef),
 }
 
 /// All that a verifier has learned. Checks read it without a lock; offers take turns.
@@ -133,14 +138,43 @@ impl Trust {
         result.inspect_err(|refused| ratchet.count_head(refused))
     }
 
-    /// Takes the snapshot that the last head asked for and puts the list in force.
+    /// Takes the snapshot that the last head asked for and puts the list in force, unless a delta is needed too.
     ///
     /// # Errors
     /// When no head asks for it, or it is not the one asked for; nothing changes then.
-    pub fn offer_snapshot(&self, bytes: &[u8]) -> Result<(), Refused> {
+    pub fn offer_snapshot(&self, bytes: &[u8]) -> Result<Next, Refused> {
         let mut ratchet = self.lock();
         let result = self.take_snapshot(&mut ratchet, bytes);
         result.inspect_err(|refused| ratchet.count_file(refused))
+    }
+
+    /// Takes a delta that the last head names and that builds on the list that is here, and puts the list in force.
+    ///
+    /// # Errors
+    /// When no head names it, or it builds on another list; nothing changes then.
+    pub fn offer_delta(&self, bytes: &[u8]) -> Result<Next, Refused> {
+        let mut ratchet = self.lock();
+        let result = self.take_delta(&mut ratchet, bytes);
+        result.inspect_err(|refused| ratchet.count_file(refused))
+    }
+
+    /// Takes a break-glass head that the pinned root key signed, unless a later one is known or the key document says
+    /// that it is over. It counts at once, with or without a list, and no head of the broker undoes it.
+    ///
+    /// # Errors
+    /// When it is not taken; nothing changes then.
+    pub fn offer_break_glass(&self, bytes: &[u8]) -> Result<(), Refused> {
+        let mut ratchet = self.lock();
+        let result = self.take_break_glass(&mut ratchet, bytes);
+        result.inspect_err(|refused| ratchet.count_head(refused))
+    }
+
+    /// Notes where heads come from now; for the ladder in decisions, metrics and reports.
+    pub fn follow(&self, source: Source) {
+        let _turn = self.lock();
+        if self.state.load().source != source {
+            self.state.store(Arc::new(self.state.load().with_source(source)));
+        }
     }
 
     fn take_keys(&self, ratchet: &mut Ratchet, bytes: &[u8]) -> Result<(), Refused> {
@@ -203,7 +237,7 @@ impl Trust {
         }
         let mark = Mark { issued: head.issued, expires: head.expires, seen };
         ratchet.head = Some(Highest { step, seen });
-        ratchet.pending = Some(Pending { head, bytes: bytes.to_vec(), mark });
+        ratchet.pending = Some(Pending { head, bytes: bytes.to_vec(), mark, staged: None });
         Ok(self.advance(ratchet, &known))
     }
 
@@ -236,37 +270,70 @@ impl Trust {
             return Next::Keys { version, sha256 };
         }
         ratchet.wanted = None;
+        let contents = pending.head.contents();
         let state = self.state.load();
-        match &state.list {
-            Some(list) if list.contents == pending.head.snapshot => {
-                let set = list.set.with_global(pending.head.global);
+        let here = pending.staged.as_ref().or(state.list.as_ref().map(|list| &list.set));
+        match here {
+            Some(set) if set.seq() == contents => {
+                let set = set.clone();
                 self.apply(ratchet, &pending, set, None);
-                Next::Nothing
+                return Next::Nothing;
             }
-            _ => {
-                self.write(ratchet, |_| Ok(()));
-                Next::Snapshot(pending.head.snapshot)
+            Some(set) => {
+                if let Some(delta) = delta_from(&pending.head, set.seq()) {
+                    return Next::Delta(delta);
+                }
             }
+            None => {}
         }
+        self.write(ratchet, |_| Ok(()));
+        Next::Snapshot(pending.head.snapshot)
     }
 
-    fn take_snapshot(&self, ratchet: &mut Ratchet, bytes: &[u8]) -> Result<(), Refused> {
-        let ready = ratchet.pending.clone().filter(|_| ratchet.wanted.is_none());
-        let pending = ready.ok_or(Refused::Unexpected)?;
+    fn take_snapshot(&self, ratchet: &mut Ratchet, bytes: &[u8]) -> Result<Next, Refused> {
+        let pending = ready(ratchet)?;
         let named = pending.head.snapshot;
-        let offered = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        if offered != named.bytes {
-            return Err(Refused::SizeMismatch { offered, named: named.bytes });
-        }
-        if sha256(bytes) != named.sha256 {
-            return Err(Refused::HashMismatch("snapshot"));
-        }
+        fits(bytes, &named, "snapshot")?;
         let snapshot = Snapshot::decode(bytes, &self.origin)?;
         if snapshot.seq != named.seq {
             return Err(Refused::HashMismatch("snapshot's sequence"));
         }
         let set = RevocationSet::new(snapshot, pending.head.global);
-        self.apply(ratchet, &pending, set, Some(bytes));
+        if named.seq == pending.head.contents() {
+            self.apply(ratchet, &pending, set, Some(bytes));
+            return Ok(Next::Nothing);
+        }
+        let delta = delta_from(&pending.head, named.seq).ok_or(Refused::DeltaMissing)?;
+        ratchet.pending = Some(Pending { staged: Some(set), ..pending });
+        Ok(Next::Delta(delta))
+    }
+
+    fn take_delta(&self, ratchet: &mut Ratchet, bytes: &[u8]) -> Result<Next, Refused> {
+        let pending = ready(ratchet)?;
+        let state = self.state.load();
+        let here = pending.staged.as_ref().or(state.list.as_ref().map(|list| &list.set));
+        let here = here.ok_or(Refused::Unexpected)?;
+        let named = delta_from(&pending.head, here.seq()).ok_or(Refused::Unexpected)?;
+        fits(bytes, &named.to, "delta")?;
+        let delta = Delta::decode(bytes, &self.origin)?;
+        if (delta.from, delta.seq) != (named.from, named.to.seq) {
+            return Err(Refused::HashMismatch("delta's sequence"));
+        }
+        let set = here.with_delta(&delta);
+        self.apply(ratchet, &pending, set, None);
+        Ok(Next::Nothing)
+    }
+
+    fn take_break_glass(&self, ratchet: &mut Ratchet, bytes: &[u8]) -> Result<(), Refused> {
+        let offered = BreakGlass::open(bytes, &self.origin, &self.pin.root).map_err(head::refusal)?;
+        let least = ratchet.document.as_ref().map_or(0, |known| known.document.break_glass);
+        let state = self.state.load();
+        let seen = state.break_glass().map_or(0, |known| known.seq);
+        if offered.seq < least.max(seen) {
+            return Err(Refused::Older { offered: offered.seq, seen: least.max(seen) });
+        }
+        self.state.store(Arc::new(state.with_break_glass(offered)));
+        self.write(ratchet, |_| Ok(()));
         Ok(())
     }
 
@@ -274,18 +341,24 @@ impl Trust {
     /// disk must not hold a revocation back. What a crash in between can cost is that the next start accepts the head
     /// before this one, and the age of that one is counted from when it was issued.
     fn apply(&self, ratchet: &mut Ratchet, pending: &Pending, set: RevocationSet, snapshot: Option<&[u8]>) {
-        let contents = pending.head.snapshot;
-        let at = self.clock.now();
-        let list = Applied { set, seq: pending.head.seq, contents, mark: pending.mark, at };
+        let (at, file) = (self.clock.now(), pending.head.snapshot);
+        let list = Applied {
+            contents: set.seq(),
+            set,
+            seq: pending.head.seq,
+            global: pending.head.global,
+            mark: pending.mark,
+            at,
+        };
         self.state.store(Arc::new(self.state.load().with_list(list)));
         ratchet.pending = None;
         ratchet.last_error = None;
         self.write(ratchet, |dir| {
             if let Some(bytes) = snapshot {
-                dir.put(&snapshot_name(&contents.sha256), bytes)?;
+                dir.put(&snapshot_name(&file.sha256), bytes)?;
             }
             dir.put(HEAD, &pending.bytes)?;
-            if snapshot.is_some() { dir.prune(&contents.sha256) } else { Ok(()) }
+            if snapshot.is_some() { dir.prune(&file.sha256) } else { Ok(()) }
         });
     }
 
@@ -301,6 +374,26 @@ impl Trust {
     fn lock(&self) -> MutexGuard<'_, Ratchet> {
         self.ratchet.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The pending head, once its key document is there.
+fn ready(ratchet: &Ratchet) -> Result<Pending, Refused> {
+    ratchet.pending.clone().filter(|_| ratchet.wanted.is_none()).ok_or(Refused::Unexpected)
+}
+
+/// The delta of a head that builds on the contents at `from` and leads to its own.
+fn delta_from(head: &Head, from: u64) -> Option<DeltaRef> {
+    let contents = head.contents();
+    head.deltas.iter().find(|delta| delta.from == from && delta.to.seq == contents).copied()
+}
+
+/// Whether these bytes are the file that the head names.
+fn fits(bytes: &[u8], named: &FileRef, what: &'static str) -> Result<(), Refused> {
+    let offered = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    if offered != named.bytes {
+        return Err(Refused::SizeMismatch { what, offered, named: named.bytes });
+    }
+    if sha256(bytes) == named.sha256 { Ok(()) } else { Err(Refused::HashMismatch(what)) }
 }
 
 impl fmt::Debug for Trust {

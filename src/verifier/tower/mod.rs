@@ -20,6 +20,7 @@ use http::{Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use shortbread_protocol::call::{Args, MAX_ARGS_BYTES};
+use shortbread_protocol::event::read_traceparent;
 use shortbread_protocol::reason::Reason;
 use tower::{Layer, Service};
 
@@ -246,7 +247,7 @@ where
         // A token that is sent as anyone's to use is not made more by a proof beside it (RFC 9449, section 7.2).
         let bound = proof.filter(|_| scheme == Scheme::DPoP);
         let sent = bound.map(|text| SentProof { text, method: parts.method.as_str(), url: &url });
-        let mut decision = self.checker.check(&Presented { token, proof: sent }, call);
+        let mut decision = self.checker.check(&Presented { token, proof: sent, trace: trace(parts) }, call);
         if proof.is_some() && bound.is_none() && decision.reason == Some(Reason::ProofRequired) {
             let detail = "A proof counts with `Authorization: DPoP TOKEN`, and this token came as `Bearer`.";
             decision.detail = Some(detail.to_owned());
@@ -263,4 +264,11 @@ where
             }
         }
     }
+}
+
+/// The trace that the request is part of (W3C Trace Context).
+fn trace(parts: &Parts) -> Option<[u8; 16]> {
+    let mut values = parts.headers.get_all("traceparent").iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    read_traceparent(value.to_str().ok()?).map(|(trace, _)| trace)
 }

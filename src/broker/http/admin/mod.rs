@@ -6,6 +6,7 @@ pub(super) mod keys;
 pub(super) mod policy;
 mod proof;
 pub(super) mod revocations;
+pub(super) mod verifiers;
 
 use std::convert::Infallible;
 

@@ -2,6 +2,7 @@
 
 mod change;
 mod descent;
+mod instances;
 mod keys;
 mod open;
 mod policy;
@@ -34,9 +35,9 @@ use self::writer::{Job, Shared, View, Writer, unavailable};
 use super::revocations::Revocations;
 use super::{
     Activate, ActivateError, Activation, ActivePolicy, AuditEntry, BlockChanged, BreakGlassRecord,
-    ChangeError, Changed, Counts, Exchange, Head, HeadError, HeadFacts, Kept, KeyError, KeyRecord, Lift,
-    Meta, NewPolicy, Notes, Options, PolicyVersion, Pruned, RecordError, Replay, Revoke, RevokeBlock,
-    StoreError, StoredEntry, Target, TokenRecord, Touched, Use,
+    ChangeError, Changed, Counts, Exchange, Head, HeadError, HeadFacts, Kept, KeyError, KeyRecord, Lease,
+    Lift, Meta, NewLease, NewPolicy, Notes, Options, PolicyVersion, Progress, Pruned, RecordError, Replay,
+    Revoke, RevokeBlock, StoreError, StoredEntry, Target, TokenRecord, Touched, Use,
 };
 
 /// How many operations may wait for the writer before the next caller waits to be queued.
@@ -176,6 +177,28 @@ impl Sqlite {
 
     pub(super) async fn prune(&self, now: Timestamp) -> Result<Pruned, StoreError> {
         self.write(move |unit| upkeep::prune(unit, now)).await
+    }
+
+    pub(super) async fn record_lease(&self, new: NewLease) -> Result<u64, RecordError> {
+        check_audit(&new.audit)?;
+        self.write(|unit| instances::lease(unit, new)).await
+    }
+
+    pub(super) async fn save_instances(&self, progress: Vec<(String, Progress)>) -> Result<(), StoreError> {
+        self.write(move |unit| instances::save(unit, &progress)).await
+    }
+
+    pub(super) async fn forget_instances(
+        &self,
+        forgotten: Vec<String>,
+        audit: Option<AuditEntry>,
+    ) -> Result<(), StoreError> {
+        audit.as_ref().map_or(Ok(()), check_audit)?;
+        self.write(move |unit| instances::forget(unit, &forgotten, audit)).await
+    }
+
+    pub(super) async fn instances(&self) -> Result<Vec<(Lease, Progress)>, StoreError> {
+        self.readers.read(instances::all).await
     }
 
     pub(super) async fn add_policy(

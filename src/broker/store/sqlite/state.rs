@@ -132,7 +132,7 @@ fn load_list(conn: &Connection, revocations: &mut Revocations) -> rusqlite::Resu
     conn.query_row(sql, [], |row| {
         let global = entry(row)?;
         revocations.apply(Change::Global((global.before > 0).then_some(global)));
-        revocations.apply(Change::Seq(int(row, 8)?));
+        revocations.apply(Change::Loaded(int(row, 8)?));
         let head = match row.get::<_, Option<Vec<u8>>>(9)? {
             Some(bytes) => Some(Arc::new(Head { seq: int(row, 10)?, issued: moment(row, 11)?, bytes })),
             None => None,

@@ -95,11 +95,16 @@ pub(super) fn run(args: &GenerateArgs, context: &Context) -> Result<(), Failure>
     files::create(&public, key.public().to_pem().as_bytes(), false)?;
     let thumbprint = key.public().thumbprint();
     if context.ui.is_json() {
-        context.ui.json(&json!({"private": out, "public": public, "thumbprint": thumbprint, "encrypted": encrypt}));
+        context
+            .ui
+            .json(&json!({"private": out, "public": public, "thumbprint": thumbprint, "encrypted": encrypt}));
         return Ok(());
     }
     context.ui.pairs(&[
-        ("private key", format!("{} (only you may read it{})", out.display(), if *encrypt { ", encrypted" } else { "" })),
+        (
+            "private key",
+            format!("{} (only you may read it{})", out.display(), if *encrypt { ", encrypted" } else { "" }),
+        ),
         ("public key", public.display().to_string()),
         ("thumbprint", thumbprint),
         ("next", purpose.next_step().to_owned()),

@@ -67,7 +67,9 @@ pub(super) fn say(context: &Context, document: &KeyDocument, told: Option<&KeysA
     let now = context.now().seconds();
     let of = |key: &DocumentKey| {
         told.and_then(|told| {
-            told.keys.iter().find(|body| body.name == key.name.as_str() && body.purpose == key.purpose.as_str())
+            told.keys
+                .iter()
+                .find(|body| body.name == key.name.as_str() && body.purpose == key.purpose.as_str())
         })
     };
     if context.ui.is_json() {

@@ -67,8 +67,13 @@ fn difference(difference: &Difference) -> Vec<Piece> {
     let key = |style, word: &str, key: &DocumentKey| {
         let mut cells = vec![(style, word.to_owned())];
         cells.extend(
-            [key.purpose.as_str().to_owned(), key.name.to_string(), second(key.not_before), until(key.not_after)]
-                .map(|cell| (Style::Plain, cell)),
+            [
+                key.purpose.as_str().to_owned(),
+                key.name.to_string(),
+                second(key.not_before),
+                until(key.not_after),
+            ]
+            .map(|cell| (Style::Plain, cell)),
         );
         cells
     };
@@ -96,7 +101,9 @@ fn differences(document: &KeyDocument, before: &KeyDocument) -> Vec<serde_json::
         Difference::Added(added) => key("new", added),
         Difference::Dropped(dropped) => key("dropped", dropped),
         Difference::Validity { is, .. } => key("validity", is),
-        Difference::BreakGlass { was, is } => serde_json::json!({ "change": "break_glass", "was": was, "is": is }),
+        Difference::BreakGlass { was, is } => {
+            serde_json::json!({ "change": "break_glass", "was": was, "is": is })
+        }
     };
     document.differences(before).iter().map(one).collect()
 }

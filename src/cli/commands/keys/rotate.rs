@@ -102,8 +102,13 @@ pub(super) async fn run(args: &RotateArgs, context: &Context) -> Result<(), Fail
     config.keys.passphrase = context.passphrase();
     let before = in_force(args, &config, context).await?;
     let now = context.now();
-    let fresh = args.purpose.map(|purpose| fresh(purpose.into(), &config.keys, &before, context)).transpose()?;
-    let add = fresh.as_ref().zip(args.purpose).map(|(fresh, purpose)| listed(fresh, purpose.into(), now)).transpose()?;
+    let fresh =
+        args.purpose.map(|purpose| fresh(purpose.into(), &config.keys, &before, context)).transpose()?;
+    let add = fresh
+        .as_ref()
+        .zip(args.purpose)
+        .map(|(fresh, purpose)| listed(fresh, purpose.into(), now))
+        .transpose()?;
     let rotation = Rotation {
         add,
         retire: now.seconds() + args.overlap,
@@ -117,7 +122,10 @@ pub(super) async fn run(args: &RotateArgs, context: &Context) -> Result<(), Fail
     let out = args.out.clone().unwrap_or_else(|| config.keys.document.with_file_name(name));
     if out.exists() {
         let what = format!("{} is there already", out.display());
-        return Err(Failure::new(what, "Sign and activate it, or remove it together with the key that it names."));
+        return Err(Failure::new(
+            what,
+            "Sign and activate it, or remove it together with the key that it names.",
+        ));
     }
     if let Some(fresh) = &fresh {
         write(fresh, args.encrypt, &config.keys, context)?;
@@ -141,7 +149,9 @@ fn say(
             "changes": differences(next, before),
         }));
     }
-    context.ui.heading(&format!("key document {} is written; the root key is still to sign it", next.version));
+    context
+        .ui
+        .heading(&format!("key document {} is written; the root key is still to sign it", next.version));
     say_differences(context, next, before);
     let mut pairs = Vec::new();
     if let Some(fresh) = fresh {
@@ -150,10 +160,16 @@ fn say(
     }
     let signed = out.display().to_string().replace(".unsigned", "");
     pairs.push(("document", out.display().to_string()));
-    pairs.push(("next", format!("where the root key is: shortbread keys sign {} --root root.pem", out.display())));
+    pairs.push((
+        "next",
+        format!("where the root key is: shortbread keys sign {} --root root.pem", out.display()),
+    ));
     pairs.push(("then", format!("shortbread keys activate {signed}")));
     for name in &args.drop {
-        pairs.push(("at once", format!("shortbread revoke --key {name} --cause compromise --reason \"key leaked\"")));
+        pairs.push((
+            "at once",
+            format!("shortbread revoke --key {name} --cause compromise --reason \"key leaked\""),
+        ));
     }
     context.ui.pairs(&pairs);
 }
@@ -209,7 +225,10 @@ fn fresh(
             && !before.keys.iter().any(|key| key.name.as_str() == name)
     };
     let name = names.into_iter().find(free).ok_or_else(|| {
-        Failure::new(format!("there are a hundred keys named {base} already"), "Remove those that are not in use.")
+        Failure::new(
+            format!("there are a hundred keys named {base} already"),
+            "Remove those that are not in use.",
+        )
     })?;
     // What stands beside keys of `dev` is one of them.
     let dev = std::fs::read(configured).is_ok_and(|bytes| bytes.starts_with(DEV_MARK.as_bytes()));

@@ -78,7 +78,11 @@ pub(super) fn run(args: &SignArgs, context: &Context) -> Result<(), Failure> {
 ///
 /// # Errors
 /// When it cannot be read or its passphrase is another one.
-pub(in crate::commands) fn root(context: &Context, path: &Path, file: Option<&Path>) -> Result<PrivateKey, Failure> {
+pub(in crate::commands) fn root(
+    context: &Context,
+    path: &Path,
+    file: Option<&Path>,
+) -> Result<PrivateKey, Failure> {
     files::private_key(path, passphrase(context, file)?.as_ref())
 }
 
@@ -87,7 +91,10 @@ fn read(path: &Path, now: u64) -> Result<KeyDocument, Failure> {
     let text = files::read_text(path)?;
     if text.contains("\n\n") {
         let what = format!("{} is signed already, or is no key document", path.display());
-        return Err(Failure::new(what, "Sign the file that ends in .unsigned.txt; put this one in force with `shortbread keys activate`."));
+        return Err(Failure::new(
+            what,
+            "Sign the file that ends in .unsigned.txt; put this one in force with `shortbread keys activate`.",
+        ));
     }
     let document = KeyDocument::parse(&text)
         .map_err(|error| Failure::new(format!("{}: {error}", path.display()), fix))?;

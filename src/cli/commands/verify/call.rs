@@ -43,7 +43,7 @@ pub(super) async fn run(args: &CallArgs, connection: &Connection, context: &Cont
     let proof =
         args.dpop_key.as_deref().map(|file| prove(args, file, &token, &arguments, context)).transpose()?;
     let proof = proof.as_deref().map(|text| SentProof { text, method: METHOD, url: &args.audience });
-    let presented = Presented { token: Some(&token), proof };
+    let presented = Presented { token: Some(&token), proof, trace: None };
     let decision = verifier.check(&presented, &Call { tool, verb, args: Some(&arguments) });
     if context.ui.is_json() {
         context.ui.json(&body(&decision));
