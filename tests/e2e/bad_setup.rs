@@ -158,7 +158,10 @@ fn a_document_of_another_root_or_broker_is_refused() {
     fs::copy(other.path("keys/root.pub.pem"), place.path("keys/root.pub.pem")).unwrap();
     says(&place.keyring(), &["key-document.txt", "not believed"]);
     let place = Place::new();
-    says(&said(Keyring::read(&place.keys(), "https://other.example", false, Arc::new(ManualClock::at(NOW)))), &["key-document.txt"]);
+    says(
+        &said(Keyring::read(&place.keys(), "https://other.example", false, Arc::new(ManualClock::at(NOW)))),
+        &["key-document.txt"],
+    );
     let path = place.path("keys/key-document.txt");
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, text.replacen("version 1", "version 2", 1)).unwrap();

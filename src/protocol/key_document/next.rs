@@ -159,7 +159,8 @@ impl KeyDocument {
             match before.keys.iter().find(|was| same(was, is)) {
                 None => differences.push(Difference::Added(is.clone())),
                 Some(was) if was != is => {
-                    differences.push(Difference::Validity { was: Box::new(was.clone()), is: Box::new(is.clone()) });
+                    differences
+                        .push(Difference::Validity { was: Box::new(was.clone()), is: Box::new(is.clone()) });
                 }
                 Some(_) => {}
             }
