@@ -9,7 +9,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
 use serde_json::json;
 use shortbread_broker::keyring::Keyring;
-use shortbread_protocol::clock::Clock as _;
 use shortbread_protocol::keys::PrivateKey;
 use shortbread_protocol::names::Operation;
 use shortbread_protocol::random::SystemRandom;

@@ -240,7 +240,7 @@ async fn there_is_nothing_elsewhere() {
         "/",
         "/api",
         "/api/v1",
-        "/api/v1/keys",
+        "/api/v1/key",
         "/metrics",
         "/oauth",
         "/oauth/token/",

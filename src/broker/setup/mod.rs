@@ -261,6 +261,24 @@ mod tests {
         assert!(matches!(again, Err(SetupError::Store(StoreError::AlreadyInitialised { .. }))), "{again:?}");
     }
 
+    #[test]
+    fn keys_are_made_under_a_passphrase_and_a_document_over_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut keys = prepared(folder.path()).keys;
+        assert!(matches!(make_encrypted_keys(&keys, &SystemRandom), Err(SetupError::NoPassphrase)));
+        keys.passphrase = Some(Passphrase::new("correct horse".to_owned()));
+        make_encrypted_keys(&keys, &SystemRandom).unwrap();
+        for path in [&keys.token, &keys.revocation, &keys.audit, &private_half(&keys.root)] {
+            let pem = std::fs::read_to_string(path).unwrap();
+            assert!(pem.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"), "{}", path.display());
+        }
+        let now = SystemClock::start().now();
+        let unopened = Keys { passphrase: None, ..keys.clone() };
+        assert!(matches!(make_document(&unopened, ISSUER, now, false), Err(SetupError::Key(_))));
+        make_document(&keys, ISSUER, now, false).unwrap();
+        assert!(keys.document.exists());
+    }
+
     #[tokio::test]
     async fn the_host_rolls_back_from_a_version_that_can_no_longer_be_used() {
         let folder = tempfile::tempdir().unwrap();
