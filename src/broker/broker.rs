@@ -14,7 +14,7 @@ use crate::audit::{Scribe, Strangers};
 use crate::break_glass::BreakGlassWatch;
 use crate::config::Config;
 use crate::identity::{Fetch, Identities};
-use crate::instances::{Instances, Now};
+use crate::instances::{Instance, Instances, Now};
 use crate::keyring::{BeginError, Keyring};
 use crate::limits::Limits;
 use crate::notices::{Notice, Notices};
@@ -149,6 +149,10 @@ impl Broker {
             publisher,
             scribe,
         });
+        let watching = Arc::downgrade(&broker);
+        broker
+            .keyring
+            .ask(Box::new(move |version| watching.upgrade().map_or(0, |broker| broker.behind(version))));
         broker.look_at_break_glass().await;
         Ok(broker)
     }
@@ -159,6 +163,20 @@ impl Broker {
     /// When there is no randomness.
     pub fn decision(&self, trace: Option<([u8; 16], u8)>) -> Result<Decision, RandomError> {
         begin(&*self.clock, &*self.random, trace)
+    }
+
+    // Instances that report, and report an earlier key document. Those that are silent or gone are not waited for.
+    fn behind(&self, version: u64) -> usize {
+        let Some(policy) = self.policy.in_force() else { return 0 };
+        let now = self.clock.monotonic();
+        self.instances.look(&policy, |listed, _| {
+            let waits = |instance: &Instance| {
+                instance.progress.gone.is_none()
+                    && instance.silence(now).is_none()
+                    && instance.progress.keys_version < version
+            };
+            listed.filter(|(instance, _)| waits(instance)).count()
+        })
     }
 
     /// Signs a new head over the list as it stands, and notes when changes were published.

@@ -122,7 +122,7 @@ impl Default for Keys {
 }
 
 /// What encrypted key files are opened with. Never shown.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Passphrase(Zeroizing<String>);
 
 impl Passphrase {
