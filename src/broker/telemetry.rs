@@ -63,6 +63,20 @@ fn describe() {
         "Changes of a breaker's state by kind, source and new state."
     );
     describe_counter!("shortbread_notices_total", "What operators were told, by type.");
+    describe_counter!(
+        "shortbread_webhook_deliveries_total",
+        "Notices for the webhook by outcome: delivered, failed (and sent again), dropped."
+    );
+    describe_gauge!("shortbread_webhook_waiting", "Notices that wait for the webhook.");
+    describe_gauge!(
+        "shortbread_webhook_oldest_seconds",
+        Unit::Seconds,
+        "How long the oldest of them has waited."
+    );
+    describe_gauge!(
+        "shortbread_webhook_disabled",
+        "1 when the receiver answered 410 Gone: nothing is sent until the broker is started again."
+    );
 }
 
 /// Listens for those who collect metrics: Prometheus' text form at `/metrics`. The future serves until it is dropped.

@@ -31,7 +31,7 @@ const MODULES: [(&str, &[&str]); 23] = [
     ("breaker", &["config"]),
     ("notices", &["breaker", "config", "identity", "store"]),
     ("audit", &["store"]),
-    ("identity", &["delimited", "policy"]),
+    ("identity", &["breaker", "delimited", "policy"]),
     ("keyring", &["config", "signer"]),
     ("limits", &["config", "policy"]),
     ("mint", &["policy", "signer"]),

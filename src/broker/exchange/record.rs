@@ -13,7 +13,7 @@ use shortbread_verifier::scope::Scope;
 
 use super::refusal::Refusal;
 use super::request::Request;
-use crate::identity::Verified;
+use crate::identity::{Degraded, Verified};
 use crate::policy::model::Principal;
 use crate::policy::{Granted, Policy};
 
@@ -34,6 +34,8 @@ pub struct Trail {
     pub quiet: bool,
     /// A token was shown whose key was not proved: whoever sees a token could send it.
     pub(super) unproved: bool,
+    /// On what less than usual the decision rests.
+    pub(super) degraded: Option<&'static str>,
     identity: Option<Value>,
     holder: Option<String>,
 }
@@ -78,6 +80,7 @@ impl Trail {
             "jti_sha256": identity.jti.as_deref().map(hash),
         }));
         self.segment.workflow = Some(principal.name().to_owned());
+        self.degraded = identity.degraded.map(Degraded::code);
         self.principal = Some(principal.clone());
     }
 
@@ -150,7 +153,7 @@ impl Trail {
             "stage": "record",
             "error_class": null,
             "latency_us": latency_us,
-            "degraded": null,
+            "degraded": self.degraded,
         })
     }
 
@@ -170,7 +173,7 @@ impl Trail {
             "segment": self.segment,
             "stage": "retry",
             "error_class": null,
-            "degraded": null,
+            "degraded": self.degraded,
         })
     }
 
@@ -193,7 +196,7 @@ impl Trail {
             "segment": self.segment,
             "stage": "record",
             "error_class": null,
-            "degraded": null,
+            "degraded": self.degraded,
         })
     }
 
@@ -223,7 +226,7 @@ impl Trail {
             "latency_us": latency_us,
             "count": count,
             "from": from,
-            "degraded": null,
+            "degraded": refusal.degraded.map(Degraded::code).or(self.degraded),
         })
     }
 }

@@ -2,6 +2,7 @@
 
 mod change;
 mod descent;
+mod notice;
 mod open;
 mod policy;
 mod read;
@@ -35,7 +36,7 @@ use super::{
     Activate, ActivateError, Activation, ActivePolicy, AuditEntry, BlockChanged, ChangeError, Changed,
     Counts, Exchange, Head, HeadError, HeadFacts, Kept, Lift, Meta, NewPolicy, Notes, Options, PolicyVersion,
     Pruned, RecordError, Replay, Revoke, RevokeBlock, StoreError, StoredEntry, Target, TokenRecord, Touched,
-    Use,
+    Use, WaitingNotice,
 };
 
 /// How many operations may wait for the writer before the next caller waits to be queued.
@@ -262,6 +263,22 @@ impl Sqlite {
 
     pub(super) async fn notes(&self) -> Result<Notes, StoreError> {
         self.readers.read(read::notes).await
+    }
+
+    pub(super) async fn task_owner(&self, task: String) -> Result<Option<String>, StoreError> {
+        self.readers.read(move |conn| record::owner(conn, &task)).await
+    }
+
+    pub(super) async fn settle_notices(
+        &self,
+        added: Vec<WaitingNotice>,
+        gone: Vec<String>,
+    ) -> Result<(), StoreError> {
+        self.write(move |unit| notice::settle(unit, &added, &gone)).await
+    }
+
+    pub(super) async fn waiting_notices(&self) -> Result<Vec<WaitingNotice>, StoreError> {
+        self.readers.read(notice::waiting).await
     }
 
     pub(super) async fn counts(&self) -> Result<Counts, StoreError> {
