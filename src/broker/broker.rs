@@ -21,6 +21,7 @@ use crate::notices::{Notice, Notices, WebhookError};
 use crate::proofs::Proofs;
 use crate::publish::{PERIOD, PublishError, Publisher};
 use crate::store::{PolicyAction, Store, StoreError};
+use crate::tripwire::{Switch, Tripwires};
 
 /// The most steps of one pruning: more than can have come since the last, so that nothing piles up.
 const MAX_PRUNINGS: usize = 64;
@@ -84,7 +85,7 @@ pub struct Broker {
     /// The keys.
     pub keyring: Keyring,
     /// The served revocation list.
-    pub publisher: Publisher,
+    pub publisher: Arc<Publisher>,
     /// Used DPoP proofs.
     pub proofs: Proofs,
     /// Request limits.
@@ -95,6 +96,8 @@ pub struct Broker {
     pub strangers: Strangers,
     /// Tells operators.
     pub notices: Arc<Notices>,
+    /// Count refusals of tasks.
+    pub tripwires: Tripwires,
 }
 
 impl Broker {
@@ -112,6 +115,7 @@ impl Broker {
         let keys = (keyring.document.version, KeyDocument::hash(&keyring.signed));
         let signer = Arc::clone(&keyring.revocation);
         let publisher = Publisher::new(store.clone(), signer, Arc::clone(&clock), &issuer, keys);
+        let publisher = Arc::new(publisher);
         publisher.publish().await?;
         let notices = Notices::new(config.webhook.as_ref(), Arc::clone(&clock), Arc::clone(&random))?;
         let notices = Arc::new(notices);
@@ -126,13 +130,26 @@ impl Broker {
         let breakers = Maker::new(config.breakers, Arc::clone(&clock), watcher);
         notices.carry(&store, &breakers).await?;
         let identities = Identities::new(Arc::clone(&clock), fetch, &issuer).guarded(breakers);
+        let policy = PolicyHolder::load(store.clone(), &issuer, scribe.clone()).await?;
+        let (tripwires, tripped) = Tripwires::new(Arc::clone(&clock));
+        policy.in_force().iter().for_each(|policy| tripwires.follow(policy));
+        let switch = Switch {
+            store: store.clone(),
+            publisher: Arc::clone(&publisher),
+            scribe: scribe.clone(),
+            notices: Arc::clone(&notices),
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+        };
+        tokio::spawn(switch.run(tripped));
         Ok(Arc::new(Self {
-            policy: PolicyHolder::load(store.clone(), &issuer, scribe.clone()).await?,
+            policy,
             identities,
             limits: Limits::new(&config.limits, Arc::clone(&clock)),
             proofs: Proofs::new(clock.now(), config.limits.proofs),
             strangers: Strangers::default(),
             notices,
+            tripwires,
             issuer,
             config,
             clock,
@@ -156,6 +173,7 @@ impl Broker {
     pub fn policy_changed(&self, actor: &Actor, action: PolicyAction, decision: &Decision) {
         if let Some(policy) = self.policy.in_force() {
             self.identities.retain(policy.identities());
+            self.tripwires.follow(&policy);
             let (version, digest) = (self.policy.version(), policy.digest().to_owned());
             let (by, decision) = (actor.name().to_owned(), decision.id.clone());
             self.notices.tell(&Notice::PolicyActivated { version, digest, by, action, decision });

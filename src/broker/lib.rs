@@ -22,3 +22,4 @@ pub mod setup;
 pub mod signer;
 pub mod store;
 pub mod telemetry;
+pub mod tripwire;

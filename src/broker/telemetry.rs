@@ -77,6 +77,11 @@ fn describe() {
         "shortbread_webhook_disabled",
         "1 when the receiver answered 410 Gone: nothing is sent until the broker is started again."
     );
+    describe_counter!("shortbread_tripwire_trips_total", "Tasks that a tripwire revoked, by tripwire.");
+    describe_counter!(
+        "shortbread_tripwire_held_total",
+        "Tasks that a tripwire would have revoked but for its cap or a full queue, by tripwire."
+    );
 }
 
 /// Listens for those who collect metrics: Prometheus' text form at `/metrics`. The future serves until it is dropped.

@@ -21,7 +21,7 @@ const NOT_EMBEDDED: [&str; 9] =
 
 /// Which modules of the broker a module may import, from the bottom up. `http` is at the top: nobody's but that of
 /// `telemetry`, which serves metrics with the same listener.
-const MODULES: [(&str, &[&str]); 23] = [
+const MODULES: [(&str, &[&str]); 24] = [
     ("config", &[]),
     ("delimited", &[]),
     ("policy", &[]),
@@ -37,6 +37,7 @@ const MODULES: [(&str, &[&str]); 23] = [
     ("mint", &["policy", "signer"]),
     ("activation", &["audit", "keyring", "policy", "store"]),
     ("publish", &["signer", "store", "telemetry"]),
+    ("tripwire", &["audit", "notices", "policy", "publish", "store"]),
     (
         "broker",
         &[
@@ -51,11 +52,23 @@ const MODULES: [(&str, &[&str]); 23] = [
             "proofs",
             "publish",
             "store",
+            "tripwire",
         ],
     ),
     (
         "exchange",
-        &["audit", "broker", "delimited", "identity", "mint", "policy", "proofs", "signer", "store"],
+        &[
+            "audit",
+            "broker",
+            "delimited",
+            "identity",
+            "mint",
+            "policy",
+            "proofs",
+            "signer",
+            "store",
+            "tripwire",
+        ],
     ),
     ("revoke", &["broker", "exchange", "notices", "publish", "store"]),
     ("introspect", &["broker", "exchange", "policy", "revoke", "store"]),

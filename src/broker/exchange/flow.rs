@@ -262,6 +262,9 @@ async fn record_refusal(
             }
         }
     };
+    for refused in trail.refusals(refusal.reason, &context.decision) {
+        broker.tripwires.note(&refused);
+    }
     let data = trail.refused(&refusal, count, from, micros(broker, context));
     let audit = broker.scribe.entry(EventType::TokenRefused, &context.decision, trail.subject(), data);
     match broker.store.record_denial(replay, audit).await {
