@@ -172,7 +172,7 @@ fn mark(trust: &Trust, before: &Mark) -> Mark {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
     fn in_any_order_of_offers_nothing_goes_back(acts in prop::collection::vec(act(), 1..60)) {
         let (broker, clock) = (Broker::new(), clock());
