@@ -1,26 +1,36 @@
 //! One broker: its keys, store, policy and limits, and the chores that run beside the requests.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use shortbread_protocol::clock::{Clock, Timestamp};
-use shortbread_protocol::event::Decision;
-use shortbread_protocol::key_document::KeyDocument;
-use shortbread_protocol::random::{Random, RandomError, id};
+use shortbread_protocol::event::{Decision, EventType};
+use shortbread_protocol::random::{Random, RandomError};
 use thiserror::Error;
+use tokio::sync::Semaphore;
 
-use crate::activation::PolicyHolder;
+use crate::activation::{Actor, PolicyHolder};
+pub use crate::audit::begin;
 use crate::audit::{Scribe, Strangers};
+use crate::break_glass::BreakGlassWatch;
+use crate::breaker::{BreakerState, Maker, Moved, Watcher};
 use crate::config::Config;
 use crate::identity::{Fetch, Identities};
-use crate::keyring::Keyring;
+use crate::instances::{Instance, Instances, Now};
+use crate::keyring::{BeginError, Keyring};
 use crate::limits::Limits;
+use crate::notices::{Notice, Notices, WebhookError};
 use crate::proofs::Proofs;
-use crate::publish::{PERIOD, PublishError, Publisher};
-use crate::store::{Store, StoreError};
+use crate::publish::{PERIOD, PublishError, Published, Publisher};
+use crate::store::{PolicyAction, Store, StoreError};
+use crate::tripwire::{Switch, Tripwires};
 
 /// The most steps of one pruning: more than can have come since the last, so that nothing piles up.
 const MAX_PRUNINGS: usize = 64;
+
+/// How many batches of call decisions are worked on at once: the rest wait, so that exchanges and revocations never
+/// wait for more.
+const UPLOADS: usize = 4;
 
 /// Why a broker does not start.
 #[derive(Debug, Error)]
@@ -38,6 +48,15 @@ pub enum StartError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The key document is none that may be published, or could not be kept.
+    #[error(transparent)]
+    Keys(#[from] BeginError),
+    /// There is no randomness.
+    #[error(transparent)]
+    Random(#[from] RandomError),
+    /// The webhook cannot be used as it is configured.
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
     /// The first head could not be published.
     #[error(transparent)]
     Publish(#[from] PublishError),
@@ -76,17 +95,27 @@ pub struct Broker {
     /// Checks identities.
     pub identities: Identities,
     /// The keys.
-    pub keyring: Keyring,
+    pub keyring: Arc<Keyring>,
+    /// What the offline root key says, beside the list.
+    pub break_glass: BreakGlassWatch,
     /// The served revocation list.
-    pub publisher: Publisher,
+    pub publisher: Arc<Publisher>,
     /// Used DPoP proofs.
     pub proofs: Proofs,
+    /// Running instances of verifiers.
+    pub instances: Instances,
+    /// Turns for batches of call decisions.
+    pub uploads: Semaphore,
     /// Request limits.
     pub limits: Limits,
     /// Writes audit entries.
     pub scribe: Scribe,
     /// Counts refusals of strangers.
     pub strangers: Strangers,
+    /// Tells operators.
+    pub notices: Arc<Notices>,
+    /// Count refusals of tasks.
+    pub tripwires: Tripwires,
 }
 
 impl Broker {
@@ -101,25 +130,66 @@ impl Broker {
             return Err(StartError::OtherIssuer { stored: store.meta().issuer.clone(), configured: issuer });
         }
         let scribe = Scribe::new(&issuer);
-        let keys = (keyring.document.version, KeyDocument::hash(&keyring.signed));
-        let signer = Arc::clone(&keyring.revocation);
-        let publisher = Publisher::new(store.clone(), signer, Arc::clone(&clock), &issuer, keys);
+        let keyring = Arc::new(keyring);
+        keyring.begin(&store, &scribe, &begin(&*clock, &*random, None)?).await?;
+        let break_glass =
+            BreakGlassWatch::load(store.clone(), Arc::clone(&keyring), &issuer, scribe.clone()).await?;
+        let publisher = Publisher::new(store.clone(), Arc::clone(&keyring), Arc::clone(&clock), &issuer);
+        let publisher = Arc::new(publisher);
         publisher.publish().await?;
-        Ok(Arc::new(Self {
-            policy: PolicyHolder::load(store.clone(), &issuer, scribe.clone()).await?,
-            identities: Identities::new(Arc::clone(&clock), fetch, &issuer),
+        let notices = Notices::new(config.webhook.as_ref(), Arc::clone(&clock), Arc::clone(&random))?;
+        let notices = Arc::new(notices);
+        let watch = Watch {
+            notices: Arc::downgrade(&notices),
+            store: store.clone(),
+            scribe: scribe.clone(),
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+        };
+        let watcher: Watcher = Arc::new(move |moved: &Moved| watch.moved(moved));
+        let breakers = Maker::new(config.breakers, Arc::clone(&clock), watcher);
+        notices.carry(&store, &breakers).await?;
+        let identities = Identities::new(Arc::clone(&clock), fetch, &issuer).guarded(breakers);
+        let policy = PolicyHolder::load(store.clone(), &issuer, scribe.clone()).await?;
+        let (tripwires, tripped) = Tripwires::new(Arc::clone(&clock));
+        policy.in_force().iter().for_each(|policy| tripwires.follow(policy));
+        let switch = Switch {
+            store: store.clone(),
+            publisher: Arc::clone(&publisher),
+            scribe: scribe.clone(),
+            notices: Arc::clone(&notices),
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+        };
+        tokio::spawn(switch.run(tripped));
+        let contents = store.mirror().changed_seq();
+        let instances = Instances::load(store.instances().await?, contents, Now::of(&*clock));
+        let broker = Arc::new(Self {
+            instances,
+            uploads: Semaphore::new(UPLOADS),
+            policy,
+            identities,
             limits: Limits::new(&config.limits, Arc::clone(&clock)),
             proofs: Proofs::new(clock.now(), config.limits.proofs),
             strangers: Strangers::default(),
+            notices,
+            tripwires,
             issuer,
             config,
             clock,
             random,
             store,
             keyring,
+            break_glass,
             publisher,
             scribe,
-        }))
+        });
+        let watching = Arc::downgrade(&broker);
+        broker
+            .keyring
+            .ask(Box::new(move |version| watching.upgrade().map_or(0, |broker| broker.behind(version))));
+        broker.look_at_break_glass().await;
+        Ok(broker)
     }
 
     /// A decision that begins now, as part of a trace or of a new one.
@@ -130,19 +200,63 @@ impl Broker {
         begin(&*self.clock, &*self.random, trace)
     }
 
-    /// Another policy is in force: issuers that it no longer names are forgotten.
-    pub fn policy_changed(&self) {
+    // Instances that report, and report an earlier key document. Those that are silent or gone are not waited for.
+    fn behind(&self, version: u64) -> usize {
+        let Some(policy) = self.policy.in_force() else { return 0 };
+        let now = self.clock.monotonic();
+        self.instances.look(&policy, |listed, _| {
+            let waits = |instance: &Instance| {
+                instance.progress.gone.is_none()
+                    && instance.silence(now).is_none()
+                    && instance.progress.keys_version < version
+            };
+            listed.filter(|(instance, _)| waits(instance)).count()
+        })
+    }
+
+    /// Signs a new head over the list as it stands, and notes when changes were published.
+    ///
+    /// # Errors
+    /// When the store or the key fails; what was served stays.
+    pub async fn publish(&self) -> Result<Arc<Published>, PublishError> {
+        let published = self.publisher.publish().await?;
+        self.instances.changed(self.store.mirror().changed_seq(), self.clock.now());
+        Ok(published)
+    }
+
+    /// Another policy is in force: operators are told, and issuers that it no longer names are forgotten.
+    pub fn policy_changed(&self, actor: &Actor, action: PolicyAction, decision: &Decision) {
         if let Some(policy) = self.policy.in_force() {
             self.identities.retain(policy.identities());
+            self.tripwires.follow(&policy);
+            let (version, digest) = (self.policy.version(), policy.digest().to_owned());
+            let (by, decision) = (actor.name().to_owned(), decision.id.clone());
+            self.notices.tell(&Notice::PolicyActivated { version, digest, by, action, decision });
+        }
+    }
+
+    /// Takes up what the offline root key says in the file beside the key document, if it changed. A file that is not
+    /// taken is told of in the log; what was taken before stays.
+    pub async fn look_at_break_glass(&self) {
+        let Ok(decision) = self.decision(None) else {
+            return;
+        };
+        if let Err(error) = self.break_glass.look(&decision).await {
+            tracing::error!(error = %error, "the break-glass file was not taken; what was taken before stays");
         }
     }
 
     /// Publishes heads on time, prunes the store and sweeps the limits until it is dropped.
     pub async fn chores(self: Arc<Self>) {
+        tokio::join!(self.publisher.report_age(), self.rounds());
+    }
+
+    async fn rounds(&self) {
         let mut failing = false;
         loop {
             tokio::time::sleep(PERIOD - Duration::from_secs(1)).await;
-            match self.publisher.publish().await {
+            self.look_at_break_glass().await;
+            match self.publish().await {
                 Ok(_) if failing => {
                     failing = false;
                     tracing::info!("revocation heads are published again");
@@ -177,28 +291,41 @@ impl Broker {
     }
 }
 
-/// A decision that begins now.
-///
-/// # Errors
-/// When there is no randomness.
-pub fn begin(
-    clock: &dyn Clock,
-    random: &dyn Random,
-    trace: Option<([u8; 16], u8)>,
-) -> Result<Decision, RandomError> {
-    let at = clock.now();
-    let (trace, flags) = match trace {
-        Some(known) => known,
-        None => {
-            let mut fresh = [0; 16];
-            random.fill(&mut fresh)?;
-            // W3C wants the last seven bytes random; with the time in the first six, the log's index grows at its end.
-            let time = at.millis().to_be_bytes();
-            fresh.iter_mut().zip(time.iter().skip(2)).for_each(|(to, from)| *to = *from);
-            (fresh, 1)
+/// Sees breakers open and close: in the log, the audit log, and to operators.
+struct Watch {
+    notices: Weak<Notices>,
+    store: Store,
+    scribe: Scribe,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+}
+
+impl Watch {
+    fn moved(&self, moved: &Moved) {
+        let (source, kind, retry_after) = (moved.source.clone(), moved.kind, moved.retry_after);
+        let (event, notice) = match (moved.from, moved.to) {
+            // A trial that failed: it was open before, and operators know.
+            (BreakerState::HalfOpen, BreakerState::Open) | (_, BreakerState::HalfOpen) => return,
+            (_, BreakerState::Open) => {
+                (EventType::BreakerOpened, Notice::BreakerOpened { source, kind, retry_after })
+            }
+            (_, BreakerState::Closed) => (EventType::BreakerClosed, Notice::BreakerClosed { source, kind }),
+        };
+        if let Some(notices) = self.notices.upgrade() {
+            notices.tell(&notice);
         }
-    };
-    let mut span = [0; 8];
-    random.fill(&mut span)?;
-    Ok(Decision { id: id("dec_", at, random)?, at, trace, span, flags })
+        let (Ok(decision), Ok(runtime)) =
+            (begin(&*self.clock, &*self.random, None), tokio::runtime::Handle::try_current())
+        else {
+            return tracing::error!(notice = notice.kind(), "a breaker's change could not be recorded");
+        };
+        let subject = format!("{}/{}", kind.as_str(), moved.source);
+        let entry = self.scribe.entry(event, &decision, subject, notice.data());
+        let store = self.store.clone();
+        runtime.spawn(async move {
+            if let Err(error) = store.record_denial(None, entry).await {
+                tracing::error!(error = %error, "a breaker's change could not be recorded");
+            }
+        });
+    }
 }

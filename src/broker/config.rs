@@ -1,11 +1,13 @@
 //! `broker.toml`: every default works, unknown keys are refused, secrets stand in files.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::Deserialize;
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 /// Why a configuration is refused.
 #[derive(Debug, Error)]
@@ -78,6 +80,12 @@ pub struct Config {
     /// How much it takes on.
     #[serde(default)]
     pub limits: Limits,
+    /// When a source that fails is left alone.
+    #[serde(default)]
+    pub breakers: Breakers,
+    /// Where operators are told what happens.
+    #[serde(default)]
+    pub webhook: Option<Webhook>,
 }
 
 /// Key files: PKCS#8 PEM, readable by the broker's user alone.
@@ -94,6 +102,11 @@ pub struct Keys {
     pub root: PathBuf,
     /// The key document that the root key signed.
     pub document: PathBuf,
+    /// What encrypted key files are opened with: a file that its owner alone may read. Otherwise the environment says it.
+    pub passphrase_file: Option<PathBuf>,
+    /// What the environment said.
+    #[serde(skip)]
+    pub passphrase: Option<Passphrase>,
 }
 
 impl Default for Keys {
@@ -105,7 +118,34 @@ impl Default for Keys {
             audit: at("audit.pem"),
             root: at("root.pub.pem"),
             document: at("key-document.txt"),
+            passphrase_file: None,
+            passphrase: None,
         }
+    }
+}
+
+/// What encrypted key files are opened with. Never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Passphrase(Zeroizing<String>);
+
+impl Passphrase {
+    /// Takes it as it is; the newline at the end of a file is not part of it.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        let text = Zeroizing::new(text);
+        Self(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for Passphrase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Passphrase")
     }
 }
 
@@ -115,11 +155,44 @@ impl Default for Keys {
 pub struct StorePlace {
     /// An SQLite file.
     pub sqlite: PathBuf,
+    /// How much space is kept for revocations, lifts, heads and operators' sign-ins when nothing else fits.
+    pub reserve: Size,
 }
 
 impl Default for StorePlace {
     fn default() -> Self {
-        Self { sqlite: PathBuf::from("shortbread.db") }
+        Self { sqlite: PathBuf::from("shortbread.db"), reserve: Size(64 << 20) }
+    }
+}
+
+/// A number of bytes, as `64MiB` or `1GiB`; 0 is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Size(pub u64);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let unit = match text.strip_prefix(digits).unwrap_or_default() {
+            "" if digits == "0" => Some(1),
+            "KiB" => Some(1 << 10),
+            "MiB" => Some(1 << 20),
+            "GiB" => Some(1 << 30),
+            _ => None,
+        };
+        let whole = digits.bytes().all(|b| b.is_ascii_digit());
+        let bytes = unit.filter(|_| whole).and_then(|unit| digits.parse::<u64>().ok()?.checked_mul(unit));
+        bytes.map(Self).ok_or_else(|| format!("{text:?} is no size such as 64MiB, 1GiB or 0"))
+    }
+}
+
+impl TryFrom<String> for Size {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
     }
 }
 
@@ -167,6 +240,65 @@ impl Default for Limits {
     }
 }
 
+/// Where operators are told what happens, as Standard Webhooks has it.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    /// Where notices are posted. Some receivers take whoever knows their URL: name a file for those.
+    pub url: Option<String>,
+    /// A file with that URL, for its owner's eyes alone.
+    pub url_file: Option<PathBuf>,
+    /// A file with the signing secret, `whsec_` and base64 of 24 to 64 bytes, for its owner's eyes alone.
+    pub secret_file: PathBuf,
+    /// Whether the receiver may live at a private address, or on this host and there without TLS.
+    #[serde(default)]
+    pub allow_private: bool,
+    /// Which notices are posted; absent: all.
+    pub events: Option<Vec<String>>,
+}
+
+// The URL may be a secret.
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Webhook")
+            .field("url_file", &self.url_file)
+            .field("secret_file", &self.secret_file)
+            .field("allow_private", &self.allow_private)
+            .field("events", &self.events)
+            .finish_non_exhaustive()
+    }
+}
+
+/// When an issuer or a webhook that fails is left alone, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Breakers {
+    /// How many failures in a row open a breaker: 2 to 100.
+    pub failures: u32,
+    /// How long it stays open before one trial, in milliseconds: an hour at most.
+    pub open_ms: u64,
+}
+
+impl Default for Breakers {
+    fn default() -> Self {
+        Self { failures: 3, open_ms: 60_000 }
+    }
+}
+
+impl Breakers {
+    fn check(self) -> Result<(), String> {
+        if !(2..=100).contains(&self.failures) {
+            return Err("[breakers] failures must be 2 to 100; leave it out for 3".to_owned());
+        }
+        if !(1..=3_600_000).contains(&self.open_ms) {
+            return Err(
+                "[breakers] open_ms must be 1 to 3600000, an hour; leave it out for a minute".to_owned()
+            );
+        }
+        Ok(())
+    }
+}
+
 fn listen() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 8700))
 }
@@ -192,6 +324,10 @@ impl Config {
 
     fn check(&self) -> Result<(), String> {
         check_issuer(&self.issuer)?;
+        self.breakers.check()?;
+        if self.webhook.as_ref().is_some_and(|webhook| webhook.url.is_some() == webhook.url_file.is_some()) {
+            return Err("[webhook] wants either url or url_file".to_owned());
+        }
         if self.limits.exchanges_per_second == 0
             || self.limits.failures_per_minute == 0
             || self.limits.in_flight == 0
@@ -214,6 +350,13 @@ impl Config {
             &mut keys.document,
         ] {
             *path = folder.join(&*path);
+        }
+        if let Some(path) = &mut keys.passphrase_file {
+            *path = folder.join(&*path);
+        }
+        if let Some(webhook) = &mut self.webhook {
+            webhook.secret_file = folder.join(&webhook.secret_file);
+            webhook.url_file = webhook.url_file.take().map(|path| folder.join(path));
         }
     }
 }
@@ -311,6 +454,18 @@ mod tests {
         assert!(check_issuer("http://localhost.example").is_err());
         assert!(check_issuer("http://127.0.0.1.example:80").is_err());
         assert!(check_issuer("http://127.0.0.1:8700").is_ok());
+    }
+
+    #[test]
+    fn sizes_are_read() {
+        let store = |text: &str| toml::from_str::<StorePlace>(&format!("reserve = {text:?}"));
+        for (text, bytes) in [("64MiB", 64 << 20), ("512KiB", 512 << 10), ("1GiB", 1 << 30), ("0", 0)] {
+            assert_eq!(store(text).unwrap().reserve, Size(bytes), "{text}");
+        }
+        for bad in ["", "64", "64MB", "-1MiB", "1.5GiB", "MiB", "99999999999GiB", "64 MiB"] {
+            assert!(store(bad).is_err(), "{bad}");
+        }
+        assert_eq!(StorePlace::default().reserve, Size(64 << 20));
     }
 
     #[test]

@@ -157,11 +157,43 @@ impl Catalogue {
     }
 }
 
+/// How old the revocation list may be for calls of a tool, in seconds, before a verifier denies them. The window for
+/// reading is the verifier's own and stands in no policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Windows {
+    /// For privileged calls; never above `write`, which includes them.
+    pub privileged: u32,
+    /// For calls that write.
+    pub write: u32,
+}
+
+impl Default for Windows {
+    fn default() -> Self {
+        Self { privileged: 60, write: 300 }
+    }
+}
+
+impl Windows {
+    /// The longer of both, access by access.
+    #[must_use]
+    pub fn longer(self, other: Self) -> Self {
+        Self { privileged: self.privileged.max(other.privileged), write: self.write.max(other.write) }
+    }
+
+    /// Every window that a call of this access keeps to, in seconds, the shortest first; none for one that only reads.
+    pub fn of(self, access: Access) -> impl Iterator<Item = u32> {
+        let privileged = (access == Access::Privileged).then_some(self.privileged);
+        privileged.into_iter().chain((access != Access::Read).then_some(self.write))
+    }
+}
+
 /// One tool of the catalogue.
 #[derive(Clone, Debug)]
 pub struct Tool {
     /// The exact URL that tokens for it name.
     pub audience: String,
+    /// How old the revocation list may be for its calls.
+    pub windows: Windows,
     /// Its verbs.
     pub verbs: BTreeMap<VerbName, Verb>,
 }
@@ -311,4 +343,23 @@ impl Forbid {
             && self.verbs.as_ref().is_none_or(|verbs| verbs.iter().any(|p| p.matches(&operation.verb)))
             && self.access.as_ref().is_none_or(|listed| listed.iter().any(|a| a.covers(access)))
     }
+}
+
+/// One `[[tripwires]]` entry: so many refusals within so long by one task, and the task is revoked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tripwire {
+    /// Its name.
+    pub name: String,
+    /// Refusals of this access count; `write` includes `privileged`.
+    pub access: Access,
+    /// How many: 1 to 100.
+    pub refusals: u32,
+    /// Within how long: an hour at most.
+    pub within: Duration,
+    /// Of this tool alone.
+    pub tool: Option<ToolName>,
+    /// By this workflow alone.
+    pub workflow: Option<WorkflowName>,
+    /// How many tasks it may revoke within an hour: 1 to 1000.
+    pub max_per_hour: u32,
 }

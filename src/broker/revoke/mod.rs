@@ -19,6 +19,7 @@ pub(crate) use standing::AdminList;
 pub use standing::list;
 
 use crate::broker::Broker;
+use crate::notices::Notice;
 use crate::publish::PublishError;
 use crate::store::{
     AuditEntry, ChangeError, Changed, Lift, LiftMode, Revoke, RevokeMode, StoreError, Target,
@@ -92,10 +93,19 @@ pub async fn revoke(
         let until = listed_until(&target, mode, now, &ends);
         Revoke { target, mode, reason: code.clone(), note: reason.clone(), until }
     };
+    let what = targets.iter().map(ToString::to_string).collect();
     let revokes = targets.into_iter().map(revoke).collect();
     let audit = audited(broker, EventType::RevocationSet, operator, decision, reason, &touched);
     let changed = broker.store.revoke(revokes, operator.to_string(), decision.at, audit).await?;
-    let head = broker.publisher.publish().await?;
+    broker.notices.tell(&Notice::Revoked {
+        what,
+        by: operator.to_string(),
+        seq: changed.seq,
+        cause: body.cause,
+        tokens: (!touched.uncounted).then_some(touched.tokens),
+        decision: decision.id.clone(),
+    });
+    let head = broker.publish().await?;
     Ok(answer(Some(changed.seq), Some(head.seq), touched, decision, Some(now + WRITE_WINDOW)))
 }
 
@@ -119,10 +129,19 @@ pub async fn lift(
     let mode = if body.revive { LiftMode::Revive } else { LiftMode::KeepOldDead };
     let dated = broker.clock.now().seconds() + DATED;
     let lift = |target: Target| Lift { until: (target != Target::All).then_some(dated), target, mode };
+    let what = targets.iter().map(ToString::to_string).collect();
     let lifts = targets.into_iter().map(lift).collect();
     let audit = audited(broker, EventType::RevocationLifted, operator, decision, reason, &touched);
     let lifted = broker.store.lift(lifts, decision.at, audit).await?;
-    let head = broker.publisher.publish().await?;
+    broker.notices.tell(&Notice::Lifted {
+        what,
+        by: operator.to_string(),
+        seq: lifted.seq,
+        revive: body.revive,
+        tokens: (!touched.uncounted).then_some(touched.tokens),
+        decision: decision.id.clone(),
+    });
+    let head = broker.publish().await?;
     Ok(answer(Some(lifted.seq), Some(head.seq), touched, decision, None))
 }
 
@@ -211,7 +230,7 @@ fn audited(
     decision: &Decision,
     reason: String,
     touched: &Touched,
-) -> impl FnOnce(&Changed) -> AuditEntry + Send + 'static {
+) -> impl FnMut(&Changed) -> AuditEntry + Send + 'static {
     let (scribe, decision, subject) =
         (broker.scribe.clone(), decision.clone(), format!("operator/{operator}"));
     let (operator, touched) = (operator.clone(), *touched);
@@ -224,7 +243,7 @@ fn audited(
             "outcome": "done", "operator": operator, "reason": reason, "revocation_seq": changed.seq,
             "entries": entries, "unnamed": unnamed, "touched": touched, "stage": "record", "error_class": null,
         });
-        scribe.entry(kind, &decision, subject, data)
+        scribe.entry(kind, &decision, subject.clone(), data)
     }
 }
 

@@ -11,7 +11,7 @@ use shortbread_broker::activation::{ActivationError, Actor};
 use shortbread_broker::broker::Broker;
 use shortbread_broker::config::Config;
 use shortbread_broker::setup::{self, DEV_POLICY};
-use shortbread_broker::store::{Options, Store, StoreError, StoreKind};
+use shortbread_broker::store::{Options, PolicyAction, Store, StoreError, StoreKind};
 
 use crate::config::ClientConfig;
 use crate::context::Context;
@@ -52,7 +52,8 @@ pub(crate) async fn run(args: &DevArgs, context: &Context) -> Result<(), Failure
         ));
     }
     let data = std::path::absolute(&args.data).map_err(|e| start_failure(&e))?;
-    let config = prepare(&data, free_port(args.listen)?)?;
+    let mut config = prepare(&data, free_port(args.listen)?)?;
+    config.keys.passphrase = context.passphrase();
     let store = open_store(&config).await?;
     let broker = assemble(config, store, true).await?;
     let client = write_client_config(&broker, &data, context)?;
@@ -79,7 +80,7 @@ fn prepare(data: &Path, listen: SocketAddr) -> Result<Config, Failure> {
     let file = data.join("broker.toml");
     if !file.exists() {
         let text = format!(
-            "# Made by `shortbread dev`.\nissuer = \"{issuer}\"\nlisten = \"{listen}\"\n\n[network]\nmetrics = \"127.0.0.1:0\"\n"
+            "# Made by `shortbread dev`.\nissuer = \"{issuer}\"\nlisten = \"{listen}\"\n\n[store]\nreserve = \"4MiB\"\n\n[network]\nmetrics = \"127.0.0.1:0\"\n"
         );
         setup::write_public(&file, text.as_bytes()).map_err(|e| start_failure(&e))?;
     }
@@ -100,7 +101,9 @@ fn prepare(data: &Path, listen: SocketAddr) -> Result<Config, Failure> {
 }
 
 async fn open_store(config: &Config) -> Result<Store, Failure> {
-    match Store::open(&config.store.sqlite, &Options { dev: true, migrate: true, ..Options::default() }) {
+    let reserve = Some(config.store.reserve.0);
+    let options = Options { dev: true, migrate: true, reserve, ..Options::default() };
+    match Store::open(&config.store.sqlite, &options) {
         Err(StoreError::Missing { .. }) => {
             let (clock, random) = surroundings();
             setup::init(config, &clock, &random, StoreKind::Dev).await.map_err(|e| start_failure(&e))
@@ -198,8 +201,9 @@ async fn put_in_force(broker: &Broker) -> Result<Option<u64>, ActivationError> {
     let Ok(decision) = broker.decision(None) else {
         return Ok(None);
     };
-    broker.policy.activate(Some(version), &Actor::Host("dev"), &decision, broker.clock.monotonic()).await?;
-    broker.policy_changed();
+    let actor = Actor::Host("dev");
+    broker.policy.activate(Some(version), &actor, &decision, broker.clock.monotonic()).await?;
+    broker.policy_changed(&actor, PolicyAction::Activate, &decision);
     Ok(Some(version))
 }
 

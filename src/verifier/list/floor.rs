@@ -193,7 +193,7 @@ impl Dir {
         };
         let version: Version = json::read_as(&bytes).map_err(|e| corrupt(e.to_string()))?;
         let floor = match version.v {
-            1 => json::read_as(&bytes).map(|first| self.from_first(first)),
+            1 => json::read_as(&bytes).map(|first| self.floor_of(first)),
             2 => json::read_as(&bytes),
             v => return Err(corrupt(format!("version {v} is not known"))),
         };
@@ -216,7 +216,7 @@ impl Dir {
 
     /// Which version the highest head named was not written down: that of the highest key document is as far as it can
     /// have come without being waited for. A note beside it that cannot be read is as one that is missing.
-    fn from_first(&self, first: FirstFloor) -> Floor {
+    fn floor_of(&self, first: FirstFloor) -> Floor {
         let text = |name, limit: usize| String::from_utf8(self.read(name, limit as u64).ok()??).ok();
         let version = first.keys.map_or(0, |keys| keys.number);
         let list = text(OLD_HEAD, MAX_HEAD).and_then(|head| {

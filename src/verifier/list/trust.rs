@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::Guard;
 use shortbread_protocol::clock::Clock;
 use shortbread_protocol::keys::PublicKey;
 use shortbread_protocol::revocations::{self, DeltaRef, FileRef};
@@ -18,6 +18,7 @@ use super::ratchet::{Ratchet, Status};
 use super::refused::Refused;
 use super::restore;
 use super::state::{Age, Seen, State};
+use super::watched::Watched;
 
 // How long the end of a trust waits for the disk.
 const LAST_WRITE: Duration = Duration::from_secs(10);
@@ -55,7 +56,7 @@ pub struct Trust {
     pub(super) origin: String,
     clock: Arc<dyn Clock>,
     disk: Option<Arc<Disk>>,
-    pub(super) state: ArcSwap<State>,
+    pub(super) state: Watched,
     ratchet: Mutex<Ratchet>,
 }
 
@@ -78,7 +79,7 @@ impl Trust {
                 (state, ratchet, Some(disk))
             }
         };
-        let (state, ratchet) = (ArcSwap::from_pointee(state), Mutex::new(ratchet));
+        let (state, ratchet) = (Watched::from_pointee(state), Mutex::new(ratchet));
         Ok(Self { pin, origin, clock, disk, state, ratchet })
     }
 
@@ -125,6 +126,12 @@ impl Trust {
             last_error: ratchet.last_error.clone(),
             floor_error: self.disk.as_ref().and_then(|disk| disk.error()),
         }
+    }
+
+    /// Has one watcher called after each change of what is known; `false` when there is one already.
+    #[cfg(feature = "report")]
+    pub(crate) fn watch(&self, watcher: super::watched::Watcher) -> bool {
+        self.state.watch(watcher)
     }
 
     /// Takes a key document that the pinned root key signed, unless it is older than the one known. When it no longer
@@ -196,7 +203,6 @@ impl Trust {
     ///
     /// What a crash can cost is what was learned since the last write: the next start goes on with the list before it,
     /// whose age is counted from when its head was issued. Whether all is written or failed; `false` when it takes longer.
-    #[expect(clippy::must_use_candidate, reason = "who stops has done what could be done")]
     pub fn settle(&self, limit: Duration) -> bool {
         self.disk.as_ref().is_none_or(|disk| disk.settle(limit))
     }

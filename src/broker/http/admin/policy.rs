@@ -13,6 +13,7 @@ use super::{Sent, admit, answer, to_the_end};
 use crate::activation::{ActivationError, Actor};
 use crate::broker::Broker;
 use crate::exchange::Context;
+use crate::store::PolicyAction;
 
 /// All versions, newest first.
 #[utoipa::path(get, path = "/api/v1/policy", tag = "admin", security(("operator" = ["policy.read"])),
@@ -47,7 +48,7 @@ pub(in crate::http) async fn activate(
                 None => broker.policy.take_in(&broker.config.policy, "file", &decision).await?.n,
             };
             broker.policy.activate(Some(version), &actor, &decision, broker.clock.monotonic()).await?;
-            broker.policy_changed();
+            broker.policy_changed(&actor, PolicyAction::Activate, &decision);
             versions(&broker).await
         };
         to_the_end(change).await
@@ -69,7 +70,7 @@ pub(in crate::http) async fn rollback(
         let decision = context.decision.clone();
         let change = async move {
             broker.policy.roll_back(asked.version, &actor, &decision, broker.clock.monotonic()).await?;
-            broker.policy_changed();
+            broker.policy_changed(&actor, PolicyAction::Rollback, &decision);
             versions(&broker).await
         };
         to_the_end(change).await

@@ -53,7 +53,7 @@ fn stands(unit: &Unit<'_>, standing: &Standing) -> Result<(), Failure<RecordErro
     })
 }
 
-fn once(unit: &Unit<'_>, replay: Option<Replay>) -> Result<(), Failure<RecordError>> {
+pub(super) fn once(unit: &Unit<'_>, replay: Option<Replay>) -> Result<(), Failure<RecordError>> {
     let Some(replay) = replay else { return Ok(()) };
     let floor = unit.state.counters.marks.replay_floor;
     if replay.keep_until < floor {
@@ -111,6 +111,12 @@ fn claim(conn: &Connection, task: &str, principal: &str) -> rusqlite::Result<boo
     }
     let sql = "SELECT principal = ?2 FROM task WHERE task = ?1";
     conn.prepare_cached(sql)?.query_row([task, principal], |row| row.get(0))
+}
+
+/// The principal that used a task id first.
+pub(super) fn owner(conn: &Connection, task: &str) -> rusqlite::Result<Option<String>> {
+    let sql = "SELECT principal FROM task WHERE task = ?1";
+    conn.prepare_cached(sql)?.query_row([task], |row| row.get(0)).optional()
 }
 
 fn insert(conn: &Connection, token: &TokenRecord, standing: &Standing) -> rusqlite::Result<bool> {

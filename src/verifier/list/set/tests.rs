@@ -145,7 +145,8 @@ proptest! {
 
 #[test]
 fn many_changes_make_a_list_heavy_until_they_are_merged() {
-    let ids = (0..=MAX_CHANGES as u32).map(|n| RevokedId { id: RevokedId::hash(&n.to_be_bytes()), until: 1 });
+    let ids = (0..=u32::try_from(MAX_CHANGES).unwrap())
+        .map(|n| RevokedId { id: RevokedId::hash(&n.to_be_bytes()), until: 1 });
     let base = RevocationSet::default();
     let set = base.with_delta(&Delta { seq: 1, ids: ids.collect(), ..Delta::default() });
     assert!(set.is_heavy() && !set.merged().is_heavy() && !base.is_heavy());
