@@ -1,9 +1,11 @@
 //! The questions that a head is asked before it counts.
 
+use std::collections::BTreeSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use shortbread_protocol::clock::Timestamp;
-use shortbread_protocol::key_document::{KeyDocument, KeyPurpose};
+use shortbread_protocol::key_document::{DocumentKey, KeyDocument, KeyPurpose};
 use shortbread_protocol::keys::PublicKey;
 use shortbread_protocol::note::NoteError;
 use shortbread_protocol::revocations::{DeltaRef, Head, HeadError, MAX_DELTA, MAX_HEAD, MAX_SNAPSHOT};
@@ -26,34 +28,53 @@ pub(super) fn check_origin(bytes: &[u8], origin: &str) -> Result<[u8; 32], Refus
     if line == origin.as_bytes() { Ok(sha256(text)) } else { Err(Refused::Origin(origin.to_owned())) }
 }
 
+/// A head, if a key of the document that is valid now signed it, and until when that key is valid.
+pub(super) fn open(
+    bytes: &[u8],
+    origin: &str,
+    document: &KeyDocument,
+    now: Timestamp,
+) -> Result<(Head, u64), HeadError> {
+    let now = now.seconds();
+    let valid = |key: &&DocumentKey| (key.not_before..key.not_after).contains(&now);
+    let keys: Vec<&DocumentKey> = document.of(KeyPurpose::Revocation).filter(valid).collect();
+    let all: Vec<PublicKey> = keys.iter().map(|key| key.key).collect();
+    let head = Head::open(bytes, origin, &all)?;
+    let signed = |key: &&&DocumentKey| Head::open(bytes, origin, &[key.key]).is_ok();
+    let until = keys.iter().filter(signed).map(|key| key.not_after).max();
+    Ok((head, until.unwrap_or(0)))
+}
+
 /// Whether the files lead to the list that the head stands for, are of a size that is taken, and not older than what
-/// is in force.
+/// is in force by a head that names the same key document.
 pub(super) fn check_contents(head: &Head, applied: Option<&Applied>) -> Result<(), Refused> {
     let contents = head.contents();
     if contents > head.seq {
         return Err(Refused::Malformed("snapshot"));
     }
+    let mut froms = BTreeSet::new();
+    let leads_on = |delta: &DeltaRef| delta.from < delta.to.seq && froms.insert(delta.from);
+    if !head.deltas.iter().all(leads_on) {
+        return Err(Refused::Malformed("delta"));
+    }
     if head.snapshot.bytes > MAX_SNAPSHOT || head.deltas.iter().any(|delta| delta.to.bytes > MAX_DELTA) {
         return Err(Refused::TooLarge);
     }
-    let leads = |delta: &DeltaRef| delta.from == head.snapshot.seq && delta.to.seq == contents;
-    if head.snapshot.seq < contents && !head.deltas.iter().any(leads) {
+    if head.snapshot.seq < contents && delta_from(head, head.snapshot.seq).is_none() {
         return Err(Refused::DeltaMissing);
     }
-    match applied {
-        Some(list) if contents < list.contents => {
-            Err(Refused::SnapshotOlder { offered: contents, applied: list.contents })
+    match applied.filter(|list| list.version == head.keys.0) {
+        Some(list) if contents < list.contents() => {
+            Err(Refused::SnapshotOlder { offered: contents, applied: list.contents() })
         }
         _ => Ok(()),
     }
 }
 
-/// The revocation keys whose validity covers a moment.
-pub(super) fn signers(document: &KeyDocument, now: Timestamp) -> Vec<PublicKey> {
-    let now = now.seconds();
-    let valid =
-        document.of(KeyPurpose::Revocation).filter(|key| (key.not_before..key.not_after).contains(&now));
-    valid.map(|key| key.key).collect()
+/// The delta of a head that builds on the contents at `from` and leads to its own.
+pub(super) fn delta_from(head: &Head, from: u64) -> Option<DeltaRef> {
+    let contents = head.contents();
+    head.deltas.iter().find(|delta| delta.from == from && delta.to.seq == contents).copied()
 }
 
 pub(super) fn check_times(head: &Head, now: u64) -> Result<(), Refused> {

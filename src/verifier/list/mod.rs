@@ -1,14 +1,18 @@
 //! The revocation list as a verifier holds it: what it learned, how old that is, and that it never goes back.
 
+mod dir;
+mod disk;
 mod floor;
 mod head;
 mod ids;
+mod judge;
 mod overlay;
 mod ratchet;
 mod refused;
 mod restore;
 mod set;
 mod state;
+mod take;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

@@ -4,16 +4,17 @@ use shortbread_protocol::key_document::KeyDocumentError;
 use shortbread_protocol::revocations::ListFileError;
 use thiserror::Error;
 
-/// Why a head, key document or snapshot was refused. What the verifier holds stays as it was, but for
-/// [`Refused::Equivocation`].
+/// Why a head, key document, snapshot or delta was refused. What the verifier holds stays as it was, but for
+/// [`Refused::Equivocation`] and [`Refused::BreakGlassEquivocation`].
 #[derive(Debug, Error)]
 pub enum Refused {
-    /// A head below one that was seen.
+    /// A head below one that was seen and names the same key document; or a break-glass head below the one in force, or
+    /// below the lowest that the key document lets count.
     #[error("the head has sequence {offered}, but {seen} was seen already: an old head is being served")]
     Older {
         /// The sequence offered.
         offered: u64,
-        /// The highest sequence seen.
+        /// The highest sequence seen, or the lowest that counts.
         seen: u64,
     },
     /// Two signed heads with one sequence and different contents. The list counts as expired until a higher head is applied.
@@ -21,6 +22,9 @@ pub enum Refused {
         "two different heads are signed with sequence {0}: the revocation key or the broker's store is in two hands"
     )]
     Equivocation(u64),
+    /// Two different break-glass heads with one sequence. Of their two moments the later one counts.
+    #[error("two different break-glass heads are signed with sequence {0}: ask who holds the root key")]
+    BreakGlassEquivocation(u64),
     /// No valid signature of a revocation key that is valid now.
     #[error("the head is not signed by a revocation key of the key document that is valid now")]
     Signature,
@@ -79,11 +83,11 @@ pub enum Refused {
         /// The length that the head names.
         named: u64,
     },
-    /// The snapshot that the head names is damaged.
+    /// The snapshot or delta that the head names is damaged.
     #[error(transparent)]
     Snapshot(#[from] ListFileError),
-    /// No head asks for this snapshot now.
-    #[error("no head asks for a snapshot now")]
+    /// No head asks for this file now.
+    #[error("no head asks for this file now")]
     Unexpected,
 }
 
@@ -94,6 +98,7 @@ impl Refused {
         match self {
             Self::Older { .. } => "older",
             Self::Equivocation(_) => "equivocation",
+            Self::BreakGlassEquivocation(_) => "break_glass_equivocation",
             Self::Signature => "signature",
             Self::Origin(_) => "origin",
             Self::Malformed(_) => "malformed",

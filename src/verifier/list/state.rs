@@ -8,7 +8,7 @@ use shortbread_protocol::clock::{Clock, Timestamp};
 use shortbread_protocol::key_document::{KeyDocument, KeyPurpose};
 use shortbread_protocol::keys::PublicKey;
 use shortbread_protocol::names::KeyName;
-use shortbread_protocol::revocations::BreakGlass;
+use shortbread_protocol::revocations::{BreakGlass, Head};
 use shortbread_protocol::verifiers::Step;
 
 use super::set::RevocationSet;
@@ -22,8 +22,9 @@ const MAX_DRIFT: Duration = Duration::from_secs(5);
 pub enum Age {
     /// There is no list yet: deny everything.
     None,
-    /// There is one, but how old it is cannot be known: the clock jumped, the head expired, or two different heads
-    /// were signed with one sequence. Deny whatever needs a list of some age.
+    /// There is one, but how old it is cannot be known: the clock jumped, the head or the key that signed it expired,
+    /// a newer key document no longer names that key, or two different heads were signed with one sequence. Deny
+    /// whatever needs a list of some age.
     Unsure,
     /// So many seconds since the applied head was issued, at least.
     Seconds(u64),
@@ -59,22 +60,33 @@ pub struct State {
 pub(super) struct Applied {
     pub(super) set: RevocationSet,
     pub(super) seq: u64,
-    /// The sequence of the last change it holds: two lists with one are the same.
-    pub(super) contents: u64,
+    /// The version of the key document that the head names. Sequences of one version alone are compared.
+    pub(super) version: u64,
+    /// The hash of the snapshot that is this very list; `None` once deltas made it another one.
+    pub(super) file: Option<[u8; 32]>,
+    /// The head, as it was served.
+    pub(super) note: Arc<str>,
     /// What the head itself says of everything; the set holds the larger of this and the break-glass head's.
     pub(super) global: u64,
     pub(super) mark: Mark,
+    /// When its contents were applied; a heartbeat does not move it.
     pub(super) at: Timestamp,
 }
 
 impl Applied {
+    /// The sequence of the last change it holds: within one version, two lists with one are the same.
+    pub(super) const fn contents(&self) -> u64 {
+        self.set.seq()
+    }
+
     fn under(self, known: Option<BreakGlass>) -> Self {
         let global = known.map_or(0, |known| known.global).max(self.global);
         Self { set: self.set.with_global(global), ..self }
     }
 }
 
-/// When a head was issued, by its own word, and when it was first seen, by both clocks.
+/// When a head was issued and until when it counts, by its own word and by its key's, and when it was first seen, by
+/// both clocks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mark {
     pub(super) issued: u64,
@@ -126,9 +138,22 @@ impl State {
         Self { distrusted: true, ..self.clone() }
     }
 
-    pub(super) fn with_break_glass(&self, known: BreakGlass) -> Self {
-        let list = self.list.clone().map(|list| list.under(Some(known)));
-        Self { break_glass: Some(known), list, ..self.clone() }
+    /// With the head in force counting until another moment.
+    pub(super) fn with_expiry(&self, expires: u64) -> Self {
+        let list = self.list.clone();
+        let list = list.map(|list| Applied { mark: Mark { expires, ..list.mark }, ..list });
+        Self { list, ..self.clone() }
+    }
+
+    pub(super) fn with_break_glass(&self, known: Option<BreakGlass>) -> Self {
+        let list = self.list.clone().map(|list| list.under(known));
+        Self { break_glass: known, list, ..self.clone() }
+    }
+
+    /// With the list in force in one piece. It answers as before.
+    pub(super) fn merged(&self) -> Self {
+        let list = self.list.clone().map(|list| Applied { set: list.set.merged(), ..list });
+        Self { list, ..self.clone() }
     }
 
     pub(super) fn with_source(&self, source: Step) -> Self {
@@ -171,7 +196,8 @@ impl State {
         self.list.as_ref().map(|list| &list.set)
     }
 
-    /// The sequence of the last head whose entries are in force; 0 for none.
+    /// The sequence of the last head whose entries are in force; 0 for none. It goes down only with a head that names a
+    /// newer key document.
     #[must_use]
     pub fn seq(&self) -> u64 {
         self.list.as_ref().map_or(0, |list| list.seq)
@@ -180,13 +206,20 @@ impl State {
     /// The sequence of the last change that the entries in force hold; 0 for none.
     #[must_use]
     pub fn contents(&self) -> u64 {
-        self.list.as_ref().map_or(0, |list| list.contents)
+        self.list.as_ref().map_or(0, Applied::contents)
     }
 
     /// The break-glass head in force.
     #[must_use]
     pub const fn break_glass(&self) -> Option<&BreakGlass> {
         self.break_glass.as_ref()
+    }
+
+    /// Whether a list is the very one that a head means by its sequence, so that equal contents are the same and a delta
+    /// may be put on it: its snapshot is the one that the head names, or it came by heads of the same key-document
+    /// version, and no two of them contradicted each other.
+    pub(super) fn is_base_of(&self, list: &Applied, head: &Head) -> bool {
+        list.file == Some(head.snapshot.sha256) || !self.distrusted && list.version == head.keys.0
     }
 
     /// Where on its ladder a verifier with these windows stands.

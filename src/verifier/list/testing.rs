@@ -6,7 +6,9 @@ use std::sync::Arc;
 use shortbread_protocol::clock::{Clock, FOREVER, ManualClock, Timestamp};
 use shortbread_protocol::key_document::{DocumentKey, KeyDocument, KeyPurpose};
 use shortbread_protocol::keys::PrivateKey;
-use shortbread_protocol::revocations::{Cause, Entry, FileRef, Head, SelectorKind, Snapshot, origin};
+use shortbread_protocol::revocations::{
+    BreakGlass, Cause, Delta, DeltaRef, Entry, FileRef, Head, Removed, SelectorKind, Snapshot, origin,
+};
 
 use super::*;
 
@@ -52,6 +54,33 @@ impl Broker {
         self.snapshot.seq = seq;
     }
 
+    pub(crate) fn lift(&mut self, seq: u64, workflow: &str) {
+        self.snapshot.entries.retain(|entry| entry.value != workflow);
+        self.snapshot.seq = seq;
+    }
+
+    /// What leads from an earlier list of this broker to its present one.
+    pub(crate) fn delta(&self, old: &Snapshot) -> (DeltaRef, Vec<u8>) {
+        let new = &self.snapshot;
+        let gone = |entry: &&Entry| !new.entries.iter().any(|kept| kept.value == entry.value);
+        let removed = old.entries.iter().filter(gone);
+        let delta = Delta {
+            from: old.seq,
+            seq: new.seq,
+            entries: new.entries.iter().filter(|entry| !old.entries.contains(entry)).cloned().collect(),
+            removed: removed.map(|entry| Removed { kind: entry.kind, value: entry.value.clone() }).collect(),
+            ids: new.ids.iter().filter(|record| !old.ids.contains(record)).copied().collect(),
+            ids_removed: Vec::new(),
+        };
+        named(&delta)
+    }
+
+    /// A head with a delta from an earlier list, and that delta.
+    pub(crate) fn after(&self, old: &Snapshot, seq: u64) -> (Head, Vec<u8>) {
+        let (delta, bytes) = self.delta(old);
+        (Head { deltas: vec![delta], ..self.head(seq, NOW) }, bytes)
+    }
+
     pub(crate) fn head(&self, seq: u64, issued: u64) -> Head {
         let snapshot = self.snapshot();
         let sha256 = ratchet::sha256(&snapshot);
@@ -70,6 +99,16 @@ impl Broker {
     pub(crate) fn signed(&self, seq: u64, issued: u64) -> Vec<u8> {
         sign(&self.head(seq, issued))
     }
+}
+
+pub(crate) fn named(delta: &Delta) -> (DeltaRef, Vec<u8>) {
+    let bytes = delta.encode(&origin(ISSUER));
+    let to = FileRef { seq: delta.seq, sha256: ratchet::sha256(&bytes), bytes: bytes.len() as u64 };
+    (DeltaRef { from: delta.from, to }, bytes)
+}
+
+pub(crate) fn stop(seq: u64, global: u64) -> Vec<u8> {
+    BreakGlass { seq, issued: NOW, global }.sign(&origin(ISSUER), &key(1)).into_bytes()
 }
 
 pub(crate) fn sign(head: &Head) -> Vec<u8> {

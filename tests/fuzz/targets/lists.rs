@@ -1,11 +1,12 @@
-//! What a verifier is handed by whoever carries it: heads, key documents, snapshots.
+//! What a verifier is handed by whoever carries it: heads, key documents, snapshots, deltas, break-glass heads.
 
 use shortbread_protocol::clock::FOREVER;
 use shortbread_protocol::key_document::{self, DocumentKey, KeyDocument, KeyPurpose};
 use shortbread_protocol::keys::PrivateKey;
 use shortbread_protocol::note;
 use shortbread_protocol::revocations::{
-    Cause, DeltaRef, Entry, FileRef, Head, RevokedId, SelectorKind, Snapshot, origin,
+    BreakGlass, Cause, Delta, DeltaRef, Entry, FileRef, Head, Removed, RevokedId, SelectorKind, Snapshot,
+    SnapshotView, origin,
 };
 use shortbread_verifier::list::RevocationSet;
 
@@ -58,6 +59,46 @@ pub(super) fn snapshot(data: &[u8]) {
     assert!(first.is_none_or(|id| set.has_id(&id)) && last.is_none_or(|id| set.has_id(&id)));
 }
 
+pub(super) fn delta(data: &[u8]) {
+    let origin = origin(ISSUER);
+    let Ok(delta) = Delta::decode(data, &origin) else { return };
+    assert!(delta.from < delta.seq && Snapshot::decode(data, &origin).is_err());
+    let again = Delta::decode(&delta.encode(&origin), &origin).expect("what is written is read");
+    assert_eq!(again, delta);
+    let base = Snapshot { seq: delta.from, ..whole() };
+    let mut after = base.clone();
+    after.apply(&delta).expect("it builds on this list");
+    let bytes = base.encode(&origin);
+    let view = SnapshotView::open(&bytes, &origin).expect("what is written is read");
+    let folded = view.after(std::slice::from_ref(&delta), &origin).expect("it builds on this list");
+    assert_eq!(folded, after.encode(&origin), "two ways to one list");
+    let (beside, anew) = (RevocationSet::new(base, 0).with_delta(&delta), RevocationSet::new(after, 0));
+    for set in [&beside, &beside.merged()] {
+        assert_eq!(format!("{set:?}"), format!("{anew:?}"));
+        for entry in &delta.entries {
+            assert_eq!(set.before(entry.kind, &entry.value), anew.before(entry.kind, &entry.value));
+        }
+        assert!(delta.removed.iter().all(|gone| set.before(gone.kind, &gone.value).is_none()));
+        assert!(delta.ids.iter().all(|record| set.has_id(&record.id)));
+        assert!(delta.ids_removed.iter().all(|id| set.has_id(id) == anew.has_id(id)));
+    }
+}
+
+pub(super) fn break_glass(data: &[u8]) {
+    let origin = origin(ISSUER);
+    let Some((note, signed)) = note_of(data, &origin) else { return };
+    if let Ok(stop) = BreakGlass::open(&note, &origin, &key(1).public()) {
+        assert!(stop.seq > 0 && Head::open(&note, &origin, &[key(1).public()]).is_err());
+        let text = stop.text(&origin);
+        assert!(note.starts_with(format!("{text}\n").as_bytes()), "a break-glass head has one spelling");
+        assert!(signed || stop == honest_stop(), "a break-glass head that nobody signed is believed");
+    }
+}
+
+fn honest_stop() -> BreakGlass {
+    BreakGlass { seq: NOW, issued: NOW, global: FOREVER }
+}
+
 fn honest_head() -> Head {
     let file = |seq| FileRef { seq, sha256: [7; 32], bytes: 312 };
     Head {
@@ -95,20 +136,37 @@ pub(super) fn documents() -> Vec<Vec<u8>> {
 }
 
 pub(super) fn snapshots() -> Vec<Vec<u8>> {
-    let entry = |kind, value: &str, until| Entry {
-        kind,
-        value: value.to_owned(),
-        before: FOREVER,
-        until,
-        seq: 9,
-        cause: Cause::Incident,
-    };
+    vec![Snapshot::default().encode(&origin(ISSUER)), whole().encode(&origin(ISSUER))]
+}
+
+pub(super) fn deltas() -> Vec<Vec<u8>> {
+    let whole = whole();
+    let removed = vec![Removed { kind: SelectorKind::Workflow, value: "release-notes".to_owned() }];
+    let entries = vec![entry(SelectorKind::Token, "tok_1", None)];
+    let (came, gone) = whole.ids.split_at(2);
+    let ids = came.iter().map(|record| RevokedId { until: 99, ..*record }).collect();
+    let ids_removed = gone.iter().map(|record| record.id).collect();
+    let full = Delta { from: 9, seq: 12, entries, removed, ids, ids_removed };
+    let short = Delta { from: 9, seq: 10, ..Delta::default() };
+    vec![full.encode(&origin(ISSUER)), short.encode(&origin(ISSUER))]
+}
+
+pub(super) fn stops() -> Vec<Vec<u8>> {
+    let (stop, origin) = (honest_stop(), origin(ISSUER));
+    vec![prefixed(AS_IT_CAME, stop.sign(&origin, &key(1))), prefixed(SIGNED, stop.text(&origin))]
+}
+
+fn entry(kind: SelectorKind, value: &str, until: Option<u64>) -> Entry {
+    Entry { kind, value: value.to_owned(), before: FOREVER, until, seq: 9, cause: Cause::Incident }
+}
+
+fn whole() -> Snapshot {
     let entries = vec![
         entry(SelectorKind::Access, "payments/write", None),
         entry(SelectorKind::Workflow, "release-notes", Some(NOW + 60)),
     ];
-    let ids: Vec<RevokedId> =
+    let mut ids: Vec<RevokedId> =
         (0u32..5).map(|n| RevokedId { id: RevokedId::hash(&n.to_be_bytes()), until: n }).collect();
-    let whole = Snapshot { seq: 9, entries, ids };
-    vec![Snapshot::default().encode(&origin(ISSUER)), whole.encode(&origin(ISSUER))]
+    ids.sort_unstable();
+    Snapshot { seq: 9, entries, ids }
 }

@@ -18,12 +18,14 @@ pub struct Target {
 }
 
 /// All of them.
-pub const ALL: [Target; 9] = [
+pub const ALL: [Target; 11] = [
     Target { name: "token", run: token::read, seeds: token::tokens },
     Target { name: "chain", run: token::chain, seeds: token::chains },
     Target { name: "head", run: lists::head, seeds: lists::heads },
     Target { name: "keys", run: lists::keys, seeds: lists::documents },
     Target { name: "snapshot", run: lists::snapshot, seeds: lists::snapshots },
+    Target { name: "delta", run: lists::delta, seeds: lists::deltas },
+    Target { name: "break_glass", run: lists::break_glass, seeds: lists::stops },
     Target { name: "dpop", run: identity::dpop, seeds: identity::proofs },
     Target { name: "jwt", run: identity::jwt, seeds: identity::assertions },
     Target { name: "policy", run: text::policy, seeds: text::policies },
