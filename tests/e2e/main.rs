@@ -8,11 +8,13 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod acknowledged;
 mod any_bytes;
 mod arguments;
 mod bad_identity;
 mod bad_input;
 mod bad_setup;
+mod break_glass;
 mod descent;
 mod dpop;
 mod durable;
@@ -35,6 +37,8 @@ mod pushed;
 mod retries;
 mod reuse;
 mod revoked;
+mod rotation;
 mod secrets;
 mod strangers;
+mod uploaded;
 mod vectors;
