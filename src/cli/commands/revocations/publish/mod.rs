@@ -65,7 +65,8 @@ pub(super) async fn run(args: &PublishArgs, context: &Context) -> Result<(), Fai
     let work = once(&mirror, &broker, context);
     let written = context.ui.wait("fetching the list", work).await?;
     if !args.watch {
-        return Ok(tell_once(&mirror, &written, context));
+        tell_once(&mirror, &written, context);
+        return Ok(());
     }
     tell(&written, context);
     tokio::select! {
