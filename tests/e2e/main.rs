@@ -22,6 +22,7 @@ mod hardening;
 mod heads;
 mod identities;
 mod introspect;
+mod ladder;
 mod layers;
 mod limits;
 mod never_wider;

@@ -3,6 +3,7 @@
 
 mod identity;
 mod lists;
+mod push;
 mod text;
 mod token;
 
@@ -18,12 +19,13 @@ pub struct Target {
 }
 
 /// All of them.
-pub const ALL: [Target; 9] = [
+pub const ALL: [Target; 10] = [
     Target { name: "token", run: token::read, seeds: token::tokens },
     Target { name: "chain", run: token::chain, seeds: token::chains },
     Target { name: "head", run: lists::head, seeds: lists::heads },
     Target { name: "keys", run: lists::keys, seeds: lists::documents },
     Target { name: "snapshot", run: lists::snapshot, seeds: lists::snapshots },
+    Target { name: "stream", run: push::stream, seeds: push::streams },
     Target { name: "dpop", run: identity::dpop, seeds: identity::proofs },
     Target { name: "jwt", run: identity::jwt, seeds: identity::assertions },
     Target { name: "policy", run: text::policy, seeds: text::policies },
