@@ -7,6 +7,7 @@ use shortbread_protocol::clock::{Clock, Timestamp};
 use shortbread_protocol::event::Decision;
 use shortbread_protocol::random::{Random, RandomError, id};
 use thiserror::Error;
+use tokio::sync::Semaphore;
 
 use crate::activation::{Actor, PolicyHolder};
 use crate::audit::{Scribe, Strangers};
@@ -23,6 +24,10 @@ use crate::store::{PolicyAction, Store, StoreError};
 
 /// The most steps of one pruning: more than can have come since the last, so that nothing piles up.
 const MAX_PRUNINGS: usize = 64;
+
+/// How many batches of call decisions are worked on at once: the rest wait, so that exchanges and revocations never
+/// wait for more.
+const UPLOADS: usize = 4;
 
 /// Why a broker does not start.
 #[derive(Debug, Error)]
@@ -93,6 +98,8 @@ pub struct Broker {
     pub proofs: Proofs,
     /// Running instances of verifiers.
     pub instances: Instances,
+    /// Turns for batches of call decisions.
+    pub uploads: Semaphore,
     /// Request limits.
     pub limits: Limits,
     /// Writes audit entries.
@@ -127,6 +134,7 @@ impl Broker {
             instances,
             policy: PolicyHolder::load(store.clone(), &issuer, scribe.clone()).await?,
             identities: Identities::new(Arc::clone(&clock), fetch, &issuer),
+            uploads: Semaphore::new(UPLOADS),
             limits: Limits::new(&config.limits, Arc::clone(&clock)),
             proofs: Proofs::new(clock.now(), config.limits.proofs),
             strangers: Strangers::default(),

@@ -152,11 +152,44 @@ impl fmt::Debug for Passphrase {
 pub struct StorePlace {
     /// An SQLite file.
     pub sqlite: PathBuf,
+    /// How much space is kept for revocations, lifts, heads and operators' sign-ins when nothing else fits.
+    pub reserve: Size,
 }
 
 impl Default for StorePlace {
     fn default() -> Self {
-        Self { sqlite: PathBuf::from("shortbread.db") }
+        Self { sqlite: PathBuf::from("shortbread.db"), reserve: Size(64 << 20) }
+    }
+}
+
+/// A number of bytes, as `64MiB` or `1GiB`; 0 is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Size(pub u64);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let unit = match text.strip_prefix(digits).unwrap_or_default() {
+            "" if digits == "0" => Some(1),
+            "KiB" => Some(1 << 10),
+            "MiB" => Some(1 << 20),
+            "GiB" => Some(1 << 30),
+            _ => None,
+        };
+        let whole = digits.bytes().all(|b| b.is_ascii_digit());
+        let bytes = unit.filter(|_| whole).and_then(|unit| digits.parse::<u64>().ok()?.checked_mul(unit));
+        bytes.map(Self).ok_or_else(|| format!("{text:?} is no size such as 64MiB, 1GiB or 0"))
+    }
+}
+
+impl TryFrom<String> for Size {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
     }
 }
 
@@ -382,6 +415,18 @@ mod tests {
         assert!(check_issuer("http://localhost.example").is_err());
         assert!(check_issuer("http://127.0.0.1.example:80").is_err());
         assert!(check_issuer("http://127.0.0.1:8700").is_ok());
+    }
+
+    #[test]
+    fn sizes_are_read() {
+        let store = |text: &str| toml::from_str::<StorePlace>(&format!("reserve = {text:?}"));
+        for (text, bytes) in [("64MiB", 64 << 20), ("512KiB", 512 << 10), ("1GiB", 1 << 30), ("0", 0)] {
+            assert_eq!(store(text).unwrap().reserve, Size(bytes), "{text}");
+        }
+        for bad in ["", "64", "64MB", "-1MiB", "1.5GiB", "MiB", "99999999999GiB", "64 MiB"] {
+            assert!(store(bad).is_err(), "{bad}");
+        }
+        assert_eq!(StorePlace::default().reserve, Size(64 << 20));
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub mod break_glass;
 pub mod breaker;
 pub mod broker;
 pub mod config;
+pub mod decisions;
 mod delimited;
 pub mod exchange;
 pub mod http;

@@ -8,6 +8,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod acknowledged;
 mod any_bytes;
 mod arguments;
 mod bad_identity;
@@ -25,15 +26,18 @@ mod introspect;
 mod ladder;
 mod layers;
 mod limits;
+mod mirrors;
 mod never_wider;
 mod openapi;
 mod operators;
 mod policy_life;
 mod program;
 mod proof;
+mod pushed;
 mod retries;
 mod reuse;
 mod revoked;
 mod secrets;
 mod strangers;
+mod uploaded;
 mod vectors;

@@ -218,7 +218,7 @@ impl Revocations {
     pub(crate) fn of_key(name: &str) -> Self {
         let (reason, operator) = (Arc::from("compromise"), Arc::from("alice"));
         let set_at = Timestamp::from_seconds(1);
-        let before = shortbread_protocol::clock::FOREVER;
+        let before = FOREVER;
         let entry = Entry { before, until: None, seq: 1, reason, operator, set_at, listed: true };
         let mut list = Self::default();
         list.apply(Change::Set(SelectorKind::Key, name.into(), entry));
