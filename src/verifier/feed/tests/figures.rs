@@ -111,7 +111,7 @@ async fn every_step_and_every_source_has_its_figure() {
     let (head, _, delta) = change(&mut broker, 11, "payroll");
     server.send(event(&sign(&head)) + &delta);
     until(|| of("propagation_seconds{}") == Some(0.0)).await;
-    handle.status();
+    assert_eq!(handle.status().list_seq, 11);
     assert_eq!((of("list_seq{}"), of("list_age_seconds{}")), (Some(11.0), Some(0.0)));
     server.send(event(&broker.signed(12, NOW).to_ascii_lowercase()));
     until(|| of("heads_refused_total{reason=malformed}") == Some(1.0)).await;
