@@ -88,7 +88,9 @@ async fn passed_over(broken: Mode, failed: impl Fn(&Tool) -> bool) {
     let mirrors = vec![bad.url.clone(), good.url.clone()];
     let tool = Tool::start(rig.pin(), &rig.token, &FeedConfig { mirrors, ..quick(&way.url) }, None);
     tool.stands(Step::Stream).await;
+    let before = tool.seq();
     rig.revoke_other();
+    tool.passes(before).await;
     way.cut();
     tool.stands(Step::Mirror).await;
     rig.revoke();
