@@ -207,6 +207,7 @@ async fn a_network_that_is_cut_leaves_the_list_in_memory() {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "whoever runs the tests is to know what was not shown")]
 fn a_network_that_is_gone_leaves_the_list_in_memory() {
     // A namespace of its own, where the only network can be taken down; root has it, users where the system lets them.
     let probe = Command::new("unshare").args(["-rn", "ip", "link", "set", "lo", "up"]).output();
