@@ -134,6 +134,11 @@ fn snapshots() {
 }
 
 #[test]
+fn streams() {
+    hold("stream", 20_000);
+}
+
+#[test]
 fn proofs() {
     hold("dpop", 20_000);
 }

@@ -24,6 +24,7 @@ mod hardening;
 mod heads;
 mod identities;
 mod introspect;
+mod ladder;
 mod layers;
 mod limits;
 mod mirrors;

@@ -26,7 +26,8 @@ pub struct FeedConfig {
     pub timeout: Duration,
     /// A stream that brings no newer head for this long is dead. The broker sends one every few seconds.
     pub silence: Duration,
-    /// A source counts as failed while the list that it leads to is older than this, though it answers.
+    /// A source counts as failed while the list that it leads to is older than this, though it answers: three heads
+    /// are missing then.
     pub stale: Duration,
     /// When a source that fails is left alone for a while.
     pub breaker: BreakerConfig,
@@ -72,7 +73,7 @@ impl FeedConfig {
             break_glass_interval: Duration::from_secs(5),
             timeout: Duration::from_secs(5),
             silence: Duration::from_secs(12),
-            stale: Duration::from_secs(30),
+            stale: Duration::from_secs(15),
             breaker: BreakerConfig::default(),
             windows: Windows::default(),
             allow_http: false,

@@ -23,6 +23,9 @@ const MAX_ROUNDS: usize = 6;
 // runtime start a thread for each.
 static OFFERS: Semaphore = Semaphore::const_new(16);
 
+// More than a feed ever has under way.
+const MOST_UNDER_WAY: u32 = 64;
+
 /// What the parts of a feed share.
 #[derive(Debug)]
 pub(super) struct Core {
@@ -39,6 +42,8 @@ pub(super) struct Core {
     pub(super) back: Notify,
     /// One head at a time: the trust waits for the files of the last one that was offered.
     turn: Mutex<()>,
+    /// Offers that have begun: they run to their end even where nobody waits for them.
+    under_way: Arc<Semaphore>,
 }
 
 /// Randomness, which has nothing to show.
@@ -92,6 +97,7 @@ impl Core {
             lost: Notify::new(),
             back: Notify::new(),
             turn: Mutex::new(()),
+            under_way: Arc::new(Semaphore::new(MOST_UNDER_WAY as usize)),
         })
     }
 
@@ -181,9 +187,22 @@ impl Core {
         &self,
         offer: impl FnOnce(&Trust) -> Result<T, FeedError> + Send + 'static,
     ) -> Result<T, FeedError> {
-        let _permit = OFFERS.acquire().await.map_err(|_| FeedError::Stopping)?;
+        let stopping = |_| FeedError::Stopping;
+        let under_way = Arc::clone(&self.under_way).acquire_owned().await.map_err(stopping)?;
+        let turn = OFFERS.acquire().await.map_err(stopping)?;
         let trust = Arc::clone(&self.trust);
-        tokio::task::spawn_blocking(move || offer(&trust)).await.map_err(|_| FeedError::Stopping)?
+        let offered = tokio::task::spawn_blocking(move || {
+            let offered = offer(&trust);
+            drop(trust);
+            drop((turn, under_way));
+            offered
+        });
+        offered.await.map_err(|_| FeedError::Stopping)?
+    }
+
+    /// Waits until no offer is under way.
+    pub(super) async fn rest(&self) {
+        drop(self.under_way.acquire_many(MOST_UNDER_WAY).await);
     }
 }
 

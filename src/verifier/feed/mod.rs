@@ -82,15 +82,19 @@ impl Feed {
     }
 
     /// Follows the list until `cancel` is ready, whatever fails meanwhile. Each change of the source, and of what still
-    /// passes, is logged once.
+    /// passes, is logged once. When it returns nothing of it is left: once the trust is dropped too, its state directory
+    /// is free.
     pub async fn run(self, cancel: impl Future<Output = ()> + Send) {
         tokio::pin!(cancel);
         loop {
-            // Dropping it at the end ends its tasks.
+            // Dropping it ends its tasks.
             let mut tasks = self.begin();
             tokio::select! {
                 biased;
-                () = &mut cancel => return,
+                () = &mut cancel => {
+                    tasks.shutdown().await;
+                    return self.core.rest().await;
+                }
                 _ = tasks.join_next() => {}
             }
             // None of them ends by itself: one has panicked, and the list must be followed all the same.

@@ -26,13 +26,15 @@ const STEADY: u32 = 2;
 pub(super) async fn run(core: Arc<Core>) {
     let (mut backoff, random) = (Backoff::default(), Arc::clone(&core.random.0));
     loop {
-        if core.stream.permits() {
+        let wait = if core.stream.permits() {
             let Err(error) = follow(&core, &mut backoff).await;
             core.stream.failed(&error);
             core.ladder.lost(&error);
             core.lost.notify_one();
-        }
-        let wait = backoff.next(&*random);
+            backoff.next(&*random)
+        } else {
+            spread(core.config.breaker.cool_down, 0.25, 0.5, &*random)
+        };
         if timeout(wait, core.back.notified()).await.is_ok() {
             backoff.reset();
             tokio::time::sleep(spread(RETURN, 0.0, 1.0, &*random)).await;

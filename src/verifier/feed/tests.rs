@@ -1,5 +1,8 @@
 //! The feed against a small server on this machine.
 
+mod figures;
+mod push;
+
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 

@@ -3,6 +3,7 @@
 
 mod identity;
 mod lists;
+mod push;
 mod text;
 mod token;
 
@@ -18,7 +19,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const ALL: [Target; 11] = [
+pub const ALL: [Target; 12] = [
     Target { name: "token", run: token::read, seeds: token::tokens },
     Target { name: "chain", run: token::chain, seeds: token::chains },
     Target { name: "head", run: lists::head, seeds: lists::heads },
@@ -26,6 +27,7 @@ pub const ALL: [Target; 11] = [
     Target { name: "snapshot", run: lists::snapshot, seeds: lists::snapshots },
     Target { name: "delta", run: lists::delta, seeds: lists::deltas },
     Target { name: "break_glass", run: lists::break_glass, seeds: lists::stops },
+    Target { name: "stream", run: push::stream, seeds: push::streams },
     Target { name: "dpop", run: identity::dpop, seeds: identity::proofs },
     Target { name: "jwt", run: identity::jwt, seeds: identity::assertions },
     Target { name: "policy", run: text::policy, seeds: text::policies },
