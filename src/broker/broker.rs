@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use shortbread_protocol::clock::{Clock, Timestamp};
 use shortbread_protocol::event::Decision;
-use shortbread_protocol::key_document::KeyDocument;
 use shortbread_protocol::random::{Random, RandomError, id};
 use thiserror::Error;
+use tokio::sync::Semaphore;
 
 use crate::activation::{Actor, PolicyHolder};
 use crate::audit::{Scribe, Strangers};
+use crate::break_glass::BreakGlassWatch;
 use crate::config::Config;
 use crate::identity::{Fetch, Identities};
 use crate::instances::{Instances, Now};
-use crate::keyring::Keyring;
+use crate::keyring::{BeginError, Keyring};
 use crate::limits::Limits;
 use crate::notices::{Notice, Notices};
 use crate::proofs::Proofs;
@@ -23,6 +24,10 @@ use crate::store::{PolicyAction, Store, StoreError};
 
 /// The most steps of one pruning: more than can have come since the last, so that nothing piles up.
 const MAX_PRUNINGS: usize = 64;
+
+/// How many batches of call decisions are worked on at once: the rest wait, so that exchanges and revocations never
+/// wait for more.
+const UPLOADS: usize = 4;
 
 /// Why a broker does not start.
 #[derive(Debug, Error)]
@@ -40,6 +45,12 @@ pub enum StartError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The key document is none that may be published, or could not be kept.
+    #[error(transparent)]
+    Keys(#[from] BeginError),
+    /// There is no randomness.
+    #[error(transparent)]
+    Random(#[from] RandomError),
     /// The first head could not be published.
     #[error(transparent)]
     Publish(#[from] PublishError),
@@ -78,13 +89,17 @@ pub struct Broker {
     /// Checks identities.
     pub identities: Identities,
     /// The keys.
-    pub keyring: Keyring,
+    pub keyring: Arc<Keyring>,
+    /// What the offline root key says, beside the list.
+    pub break_glass: BreakGlassWatch,
     /// The served revocation list.
     pub publisher: Publisher,
     /// Used DPoP proofs.
     pub proofs: Proofs,
     /// Running instances of verifiers.
     pub instances: Instances,
+    /// Turns for batches of call decisions.
+    pub uploads: Semaphore,
     /// Request limits.
     pub limits: Limits,
     /// Writes audit entries.
@@ -107,16 +122,19 @@ impl Broker {
             return Err(StartError::OtherIssuer { stored: store.meta().issuer.clone(), configured: issuer });
         }
         let scribe = Scribe::new(&issuer);
-        let keys = (keyring.document.version, KeyDocument::hash(&keyring.signed));
-        let signer = Arc::clone(&keyring.revocation);
-        let publisher = Publisher::new(store.clone(), signer, Arc::clone(&clock), &issuer, keys);
+        let keyring = Arc::new(keyring);
+        keyring.begin(&store, &scribe, &begin(&*clock, &*random, None)?).await?;
+        let break_glass =
+            BreakGlassWatch::load(store.clone(), Arc::clone(&keyring), &issuer, scribe.clone()).await?;
+        let publisher = Publisher::new(store.clone(), Arc::clone(&keyring), Arc::clone(&clock), &issuer);
         publisher.publish().await?;
         let contents = store.mirror().changed_seq();
         let instances = Instances::load(store.instances().await?, contents, Now::of(&*clock));
-        Ok(Arc::new(Self {
+        let broker = Arc::new(Self {
             instances,
             policy: PolicyHolder::load(store.clone(), &issuer, scribe.clone()).await?,
             identities: Identities::new(Arc::clone(&clock), fetch, &issuer),
+            uploads: Semaphore::new(UPLOADS),
             limits: Limits::new(&config.limits, Arc::clone(&clock)),
             proofs: Proofs::new(clock.now(), config.limits.proofs),
             strangers: Strangers::default(),
@@ -127,9 +145,12 @@ impl Broker {
             random,
             store,
             keyring,
+            break_glass,
             publisher,
             scribe,
-        }))
+        });
+        broker.look_at_break_glass().await;
+        Ok(broker)
     }
 
     /// A decision that begins now, as part of a trace or of a new one.
@@ -160,11 +181,27 @@ impl Broker {
         }
     }
 
+    /// Takes up what the offline root key says in the file beside the key document, if it changed. A file that is not
+    /// taken is told of in the log; what was taken before stays.
+    pub async fn look_at_break_glass(&self) {
+        let Ok(decision) = self.decision(None) else {
+            return;
+        };
+        if let Err(error) = self.break_glass.look(&decision).await {
+            tracing::error!(error = %error, "the break-glass file was not taken; what was taken before stays");
+        }
+    }
+
     /// Publishes heads on time, prunes the store and sweeps the limits until it is dropped.
     pub async fn chores(self: Arc<Self>) {
+        tokio::join!(self.publisher.report_age(), self.rounds());
+    }
+
+    async fn rounds(&self) {
         let mut failing = false;
         loop {
             tokio::time::sleep(PERIOD - Duration::from_secs(1)).await;
+            self.look_at_break_glass().await;
             match self.publish().await {
                 Ok(_) if failing => {
                     failing = false;

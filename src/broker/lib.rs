@@ -2,9 +2,11 @@
 
 pub mod activation;
 pub mod audit;
+pub mod break_glass;
 pub mod breaker;
 pub mod broker;
 pub mod config;
+pub mod decisions;
 mod delimited;
 pub mod exchange;
 pub mod http;
@@ -19,6 +21,7 @@ pub mod policy;
 pub mod proofs;
 pub mod publish;
 pub mod revoke;
+pub mod rotation;
 pub mod setup;
 pub mod signer;
 pub mod store;

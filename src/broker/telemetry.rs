@@ -7,6 +7,7 @@ use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogra
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use shortbread_protocol::admin::StateCounts;
 use shortbread_protocol::oauth::TokenAnswer;
+use shortbread_protocol::verifiers::BatchAnswer;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::util::TryInitError;
@@ -48,7 +49,26 @@ pub fn collect() -> Result<PrometheusHandle, BuildError> {
     );
     describe_histogram!("shortbread_exchange_seconds", Unit::Seconds, "Time from the request to its answer.");
     describe_gauge!("shortbread_revocation_head_seq", "The sequence of the newest signed head.");
+    describe_gauge!(
+        "shortbread_store_reserve",
+        Unit::Bytes,
+        "How much of the space that is kept for the switch is left."
+    );
+    describe_gauge!(
+        "shortbread_store_at_reserve",
+        "1 while the store is full but for its reserve, and exchanges are refused."
+    );
     describe_gauge!("shortbread_revocation_snapshot_bytes", Unit::Bytes, "The size of the newest snapshot.");
+    describe_gauge!(
+        "shortbread_revocation_head_age_seconds",
+        Unit::Seconds,
+        "How long ago the served head was signed; a new one is due every five seconds."
+    );
+    describe_gauge!("shortbread_streams", "Readers that follow the revocation list on an open stream.");
+    describe_counter!(
+        "shortbread_call_decisions_total",
+        "Call decisions that verifiers uploaded, by verifier and outcome: recorded, known, or what is wrong with them."
+    );
     describe();
     Ok(handle)
 }
@@ -156,6 +176,17 @@ pub(crate) fn propagated(spent: Duration) {
     histogram!("shortbread_propagation_seconds").record(spent.as_secs_f64());
 }
 
+/// Counts what a verifier uploaded.
+pub(crate) fn uploaded(verifier: &str, answer: &BatchAnswer) {
+    let count = |outcome: &str, by| {
+        let labels = [("verifier", verifier.to_owned()), ("outcome", outcome.to_owned())];
+        counter!("shortbread_call_decisions_total", &labels).increment(by);
+    };
+    count("recorded", answer.recorded);
+    count("known", answer.known);
+    answer.refused.iter().for_each(|refused| count(&refused.wrong, 1));
+}
+
 /// Notes what was published.
 pub(crate) fn published(seq: u64, bytes: u64) {
     #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
@@ -163,4 +194,15 @@ pub(crate) fn published(seq: u64, bytes: u64) {
         gauge!("shortbread_revocation_head_seq").set(seq as f64);
         gauge!("shortbread_revocation_snapshot_bytes").set(bytes as f64);
     }
+}
+
+/// Notes how old the head is that is served.
+pub(crate) fn head_age(age: Duration) {
+    gauge!("shortbread_revocation_head_age_seconds").set(age.as_secs_f64());
+}
+
+/// Notes that a stream began or ended.
+pub(crate) fn stream(begun: bool) {
+    let streams = gauge!("shortbread_streams");
+    if begun { streams.increment(1.0) } else { streams.decrement(1.0) }
 }

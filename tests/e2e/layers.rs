@@ -21,7 +21,7 @@ const NOT_EMBEDDED: [&str; 9] =
 
 /// Which modules of the broker a module may import, from the bottom up. `http` is at the top: nobody's but that of
 /// `telemetry`, which serves metrics with the same listener.
-const MODULES: [(&str, &[&str]); 25] = [
+const MODULES: [(&str, &[&str]); 26] = [
     ("config", &[]),
     ("delimited", &[]),
     ("policy", &[]),
@@ -76,6 +76,7 @@ const MODULES: [(&str, &[&str]); 25] = [
             "telemetry",
         ],
     ),
+    ("decisions", &["broker", "exchange", "store", "telemetry", "verifiers"]),
     ("setup", &["activation", "audit", "broker", "config", "keyring", "store", "policy"]),
     ("telemetry", &["broker", "exchange", "http"]),
     (
@@ -85,6 +86,7 @@ const MODULES: [(&str, &[&str]); 25] = [
             "audit",
             "broker",
             "config",
+            "decisions",
             "exchange",
             "introspect",
             "policy",

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use shortbread_broker::http::document;
 use shortbread_broker::mint::{Minting, mint};
-use shortbread_broker::policy::model::Principal;
+use shortbread_broker::policy::model::{Principal, Windows};
 use shortbread_broker::policy::{Alternative, Right};
 use shortbread_protocol::access::Access;
 use shortbread_protocol::clock::Clock as _;
@@ -17,7 +17,7 @@ use shortbread_verifier::narrow::{NarrowError, seal};
 
 /// What anyone may ask. `/oauth/*` check what they are sent: see `bad_input`; so do `/verifiers/*`: see
 /// `acknowledged`.
-const PUBLIC: [&str; 15] = [
+const PUBLIC: [&str; 18] = [
     "/.well-known/biscuit-web-keys",
     "/.well-known/jwks.json",
     "/.well-known/oauth-authorization-server",
@@ -27,9 +27,12 @@ const PUBLIC: [&str; 15] = [
     "/oauth/revoke",
     "/oauth/token",
     "/readyz",
+    "/revocations/delta/{name}",
     "/revocations/head",
     "/revocations/keys/{version}",
     "/revocations/snapshot/{name}",
+    "/revocations/stream",
+    "/verifiers/decisions",
     "/verifiers/goodbye",
     "/verifiers/lease",
     "/verifiers/report",
@@ -163,6 +166,7 @@ async fn a_token_for_another_audience_opens_nothing() {
         let right = Right {
             operation: format!("shortbread/{}", route.verb).parse().unwrap(),
             access: Access::Read,
+            windows: Windows::default(),
             forms: Forms::new(),
             alternatives: vec![Alternative { grant: "grant:1".into(), arguments: None }],
         };
@@ -181,7 +185,7 @@ async fn a_token_for_another_audience_opens_nothing() {
                 audiences: &[("shortbread".to_owned(), audience.to_owned())],
                 sealed: true,
             };
-            mint(&minting, &*world.broker.keyring.token, &SystemRandom).unwrap()
+            mint(&minting, &*world.broker.keyring.token_signers()[0], &SystemRandom).unwrap()
         };
         let elsewhere = for_audience("https://tools.acme.example/github");
         route.refuses(&world, Some(&elsewhere), 403, "token.wrong_audience").await;

@@ -81,7 +81,7 @@ fn answer(broker: &Broker, change: u64, listed: usize) -> StatusAnswer {
         head: head.as_ref().map_or(0, |head| head.seq),
         issued: head.as_ref().map_or(0, |head| head.issued.seconds()),
         contents: broker.store.mirror().changed_seq(),
-        keys_version: broker.keyring.document.version,
+        keys_version: broker.keyring.current().document.version,
         change,
         instances: StateCounts::default(),
         tools: Vec::new(),

@@ -1,10 +1,12 @@
 //! The broker over HTTP: no redirects, bounded times and sizes, and refusals in the broker's own words.
 
 mod assertion;
+mod feed;
 mod proof;
 mod session;
 
 pub(crate) use assertion::Signer;
+pub(crate) use feed::Events;
 pub(crate) use session::{Session, sign_in};
 
 use std::time::Duration;
