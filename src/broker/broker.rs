@@ -149,6 +149,11 @@ impl Broker {
             publisher,
             scribe,
         });
+        // The keyring outlives no broker, and must not keep one alive.
+        let asked = Arc::downgrade(&broker);
+        broker.keyring.ask(Box::new(move |version| {
+            asked.upgrade().map_or(0, |broker| broker.verifiers_behind(version))
+        }));
         broker.look_at_break_glass().await;
         Ok(broker)
     }
@@ -159,6 +164,12 @@ impl Broker {
     /// When there is no randomness.
     pub fn decision(&self, trace: Option<([u8; 16], u8)>) -> Result<Decision, RandomError> {
         begin(&*self.clock, &*self.random, trace)
+    }
+
+    // Verifiers that report, and have an older key document than this.
+    fn verifiers_behind(&self, version: u64) -> usize {
+        let now = self.clock.monotonic();
+        self.policy.in_force().map_or(0, |policy| self.instances.with_older_keys(version, &policy, now))
     }
 
     /// Signs a new head over the list as it stands, and notes when changes were published.

@@ -69,10 +69,12 @@ fn one_verifier_has_so_many_instances_and_the_dead_go_first() {
 
 #[test]
 fn all_together_have_a_limit_too_and_those_at_the_door_count() {
-    let (instances, key) = (none(), key(0));
-    for seed in 0..MOST as u64 - 1 {
-        admit(&instances, lease(&format!("v-{}", seed / MOST_OF_ONE as u64), seed), key, 0).unwrap();
-    }
+    let key = key(0);
+    let stored = (0..MOST as u64 - 1).map(|seed| {
+        let lease = lease(&format!("v-{}", seed / MOST_OF_ONE as u64), seed);
+        (Lease { key: *key.as_bytes(), ..lease }, Progress::default())
+    });
+    let instances = Instances::load(stored.collect(), 0, now(0));
     let wanted = lease("last", MOST as u64);
     let room = instances.room(&wanted, now(0)).unwrap();
     assert!(matches!(instances.room(&lease("other", 1 << 20), now(0)), Err(LeaseError::Full)));
@@ -130,6 +132,38 @@ fn silence_is_told_once_and_so_is_its_end() {
     let seconds = now(SILENT_AFTER + 6);
     assert_eq!(instances.hear("instance-1", 1, report(0), seconds).unwrap().back, Some(0));
     assert_eq!(instances.hear("instance-1", 2, report(0), seconds).unwrap().back, None);
+}
+
+#[test]
+fn only_those_who_report_hold_a_new_key_back() {
+    let entry = "[[identities]]\nverifier = \"github\"\ntools = [\"github\"]\nkey = \"k.pem\"\n";
+    let source = format!(
+        "[tools.github]\naudience = \"https://tools.acme.example/github\"\nverbs.\"issues.read\" = {{ access = \"read\" }}\n\
+         [[identities]]\noperator = \"alice\"\nkey = \"alice.pem\"\n{entry}\
+         [[grants]]\noperator = \"alice\"\ntool = \"shortbread\"\nverbs = [\"revocations.*\", \"policy.*\"]\n"
+    );
+    let files = |name: &str| Ok(key(if name == "k.pem" { 50 } else { 51 }).to_pem());
+    let options = crate::policy::Options { issuer: "https://broker.acme.example".to_owned() };
+    let policy = Policy::compile(&source, "policy.toml", &files, &options).unwrap();
+    let entry = policy.identities().iter().find(|identity| identity.entry == "github").unwrap();
+    let proof = fingerprint(entry);
+    let instances = none();
+    for seed in 0..4 {
+        admit(&instances, Lease { proof, ..lease("github", seed) }, key(seed), 0).unwrap();
+    }
+    let behind = |second| instances.with_older_keys(2, &policy, now(second).monotonic);
+    assert_eq!(behind(0), 0, "nobody has said anything");
+    let report = |keys_version| Said::Report(Report { keys_version, ..Report::default() });
+    for (seed, version) in [(0, 1), (1, 2), (2, 1)] {
+        instances.hear(&format!("instance-{seed}"), 1, report(version), now(1)).unwrap();
+    }
+    instances.hear("instance-2", 2, Said::Goodbye, now(1)).unwrap();
+    assert_eq!((behind(2), instances.with_older_keys(3, &policy, now(2).monotonic)), (1, 2));
+    instances.hear("instance-0", 2, report(2), now(2)).unwrap();
+    assert_eq!(behind(4), 0);
+    admit(&instances, lease("github", 9), key(9), 4).unwrap();
+    instances.hear("instance-9", 1, report(1), now(4)).unwrap();
+    assert_eq!(behind(6), 0, "one with no place in the policy");
 }
 
 #[test]
