@@ -21,7 +21,7 @@ const NOT_EMBEDDED: [&str; 9] =
 
 /// Which modules of the broker a module may import, from the bottom up. `http` is at the top: nobody's but that of
 /// `telemetry`, which serves metrics with the same listener.
-const MODULES: [(&str, &[&str]); 26] = [
+const MODULES: [(&str, &[&str]); 31] = [
     ("config", &[]),
     ("delimited", &[]),
     ("policy", &[]),
@@ -32,17 +32,22 @@ const MODULES: [(&str, &[&str]); 26] = [
     ("notices", &["breaker", "config", "identity", "store"]),
     ("audit", &["store"]),
     ("identity", &["delimited", "policy"]),
+    ("keyring", &["audit", "config", "signer", "store"]),
+    ("identity", &["breaker", "delimited", "policy"]),
     ("keyring", &["config", "signer"]),
     ("limits", &["config", "policy"]),
     ("mint", &["policy", "signer"]),
     ("instances", &["delimited", "policy", "store"]),
     ("activation", &["audit", "keyring", "policy", "store"]),
-    ("publish", &["signer", "store", "telemetry"]),
+    ("publish", &["keyring", "store", "telemetry"]),
+    ("break_glass", &["audit", "keyring", "store"]),
+    ("tripwire", &["audit", "notices", "policy", "publish", "store"]),
     (
         "broker",
         &[
             "activation",
             "audit",
+            "break_glass",
             "breaker",
             "config",
             "identity",
@@ -53,13 +58,26 @@ const MODULES: [(&str, &[&str]); 26] = [
             "proofs",
             "publish",
             "store",
+            "tripwire",
         ],
     ),
     (
         "exchange",
-        &["audit", "broker", "delimited", "identity", "mint", "policy", "proofs", "signer", "store"],
+        &[
+            "audit",
+            "broker",
+            "delimited",
+            "identity",
+            "mint",
+            "policy",
+            "proofs",
+            "signer",
+            "store",
+            "tripwire",
+        ],
     ),
     ("revoke", &["broker", "exchange", "notices", "publish", "store"]),
+    ("rotation", &["audit", "broker", "keyring", "publish", "store"]),
     ("introspect", &["broker", "exchange", "policy", "revoke", "store"]),
     (
         "verifiers",
@@ -93,6 +111,7 @@ const MODULES: [(&str, &[&str]); 26] = [
             "proofs",
             "publish",
             "revoke",
+            "rotation",
             "store",
             "telemetry",
             "limits",

@@ -17,7 +17,7 @@ use shortbread_verifier::narrow::{NarrowError, seal};
 
 /// What anyone may ask. `/oauth/*` check what they are sent: see `bad_input`; so do `/verifiers/*`: see
 /// `acknowledged`.
-const PUBLIC: [&str; 18] = [
+const PUBLIC: [&str; 19] = [
     "/.well-known/biscuit-web-keys",
     "/.well-known/jwks.json",
     "/.well-known/oauth-authorization-server",
@@ -27,6 +27,7 @@ const PUBLIC: [&str; 18] = [
     "/oauth/revoke",
     "/oauth/token",
     "/readyz",
+    "/revocations/break-glass",
     "/revocations/delta/{name}",
     "/revocations/head",
     "/revocations/keys/{version}",
@@ -239,7 +240,7 @@ async fn there_is_nothing_elsewhere() {
         "/",
         "/api",
         "/api/v1",
-        "/api/v1/keys",
+        "/api/v1/key",
         "/metrics",
         "/oauth",
         "/oauth/token/",

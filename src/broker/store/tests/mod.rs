@@ -15,6 +15,7 @@ mod decisions;
 mod descent;
 mod histories;
 mod instances;
+mod keys;
 mod lanes;
 mod lists;
 mod opening;
