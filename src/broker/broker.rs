@@ -16,7 +16,7 @@ use crate::break_glass::BreakGlassWatch;
 use crate::breaker::{BreakerState, Maker, Moved, Watcher};
 use crate::config::Config;
 use crate::identity::{Fetch, Identities};
-use crate::instances::{Instance, Instances, Now};
+use crate::instances::{Instances, Now};
 use crate::keyring::{BeginError, Keyring};
 use crate::limits::Limits;
 use crate::notices::{Notice, Notices, WebhookError};
@@ -202,16 +202,8 @@ impl Broker {
 
     // Instances that report, and report an earlier key document. Those that are silent or gone are not waited for.
     fn behind(&self, version: u64) -> usize {
-        let Some(policy) = self.policy.in_force() else { return 0 };
         let now = self.clock.monotonic();
-        self.instances.look(&policy, |listed, _| {
-            let waits = |instance: &Instance| {
-                instance.progress.gone.is_none()
-                    && instance.silence(now).is_none()
-                    && instance.progress.keys_version < version
-            };
-            listed.filter(|(instance, _)| waits(instance)).count()
-        })
+        self.policy.in_force().map_or(0, |policy| self.instances.with_older_keys(version, &policy, now))
     }
 
     /// Signs a new head over the list as it stands, and notes when changes were published.

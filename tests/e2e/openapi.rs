@@ -199,6 +199,8 @@ async fn answers_of_the_exchange_are_as_described() {
     checker.check("post", "/oauth/revoke", &world.form("/oauth/revoke", &[("token", granted.token())]).await);
 }
 
+const STATUS: &str = "/api/v1/revocations/status";
+
 #[tokio::test]
 async fn answers_of_the_admin_api_are_as_described() {
     let (world, mut checker) = (World::start().await, Checker::new());
@@ -240,6 +242,8 @@ async fn answers_of_the_admin_api_are_as_described() {
     let decision = world.demo("github:issues.read").await.decision().to_owned();
     for (verb, path, asked) in [
         ("revocations.read", "/api/v1/revocations", "/api/v1/revocations".to_owned()),
+        ("revocations.read", STATUS, STATUS.to_owned()),
+        ("revocations.read", STATUS, format!("{STATUS}?wait=9")),
         ("policy.read", "/api/v1/policy", "/api/v1/policy".to_owned()),
         ("audit.read", "/api/v1/audit", "/api/v1/audit?after=0&limit=5".to_owned()),
         ("audit.read", "/api/v1/audit", "/api/v1/audit?colour=red".to_owned()),
@@ -248,6 +252,11 @@ async fn answers_of_the_admin_api_are_as_described() {
     ] {
         checker.check("get", path, &world.admin_read(verb, &asked).await);
         checker.check("get", path, &world.call("get", &asked, None, None).await);
+    }
+    let token = world.operator("alice", "revocations.revoke").await;
+    for token in [Some(token.as_str()), None] {
+        let answer = world.call("delete", "/api/v1/verifiers/none", token, None).await;
+        checker.check("delete", "/api/v1/verifiers/{id}", &answer);
     }
     let described = checker.document["paths"].as_object().unwrap();
     let all = described.iter().flat_map(|(path, methods)| {
