@@ -83,6 +83,9 @@ pub struct Config {
     /// When a source that fails is left alone.
     #[serde(default)]
     pub breakers: Breakers,
+    /// Where operators are told what happens.
+    #[serde(default)]
+    pub webhook: Option<Webhook>,
 }
 
 /// Key files: PKCS#8 PEM, readable by the broker's user alone.
@@ -152,11 +155,44 @@ impl fmt::Debug for Passphrase {
 pub struct StorePlace {
     /// An SQLite file.
     pub sqlite: PathBuf,
+    /// How much space is kept for revocations, lifts, heads and operators' sign-ins when nothing else fits.
+    pub reserve: Size,
 }
 
 impl Default for StorePlace {
     fn default() -> Self {
-        Self { sqlite: PathBuf::from("shortbread.db") }
+        Self { sqlite: PathBuf::from("shortbread.db"), reserve: Size(64 << 20) }
+    }
+}
+
+/// A number of bytes, as `64MiB` or `1GiB`; 0 is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Size(pub u64);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let unit = match text.strip_prefix(digits).unwrap_or_default() {
+            "" if digits == "0" => Some(1),
+            "KiB" => Some(1 << 10),
+            "MiB" => Some(1 << 20),
+            "GiB" => Some(1 << 30),
+            _ => None,
+        };
+        let whole = digits.bytes().all(|b| b.is_ascii_digit());
+        let bytes = unit.filter(|_| whole).and_then(|unit| digits.parse::<u64>().ok()?.checked_mul(unit));
+        bytes.map(Self).ok_or_else(|| format!("{text:?} is no size such as 64MiB, 1GiB or 0"))
+    }
+}
+
+impl TryFrom<String> for Size {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
     }
 }
 
@@ -201,6 +237,35 @@ impl Default for Limits {
             in_flight: 1024,
             proofs: 1_000_000,
         }
+    }
+}
+
+/// Where operators are told what happens, as Standard Webhooks has it.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    /// Where notices are posted. Some receivers take whoever knows their URL: name a file for those.
+    pub url: Option<String>,
+    /// A file with that URL, for its owner's eyes alone.
+    pub url_file: Option<PathBuf>,
+    /// A file with the signing secret, `whsec_` and base64 of 24 to 64 bytes, for its owner's eyes alone.
+    pub secret_file: PathBuf,
+    /// Whether the receiver may live at a private address, or on this host and there without TLS.
+    #[serde(default)]
+    pub allow_private: bool,
+    /// Which notices are posted; absent: all.
+    pub events: Option<Vec<String>>,
+}
+
+// The URL may be a secret.
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Webhook")
+            .field("url_file", &self.url_file)
+            .field("secret_file", &self.secret_file)
+            .field("allow_private", &self.allow_private)
+            .field("events", &self.events)
+            .finish_non_exhaustive()
     }
 }
 
@@ -260,6 +325,9 @@ impl Config {
     fn check(&self) -> Result<(), String> {
         check_issuer(&self.issuer)?;
         self.breakers.check()?;
+        if self.webhook.as_ref().is_some_and(|webhook| webhook.url.is_some() == webhook.url_file.is_some()) {
+            return Err("[webhook] wants either url or url_file".to_owned());
+        }
         if self.limits.exchanges_per_second == 0
             || self.limits.failures_per_minute == 0
             || self.limits.in_flight == 0
@@ -285,6 +353,10 @@ impl Config {
         }
         if let Some(path) = &mut keys.passphrase_file {
             *path = folder.join(&*path);
+        }
+        if let Some(webhook) = &mut self.webhook {
+            webhook.secret_file = folder.join(&webhook.secret_file);
+            webhook.url_file = webhook.url_file.take().map(|path| folder.join(path));
         }
     }
 }
@@ -382,6 +454,18 @@ mod tests {
         assert!(check_issuer("http://localhost.example").is_err());
         assert!(check_issuer("http://127.0.0.1.example:80").is_err());
         assert!(check_issuer("http://127.0.0.1:8700").is_ok());
+    }
+
+    #[test]
+    fn sizes_are_read() {
+        let store = |text: &str| toml::from_str::<StorePlace>(&format!("reserve = {text:?}"));
+        for (text, bytes) in [("64MiB", 64 << 20), ("512KiB", 512 << 10), ("1GiB", 1 << 30), ("0", 0)] {
+            assert_eq!(store(text).unwrap().reserve, Size(bytes), "{text}");
+        }
+        for bad in ["", "64", "64MB", "-1MiB", "1.5GiB", "MiB", "99999999999GiB", "64 MiB"] {
+            assert!(store(bad).is_err(), "{bad}");
+        }
+        assert_eq!(StorePlace::default().reserve, Size(64 << 20));
     }
 
     #[test]

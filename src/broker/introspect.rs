@@ -45,7 +45,7 @@ pub async fn introspect(broker: &Broker, form: &[u8], context: &Context) -> Resu
         });
         broker.scribe.entry(EventType::Decision, &context.decision, caller.name.replacen(':', "/", 1), data)
     };
-    let used = Use { replay: Some(caller.replay), token: None, audit };
+    let used = Use { replay: Some(caller.replay), token: None, operator: false, audit };
     broker.store.record_use(used).await.map_err(|error| match error {
         RecordError::Replayed => unproved(broker, error.into(), GrantType::ClientCredentials, context),
         error => error.into(),

@@ -8,6 +8,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod acknowledged;
 mod any_bytes;
 mod arguments;
 mod bad_identity;
@@ -39,4 +40,5 @@ mod revoked;
 mod rotation;
 mod secrets;
 mod strangers;
+mod uploaded;
 mod vectors;

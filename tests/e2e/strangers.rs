@@ -17,7 +17,7 @@ use shortbread_verifier::narrow::{NarrowError, seal};
 
 /// What anyone may ask. `/oauth/*` check what they are sent: see `bad_input`; so do `/verifiers/*`: see
 /// `acknowledged`.
-const PUBLIC: [&str; 18] = [
+const PUBLIC: [&str; 19] = [
     "/.well-known/biscuit-web-keys",
     "/.well-known/jwks.json",
     "/.well-known/oauth-authorization-server",
@@ -33,6 +33,7 @@ const PUBLIC: [&str; 18] = [
     "/revocations/keys/{version}",
     "/revocations/snapshot/{name}",
     "/revocations/stream",
+    "/verifiers/decisions",
     "/verifiers/goodbye",
     "/verifiers/lease",
     "/verifiers/report",

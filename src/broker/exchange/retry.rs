@@ -145,6 +145,9 @@ pub(super) async fn repeat(
     let token = signed.ok_or_else(|| internal().because(gone))?;
     let data = trail.repeated(&kept.token);
     let audit = broker.scribe.entry(EventType::TokenMinted, &context.decision, trail.subject(), data);
-    broker.store.record_use(Use { replay, token: Some(kept.token), audit }).await?;
+    broker
+        .store
+        .record_use(Use { replay, token: Some(kept.token), operator: trail.is_operators(), audit })
+        .await?;
     Ok(TokenAnswer { access_token: token, ..stored.answer })
 }

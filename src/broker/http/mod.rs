@@ -4,6 +4,7 @@ mod admin;
 mod break_glass;
 mod connections;
 mod context;
+mod decisions;
 mod failure;
 mod guard;
 mod health;
@@ -73,6 +74,7 @@ fn documented() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
         .routes(routes!(verifiers::lease))
         .routes(routes!(verifiers::report))
         .routes(routes!(verifiers::goodbye))
+        .routes(routes!(decisions::take))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz));
     let admin = OpenApiRouter::new()

@@ -78,7 +78,8 @@ impl Copy {
         };
         let (target, mode) = (Target::Selector(selector), RevokeMode::Forever);
         let revoke = Revoke { target, mode, reason, note: String::new(), until: Some(until) };
-        let changed = broker.store.revoke(vec![revoke], HOLDER.to_owned(), now, move |_: &_| entry).await;
+        let changed =
+            broker.store.give_back(revoke, HOLDER.to_owned(), now, move |_: &_| entry.clone()).await;
         changed.map(drop).map_err(|error| Refusal::plain(Reason::StoreUnavailable).because(error))
     }
 

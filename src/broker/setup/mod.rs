@@ -18,7 +18,7 @@ pub use files::{write_private, write_public};
 use crate::activation::{ActivationError, Actor, PolicyHolder, read_policy};
 use crate::audit::Scribe;
 use crate::broker::begin;
-use crate::config::{Config, Keys, Passphrase};
+use crate::config::{Config, Keys, Passphrase, StorePlace};
 use crate::keyring::{DEV_MARK, KeyringError, passphrase, public_half, read_encrypted, read_public};
 use crate::policy;
 use crate::store::{Meta, Options, Store, StoreError, StoreKind};
@@ -184,7 +184,7 @@ pub async fn init(
     let meta = Meta { kind, issuer: config.issuer.clone(), created: clock.now(), hmac_secret: secret };
     // Before there is a store: whoever corrects the policy can run this again.
     read_policy(&config.policy, kind, &policy::Options { issuer: config.issuer.clone() })?;
-    let store = create(&config.store.sqlite, &meta).await?;
+    let store = create(&config.store, &meta).await?;
     let holder = PolicyHolder::load(store.clone(), &config.issuer, Scribe::new(&config.issuer)).await?;
     let decision = begin(&**clock, &**random, None)?;
     let actor = Actor::Host(if kind == StoreKind::Dev { "dev" } else { "init" });
@@ -194,8 +194,9 @@ pub async fn init(
     Ok(store)
 }
 
-async fn create(path: &Path, meta: &Meta) -> Result<Store, StoreError> {
-    let options = Options { dev: meta.kind == StoreKind::Dev, ..Options::default() };
+async fn create(place: &StorePlace, meta: &Meta) -> Result<Store, StoreError> {
+    let (path, reserve) = (&place.sqlite, Some(place.reserve.0));
+    let options = Options { dev: meta.kind == StoreKind::Dev, reserve, ..Options::default() };
     let taken = match Store::create(path, meta, &options) {
         Err(error @ StoreError::AlreadyInitialised { .. }) => error,
         other => return other,

@@ -97,8 +97,18 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// No space left.
-    #[error("there is no space left for the store {path}; free some on its disk")]
+    #[error(
+        "nothing more can be written to the store {path}: its disk, quota or size limit is full, or the disk fails; free some space"
+    )]
     Full {
+        /// The file.
+        path: PathBuf,
+    },
+    /// No space left but what is kept for the switch.
+    #[error(
+        "the store {path} is full but for its reserve, in which revocations, lifts and operators' sign-ins alone are recorded; free some space on its disk"
+    )]
+    AtReserve {
         /// The file.
         path: PathBuf,
     },

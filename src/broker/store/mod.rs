@@ -25,6 +25,7 @@ pub use self::model::{
     ChangedEntry, Counts, Exchange, Head, HeadFacts, Kept, KeyRecord, Lease, Lift, LiftMode, Meta, NewLease,
     NewPolicy, Notes, Options, PolicyAction, PolicyVersion, Progress, Pruned, Replay, Retry, Revoke,
     RevokeBlock, RevokeMode, StoreKind, StoredEntry, TAIL_LIMIT, Target, Tie, TokenRecord, Touched, Use,
+    WaitingNotice,
 };
 pub use self::revocations::{Block, Entry, Revocations, Revoked, Standing};
 use self::sqlite::Sqlite;
@@ -100,6 +101,21 @@ impl Store {
         }
     }
 
+    /// Records decisions that another party made, all of them or none, each once: one whose id has an entry already that
+    /// is `mine` is known. Answers for each whether it is new. `mine` runs inside the transaction: it must be quick and
+    /// must not panic.
+    ///
+    /// # Errors
+    /// When the store fails; nothing is recorded then.
+    pub async fn record_calls<F>(&self, entries: Vec<AuditEntry>, mine: F) -> Result<Vec<bool>, StoreError>
+    where
+        F: Fn(&[u8]) -> bool + Send + 'static,
+    {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.record_calls(entries, Box::new(mine)).await,
+        }
+    }
+
     /// The answer that was kept under this key, if it may still be repeated.
     ///
     /// # Errors
@@ -113,7 +129,8 @@ impl Store {
     // ---- revocations
 
     /// Revokes, all or nothing, with one sequence number and one audit entry. What is revoked already never becomes
-    /// weaker or shorter. `audit` runs inside the transaction: it must be quick and must not panic.
+    /// weaker or shorter. `audit` runs inside the transaction: it must be quick and must not panic, and runs once more
+    /// when room had to be made first.
     ///
     /// # Errors
     /// When a rule or the store says no.
@@ -125,10 +142,30 @@ impl Store {
         audit: F,
     ) -> Result<Changed, ChangeError>
     where
-        F: FnOnce(&Changed) -> AuditEntry + Send + 'static,
+        F: FnMut(&Changed) -> AuditEntry + Send + 'static,
     {
         match &*self.0 {
             Backend::Sqlite(sqlite) => sqlite.revoke(revokes, operator, now, Box::new(audit)).await,
+        }
+    }
+
+    /// Revokes one token for whoever holds it (RFC 7009): as [`Self::revoke`], but behind what came before and never out of
+    /// the reserve, since holders are many and are not operators.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn give_back<F>(
+        &self,
+        revoke: Revoke,
+        by: String,
+        now: Timestamp,
+        audit: F,
+    ) -> Result<Changed, ChangeError>
+    where
+        F: FnMut(&Changed) -> AuditEntry + Send + 'static,
+    {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.give_back(revoke, by, now, Box::new(audit)).await,
         }
     }
 
@@ -158,7 +195,7 @@ impl Store {
     /// When one of them is none, a rule forbids it, or the store fails.
     pub async fn lift<F>(&self, lifts: Vec<Lift>, now: Timestamp, audit: F) -> Result<Changed, ChangeError>
     where
-        F: FnOnce(&Changed) -> AuditEntry + Send + 'static,
+        F: FnMut(&Changed) -> AuditEntry + Send + 'static,
     {
         match &*self.0 {
             Backend::Sqlite(sqlite) => sqlite.lift(lifts, now, Box::new(audit)).await,
@@ -166,13 +203,14 @@ impl Store {
     }
 
     /// Takes the next sequence number, has the head signed, and stores its bytes, in one transaction. `sign` runs
-    /// inside it; with `None` it declines, for example because the list changed since its snapshot was written.
+    /// inside it, once more when room had to be made first; with `None` it declines, for example because the list changed
+    /// since its snapshot was written.
     ///
     /// # Errors
     /// When it declined or the store fails; nothing may be published then.
     pub async fn next_head<F>(&self, now: Timestamp, sign: F) -> Result<Arc<Head>, HeadError>
     where
-        F: FnOnce(HeadFacts) -> Option<Vec<u8>> + Send + 'static,
+        F: FnMut(HeadFacts) -> Option<Vec<u8>> + Send + 'static,
     {
         match &*self.0 {
             Backend::Sqlite(sqlite) => sqlite.next_head(now, Box::new(sign)).await,
@@ -446,6 +484,42 @@ impl Store {
     pub async fn token(&self, id: &str) -> Result<Option<TokenRecord>, StoreError> {
         match &*self.0 {
             Backend::Sqlite(sqlite) => sqlite.token(id.to_owned()).await,
+        }
+    }
+
+    /// The principal that a task id belongs to, as `workflow:release-notes`: the first that was given a token for it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn task_owner(&self, task: &str) -> Result<Option<String>, StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.task_owner(task.to_owned()).await,
+        }
+    }
+
+    // ---- notices
+
+    /// Keeps notices that wait for the webhook, and forgets those that wait no more.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn settle_notices(
+        &self,
+        added: Vec<WaitingNotice>,
+        gone: Vec<String>,
+    ) -> Result<(), StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.settle_notices(added, gone).await,
+        }
+    }
+
+    /// The notices that wait for the webhook, oldest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn waiting_notices(&self) -> Result<Vec<WaitingNotice>, StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.waiting_notices().await,
         }
     }
 

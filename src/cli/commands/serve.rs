@@ -37,7 +37,8 @@ pub(crate) async fn run(args: &ServeArgs, context: &Context) -> Result<(), Failu
     let mut config = Config::read(&args.config).map_err(|e| start_failure(&e))?;
     config.keys.passphrase = context.passphrase();
     telemetry::log_json().map_err(|e| start_failure(&e))?;
-    let options = Options { migrate: args.migrate, ..Options::default() };
+    let reserve = Some(config.store.reserve.0);
+    let options = Options { migrate: args.migrate, reserve, ..Options::default() };
     let store = Store::open(&config.store.sqlite, &options).map_err(|e| start_failure(&e))?;
     let broker = assemble(config, store, false).await?;
     if let Err(error) = take_policy_in(&broker).await {
