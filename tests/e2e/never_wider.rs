@@ -373,7 +373,7 @@ fn an_operator_token_is_sealed_and_lives_two_minutes_at_most() {
         "revocations.revoke",
         "policy.activate",
         "audit.read",
-        "keys.rotate",
+        "approvals.read",
         "approvals.decide",
     ];
     let config = ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() };
@@ -384,7 +384,7 @@ fn an_operator_token_is_sealed_and_lives_two_minutes_at_most() {
         let mut more = vec![("scope", scope.as_str()), ("delegation", delegation)];
         more.extend(ttl_text.as_deref().map(|ttl| ("ttl", ttl)));
         let answer = runtime.block_on(world.exchange("operator:alice", "operator", &more));
-        let forbidden: BTreeSet<_> = ["keys.rotate", "approvals.decide"].into();
+        let forbidden: BTreeSet<_> = ["approvals.read", "approvals.decide"].into();
         let kept: Vec<_> = verbs.difference(&forbidden).copied().collect();
         if kept.is_empty() {
             prop_assert_eq!(answer.reason(), "policy.not_granted");

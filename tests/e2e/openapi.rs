@@ -5,6 +5,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use shortbread_broker::http::document;
+use shortbread_protocol::clock::Clock as _;
+use shortbread_protocol::key_document::Rotation;
 use shortbread_protocol::oauth::{CLIENT_ASSERTION, CLIENT_CREDENTIALS};
 use shortbread_tests::{Answer, World};
 
@@ -135,6 +137,7 @@ async fn public_answers_are_as_described() {
     }
     checker.check("get", "/revocations/keys/{version}", &world.get("/revocations/keys/1").await);
     checker.check("get", "/revocations/keys/{version}", &world.get("/revocations/keys/7").await);
+    checker.check("get", "/revocations/break-glass", &world.get("/revocations/break-glass").await);
     let head = world.head().await;
     let text = String::from_utf8(head.bytes.clone()).unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix("snapshot ")).unwrap();
@@ -200,6 +203,12 @@ async fn answers_of_the_exchange_are_as_described() {
 }
 
 const STATUS: &str = "/api/v1/revocations/status";
+/// The key document that may follow the one in force, signed.
+fn following(world: &World) -> String {
+    let current = world.broker.keyring.current().document.clone();
+    let now = world.clock.now().seconds();
+    current.next(&Rotation::default(), now).unwrap().sign(&world.key("root"))
+}
 
 #[tokio::test]
 async fn answers_of_the_admin_api_are_as_described() {
@@ -226,6 +235,15 @@ async fn answers_of_the_admin_api_are_as_described() {
         ),
         ("policy.activate", "/api/v1/policy/activate", vec![json!({}), json!({ "version": 9 })]),
         ("policy.rollback", "/api/v1/policy/rollback", vec![json!({}), json!({ "version": 9 })]),
+        (
+            "keys.rotate",
+            "/api/v1/keys/document",
+            vec![
+                json!({ "document": "x" }),
+                json!({ "document": following(&world) }),
+                json!({ "documents": 1 }),
+            ],
+        ),
     ] {
         for body in bodies {
             checker.check("post", path, &world.admin(verb, path, &body).await);
@@ -244,6 +262,7 @@ async fn answers_of_the_admin_api_are_as_described() {
         ("revocations.read", "/api/v1/revocations", "/api/v1/revocations".to_owned()),
         ("revocations.read", STATUS, STATUS.to_owned()),
         ("revocations.read", STATUS, format!("{STATUS}?wait=9")),
+        ("keys.read", "/api/v1/keys", "/api/v1/keys".to_owned()),
         ("policy.read", "/api/v1/policy", "/api/v1/policy".to_owned()),
         ("audit.read", "/api/v1/audit", "/api/v1/audit?after=0&limit=5".to_owned()),
         ("audit.read", "/api/v1/audit", "/api/v1/audit?colour=red".to_owned()),

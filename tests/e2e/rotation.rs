@@ -220,7 +220,7 @@ fn forged(world: &World, stolen: &PrivateKey, name: &str, issued: u64) -> String
         token: "tok_forged",
         holder: None,
         issued,
-        expires: issued + 1_000_000,
+        expires: issued + 3000,
         rights: std::slice::from_ref(&right),
         audiences: &[("github".to_owned(), "https://tools.acme.example/github".to_owned())],
         sealed: false,

@@ -139,9 +139,11 @@ fn a_successor_beside_the_configured_key_is_found_and_waits_for_verifiers() {
     assert_eq!(*again.published(2).unwrap(), *second.signed);
     assert!(again.published(3).is_none());
     behind.store(0, Ordering::SeqCst);
+    assert_eq!(signs(&keyring), "token", "counted once a second");
+    place.pass(RECOUNT.as_secs());
     assert_eq!(signs(&keyring), "token-2");
     assert_eq!(keyring.token_signers().len(), 2, "what the old one signed can be repeated");
-    place.pass(LATEST - UNREPORTED);
+    place.pass(LATEST - UNREPORTED - RECOUNT.as_secs());
     assert_eq!(signs(&again), "token-2", "whoever does not know it denies everything by now");
     // What the old key signed is good until its end in the document, and not longer.
     assert!(keyring.token_key("token").is_some());
