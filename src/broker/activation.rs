@@ -1,6 +1,6 @@
 //! Which policy is in force: taken in as versions, put in force by operators, kept in memory for every decision.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -8,13 +8,15 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::event::{Decision, EventType};
 use shortbread_protocol::keys::PublicKey;
-use shortbread_protocol::names::OperatorName;
+use shortbread_protocol::names::{OperatorName, ToolName};
 use thiserror::Error;
 
 use crate::audit::Scribe;
 use crate::keyring::{DEV_MARK, is_example};
+use crate::policy::model::Windows;
 use crate::policy::{Options, Policy, Problem};
 use crate::store::{
     Activate, ActivateError, NewPolicy, PolicyAction, PolicyVersion, Store, StoreError, StoreKind,
@@ -22,6 +24,9 @@ use crate::store::{
 
 /// How long a first operator's wish waits for the second.
 const PROPOSAL: Duration = Duration::from_secs(3600);
+
+/// How many former policies are read to tell the windows of living tokens.
+const MOST_FORMER: usize = 8;
 
 /// Why a policy was not taken in or put in force.
 #[derive(Debug, Error)]
@@ -183,6 +188,42 @@ impl PolicyHolder {
     #[must_use]
     pub fn version(&self) -> u64 {
         self.current.load().as_ref().map_or(0, |current| current.version)
+    }
+
+    /// How old the revocation list may be for calls with any token that was made since this moment, tool by tool: the
+    /// longest windows of the policies that were in force since. A tool that is not named may have the usual ones.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn windows_borne(&self, since: Timestamp) -> Result<BTreeMap<ToolName, Windows>, StoreError> {
+        let Some(current) = self.in_force() else { return Ok(BTreeMap::new()) };
+        let mut borne = BTreeMap::new();
+        for (name, tool) in &current.catalogue().tools {
+            borne.insert(name.clone(), tool.windows);
+        }
+        if borne.values().all(|windows| *windows == Windows::default()) {
+            return Ok(borne);
+        }
+        let mut versions = BTreeSet::new();
+        for activation in self.store.policy_history().await?.iter().rev() {
+            versions.insert(activation.version);
+            if activation.at <= since {
+                break;
+            }
+        }
+        versions.remove(&self.version());
+        if versions.len() > MOST_FORMER {
+            return Ok(BTreeMap::new());
+        }
+        for version in versions {
+            let bundle = self.store.policy_bundle(version).await?.unwrap_or_default();
+            let Ok(former) = self.compile_bundle(version, &bundle) else { return Ok(BTreeMap::new()) };
+            for (name, tool) in &former.catalogue().tools {
+                let windows = borne.entry(name.clone()).or_insert(tool.windows);
+                *windows = windows.longer(tool.windows);
+            }
+        }
+        Ok(borne)
     }
 
     /// Takes a policy file in as a new version, unless it is one already.

@@ -2,6 +2,7 @@
 
 pub(crate) mod attenuate;
 pub(crate) mod audit;
+mod change;
 pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod exchange;

@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use shortbread_protocol::admin::{ChangeAnswer, RevokeBody, Touched};
-use shortbread_protocol::clock::Timestamp;
-use shortbread_protocol::revocations::{Cause, Selector};
+use shortbread_protocol::admin::{ChangeAnswer, RevokeBody};
+use shortbread_protocol::revocations::Cause;
 
+use super::change::say;
 use crate::cli::Connection;
 use crate::client::{Broker, Session};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::published;
-use crate::selectors::{SelectorArgs, bodies, reason, words};
-use crate::text::{count, span};
+use crate::selectors::{SelectorArgs, bodies, reason};
+use crate::text::span;
 
 /// How often and how long `--wait` looks for the head.
 const POLL: Duration = Duration::from_millis(500);
@@ -36,7 +36,7 @@ pub(crate) struct RevokeArgs {
     /// Only what was issued so far; new tokens are good.
     #[arg(long)]
     issued_so_far: bool,
-    /// Change nothing; say what it would touch.
+    /// Change nothing; say which living tokens, workflows and tools it would touch.
     #[arg(long)]
     dry_run: bool,
     /// Wait until the broker serves the list that carries it.
@@ -106,32 +106,6 @@ pub(crate) async fn run(args: &RevokeArgs, context: &Context) -> Result<(), Fail
             .line("This broker does not collect their acknowledgements yet; the bound holds without them.");
     }
     Ok(())
-}
-
-/// What a change did or would do.
-pub(super) fn say(context: &Context, done: &str, selectors: &[Selector], answer: &ChangeAnswer) {
-    let ui = context.ui;
-    ui.heading(&format!("{done}: {}", words(selectors)));
-    let mut pairs = vec![("touches", touched(&answer.touched))];
-    if let Some(seq) = answer.seq {
-        let head = answer.head.map(|head| format!(", in list {head}")).unwrap_or_default();
-        pairs.push(("sequence", format!("{seq}{head}")));
-    }
-    if let Some(bound) = answer.bound {
-        let at = Timestamp::from_seconds(bound);
-        let left = span(at.since(context.now()).as_secs());
-        pairs.push(("bound", format!("no conforming verifier allows a write after {at} (in {left})")));
-    }
-    pairs.push(("decision", answer.decision_id.clone()));
-    ui.pairs(&pairs);
-}
-
-fn touched(touched: &Touched) -> String {
-    if touched.uncounted {
-        return "not counted: the store did not say in time".to_owned();
-    }
-    let tokens = count(touched.tokens, "living token");
-    format!("{tokens} (workflows and operators: {}, tools: {})", touched.workflows, touched.tools)
 }
 
 // The deadline is on the monotonic clock, so that a jump of the wall clock neither ends nor prolongs it.

@@ -34,7 +34,7 @@ use crate::audit::Counted;
 use crate::broker::Broker;
 use crate::exchange::Context;
 use crate::policy::builtin;
-use crate::revoke::AdminList;
+use crate::revoke::{AdminList, Caller};
 
 /// A request of the admin API, as it came.
 pub(in crate::http) struct Sent {
@@ -63,6 +63,16 @@ pub(super) async fn admit(
     sent: &Sent,
     verb: &str,
 ) -> Result<OperatorName, Failure> {
+    admit_caller(broker, context, sent, verb).await.map(|caller| caller.operator)
+}
+
+/// The same, with the token that was shown.
+pub(super) async fn admit_caller(
+    broker: &Broker,
+    context: &Context,
+    sent: &Sent,
+    verb: &str,
+) -> Result<Caller, Failure> {
     // Before any signature is checked; a budget of its own, so that no flood of exchanges closes the switch.
     broker
         .limits
@@ -77,7 +87,10 @@ pub(super) async fn admit(
         Ok(operator)
     });
     match admitted {
-        Ok(operator) => Ok(operator),
+        Ok(operator) => {
+            let id = |kind: SelectorKind| token.scope().id(kind).map(str::to_owned);
+            Ok(Caller { operator, token: id(SelectorKind::Token), holder: id(SelectorKind::Holder) })
+        }
         Err(failure) => {
             record(broker, context, token.scope(), verb, &failure).await?;
             Err(failure)
