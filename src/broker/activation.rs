@@ -17,7 +17,7 @@ use thiserror::Error;
 use crate::audit::Scribe;
 use crate::keyring::{DEV_MARK, is_example};
 use crate::policy::model::Windows;
-use crate::policy::{Options, Policy, Problem};
+use crate::policy::{Options, Policy, Problem, operators_alone};
 use crate::store::{
     Activate, ActivateError, NewPolicy, PolicyAction, PolicyVersion, Store, StoreError, StoreKind,
 };
@@ -91,6 +91,8 @@ pub struct PolicyHolder {
     options: Options,
     scribe: Scribe,
     current: ArcSwapOption<InForce>,
+    // Of a policy that cannot be used; asked for only while none is in force.
+    switch_only: ArcSwapOption<Policy>,
     proposal: Mutex<Option<Proposal>>,
     turn: tokio::sync::Mutex<()>,
 }
@@ -163,6 +165,7 @@ impl PolicyHolder {
             options,
             scribe,
             current: ArcSwapOption::empty(),
+            switch_only: ArcSwapOption::empty(),
             proposal: Mutex::new(None),
             turn: tokio::sync::Mutex::new(()),
         };
@@ -171,7 +174,14 @@ impl PolicyHolder {
             match holder.compile_bundle(version, &active.bundle) {
                 Ok(policy) => holder.current.store(Some(Arc::new(InForce { version, policy }))),
                 Err(error) => {
-                    tracing::error!(policy.version = version, error = %error, "the policy in force cannot be used");
+                    let left = holder.operators_of(&active.bundle);
+                    tracing::error!(
+                        policy.version = version,
+                        error = %error,
+                        operators = left.is_some(),
+                        "the policy in force cannot be used: nothing is granted; where its operators can be read they keep the switch"
+                    );
+                    holder.switch_only.store(left.map(Arc::new));
                 }
             }
         }
@@ -182,6 +192,15 @@ impl PolicyHolder {
     #[must_use]
     pub fn in_force(&self) -> Option<Policy> {
         self.current.load().as_ref().map(|current| current.policy.clone())
+    }
+
+    /// Where the policy that should be in force cannot be used: its operators, for the verbs of the switch alone.
+    #[must_use]
+    pub fn switch_only(&self) -> Option<Policy> {
+        if self.current.load().is_some() {
+            return None;
+        }
+        self.switch_only.load().as_deref().cloned()
     }
 
     /// Its version; 0 without one.
@@ -246,6 +265,13 @@ impl PolicyHolder {
         let audit = self.scribe.entry(EventType::PolicyAdded, decision, "policy".to_owned(), data);
         let new = NewPolicy { bundle: bytes, digest, author: author.to_owned(), at: decision.at };
         Ok(self.store.add_policy(new, audit).await?)
+    }
+
+    fn operators_of(&self, bytes: &[u8]) -> Option<Policy> {
+        let bundle: Bundle = serde_json::from_slice(bytes).ok()?;
+        let files =
+            |name: &str| bundle.files.get(name).cloned().ok_or_else(|| "it is not in the bundle".to_owned());
+        operators_alone(&bundle.source, &bundle.file, &files, &self.options)
     }
 
     fn compile_bundle(&self, version: u64, bytes: &[u8]) -> Result<Policy, ActivationError> {

@@ -33,6 +33,7 @@ use super::is_of_type;
 use crate::audit::Counted;
 use crate::broker::Broker;
 use crate::exchange::Context;
+use crate::limits::Limited;
 use crate::policy::builtin;
 use crate::revoke::{AdminList, Caller};
 
@@ -74,13 +75,8 @@ pub(super) async fn admit_caller(
     verb: &str,
 ) -> Result<Caller, Failure> {
     // Before any signature is checked; a budget of its own, so that no flood of exchanges closes the switch.
-    broker
-        .limits
-        .admin(context.address)
-        .map_err(|limited| Failure { retry_after: Some(limited.0), ..Failure::plain(Reason::RateLimited) })?;
-    let text = credentials(&sent.headers)?;
-    let bytes = decode(text).map_err(|flaw| Failure::plain(TokenError::from(flaw).reason()))?;
-    let token = Token::open(&bytes, &*broker.keyring).map_err(|error| Failure::plain(error.reason()))?;
+    let limited = broker.limits.admin(context.address).err();
+    let (text, token) = shown(broker, sent, limited)?;
     let admitted = proof::check(broker, sent, text, token.scope(), verb).and_then(|proof| {
         let operator = permitted(broker, &token, &proof, verb)?;
         proof::settle(broker, sent, &proof, verb)?;
@@ -96,6 +92,23 @@ pub(super) async fn admit_caller(
             Err(failure)
         }
     }
+}
+
+// The token that is shown. From an address that used up its budget an operator's own is let in, and nobody else's: then
+// nothing is told of what does not hold.
+fn shown<'s>(broker: &Broker, sent: &'s Sent, limited: Option<Limited>) -> Result<(&'s str, Token), Failure> {
+    let open = || {
+        let text = credentials(&sent.headers)?;
+        let bytes = decode(text).map_err(|flaw| Failure::plain(TokenError::from(flaw).reason()))?;
+        let token = Token::open(&bytes, &*broker.keyring).map_err(|error| Failure::plain(error.reason()))?;
+        Ok::<_, Failure>((text, token))
+    };
+    let Some(limited) = limited else { return open() };
+    let refused = || Failure { retry_after: Some(limited.0), ..Failure::plain(Reason::RateLimited) };
+    broker.limits.check_of_operator().map_err(|_| refused())?;
+    let (text, token) = open().map_err(|_| refused())?;
+    let operator = token.scope().id(SelectorKind::Operator).map(|name| broker.limits.operator(name));
+    if operator.is_some_and(|let_in| let_in.is_ok()) { Ok((text, token)) } else { Err(refused()) }
 }
 
 // Counted like refusals of strangers: a token that ended long ago must not fill the log either.
