@@ -34,7 +34,7 @@ async fn busy(world: &World) -> std::sync::mpsc::Sender<()> {
     let (store, now) = (world.broker.store.clone(), world.clock.now());
     tokio::spawn(async move {
         let sign = move |_| {
-            begun.send(()).unwrap();
+            begun.take().unwrap().send(()).unwrap();
             let _ = held.recv();
             None
         };

@@ -59,7 +59,7 @@ const MODULES: [(&str, &[&str]); 25] = [
         "exchange",
         &["audit", "broker", "delimited", "identity", "mint", "policy", "proofs", "signer", "store"],
     ),
-    ("revoke", &["broker", "exchange", "notices", "publish", "store"]),
+    ("revoke", &["broker", "exchange", "notices", "policy", "publish", "store"]),
     ("introspect", &["broker", "exchange", "policy", "revoke", "store"]),
     (
         "verifiers",
