@@ -31,7 +31,7 @@ async fn a_connection_that_asks_nothing_is_closed() {
 async fn busy(world: &World) -> std::sync::mpsc::Sender<()> {
     let (release, held) = std::sync::mpsc::channel::<()>();
     let (begun, running) = tokio::sync::oneshot::channel();
-    let (store, now) = (world.broker.store.clone(), world.clock.now());
+    let (mut begun, store, now) = (Some(begun), world.broker.store.clone(), world.clock.now());
     tokio::spawn(async move {
         let sign = move |_| {
             begun.take().unwrap().send(()).unwrap();
