@@ -66,7 +66,7 @@ verbs = ["issues.read"]
 [[grants]]
 operator = "alice"
 tool = "shortbread"
-verbs = ["revocations.*", "policy.*", "audit.read", "keys.read", "status.read"]
+verbs = ["revocations.*", "policy.*", "audit.read", "keys.*", "status.read"]
 [[grants]]
 operator = "bob"
 tool = "shortbread"

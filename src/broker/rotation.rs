@@ -60,7 +60,7 @@ pub async fn activate(
     broker.store.publish_keys(record, audit).await?;
     tracing::info!(keys.version = next.document.version, operator = %operator, "a key document is in force");
     broker.keyring.adopt(next);
-    broker.publisher.publish().await?;
+    broker.publish().await?;
     Ok(describe(broker))
 }
 

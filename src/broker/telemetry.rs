@@ -7,6 +7,7 @@ use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogra
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use shortbread_protocol::admin::StateCounts;
 use shortbread_protocol::oauth::TokenAnswer;
+use shortbread_protocol::verifiers::BatchAnswer;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::util::TryInitError;
@@ -64,20 +65,15 @@ pub fn collect() -> Result<PrometheusHandle, BuildError> {
         "How long ago the served head was signed; a new one is due every five seconds."
     );
     describe_gauge!("shortbread_streams", "Readers that follow the revocation list on an open stream.");
-    describe_gauge!(
-        "shortbread_verifiers",
-        "Running instances of verifiers by state: enforcing, behind, silent or gone."
-    );
-    describe_histogram!(
-        "shortbread_propagation_seconds",
-        Unit::Seconds,
-        "Time from a change of the revocation list to a verifier that applied it, as it reports."
+    describe_counter!(
+        "shortbread_call_decisions_total",
+        "Call decisions that verifiers uploaded, by verifier and outcome: recorded, known, or what is wrong with them."
     );
     describe();
     Ok(handle)
 }
 
-// What stands before other services, and what operators were told.
+// What stands before other services, what operators were told, and what verifiers report.
 fn describe() {
     describe_gauge!(
         "shortbread_breaker_state",
@@ -88,6 +84,34 @@ fn describe() {
         "Changes of a breaker's state by kind, source and new state."
     );
     describe_counter!("shortbread_notices_total", "What operators were told, by type.");
+    describe_gauge!(
+        "shortbread_verifiers",
+        "Running instances of verifiers by state: enforcing, behind, silent or gone."
+    );
+    describe_histogram!(
+        "shortbread_propagation_seconds",
+        Unit::Seconds,
+        "Time from a change of the revocation list to a verifier that applied it, as it reports."
+    );
+    describe_counter!(
+        "shortbread_webhook_deliveries_total",
+        "Notices for the webhook by outcome: delivered, failed (and sent again), dropped."
+    );
+    describe_gauge!("shortbread_webhook_waiting", "Notices that wait for the webhook.");
+    describe_gauge!(
+        "shortbread_webhook_oldest_seconds",
+        Unit::Seconds,
+        "How long the oldest of them has waited."
+    );
+    describe_gauge!(
+        "shortbread_webhook_disabled",
+        "1 when the receiver answered 410 Gone: nothing is sent until the broker is started again."
+    );
+    describe_counter!("shortbread_tripwire_trips_total", "Tasks that a tripwire revoked, by tripwire.");
+    describe_counter!(
+        "shortbread_tripwire_held_total",
+        "Tasks that a tripwire would have revoked but for its cap or a full queue, by tripwire."
+    );
 }
 
 /// Listens for those who collect metrics: Prometheus' text form at `/metrics`. The future serves until it is dropped.
@@ -169,6 +193,17 @@ pub(crate) fn verifiers(counts: &StateCounts) {
 /// Notes how long a change took to one verifier.
 pub(crate) fn propagated(spent: Duration) {
     histogram!("shortbread_propagation_seconds").record(spent.as_secs_f64());
+}
+
+/// Counts what a verifier uploaded.
+pub(crate) fn uploaded(verifier: &str, answer: &BatchAnswer) {
+    let count = |outcome: &str, by| {
+        let labels = [("verifier", verifier.to_owned()), ("outcome", outcome.to_owned())];
+        counter!("shortbread_call_decisions_total", &labels).increment(by);
+    };
+    count("recorded", answer.recorded);
+    count("known", answer.known);
+    answer.refused.iter().for_each(|refused| count(&refused.wrong, 1));
 }
 
 /// Notes what was published.

@@ -114,7 +114,7 @@ async fn reload_on_hangup(broker: Arc<Broker>) {
 async fn reload_on_hangup(_: Arc<Broker>) {}
 
 #[cfg(unix)]
-async fn stop_signal() {
+pub(crate) async fn stop_signal() {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut terminate) = signal(SignalKind::terminate()) else {
         return wait_for_interrupt().await;
@@ -126,7 +126,7 @@ async fn stop_signal() {
 }
 
 #[cfg(not(unix))]
-async fn stop_signal() {
+pub(crate) async fn stop_signal() {
     wait_for_interrupt().await;
 }
 

@@ -340,6 +340,8 @@ pub struct ToolBody {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StatusAnswer {
+    /// The broker's clock, in seconds since the epoch: what the other moments are measured with.
+    pub now: u64,
     /// The sequence of the newest head.
     pub head: u64,
     /// When that head was signed, in seconds since the epoch.

@@ -8,11 +8,13 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod acknowledged;
 mod any_bytes;
 mod arguments;
 mod bad_identity;
 mod bad_input;
 mod bad_setup;
+mod break_glass;
 mod descent;
 mod dpop;
 mod durable;
@@ -26,15 +28,19 @@ mod introspect;
 mod layers;
 mod lifted;
 mod limits;
+mod mirrors;
 mod never_wider;
 mod openapi;
 mod operators;
 mod policy_life;
 mod program;
 mod proof;
+mod pushed;
 mod retries;
 mod reuse;
 mod revoked;
+mod rotation;
 mod secrets;
 mod strangers;
+mod uploaded;
 mod vectors;

@@ -17,7 +17,7 @@ use shortbread_verifier::narrow::{NarrowError, seal};
 
 /// What anyone may ask. `/oauth/*` check what they are sent: see `bad_input`; so do `/verifiers/*`: see
 /// `acknowledged`.
-const PUBLIC: [&str; 17] = [
+const PUBLIC: [&str; 19] = [
     "/.well-known/biscuit-web-keys",
     "/.well-known/jwks.json",
     "/.well-known/oauth-authorization-server",
@@ -27,11 +27,13 @@ const PUBLIC: [&str; 17] = [
     "/oauth/revoke",
     "/oauth/token",
     "/readyz",
+    "/revocations/break-glass",
     "/revocations/delta/{name}",
     "/revocations/head",
     "/revocations/keys/{version}",
     "/revocations/snapshot/{name}",
     "/revocations/stream",
+    "/verifiers/decisions",
     "/verifiers/goodbye",
     "/verifiers/lease",
     "/verifiers/report",
@@ -184,7 +186,7 @@ async fn a_token_for_another_audience_opens_nothing() {
                 audiences: &[("shortbread".to_owned(), audience.to_owned())],
                 sealed: true,
             };
-            mint(&minting, &*world.broker.keyring.token, &SystemRandom).unwrap()
+            mint(&minting, &*world.broker.keyring.token_signers()[0], &SystemRandom).unwrap()
         };
         let elsewhere = for_audience("https://tools.acme.example/github");
         route.refuses(&world, Some(&elsewhere), 403, "token.wrong_audience").await;
@@ -238,7 +240,7 @@ async fn there_is_nothing_elsewhere() {
         "/",
         "/api",
         "/api/v1",
-        "/api/v1/keys",
+        "/api/v1/key",
         "/metrics",
         "/oauth",
         "/oauth/token/",

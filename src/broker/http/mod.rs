@@ -4,6 +4,7 @@ mod admin;
 mod break_glass;
 mod connections;
 mod context;
+mod decisions;
 mod failure;
 mod guard;
 mod health;
@@ -73,11 +74,12 @@ fn documented() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
         .routes(routes!(lists::snapshot))
         .routes(routes!(lists::delta))
         .routes(routes!(lists::keys))
+        .routes(routes!(break_glass::head))
         .routes(routes!(stream::stream))
         .routes(routes!(verifiers::lease))
         .routes(routes!(verifiers::report))
         .routes(routes!(verifiers::goodbye))
-        .routes(routes!(break_glass::head))
+        .routes(routes!(decisions::take))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz));
     let admin = OpenApiRouter::new()

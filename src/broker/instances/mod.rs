@@ -104,8 +104,8 @@ pub enum Said {
 /// What a message changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Heard {
-    /// The instance was silent, since then.
-    pub back_after: Option<Timestamp>,
+    /// The instance was silent, and operators know: the sequence that it has applied.
+    pub back: Option<u64>,
     /// A change reached it, so long after it was published.
     pub propagation: Option<Duration>,
 }
@@ -116,7 +116,7 @@ pub struct Due {
     /// How far those are that must be written down.
     pub progress: Vec<(String, Progress)>,
     /// Those that fell silent since the last time.
-    pub silent: Vec<Lease>,
+    pub silent: Vec<(Lease, Progress)>,
     /// Those that are forgotten.
     pub forgotten: Vec<String>,
 }
@@ -238,12 +238,13 @@ impl Instances {
         };
         let propagation = found.hear(n, said, published, now);
         let moved = before.contents != found.progress.contents || before.gone != found.progress.gone;
+        let seq = found.progress.seq;
         drop(known);
         if moved || was.is_some() {
             self.touch();
         }
         // Only those whose silence was told are told to be back.
-        Ok(Heard { back_after: before.silent, propagation })
+        Ok(Heard { back: before.silent.map(|_| seq), propagation })
     }
 
     /// Notes that the published list has other contents since then.
@@ -267,7 +268,7 @@ impl Instances {
                 return false;
             }
             if instance.falls_silent(now.monotonic) {
-                due.silent.push(instance.lease.clone());
+                due.silent.push((instance.lease.clone(), instance.progress));
             }
             if instance.must_be_written(now.monotonic, WRITE_EVERY) {
                 due.progress.push((instance.lease.instance.clone(), instance.progress));

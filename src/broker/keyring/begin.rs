@@ -61,7 +61,55 @@ fn named(head: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::named;
+    use std::sync::Arc;
+
+    use shortbread_protocol::clock::{Clock as _, ManualClock, Timestamp};
+    use shortbread_protocol::random::SeededRandom;
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::broker::begin;
+    use crate::config::Keys;
+    use crate::setup::{make_document, make_keys};
+    use crate::store::{Meta, Options, StoreKind};
+
+    const ISSUER: &str = "https://broker.acme.example";
+
+    #[tokio::test]
+    async fn a_start_keeps_the_document_once_and_never_goes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let keys = Keys {
+            token: at("token.pem"),
+            revocation: at("revocation.pem"),
+            audit: at("audit.pem"),
+            root: at("root.pub.pem"),
+            document: at("document.txt"),
+            ..Keys::default()
+        };
+        let clock = Arc::new(ManualClock::at(Timestamp::from_seconds(1_795_176_000)));
+        let random = SeededRandom::new(3);
+        make_keys(&keys, &random, false).unwrap();
+        make_document(&keys, ISSUER, clock.now(), false).unwrap();
+        let hmac_secret = Zeroizing::new([7; 32]);
+        let meta =
+            Meta { kind: StoreKind::Broker, issuer: ISSUER.to_owned(), created: clock.now(), hmac_secret };
+        let store = Store::create(&at("store.db"), &meta, &Options::default()).unwrap();
+        let scribe = Scribe::new(ISSUER);
+        let decision = begin(&*clock, &random, None).unwrap();
+        let keyring = Keyring::read(&keys, ISSUER, false, clock.clone()).unwrap();
+        for _ in 0..2 {
+            keyring.begin(&store, &scribe, &decision).await.unwrap();
+            let kept = store.key_documents().await.unwrap();
+            assert_eq!((kept.len(), kept[0].version, kept[0].by.as_str()), (1, 1, "file"));
+            assert_eq!(store.audit_size(), 1);
+        }
+        // A store that signed heads before it kept documents: its last head names one that is not here.
+        store.next_head(clock.now(), |_| Some(b"o\nf\nkeys 2 x\n".to_vec())).await.unwrap();
+        let refused = keyring.begin(&store, &scribe, &decision).await;
+        let lower = BeginError::Keyring(KeyringError::Lower { found: 1, published: 2 });
+        assert_eq!(refused.unwrap_err().to_string(), lower.to_string());
+    }
 
     #[test]
     fn the_version_is_read_out_of_a_head() {

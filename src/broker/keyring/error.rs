@@ -106,7 +106,7 @@ pub enum KeyringError {
     },
     /// Two passphrases.
     #[error(
-        "the passphrase of the keys is said twice: by [keys] passphrase_file and by SHORTBREAD_KEY_PASSPHRASE; leave one out"
+        "the passphrase of the keys is said twice: by a passphrase file and by SHORTBREAD_KEY_PASSPHRASE; leave one out"
     )]
     TwoPassphrases,
     /// A passphrase that is none.

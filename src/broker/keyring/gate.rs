@@ -57,12 +57,11 @@ impl Candidate {
         self.not_before <= now && now < self.not_after
     }
 
-    fn waits(&self, behind: &dyn Fn(u64) -> usize, now: u64) -> Option<(usize, u64)> {
-        let since = self.since?;
+    // Verifiers are counted only where it matters: for most of a key's life it does not.
+    fn waits(&self, behind: &dyn Fn(u64) -> usize, now: u64) -> bool {
+        let Some(since) = self.since else { return false };
         let waited = now.saturating_sub(since.at);
-        let behind = behind(since.version);
-        let open = waited >= LATEST || (waited >= UNREPORTED && behind == 0);
-        (!open).then_some((behind, since.at + LATEST))
+        waited < UNREPORTED || (waited < LATEST && behind(since.version) > 0)
     }
 }
 
@@ -77,7 +76,7 @@ pub fn choose(keys: &[Candidate], behind: &dyn Fn(u64) -> usize, now: u64) -> Op
     let first = |fits: &dyn Fn(&Candidate) -> bool| {
         newest.iter().copied().find(|at| keys.get(*at).is_some_and(|key| key.is_valid(now) && fits(key)))
     };
-    first(&|key| !key.revoked && key.waits(behind, now).is_none())
+    first(&|key| !key.revoked && !key.waits(behind, now))
         .or_else(|| first(&|key| !key.revoked))
         .or_else(|| first(&|_| true))
 }
@@ -91,8 +90,8 @@ pub fn turns(keys: &[Candidate], behind: &dyn Fn(u64) -> usize, now: u64) -> Vec
         () if now >= key.not_after => Turn::Over,
         () if key.revoked => Turn::Revoked,
         () if signs == Some(at) => Turn::Signs,
-        () => match key.waits(behind, now) {
-            Some((behind, latest)) => Turn::Waits { behind, latest },
+        () => match key.since.filter(|_| key.waits(behind, now)) {
+            Some(since) => Turn::Waits { behind: behind(since.version), latest: since.at + LATEST },
             None => Turn::Retired,
         },
     };

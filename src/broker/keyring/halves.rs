@@ -1,10 +1,10 @@
 //! Finds the private halves of a key document's keys: in the configured files and, so that a rotation needs no change of
 //! the configuration, in the files beside them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use shortbread_protocol::key_document::{KeyDocument, KeyPurpose};
+use shortbread_protocol::key_document::{DocumentKey, KeyDocument, KeyPurpose};
 use shortbread_protocol::keys::{PrivateKey, PublicKey};
 
 use super::error::KeyringError;
@@ -13,7 +13,7 @@ use crate::config::{Keys, Passphrase};
 
 /// What was found.
 pub(super) struct Halves {
-    keys: Vec<PrivateKey>,
+    keys: Vec<(KeyPurpose, PrivateKey)>,
     // A configured file that is not there is told only where nothing stands in for it.
     absent: BTreeMap<&'static str, KeyringError>,
 }
@@ -24,32 +24,31 @@ impl Halves {
     /// # Errors
     /// When a configured file is there and cannot be used, or one beside it that the document names.
     pub(super) fn find(keys: &Keys, document: &KeyDocument, dev: bool) -> Result<Self, KeyringError> {
-        let search = Search { document, dev, passphrase: passphrase(keys)? };
+        let passphrase = passphrase(keys)?;
         let mut found = Self { keys: Vec::new(), absent: BTreeMap::new() };
-        let mut beside = BTreeSet::new();
         for purpose in KeyPurpose::BROKER {
+            let search = Search { document, purpose, dev, passphrase: passphrase.as_ref() };
             let path = configured(keys, purpose);
             match search.named(path) {
-                Ok(key) => found.keys.push(key),
+                Ok(key) => found.keys.push((purpose, key)),
                 Err(error @ KeyringError::Unreadable { .. }) => {
                     found.absent.insert(purpose.as_str(), error);
                 }
                 Err(error) => return Err(error),
             }
-            beside.extend(neighbours(path));
-        }
-        for purpose in KeyPurpose::BROKER {
-            beside.remove(configured(keys, purpose));
-        }
-        for path in beside {
-            found.keys.extend(search.beside(&path)?);
+            for beside in neighbours(path).into_iter().filter(|beside| beside != path) {
+                found.keys.extend(search.beside(&beside)?.map(|key| (purpose, key)));
+            }
         }
         Ok(found)
     }
 
-    /// The private half of a key.
-    pub(super) fn of(&self, key: &PublicKey) -> Option<&PrivateKey> {
-        self.keys.iter().find(|half| half.public() == *key)
+    /// The private half of a key. One key has one purpose.
+    pub(super) fn of(&self, listed: &DocumentKey) -> Option<&PrivateKey> {
+        let fits = |(purpose, half): &&(KeyPurpose, PrivateKey)| {
+            *purpose == listed.purpose && half.public() == listed.key
+        };
+        self.keys.iter().find(fits).map(|(_, half)| half)
     }
 
     /// Why there is no key for a purpose.
@@ -73,13 +72,14 @@ pub(super) fn configured(keys: &Keys, purpose: KeyPurpose) -> &Path {
 
 struct Search<'a> {
     document: &'a KeyDocument,
+    purpose: KeyPurpose,
     dev: bool,
-    passphrase: Option<Passphrase>,
+    passphrase: Option<&'a Passphrase>,
 }
 
 impl Search<'_> {
     fn named(&self, path: &Path) -> Result<PrivateKey, KeyringError> {
-        read_encrypted(path, self.dev, self.passphrase.as_ref())
+        read_encrypted(path, self.dev, self.passphrase)
     }
 
     // Other people's keys may lie here too: what is not in the document is not looked into further than needed to tell.
@@ -104,9 +104,7 @@ impl Search<'_> {
     }
 
     fn names(&self, key: &PublicKey) -> bool {
-        KeyPurpose::BROKER
-            .into_iter()
-            .any(|purpose| self.document.of(purpose).any(|listed| listed.key == *key))
+        self.document.of(self.purpose).any(|listed| listed.key == *key)
     }
 }
 

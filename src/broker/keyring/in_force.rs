@@ -113,7 +113,7 @@ pub(super) fn held(
         let kept = known.iter().find(|held| held.listed.key == listed.key && held.listed.name == listed.name);
         let signer: Arc<dyn Signer> = match kept {
             Some(kept) => Arc::clone(&kept.signer),
-            None => Arc::new(LocalSigner::new(listed.name.clone(), halves.of(&listed.key)?.clone())),
+            None => Arc::new(LocalSigner::new(listed.name.clone(), halves.of(listed)?.clone())),
         };
         Some(Held { listed: listed.clone(), signer, since: since(listed) })
     };

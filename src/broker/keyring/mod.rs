@@ -7,6 +7,7 @@ mod files;
 mod gate;
 mod halves;
 mod in_force;
+mod known;
 
 pub use begin::BeginError;
 pub use error::{AdoptError, KeyringError};
@@ -14,10 +15,10 @@ pub use files::{DEV_MARK, is_example, passphrase, public_half, read_encrypted, r
 pub use gate::{Candidate, LATEST, Since, Turn, UNREPORTED, choose, turns};
 pub use in_force::{InForce, KeyState, LEAST_OVERLAP};
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use shortbread_protocol::clock::Clock;
 use shortbread_protocol::key_document::{DocumentKey, KeyDocument, KeyPurpose};
 use shortbread_protocol::keys::PublicKey;
@@ -25,15 +26,25 @@ use shortbread_protocol::names::KeyName;
 use shortbread_protocol::revocations::SelectorKind;
 use shortbread_verifier::chain::TokenKeys;
 
-use self::files::read;
 use self::halves::{Halves, configured};
 use self::in_force::{held, since};
+use self::known::Known;
 use crate::config::Keys;
 use crate::signer::Signer;
 use crate::store::{KeyRecord, Revocations};
 
 /// Counts the verifiers that report and do not report this document version yet.
 pub type Behind = Box<dyn Fn(u64) -> usize + Send + Sync>;
+
+/// How long a count of verifiers is relied on.
+const RECOUNT: Duration = Duration::from_secs(1);
+
+/// A count of verifiers that are behind a document version, and when it was made on the monotonic clock.
+struct Counted {
+    version: u64,
+    at: Duration,
+    behind: usize,
+}
 
 /// What a head is signed with: the key, and the document that names it.
 pub struct HeadKeys {
@@ -52,6 +63,7 @@ pub struct Keyring {
     clock: Arc<dyn Clock>,
     current: ArcSwap<InForce>,
     behind: OnceLock<Behind>,
+    counted: ArcSwapOption<Counted>,
     /// Key documents are put in force one after the other.
     pub(crate) turn: tokio::sync::Mutex<()>,
 }
@@ -80,27 +92,12 @@ impl Keyring {
     ) -> Result<Self, KeyringError> {
         let root = read_public(&keys.root, dev)?;
         let now = clock.now().seconds();
-        let mut history = Vec::new();
-        let mut known: BTreeMap<u64, Arc<[u8]>> = BTreeMap::new();
-        for record in published {
-            known.insert(record.version, record.signed.as_slice().into());
-            match KeyDocument::open(&record.signed, issuer, &root) {
-                Ok(document) => history.push((document, record.at.seconds())),
-                // One by an earlier root key names no key that this one vouches for.
-                Err(_) if record.version != published.last().map_or(0, |last| last.version) => {}
-                Err(cause) => return Err(KeyringError::Published { version: record.version, cause }),
-            }
-        }
-        if let Some((document, signed)) = file(keys, issuer, &root, &history, &known)? {
-            known.insert(document.version, signed);
-            history.push((document, now));
-        }
-        let Some((document, _)) = history.last() else {
-            // The file is read above, and is an error where there is nothing else.
+        let Known { history, published } = Known::read(keys, issuer, &root, published, now)?;
+        let Some((document, _)) = history.last().cloned() else {
+            // The file is an error where there is nothing else.
             return Err(KeyringError::Lower { found: 0, published: 0 });
         };
-        let (document, signed) =
-            (document.clone(), known.get(&document.version).cloned().unwrap_or_default());
+        let signed = published.get(&document.version).cloned().unwrap_or_default();
         let halves = Halves::find(keys, &document, dev)?;
         let held = held(&document, &halves, &[], &|key| since(&history, key));
         let lacking = KeyPurpose::BROKER.into_iter().find(|purpose| {
@@ -110,7 +107,7 @@ impl Keyring {
             return Err(halves.lacking(keys, purpose));
         }
         let hash = KeyDocument::hash(&signed);
-        let current = InForce { document, signed, hash, held, history, published: known };
+        let current = InForce { document, signed, hash, held, history, published };
         Ok(Self {
             issuer: issuer.to_owned(),
             root,
@@ -119,6 +116,7 @@ impl Keyring {
             clock,
             current: ArcSwap::from_pointee(current),
             behind: OnceLock::new(),
+            counted: ArcSwapOption::empty(),
             turn: tokio::sync::Mutex::new(()),
         })
     }
@@ -177,6 +175,19 @@ impl Keyring {
         let held = current.signs(KeyPurpose::Revocation, &|_| false, &|version| self.behind(version), now)?;
         let document = (current.document.version, current.hash);
         Some(HeadKeys { signer: Arc::clone(&held.signer), document })
+    }
+
+    /// Whose heads verifiers believe now.
+    #[must_use]
+    pub fn head_keys(&self) -> Vec<PublicKey> {
+        let now = self.clock.now().seconds();
+        let current = self.current.load();
+        current
+            .document
+            .of(KeyPurpose::Revocation)
+            .filter(|key| key.is_valid(now))
+            .map(|key| key.key)
+            .collect()
     }
 
     /// The key that signs checkpoints of the audit log now.
@@ -252,8 +263,17 @@ impl Keyring {
         Some(Arc::clone(&held.signer))
     }
 
+    // Counted once a second at most: while a key waits, every exchange asks.
     fn behind(&self, version: u64) -> usize {
-        self.behind.get().map_or(0, |behind| behind(version))
+        let Some(behind) = self.behind.get() else { return 0 };
+        let now = self.clock.monotonic();
+        let fresh = |counted: &&Arc<Counted>| counted.version == version && now < counted.at + RECOUNT;
+        if let Some(counted) = self.counted.load().as_ref().filter(fresh) {
+            return counted.behind;
+        }
+        let behind = behind(version);
+        self.counted.store(Some(Arc::new(Counted { version, at: now, behind })));
+        behind
     }
 }
 
@@ -273,39 +293,6 @@ impl TokenKeys for Keyring {
 
 fn is_revoked(list: &Revocations, name: &KeyName) -> bool {
     list.entry(SelectorKind::Key, name.as_str()).is_some()
-}
-
-// The document of the file, where it is newer than all that was published. Without any it must be there.
-fn file(
-    keys: &Keys,
-    issuer: &str,
-    root: &PublicKey,
-    history: &[(KeyDocument, u64)],
-    known: &BTreeMap<u64, Arc<[u8]>>,
-) -> Result<Option<(KeyDocument, Arc<[u8]>)>, KeyringError> {
-    let path = || keys.document.clone();
-    if !history.is_empty() && !keys.document.exists() {
-        return Ok(None);
-    }
-    let signed = read(&keys.document)?;
-    let document = KeyDocument::open(&signed, issuer, root)
-        .map_err(|cause| KeyringError::Document { path: path(), cause })?;
-    let version = document.version;
-    match known.get(&version) {
-        Some(published) if **published != *signed => {
-            return Err(KeyringError::Equivocation { path: path(), version });
-        }
-        Some(_) => return Ok(None),
-        None => {}
-    }
-    let Some((last, _)) = history.last() else { return Ok(Some((document, signed.into()))) };
-    if version < last.version {
-        return Ok(None);
-    }
-    // By hand any higher version may be brought, as after a store was lost; what must not go back does not.
-    let next = KeyDocument { version: last.version + 1, ..document.clone() };
-    next.follows(last).map_err(|cause| KeyringError::Succession { path: path(), cause })?;
-    Ok(Some((document, signed.into())))
 }
 
 #[cfg(test)]

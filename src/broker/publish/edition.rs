@@ -52,7 +52,7 @@ pub(super) struct Desk {
     renewal: Option<JoinHandle<SnapshotFile>>,
     pub(super) old: Old,
     #[cfg(test)]
-    pub(super) hold: Arc<std::sync::Mutex<()>>,
+    pub(super) hold: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Desk {
@@ -108,7 +108,7 @@ impl Desk {
             let hold = Arc::clone(&self.hold);
             self.renewal = Some(spawn_blocking(move || {
                 #[cfg(test)]
-                let _held = hold.lock();
+                let _held = hold.blocking_lock();
                 snapshot::write(&list, &origin)
             }));
         }

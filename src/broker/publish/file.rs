@@ -8,7 +8,6 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use sha2::{Digest as _, Sha256};
 use shortbread_protocol::revocations::{DeltaRef, FileRef};
 
 /// Files below this many bytes are sent as they are: they fit into one packet.
@@ -55,11 +54,6 @@ impl File {
         let text = self.bytes.iter().position(|byte| *byte == b'\n').unwrap_or(self.bytes.len());
         self.bytes.len() >= LEAST && text > self.bytes.len() / 8
     }
-
-    fn refer(&self, seq: u64) -> FileRef {
-        let (sha256, bytes) = (Sha256::digest(&self.bytes).into(), self.bytes.len() as u64);
-        FileRef { seq, sha256, bytes }
-    }
 }
 
 /// A snapshot under its name.
@@ -73,8 +67,7 @@ pub struct SnapshotFile {
 
 impl SnapshotFile {
     pub(super) fn new(seq: u64, bytes: Vec<u8>) -> Self {
-        let file = File::new(bytes);
-        Self { reference: file.refer(seq), file }
+        Self { reference: FileRef::of(seq, &bytes), file: File::new(bytes) }
     }
 }
 
@@ -89,8 +82,7 @@ pub struct DeltaFile {
 
 impl DeltaFile {
     pub(super) fn new(from: u64, seq: u64, bytes: Vec<u8>) -> Self {
-        let file = File::new(bytes);
-        Self { reference: DeltaRef { from, to: file.refer(seq) }, file }
+        Self { reference: DeltaRef { from, to: FileRef::of(seq, &bytes) }, file: File::new(bytes) }
     }
 
     /// As a stream's `delta` event carries it: `FROM-TO-HASH BASE64`, of the compressed bytes. `None` when it is too
@@ -120,6 +112,7 @@ mod tests {
     use std::io::Read as _;
 
     use flate2::read::GzDecoder;
+    use sha2::{Digest as _, Sha256};
 
     use super::*;
 

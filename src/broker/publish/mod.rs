@@ -86,8 +86,7 @@ impl Publisher {
         let mut history = History::default();
         // The last head before a restart: whoever has it can take its stream up again.
         if let Some(last) = store.head()
-            && let Some(keys) = keyring.heads()
-            && let Ok(head) = Head::open(&last.bytes, &origin, &[keys.signer.public()])
+            && let Ok(head) = Head::open(&last.bytes, &origin, &keyring.head_keys())
         {
             history.note(head.seq, head.contents());
         }
@@ -121,13 +120,12 @@ impl Publisher {
     /// When the store or the key fails; what was served stays.
     pub async fn publish(&self) -> Result<Arc<Published>, PublishError> {
         let mut desk = self.desk.lock().await;
-        if self.keyring.heads().is_none() {
-            return Err(PublishError::Key);
-        }
         for _ in 0..TRIES {
             let list = self.store.mirror();
             let edition = desk.edition(&list, &self.origin).await?;
-            match self.sign(&edition).await {
+            // Asked for each try: a key document may come into force in between.
+            let keys = self.keyring.heads().ok_or(PublishError::Key)?;
+            match self.sign(&edition, keys).await {
                 Ok(head) => return Ok(self.serve(&mut desk, &head, &edition, &list)),
                 Err(HeadError::Declined) => {}
                 Err(error) => return Err(error.into()),
@@ -146,15 +144,17 @@ impl Publisher {
         }
     }
 
-    async fn sign(&self, edition: &Arc<Edition>) -> Result<Arc<crate::store::Head>, HeadError> {
+    async fn sign(
+        &self,
+        edition: &Arc<Edition>,
+        HeadKeys { signer, document: keys }: HeadKeys,
+    ) -> Result<Arc<crate::store::Head>, HeadError> {
         let (origin, edition) = (Arc::clone(&self.origin), Arc::clone(edition));
-        let keyring = Arc::clone(&self.keyring);
         let sign = move |facts: HeadFacts| {
             // A change got in between: the head would point at a list without it.
             if facts.revocations.changed_seq() != edition.contents {
                 return None;
             }
-            let HeadKeys { signer, document: keys } = keyring.heads()?;
             let issued = facts.issued.seconds();
             let head = Head {
                 seq: facts.seq,

@@ -25,7 +25,7 @@ pub use self::model::{
     ChangedEntry, Counts, Exchange, Head, HeadFacts, Hit, Kept, KeyRecord, Lease, Lift, LiftMode, Meta,
     NAMED, NewLease, NewPolicy, Notes, Options, PolicyAction, PolicyVersion, Preview, Progress, Pruned,
     Replay, Retry, Revoke, RevokeBlock, RevokeMode, StoreKind, StoredEntry, TAIL_LIMIT, Target, Tie,
-    TokenRecord, Touched, Use,
+    TokenRecord, Touched, Use, WaitingNotice,
 };
 pub use self::revocations::{Block, Entry, Revocations, Revoked, Standing};
 use self::sqlite::Sqlite;
@@ -98,6 +98,21 @@ impl Store {
     pub async fn record_use(&self, used: Use) -> Result<u64, RecordError> {
         match &*self.0 {
             Backend::Sqlite(sqlite) => sqlite.record_use(used).await,
+        }
+    }
+
+    /// Records decisions that another party made, all of them or none, each once: one whose id has an entry already that
+    /// is `mine` is known. Answers for each whether it is new. `mine` runs inside the transaction: it must be quick and
+    /// must not panic.
+    ///
+    /// # Errors
+    /// When the store fails; nothing is recorded then.
+    pub async fn record_calls<F>(&self, entries: Vec<AuditEntry>, mine: F) -> Result<Vec<bool>, StoreError>
+    where
+        F: Fn(&[u8]) -> bool + Send + 'static,
+    {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.record_calls(entries, Box::new(mine)).await,
         }
     }
 
@@ -469,6 +484,42 @@ impl Store {
     pub async fn token(&self, id: &str) -> Result<Option<TokenRecord>, StoreError> {
         match &*self.0 {
             Backend::Sqlite(sqlite) => sqlite.token(id.to_owned()).await,
+        }
+    }
+
+    /// The principal that a task id belongs to, as `workflow:release-notes`: the first that was given a token for it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn task_owner(&self, task: &str) -> Result<Option<String>, StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.task_owner(task.to_owned()).await,
+        }
+    }
+
+    // ---- notices
+
+    /// Keeps notices that wait for the webhook, and forgets those that wait no more.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn settle_notices(
+        &self,
+        added: Vec<WaitingNotice>,
+        gone: Vec<String>,
+    ) -> Result<(), StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.settle_notices(added, gone).await,
+        }
+    }
+
+    /// The notices that wait for the webhook, oldest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn waiting_notices(&self) -> Result<Vec<WaitingNotice>, StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.waiting_notices().await,
         }
     }
 

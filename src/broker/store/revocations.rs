@@ -98,8 +98,8 @@ pub struct Revocations {
 // How the list came to be what it is does not count.
 impl PartialEq for Revocations {
     fn eq(&self, other: &Self) -> bool {
-        (&self.global, self.stopped, &self.entries, &self.blocks, self.changed_seq)
-            == (&other.global, other.stopped, &other.entries, &other.blocks, other.changed_seq)
+        (&self.global, &self.entries, &self.blocks, self.stopped, self.changed_seq)
+            == (&other.global, &other.entries, &other.blocks, other.stopped, other.changed_seq)
     }
 }
 
@@ -218,8 +218,7 @@ impl Revocations {
     pub(crate) fn of_key(name: &str) -> Self {
         let (reason, operator) = (Arc::from("compromise"), Arc::from("alice"));
         let set_at = Timestamp::from_seconds(1);
-        let before = shortbread_protocol::clock::FOREVER;
-        let entry = Entry { before, until: None, seq: 1, reason, operator, set_at, listed: true };
+        let entry = Entry { before: FOREVER, until: None, seq: 1, reason, operator, set_at, listed: true };
         let mut list = Self::default();
         list.apply(Change::Set(SelectorKind::Key, name.into(), entry));
         list

@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shortbread_protocol::admin::StateCounts;
-use shortbread_protocol::clock::Timestamp;
-use shortbread_protocol::names::VerifierName;
 
 use crate::broker::Broker;
 use crate::instances::Now;
+use crate::notices::Notice;
 use crate::store::{Lease, Progress, StoreError};
 use crate::telemetry;
 
@@ -40,7 +39,7 @@ pub async fn tend(broker: &Broker) -> Result<(), StoreError> {
     let now = Now::of(&*broker.clock);
     let policy = broker.policy.in_force();
     let due = broker.instances.due(policy.as_ref(), now);
-    due.silent.iter().for_each(|lease| tell_silent(broker, lease, now));
+    due.silent.iter().for_each(|(lease, progress)| tell_silent(broker, lease, progress));
     count(broker, now);
     for rows in due.progress.chunks(ROWS) {
         let rows: Vec<(String, Progress)> = rows.to_vec();
@@ -65,17 +64,11 @@ fn count(broker: &Broker, now: Now) {
 }
 
 /// Operators are told once that an instance fell silent.
-fn tell_silent(_broker: &Broker, lease: &Lease, now: Now) {
-    tracing::warn!(
-        verifier = lease.verifier.as_str(),
-        instance = lease.instance,
-        label = lease.label,
-        at = %now.wall,
-        "a verifier fell silent: whether it enforces the newest revocations is not known, the bound holds without it"
-    );
-}
-
-/// And once that it is back.
-pub(super) fn tell_back(_broker: &Broker, verifier: &VerifierName, instance: &str, since: Timestamp) {
-    tracing::info!(verifier = verifier.as_str(), instance, silent_since = %since, "a silent verifier reports again");
+fn tell_silent(broker: &Broker, lease: &Lease, progress: &Progress) {
+    broker.notices.tell(&Notice::VerifierSilent {
+        verifier: lease.verifier.clone(),
+        instance: lease.instance.clone(),
+        since: progress.seen,
+        seq: progress.seq,
+    });
 }

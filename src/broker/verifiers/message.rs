@@ -10,10 +10,10 @@ use shortbread_protocol::verifiers::{
     GOODBYE_TYPE, Goodbye, MAX_MESSAGE, Message, REPORT_TYPE, Report, ReportAnswer,
 };
 
-use super::chores::tell_back;
 use crate::broker::Broker;
 use crate::exchange::{Context, GrantType, Refusal, unproved};
 use crate::instances::{HearError, Now, Said};
+use crate::notices::Notice;
 use crate::telemetry;
 
 /// How far the clock of an instance may differ from the broker's, the message's way included, in seconds.
@@ -141,8 +141,9 @@ fn take<T>(broker: &Broker, spoken: &Spoken<T>, said: Said) -> Result<(), Refusa
     if let Some(propagation) = heard.propagation {
         telemetry::propagated(propagation);
     }
-    if let Some(since) = heard.back_after {
-        tell_back(broker, &spoken.verifier, &spoken.instance, since);
+    if let Some(seq) = heard.back {
+        let (verifier, instance) = (spoken.verifier.clone(), spoken.instance.to_string());
+        broker.notices.tell(&Notice::VerifierBack { verifier, instance, seq });
     }
     Ok(())
 }

@@ -77,6 +77,7 @@ fn answer(broker: &Broker, change: u64, listed: usize) -> StatusAnswer {
     let now = Now::of(&*broker.clock);
     let head = broker.publisher.current();
     let mut answer = StatusAnswer {
+        now: now.wall.seconds(),
         head: head.as_ref().map_or(0, |head| head.seq),
         issued: head.as_ref().map_or(0, |head| head.issued.seconds()),
         contents: broker.store.mirror().changed_seq(),

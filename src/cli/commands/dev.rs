@@ -52,7 +52,8 @@ pub(crate) async fn run(args: &DevArgs, context: &Context) -> Result<(), Failure
         ));
     }
     let data = std::path::absolute(&args.data).map_err(|e| start_failure(&e))?;
-    let config = prepare(&data, free_port(args.listen)?)?;
+    let mut config = prepare(&data, free_port(args.listen)?)?;
+    config.keys.passphrase = context.passphrase();
     let store = open_store(&config).await?;
     let broker = assemble(config, store, true).await?;
     let client = write_client_config(&broker, &data, context)?;

@@ -73,9 +73,9 @@ pub enum Difference {
     /// The validity of a key is another.
     Validity {
         /// As it was.
-        was: DocumentKey,
+        was: Box<DocumentKey>,
         /// As it is.
-        is: DocumentKey,
+        is: Box<DocumentKey>,
     },
     /// The lowest break-glass sequence is another.
     BreakGlass {
@@ -159,7 +159,8 @@ impl KeyDocument {
             match before.keys.iter().find(|was| same(was, is)) {
                 None => differences.push(Difference::Added(is.clone())),
                 Some(was) if was != is => {
-                    differences.push(Difference::Validity { was: was.clone(), is: is.clone() });
+                    differences
+                        .push(Difference::Validity { was: Box::new(was.clone()), is: Box::new(is.clone()) });
                 }
                 Some(_) => {}
             }
@@ -218,7 +219,10 @@ mod tests {
         assert_eq!(
             second.differences(&first()),
             [
-                Difference::Validity { was: first().keys[0].clone(), is: second.keys[0].clone() },
+                Difference::Validity {
+                    was: Box::new(first().keys[0].clone()),
+                    is: Box::new(second.keys[0].clone()),
+                },
                 Difference::Added(fresh()),
             ]
         );

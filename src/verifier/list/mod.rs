@@ -14,6 +14,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod trust;
+mod watched;
 
 pub use floor::FloorError;
 pub use ratchet::Status;

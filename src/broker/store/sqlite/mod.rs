@@ -1,10 +1,12 @@
 //! The embedded backend: one thread writes, a few connections read.
 
 mod change;
+mod decisions;
 mod descent;
 mod instances;
 mod keys;
 mod lanes;
+mod notice;
 mod open;
 mod policy;
 mod preview;
@@ -40,7 +42,7 @@ use super::{
     Activate, ActivateError, Activation, ActivePolicy, AuditEntry, BlockChanged, BreakGlassRecord,
     ChangeError, Changed, Counts, Exchange, Head, HeadError, HeadFacts, Kept, KeyError, KeyRecord, Lease,
     Lift, Meta, NewLease, NewPolicy, Notes, Options, PolicyVersion, Preview, Progress, Pruned, RecordError,
-    Replay, Revoke, RevokeBlock, StoreError, StoredEntry, Target, TokenRecord, Use,
+    Replay, Revoke, RevokeBlock, StoreError, StoredEntry, Target, TokenRecord, Use, WaitingNotice,
 };
 
 /// An open SQLite store. Dropping it waits for what is queued, then closes the file.
@@ -157,6 +159,15 @@ impl Sqlite {
             return self.write_first(move |unit| record::used(unit, used.clone())).await;
         }
         self.write(move |unit| record::used(unit, used)).await
+    }
+
+    pub(super) async fn record_calls(
+        &self,
+        entries: Vec<AuditEntry>,
+        mine: decisions::Mine,
+    ) -> Result<Vec<bool>, StoreError> {
+        entries.iter().try_for_each(check_audit)?;
+        self.write(move |unit| decisions::record(unit, &entries, &mine)).await
     }
 
     pub(super) async fn kept(&self, key: [u8; 32], now: Timestamp) -> Result<Option<Kept>, StoreError> {
@@ -340,6 +351,22 @@ impl Sqlite {
 
     pub(super) async fn notes(&self) -> Result<Notes, StoreError> {
         self.readers.read(read::notes).await
+    }
+
+    pub(super) async fn task_owner(&self, task: String) -> Result<Option<String>, StoreError> {
+        self.readers.read(move |conn| record::owner(conn, &task)).await
+    }
+
+    pub(super) async fn settle_notices(
+        &self,
+        added: Vec<WaitingNotice>,
+        gone: Vec<String>,
+    ) -> Result<(), StoreError> {
+        self.write(move |unit| notice::settle(unit, &added, &gone)).await
+    }
+
+    pub(super) async fn waiting_notices(&self) -> Result<Vec<WaitingNotice>, StoreError> {
+        self.readers.read(notice::waiting).await
     }
 
     pub(super) async fn counts(&self) -> Result<Counts, StoreError> {

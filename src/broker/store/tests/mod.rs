@@ -14,6 +14,7 @@ macro_rules! on_sqlite {
 mod decisions;
 mod descent;
 mod histories;
+mod keys;
 mod lanes;
 mod lists;
 mod opening;
