@@ -70,49 +70,59 @@ impl Fetch for Hanging {
     }
 }
 
-/// More requests than may be in flight, over few connections, all of a workflow whose issuer hangs.
-fn flood(world: &World, count: usize) -> JoinSet<()> {
-    let issuer = FakeIssuer::start();
-    let mut flood = JoinSet::new();
-    let clients: Vec<_> =
-        (0..8).map(|_| reqwest::Client::builder().http2_prior_knowledge().build().unwrap()).collect();
-    for n in 0..count {
-        let mut claims = world.claims("job");
-        (claims["iss"], claims["aud"]) = (FakeIssuer::URL.into(), "shortbread".into());
-        claims["repo"] = "web".into();
-        let form = format!(
-            "grant_type={TOKEN_EXCHANGE}&subject_token_type={JWT}&subject_token={}&scope=github:issues.read",
-            issuer.token(&claims)
-        );
-        let request = clients[n % clients.len()].post(format!("{}/oauth/token", world.issuer));
-        let request = request.header("content-type", "application/x-www-form-urlencoded").body(form);
-        flood.spawn(async move { drop(request.send().await) });
-    }
-    flood
-}
-
 #[tokio::test]
-async fn hanging_issuers_and_every_place_in_flight_taken_keep_no_operator_out() {
+async fn issuers_that_hang_hold_up_no_operator() {
     let mut policy = POLICY.to_owned();
     policy += "[[identities]]\nworkflow = \"web\"\nissuer = \"https://ci.acme.example\"\naudience = \"shortbread\"\nclaims = { repo = \"web\" }\n";
     policy += "[[grants]]\nworkflow = \"web\"\ntool = \"github\"\nverbs = [\"issues.read\"]\n";
-    let world = World::builder().policy(&policy).fetch(Arc::new(Hanging)).start().await;
-    let _flood = flood(&world, 1100);
-    let full = async {
-        loop {
-            let answer = world.demo("github:issues.read").await;
-            if answer.reason() == "overloaded" {
-                return answer;
+    let world = Arc::new(World::builder().policy(&policy).fetch(Arc::new(Hanging)).start().await);
+    let issuer = FakeIssuer::start();
+    let mut waiting = JoinSet::new();
+    for _ in 0..64 {
+        let mut claims = world.claims("job");
+        (claims["iss"], claims["aud"]) = (FakeIssuer::URL.into(), "shortbread".into());
+        claims["repo"] = "web".into();
+        let (world, token) = (Arc::clone(&world), issuer.token(&claims));
+        waiting.spawn(async move {
+            let form = [
+                ("grant_type", TOKEN_EXCHANGE),
+                ("subject_token_type", JWT),
+                ("subject_token", token.as_str()),
+                ("scope", "github:issues.read"),
+            ];
+            world.form("/oauth/token", &form).await
+        });
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let pressed = tokio::time::timeout(Duration::from_secs(5), world.revoke("tool", "github"));
+    assert_eq!(pressed.await.expect("in time").status, 200);
+}
+
+#[tokio::test]
+async fn a_broker_without_a_place_left_takes_an_operator_in() {
+    let config = "[limits]\nin_flight = 1\nexchanges_per_second = 1000000\nadmin_per_second = 1000000";
+    let world = Arc::new(with(config).await);
+    let mut flood = JoinSet::new();
+    for _ in 0..48 {
+        let world = Arc::clone(&world);
+        flood.spawn(async move {
+            loop {
+                world.demo("github:issues.read").await;
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let full = tokio::time::timeout(Duration::from_secs(8), full).await.expect("1,024 are in flight");
-    assert_eq!(full.refusal(), (503, "temporarily_unavailable", "overloaded"));
-    let stranger =
-        world.exchange("operator:alice", "other", &[("scope", "shortbread:revocations.revoke")]).await;
-    assert_eq!(stranger.reason(), "overloaded");
-    assert_eq!(world.revoke("tool", "github").await.status, 200);
+        });
+    }
+    let (mut turned_away, mut pressed) = (0, 0);
+    while turned_away < 10 || pressed < 10 {
+        let stranger =
+            world.exchange("operator:alice", "other", &[("scope", "shortbread:revocations.revoke")]).await;
+        turned_away += usize::from(stranger.reason() == "overloaded");
+        assert_ne!(stranger.status, 200);
+        let done = world.revoke("task", &format!("tsk_{pressed}")).await;
+        assert_eq!(done.status, 200, "{done:?}");
+        pressed += 1;
+        // An operator's way in aside has a budget, and the clock stands still.
+        world.clock.advance(Duration::from_millis(500));
+    }
 }
 
 #[tokio::test]
@@ -254,17 +264,12 @@ async fn the_bound_is_as_long_as_the_windows_that_living_tokens_bear() {
     };
     assert_eq!(bounds("workflow", "demo").await, [Some(60), Some(300), Some(900)]);
     assert_eq!(bounds("access", "payments/write").await, [Some(60), Some(300), None]);
-    assert_eq!(bounds("access", "privileged").await, [Some(60), None, None]);
+    assert_eq!(bounds("access", "payments/privileged").await, [Some(60), None, None]);
     let windows = "audience = \"https://tools.acme.example/payments\"";
     let short = format!("{windows}\nwindows = {{ write = \"2m\", privileged = \"30s\" }}");
     std::fs::write(world.path("policy.toml"), POLICY.replace(windows, &short)).unwrap();
     let decision = world.broker.decision(None).unwrap();
     world.broker.policy.take_in(&world.path("policy.toml"), "file", &decision).await.unwrap();
-    let activated = world.admin("policy.activate", "/api/v1/policy/activate", &json!({})).await;
-    assert_eq!(activated.status, 403, "writing is revoked: {activated:?}");
-    world
-        .lift_with(json!({ "selectors": [{ "kind": "access", "value": "privileged" }], "revive": true }))
-        .await;
     let activated = world.admin("policy.activate", "/api/v1/policy/activate", &json!({})).await;
     assert_eq!(activated.status, 200, "{activated:?}");
     assert_eq!(bounds("tool", "payments").await, [Some(60), Some(300), Some(900)], "older tokens may live");

@@ -125,12 +125,12 @@ async fn a_key_bears_no_date() {
     let mut scene = Scene::new().await;
     let mut dated = one("key", "old-key");
     dated["issued_so_far"] = true.into();
-    assert_eq!(scene.world.revoke_with(dated).await.reason(), "conflict");
+    assert_eq!(scene.world.revoke_with(dated).await.reason(), "admin.conflict");
     assert_eq!(scene.world.revoke("key", "old-key").await.status, 200);
     let preview = scene.preview(one("key", "old-key")).await;
     assert_eq!(preview, json!({ "keep_old_dead": null, "revive": 0 }));
     let refused = scene.world.lift_with(one("key", "old-key")).await;
-    assert_eq!((refused.status, refused.reason()), (409, "conflict"), "{refused:?}");
+    assert_eq!((refused.status, refused.reason()), (409, "admin.conflict"), "{refused:?}");
     scene.lift(one("key", "old-key"), true).await;
     assert_eq!(scene.living().await, 5);
 }

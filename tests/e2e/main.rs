@@ -20,6 +20,7 @@ mod dpop;
 mod durable;
 mod emergency;
 mod exchange;
+mod full_disk;
 mod given_back;
 mod hardening;
 mod heads;
