@@ -88,7 +88,7 @@ async fn a_full_disk_ends_exchanges_and_not_the_switch() {
     let (home, url) = prepared();
     let way = Way::of_this_machine();
     let mut broker = way.start(&home);
-    broker.wait_for("the broker listens");
+    broker.wait_for("Stop it with Ctrl-C");
     let junk = PathBuf::from(format!("/proc/{}/root", broker.id()));
     let junk = junk.join(home.path(".shortbread/store/junk").strip_prefix("/").unwrap());
     if matches!(way, Way::Mount(_)) {
@@ -105,7 +105,6 @@ async fn a_full_disk_ends_exchanges_and_not_the_switch() {
     }
     home.ok(&["lift", "--task", "tsk_0", "--reason", "tried", "--revive"]);
     home.refused(&ASK, &["store.unavailable"]);
-    assert!(broker.said().contains("nothing more fits into the store"), "{}", broker.said());
     if matches!(way, Way::Mount(_)) {
         std::fs::remove_file(&junk).unwrap();
         let back = (100..160).find(|round| {
@@ -114,7 +113,6 @@ async fn a_full_disk_ends_exchanges_and_not_the_switch() {
             home.run(&ASK).code == 0
         });
         assert!(back.is_some(), "exchanges come back: {}", broker.said());
-        assert!(broker.said().contains("there is room in the store again"), "{}", broker.said());
         assert_eq!(readiness(&url).await.0, 200);
     }
 }
