@@ -164,18 +164,26 @@ impl Home {
         text
     }
 
+    /// Starts a shell that makes surroundings and then becomes the program, whose path is `$PROGRAM`.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn start_in(&self, shell: &[&str], script: &str) -> Running {
+        let (first, rest) = shell.split_first().expect("a shell");
+        let mut command = Command::new(first);
+        command.args(rest).arg(script).env_clear().env("HOME", self.0.path()).env("PROGRAM", program());
+        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").current_dir(self.0.path()).stdin(Stdio::null());
+        Running::follow(command)
+    }
+
     /// Starts a command that goes on until it is ended.
     ///
     /// # Panics
     /// When it cannot be started.
     #[must_use]
     pub fn start(&self, args: &[&str]) -> Running {
-        let mut command = self.command(args);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
-        let said = Arc::new(Mutex::new(String::new()));
-        follow(child.stdout.take().expect("output"), &said);
-        follow(child.stderr.take().expect("errors"), &said);
-        Running { child, said, clock: SystemClock::start() }
+        Running::follow(self.command(args))
     }
 }
 
@@ -199,6 +207,20 @@ pub struct Running {
 }
 
 impl Running {
+    fn follow(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let said = Arc::new(Mutex::new(String::new()));
+        follow(child.stdout.take().expect("output"), &said);
+        follow(child.stderr.take().expect("errors"), &said);
+        Self { child, said, clock: SystemClock::start() }
+    }
+
+    /// The number of its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// All it printed so far.
     #[must_use]
     pub fn said(&self) -> String {

@@ -1,6 +1,6 @@
 //! Which policy is in force: taken in as versions, put in force by operators, kept in memory for every decision.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -8,20 +8,25 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::event::{Decision, EventType};
 use shortbread_protocol::keys::PublicKey;
-use shortbread_protocol::names::OperatorName;
+use shortbread_protocol::names::{OperatorName, ToolName};
 use thiserror::Error;
 
 use crate::audit::Scribe;
 use crate::keyring::{DEV_MARK, is_example};
-use crate::policy::{Options, Policy, Problem};
+use crate::policy::model::Windows;
+use crate::policy::{Options, Policy, Problem, operators_alone};
 use crate::store::{
     Activate, ActivateError, NewPolicy, PolicyAction, PolicyVersion, Store, StoreError, StoreKind,
 };
 
 /// How long a first operator's wish waits for the second.
 const PROPOSAL: Duration = Duration::from_secs(3600);
+
+/// How many former policies are read to tell the windows of living tokens.
+const MOST_FORMER: usize = 8;
 
 /// Why a policy was not taken in or put in force.
 #[derive(Debug, Error)]
@@ -86,6 +91,8 @@ pub struct PolicyHolder {
     options: Options,
     scribe: Scribe,
     current: ArcSwapOption<InForce>,
+    // Of a policy that cannot be used; asked for only while none is in force.
+    switch_only: ArcSwapOption<Policy>,
     proposal: Mutex<Option<Proposal>>,
     turn: tokio::sync::Mutex<()>,
 }
@@ -158,6 +165,7 @@ impl PolicyHolder {
             options,
             scribe,
             current: ArcSwapOption::empty(),
+            switch_only: ArcSwapOption::empty(),
             proposal: Mutex::new(None),
             turn: tokio::sync::Mutex::new(()),
         };
@@ -166,7 +174,14 @@ impl PolicyHolder {
             match holder.compile_bundle(version, &active.bundle) {
                 Ok(policy) => holder.current.store(Some(Arc::new(InForce { version, policy }))),
                 Err(error) => {
-                    tracing::error!(policy.version = version, error = %error, "the policy in force cannot be used");
+                    let left = holder.operators_of(&active.bundle);
+                    tracing::error!(
+                        policy.version = version,
+                        error = %error,
+                        operators = left.is_some(),
+                        "the policy in force cannot be used: nothing is granted; where its operators can be read they keep the switch"
+                    );
+                    holder.switch_only.store(left.map(Arc::new));
                 }
             }
         }
@@ -179,10 +194,55 @@ impl PolicyHolder {
         self.current.load().as_ref().map(|current| current.policy.clone())
     }
 
+    /// Where the policy that should be in force cannot be used: its operators, for the verbs of the switch alone.
+    #[must_use]
+    pub fn switch_only(&self) -> Option<Policy> {
+        if self.current.load().is_some() {
+            return None;
+        }
+        self.switch_only.load().as_deref().cloned()
+    }
+
     /// Its version; 0 without one.
     #[must_use]
     pub fn version(&self) -> u64 {
         self.current.load().as_ref().map_or(0, |current| current.version)
+    }
+
+    /// How old the revocation list may be for calls with any token that was made since this moment, tool by tool: the
+    /// longest windows of the policies that were in force since. A tool that is not named may have the usual ones.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn windows_borne(&self, since: Timestamp) -> Result<BTreeMap<ToolName, Windows>, StoreError> {
+        let Some(current) = self.in_force() else { return Ok(BTreeMap::new()) };
+        let mut borne = BTreeMap::new();
+        for (name, tool) in &current.catalogue().tools {
+            borne.insert(name.clone(), tool.windows);
+        }
+        if borne.values().all(|windows| *windows == Windows::default()) {
+            return Ok(borne);
+        }
+        let mut versions = BTreeSet::new();
+        for activation in self.store.policy_history().await?.iter().rev() {
+            versions.insert(activation.version);
+            if activation.at <= since {
+                break;
+            }
+        }
+        versions.remove(&self.version());
+        if versions.len() > MOST_FORMER {
+            return Ok(BTreeMap::new());
+        }
+        for version in versions {
+            let bundle = self.store.policy_bundle(version).await?.unwrap_or_default();
+            let Ok(former) = self.compile_bundle(version, &bundle) else { return Ok(BTreeMap::new()) };
+            for (name, tool) in &former.catalogue().tools {
+                let windows = borne.entry(name.clone()).or_insert(tool.windows);
+                *windows = windows.longer(tool.windows);
+            }
+        }
+        Ok(borne)
     }
 
     /// Takes a policy file in as a new version, unless it is one already.
@@ -205,6 +265,13 @@ impl PolicyHolder {
         let audit = self.scribe.entry(EventType::PolicyAdded, decision, "policy".to_owned(), data);
         let new = NewPolicy { bundle: bytes, digest, author: author.to_owned(), at: decision.at };
         Ok(self.store.add_policy(new, audit).await?)
+    }
+
+    fn operators_of(&self, bytes: &[u8]) -> Option<Policy> {
+        let bundle: Bundle = serde_json::from_slice(bytes).ok()?;
+        let files =
+            |name: &str| bundle.files.get(name).cloned().ok_or_else(|| "it is not in the bundle".to_owned());
+        operators_alone(&bundle.source, &bundle.file, &files, &self.options)
     }
 
     fn compile_bundle(&self, version: u64, bytes: &[u8]) -> Result<Policy, ActivationError> {

@@ -28,6 +28,13 @@ impl GovernorClock for Monotonic {
     }
 }
 
+/// How many signatures are checked a second, in all, for requests that claim to be an operator's where their address has
+/// used up its budget: a twentieth of a core. Strangers who claim it can use that up, and no more.
+const CHECKS: u32 = 2000;
+
+/// How many of an operator's requests are let in so a second, once their signature held.
+const OPERATOR: u32 = 20;
+
 /// Too many requests; the duration says when to try again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limited(pub Duration);
@@ -38,6 +45,8 @@ pub struct Limits {
     exchanges: Keyed<IpAddr>,
     failures: Keyed<IpAddr>,
     admin: Keyed<IpAddr>,
+    checks: Keyed<()>,
+    operators: Keyed<String>,
     messages: Keyed<IpAddr>,
     reports: Keyed<(Arc<str>, IpAddr)>,
     batches: Keyed<(Arc<str>, IpAddr)>,
@@ -59,6 +68,8 @@ impl Limits {
             messages: keyed(bursting(2000, 10_000), &clock),
             reports: keyed(bursting(4, 10), &clock),
             batches: keyed(bursting(32, 64), &clock),
+            checks: keyed(Quota::per_second(at_least_one(CHECKS)), &clock),
+            operators: keyed(Quota::per_second(at_least_one(OPERATOR)), &clock),
             grants: Mutex::new(Vec::new()),
             clock,
         }
@@ -99,6 +110,24 @@ impl Limits {
         self.check(limiter, &(Arc::clone(instance), subnet(address)))
     }
 
+    /// One more signature to check of a request that claims to be an operator's and comes from an address that asked too
+    /// often.
+    ///
+    /// # Errors
+    /// When there were too many, whoever sent them.
+    pub fn check_of_operator(&self) -> Result<(), Limited> {
+        self.check(&self.checks, &())
+    }
+
+    /// One more request that this operator's key signed, from an address that asked too often. Whoever else is behind that
+    /// address takes nothing of this.
+    ///
+    /// # Errors
+    /// When there were too many.
+    pub fn operator(&self, name: &str) -> Result<(), Limited> {
+        self.check(&self.operators, &name.to_owned())
+    }
+
     /// One more failed authentication from this address.
     ///
     /// # Errors
@@ -121,6 +150,7 @@ impl Limits {
         self.exchanges.retain_recent();
         self.failures.retain_recent();
         self.admin.retain_recent();
+        self.operators.retain_recent();
         self.messages.retain_recent();
         self.reports.retain_recent();
         self.batches.retain_recent();

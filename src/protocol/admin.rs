@@ -66,7 +66,7 @@ pub struct LiftBody {
 }
 
 /// How many living things a change touches.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Touched {
     /// Tokens that have not expired.
@@ -78,6 +78,63 @@ pub struct Touched {
     /// They could not be counted in time, and the figures are not known. The change is made all the same.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub uncounted: bool,
+    /// Which they are; for a dry run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub names: Option<TouchedNames>,
+}
+
+/// The first 20 of each, sorted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TouchedNames {
+    /// Ids of tokens.
+    pub tokens: Vec<String>,
+    /// Workflows by their names, operators as `operator:alice`.
+    pub workflows: Vec<String>,
+    /// Tools.
+    pub tools: Vec<String>,
+}
+
+/// What one of several selectors touches.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TouchedBy {
+    /// The selector, as `workflow release-notes`.
+    pub selector: String,
+    /// What it touches, whatever the others do.
+    pub touched: Touched,
+}
+
+/// For each access the moment (seconds since the epoch) after which no conforming verifier allows such a call that this
+/// revokes, whatever it has heard; absent where no such call is revoked. For writing and worse by the windows that
+/// tokens bear, for reading by the verifiers' own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Bounds {
+    /// For privileged calls.
+    pub privileged: Option<u64>,
+    /// For calls that write.
+    pub write: Option<u64>,
+    /// For calls that only read.
+    pub read: Option<u64>,
+}
+
+impl Bounds {
+    /// The latest of them.
+    #[must_use]
+    pub fn latest(&self) -> Option<u64> {
+        [self.privileged, self.write, self.read].into_iter().flatten().max()
+    }
+}
+
+/// How many living tokens each kind of lift brings back. Tokens that another revocation still refuses do not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LiftPreview {
+    /// When old tokens stay dead: none. Absent where this cannot be done: a key's revocation bears no date.
+    pub keep_old_dead: Option<u64>,
+    /// When old tokens live again.
+    pub revive: u64,
 }
 
 /// The answer to revoke and lift.
@@ -88,13 +145,25 @@ pub struct ChangeAnswer {
     pub seq: Option<u64>,
     /// The sequence of the signed head that carries it; absent for a dry run.
     pub head: Option<u64>,
-    /// What it touches.
+    /// What it touches: what a revocation ends, or what a lift brings back.
     pub touched: Touched,
+    /// The same for each selector of a dry run, when several are named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub each: Vec<TouchedBy>,
+    /// What an operator should know before, or should see to now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// For a lift, unless it could not be counted in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lift: Option<LiftPreview>,
     /// The decision's id, by which the audit log finds it.
     pub decision_id: String,
-    /// The moment (seconds since the epoch) after which no conforming verifier allows a write that this revokes,
-    /// whatever it has heard.
+    /// The moment (seconds since the epoch) after which no conforming verifier allows any call that this revokes,
+    /// whatever it has heard: the latest of `bounds`.
     pub bound: Option<u64>,
+    /// The same by access.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bounds: Option<Bounds>,
 }
 
 /// One revocation in force.

@@ -136,7 +136,7 @@ async fn a_stranger_who_floods_the_broker_floods_no_log() {
         let decision = world.broker.decision(None).unwrap();
         let begun = world.clock.monotonic();
         let context = Context { decision, address: [192, 0, 2, 1].into(), begun };
-        let sent = Sent { body: b"grant_type=x", dpop: Ok(None), idempotency_key: Ok(None) };
+        let sent = Sent { body: b"grant_type=x", dpop: Ok(None), idempotency_key: Ok(None), aside: false };
         let refusal = exchange(&world.broker, &sent, &context).await.err().unwrap();
         quiet.push(refusal.trail.is_some_and(|trail| trail.quiet));
     }

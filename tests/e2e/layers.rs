@@ -76,7 +76,7 @@ const MODULES: [(&str, &[&str]); 31] = [
             "tripwire",
         ],
     ),
-    ("revoke", &["broker", "exchange", "notices", "publish", "store"]),
+    ("revoke", &["broker", "exchange", "notices", "policy", "publish", "store"]),
     ("rotation", &["audit", "broker", "keyring", "publish", "store"]),
     ("introspect", &["broker", "exchange", "policy", "revoke", "store"]),
     (

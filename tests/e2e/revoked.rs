@@ -223,7 +223,9 @@ async fn a_dry_run_counts_and_changes_nothing() {
     body["dry_run"] = true.into();
     let counted = world.revoke_with(body.clone()).await;
     assert_eq!(counted.status, 200);
-    assert_eq!(counted.body["touched"], json!({ "tokens": 1, "workflows": 1, "tools": 1 }));
+    let names = json!({ "tokens": [used.id], "workflows": ["demo"], "tools": ["github"] });
+    let touched = json!({ "tokens": 1, "workflows": 1, "tools": 1, "names": names });
+    assert_eq!(counted.body["touched"], touched);
     assert!(
         counted.body["seq"].is_null() && counted.body["head"].is_null() && counted.body["bound"].is_null()
     );

@@ -8,6 +8,7 @@ use shortbread_protocol::event::{Decision, EventType};
 use shortbread_protocol::oauth::TokenAnswer;
 use shortbread_protocol::reason::Reason;
 
+use super::aside::is_operators;
 use super::child::re_exchange;
 use super::draft::Draft;
 use super::proof;
@@ -20,7 +21,7 @@ use crate::audit::Counted;
 use crate::broker::Broker;
 use crate::identity::Verified;
 use crate::policy::model::{Principal, Rate};
-use crate::policy::{self, Granted, Policy, decide};
+use crate::policy::{self, Granted, Policy, builtin, decide};
 use crate::store::{Exchange, Kept, RecordError, Replay};
 
 /// The longest life of an operator's token.
@@ -46,6 +47,8 @@ pub struct Sent<'a> {
     pub dpop: Result<Option<&'a str>, ProofError>,
     /// The text of the `Idempotency-Key` header, if there is one; an error when it cannot be read.
     pub idempotency_key: Result<Option<&'a str>, &'static str>,
+    /// Whether it is an operator's that was let in aside already.
+    pub aside: bool,
 }
 
 /// Exchanges an identity, or a token that is bound to a key, for a token. A proof binds it to the key that made it. Every
@@ -73,20 +76,19 @@ async fn run(
     trail: &mut Trail,
     replay: &mut Option<Replay>,
 ) -> Result<TokenAnswer, Refusal> {
-    broker
-        .limits
-        .exchange(context.address)
-        .map_err(|limited| Refusal::plain(Reason::RateLimited).after(limited.0))?;
+    if let Err(limited) = broker.limits.exchange(context.address)
+        && !sent.aside
+        && !is_operators(broker, sent)
+    {
+        return Err(Refusal::plain(Reason::RateLimited).after(limited.0));
+    }
     trail.stage = "request";
     let request = request::read(sent.body)?;
     trail.asked(&request);
     let shown = proof::read(sent.dpop)?;
     let chosen = sent.idempotency_key.map_err(|why| Refusal::new(Reason::RequestMalformed, why))?;
     trail.stage = "policy";
-    let policy = broker
-        .policy
-        .in_force()
-        .ok_or_else(|| Refusal::plain(Reason::PolicyMissing).after(Duration::from_secs(5)))?;
+    let policy = under(broker, &request)?;
     trail.under(&policy);
     if request.subject == Subject::Token {
         return match chosen {
@@ -162,6 +164,16 @@ async fn run(
         }
         Err(error) => Err(error.into()),
     }
+}
+
+// The policy in force; where it cannot be used, what is left of it for operators who press the switch.
+fn under(broker: &Broker, request: &Request) -> Result<Policy, Refusal> {
+    let switch = request.subject != Subject::Token
+        && !request.asked.is_empty()
+        && request.asked.iter().all(|asked| builtin::is_switch(&asked.operation));
+    let left = || broker.policy.switch_only().filter(|_| switch);
+    let policy = broker.policy.in_force().or_else(left);
+    policy.ok_or_else(|| Refusal::plain(Reason::PolicyMissing).after(Duration::from_secs(5)))
 }
 
 async fn again(broker: &Broker, retry: Option<RetryKey>, context: &Context) -> Result<Option<Kept>, Refusal> {

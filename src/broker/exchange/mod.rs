@@ -1,6 +1,7 @@
 //! Flow 1: identity -> workflow -> policy -> revocation check -> mint -> record -> answer.
 
 mod answer;
+mod aside;
 mod child;
 mod draft;
 mod flow;
@@ -14,6 +15,7 @@ mod retry;
 mod standing;
 mod targets;
 
+pub(crate) use aside::is_operators;
 pub(crate) use flow::unproved;
 pub use flow::{Context, Sent, exchange};
 pub(crate) use form::Form;

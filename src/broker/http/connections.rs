@@ -5,6 +5,9 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// How many places an address may have of the last quarter.
+const FEW: usize = 16;
+
 /// The places for connections.
 #[derive(Debug)]
 pub(super) struct Connections {
@@ -36,7 +39,10 @@ impl Connections {
         let address = machine(address);
         let mut taken = self.taken();
         let from_one = taken.from.get(&address).copied().unwrap_or_default();
-        if taken.all >= self.most || from_one >= self.most_from_one {
+        // The last places are for those who have few: no handful of addresses that flood keeps an operator out.
+        let scarce = taken.all >= self.most - self.most / 4;
+        let enough = if scarce { self.most_from_one.min(FEW) } else { self.most_from_one };
+        if taken.all >= self.most || from_one >= enough {
             return None;
         }
         taken.all += 1;
@@ -71,6 +77,18 @@ fn machine(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_handful_of_addresses_cannot_take_every_place() {
+        let connections = Connections::new(400, 100);
+        let at = |last| IpAddr::from([10, 0, 0, last]);
+        let flood: Vec<_> = (1..=4).flat_map(|last| (0..100).map(move |_| at(last))).collect();
+        let held: Vec<_> = flood.into_iter().filter_map(|address| connections.take(address)).collect();
+        assert!(held.len() <= 316, "{} of 400", held.len());
+        let others: Vec<_> = (10..15).filter_map(|last| connections.take(at(last))).collect();
+        assert_eq!(others.len(), 5);
+        assert!(connections.take(at(1)).is_none());
+    }
 
     #[test]
     fn one_address_cannot_take_every_place() {

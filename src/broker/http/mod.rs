@@ -36,11 +36,16 @@ use crate::broker::Broker;
 /// The largest request body, in bytes.
 pub const MAX_BODY: usize = 64 * 1024;
 
+/// How many exchanges of operators may be in flight beyond what the configuration lets everyone have.
+const ASIDE: usize = 16;
+
 /// What handlers share.
 #[derive(Clone)]
 pub struct App {
     broker: Arc<Broker>,
     in_flight: Arc<Semaphore>,
+    // Places for operators when no other is left.
+    aside: Arc<Semaphore>,
     streams: Arc<Connections>,
 }
 
@@ -103,7 +108,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
 pub fn router(broker: Arc<Broker>) -> Router {
     let in_flight = Arc::new(Semaphore::new(broker.config.limits.in_flight));
     let streams = Connections::new(serve::MAX_CONNECTIONS / 2, stream::MAX_FROM_ONE);
-    let app = App { broker, in_flight, streams };
+    let app = App { broker, in_flight, aside: Arc::new(Semaphore::new(ASIDE)), streams };
     let (public, admin) = documented();
     let (router, _) = public.merge(admin).split_for_parts();
     router

@@ -12,7 +12,7 @@ use shortbread_protocol::oauth::{Introspection, OAuthError, TokenAnswer};
 use shortbread_protocol::reason::Reason;
 
 use super::{App, Unclear, dpop, failure, is_of_type, single};
-use crate::exchange::{Context, Refusal, Sent, exchange};
+use crate::exchange::{Context, Refusal, Sent, exchange, is_operators};
 use crate::introspect::introspect as introspection;
 use crate::revoke::give_back;
 use crate::telemetry;
@@ -31,15 +31,25 @@ pub(super) async fn token(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let Ok(_permit) = app.in_flight.try_acquire() else {
+    let crowded = || {
         let refusal = Refusal::plain(Reason::Overloaded).after(Duration::from_secs(1));
-        return failure::oauth(&refusal, &context.decision);
+        failure::oauth(&refusal, &context.decision)
     };
+    let place = app.in_flight.try_acquire().ok();
+    if place.is_none() && app.aside.available_permits() == 0 {
+        return crowded();
+    }
     let body = match form(&headers, body, &context) {
         Ok(body) => body,
         Err(response) => return *response,
     };
-    let sent = Sent { body: &body, dpop: dpop(&headers), idempotency_key: idempotency_key(&headers) };
+    let idempotency_key = idempotency_key(&headers);
+    let mut sent = Sent { body: &body, dpop: dpop(&headers), idempotency_key, aside: false };
+    sent.aside = place.is_none() && is_operators(&app.broker, &sent);
+    let aside = if sent.aside { app.aside.try_acquire().ok() } else { None };
+    let Some(_place) = place.or(aside) else {
+        return crowded();
+    };
     let outcome = exchange(&app.broker, &sent, &context).await;
     telemetry::exchanged(&app.broker, &context, &outcome);
     match outcome {

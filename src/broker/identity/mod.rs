@@ -21,7 +21,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use shortbread_protocol::clock::{Clock, Timestamp};
 use shortbread_protocol::keys::PublicKey;
-use shortbread_protocol::names::ToolName;
+use shortbread_protocol::names::{OperatorName, ToolName};
 
 pub(crate) use self::address::destination;
 pub use self::claims::Replay;
@@ -139,6 +139,28 @@ impl Identities {
             (true, false) => self.by_token(&token, &tokens).await,
             (true, true) => Err(Cause::UnknownIssuer.into()),
             (false, false) => Err(IdentityError::Ambiguous),
+        }
+    }
+
+    /// The operator whose registered key signed this assertion; waits for nobody. `may` is asked before a signature is
+    /// checked. It says who is at the door and admits nobody: [`Identities::verify`] does.
+    #[must_use]
+    pub fn operator(
+        &self,
+        assertion: &str,
+        entries: &[Identity],
+        may: impl FnOnce() -> bool,
+    ) -> Option<OperatorName> {
+        let token = Unverified::read(assertion).ok()?;
+        let issuer = token.issuer()?;
+        issuer.strip_prefix("operator:")?;
+        let keys = registered(entries, issuer);
+        if keys.is_empty() || !may() {
+            return None;
+        }
+        match self.by_key(&token, issuer, &keys).ok()?.principals.as_slice() {
+            [Principal::Operator(name)] => Some(name.clone()),
+            _ => None,
         }
     }
 

@@ -9,6 +9,7 @@ pub mod model;
 mod nesting;
 mod pattern;
 mod problem;
+mod rescue;
 mod source;
 pub mod spiffe;
 mod surface;
@@ -33,6 +34,7 @@ pub use decide::{
 };
 pub use pattern::Pattern;
 pub use problem::Problem;
+pub use rescue::operators_alone;
 pub use surface::AdminSurface;
 
 use model::{Approvers, Catalogue, Forbid, Grant, Identity, Principal, Tripwire};

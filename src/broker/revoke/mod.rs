@@ -1,10 +1,12 @@
 //! Flow 3, the broker's side: an operator's change in one transaction, then a head that carries it, then the answer.
 
+mod bounds;
 mod give_back;
 mod standing;
+mod touched;
+mod warnings;
 
-use std::collections::{BTreeSet, HashMap};
-use std::time::Duration;
+use std::collections::HashMap;
 
 use serde_json::json;
 use shortbread_protocol::admin::{ChangeAnswer, LiftBody, RevokeBody, SelectorBody, Touched};
@@ -27,12 +29,6 @@ use crate::store::{
 
 /// How long a dated revocation stays listed past its moment: the longest life of a token, and what clocks differ by.
 const DATED: u64 = 3600 + 60;
-
-/// How long after a change a conforming verifier may still allow a write, in seconds.
-const WRITE_WINDOW: u64 = 300;
-
-/// How long what is read for people may hold up the switch.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 const MAX_SELECTORS: usize = 100;
 
@@ -67,6 +63,17 @@ impl From<ChangeError> for RevokeError {
     }
 }
 
+/// Who changes what is revoked.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The operator.
+    pub operator: OperatorName,
+    /// The id of the token that they show.
+    pub token: Option<String>,
+    /// The thumbprint of the key that it is bound to.
+    pub holder: Option<String>,
+}
+
 /// Revokes for an operator. When this returns, the head that is served carries the change.
 ///
 /// # Errors
@@ -74,39 +81,50 @@ impl From<ChangeError> for RevokeError {
 pub async fn revoke(
     broker: &Broker,
     body: &RevokeBody,
-    operator: &OperatorName,
+    caller: &Caller,
     decision: &Decision,
 ) -> Result<ChangeAnswer, RevokeError> {
     let targets = targets(&body.selectors, body.all)?;
     let reason = words(&body.reason)?;
+    let warnings = warnings::of(broker, &targets, caller);
     if body.dry_run {
-        let touched = touched(broker, &targets, false).await?;
-        return Ok(answer(None, None, touched, decision, None));
+        let preview = touched::preview(broker, &targets).await?;
+        let touched = touched::named(&preview.all.living);
+        let each = touched::each(&targets, &preview, |touched| &touched.living);
+        return Ok(ChangeAnswer { each, warnings, ..answer(touched, decision) });
     }
-    let touched = counted(broker, &targets, false).await;
-    let now = broker.clock.now().seconds();
-    let code = code(body.cause);
+    // Read side by side, so that readers who are all busy hold up the switch once and not twice.
+    let (counted, ends) = tokio::join!(
+        touched::in_time(touched::preview(broker, &targets)),
+        touched::in_time(ends(broker, &targets))
+    );
+    let touched = counted.map_or_else(touched::uncounted, |preview| touched::counted(&preview.all.living));
+    let (now, code) = (broker.clock.now().seconds(), code(body.cause));
     let mode = if body.issued_so_far { RevokeMode::IssuedSoFar } else { RevokeMode::Forever };
     // Without its record a token counts as one that has just been issued.
-    let ends = in_time(ends(broker, &targets)).await.unwrap_or_default();
-    let revoke = |target: Target| {
-        let until = listed_until(&target, mode, now, &ends);
-        Revoke { target, mode, reason: code.clone(), note: reason.clone(), until }
+    let ends = ends.unwrap_or_default();
+    let revoke = |target: &Target| {
+        let until = listed_until(target, mode, now, &ends);
+        Revoke { target: target.clone(), mode, reason: code.clone(), note: reason.clone(), until }
     };
-    let what = targets.iter().map(ToString::to_string).collect();
-    let revokes = targets.into_iter().map(revoke).collect();
+    let revokes = targets.iter().map(revoke).collect();
+    let operator = &caller.operator;
     let audit = audited(broker, EventType::RevocationSet, operator, decision, reason, &touched);
     let changed = broker.store.revoke(revokes, operator.to_string(), decision.at, audit).await?;
     broker.notices.tell(&Notice::Revoked {
-        what,
+        what: targets.iter().map(ToString::to_string).collect(),
         by: operator.to_string(),
         seq: changed.seq,
         cause: body.cause,
         tokens: (!touched.uncounted).then_some(touched.tokens),
         decision: decision.id.clone(),
     });
+    // Heads without the change were signed before now.
+    let stored = broker.clock.now();
     let head = broker.publish().await?;
-    Ok(answer(Some(changed.seq), Some(head.seq), touched, decision, Some(now + WRITE_WINDOW)))
+    let bounds = bounds::of(broker, &targets, stored).await;
+    let done = ChangeAnswer { seq: Some(changed.seq), head: Some(head.seq), ..answer(touched, decision) };
+    Ok(ChangeAnswer { warnings, bounds: Some(bounds), bound: bounds.latest(), ..done })
 }
 
 /// Lifts for an operator, all that is named or nothing. When this returns, the head that is served carries it.
@@ -116,21 +134,31 @@ pub async fn revoke(
 pub async fn lift(
     broker: &Broker,
     body: &LiftBody,
-    operator: &OperatorName,
+    caller: &Caller,
     decision: &Decision,
 ) -> Result<ChangeAnswer, RevokeError> {
     let targets = targets(&body.selectors, body.all)?;
     let reason = words(&body.reason)?;
     if body.dry_run {
-        let touched = touched(broker, &targets, true).await?;
-        return Ok(answer(None, None, touched, decision, None));
+        let preview = touched::preview(broker, &targets).await?;
+        let lift = touched::lift(&targets, &preview.all);
+        let touched = touched::named(&preview.all.revived);
+        let each = touched::each(&targets, &preview, |touched| &touched.revived);
+        return Ok(ChangeAnswer { each, lift: Some(lift), ..answer(touched, decision) });
     }
-    let touched = counted(broker, &targets, true).await;
+    let counted = touched::in_time(touched::preview(broker, &targets)).await;
+    let lift = counted.as_ref().map(|preview| touched::lift(&targets, &preview.all));
+    let touched = match &counted {
+        Some(preview) if body.revive => touched::counted(&preview.all.revived),
+        Some(_) => Touched::default(),
+        None => touched::uncounted(),
+    };
     let mode = if body.revive { LiftMode::Revive } else { LiftMode::KeepOldDead };
     let dated = broker.clock.now().seconds() + DATED;
-    let lift = |target: Target| Lift { until: (target != Target::All).then_some(dated), target, mode };
     let what = targets.iter().map(ToString::to_string).collect();
-    let lifts = targets.into_iter().map(lift).collect();
+    let lifting = |target: Target| Lift { until: (target != Target::All).then_some(dated), target, mode };
+    let lifts = targets.into_iter().map(lifting).collect();
+    let operator = &caller.operator;
     let audit = audited(broker, EventType::RevocationLifted, operator, decision, reason, &touched);
     let lifted = broker.store.lift(lifts, decision.at, audit).await?;
     broker.notices.tell(&Notice::Lifted {
@@ -142,7 +170,8 @@ pub async fn lift(
         decision: decision.id.clone(),
     });
     let head = broker.publish().await?;
-    Ok(answer(Some(lifted.seq), Some(head.seq), touched, decision, None))
+    let done = ChangeAnswer { seq: Some(lifted.seq), head: Some(head.seq), ..answer(touched, decision) };
+    Ok(ChangeAnswer { lift, ..done })
 }
 
 fn targets(selectors: &[SelectorBody], all: bool) -> Result<Vec<Target>, RevokeError> {
@@ -169,33 +198,6 @@ fn words(reason: &str) -> Result<String, RevokeError> {
         ));
     }
     Ok(reason.to_owned())
-}
-
-// The counts are for people. A store that is slow to read must not keep anyone from pressing the switch.
-async fn counted(broker: &Broker, targets: &[Target], lifting: bool) -> Touched {
-    let uncounted = Touched { uncounted: true, ..Touched::default() };
-    in_time(touched(broker, targets, lifting)).await.unwrap_or(uncounted)
-}
-
-async fn in_time<T>(reading: impl Future<Output = Result<T, StoreError>>) -> Option<T> {
-    match tokio::time::timeout(PATIENCE, reading).await {
-        Ok(Ok(read)) => return Some(read),
-        Ok(Err(error)) => tracing::error!(error = %error, "what a change touches could not be read"),
-        Err(_) => tracing::warn!("what a change touches could not be read in time"),
-    }
-    None
-}
-
-async fn touched(broker: &Broker, targets: &[Target], lifting: bool) -> Result<Touched, StoreError> {
-    let (mut tokens, mut workflows, mut tools) = (0, BTreeSet::new(), BTreeSet::new());
-    for target in targets {
-        let hit = broker.store.touched(target.clone(), broker.clock.now()).await?;
-        tokens += if lifting { hit.revoked } else { hit.living };
-        workflows.extend(hit.workflows);
-        tools.extend(hit.tools);
-    }
-    let (workflows, tools) = (workflows.len() as u64, tools.len() as u64);
-    Ok(Touched { tokens, workflows, tools, uncounted: false })
 }
 
 /// When the tokens that are named one by one end.
@@ -233,7 +235,7 @@ fn audited(
 ) -> impl FnMut(&Changed) -> AuditEntry + Send + 'static {
     let (scribe, decision, subject) =
         (broker.scribe.clone(), decision.clone(), format!("operator/{operator}"));
-    let (operator, touched) = (operator.clone(), *touched);
+    let (operator, touched) = (operator.clone(), touched.clone());
     move |changed: &Changed| {
         let entry = |entry: &crate::store::ChangedEntry| json!({ "what": entry.target.to_string(), "before": dated(entry.before), "was": dated(entry.was) });
         // What died with others is counted, and named as far as an entry of the log has room.
@@ -255,14 +257,19 @@ fn dated(before: u64) -> serde_json::Value {
     }
 }
 
-fn answer(
-    seq: Option<u64>,
-    head: Option<u64>,
-    touched: Touched,
-    decision: &Decision,
-    bound: Option<u64>,
-) -> ChangeAnswer {
-    ChangeAnswer { seq, head, touched, decision_id: decision.id.clone(), bound }
+// Of a dry run, until more is done.
+fn answer(touched: Touched, decision: &Decision) -> ChangeAnswer {
+    ChangeAnswer {
+        seq: None,
+        head: None,
+        touched,
+        each: Vec::new(),
+        warnings: Vec::new(),
+        lift: None,
+        decision_id: decision.id.clone(),
+        bound: None,
+        bounds: None,
+    }
 }
 
 fn code(cause: Cause) -> String {

@@ -22,10 +22,10 @@ pub use self::error::{ActivateError, ChangeError, HeadError, KeyError, RecordErr
 pub use self::journal::{Key, Place};
 pub use self::model::{
     AUDIT_LIMIT, Activate, Activation, ActivePolicy, AuditEntry, BlockChanged, BreakGlassRecord, Changed,
-    ChangedEntry, Counts, Exchange, Head, HeadFacts, Kept, KeyRecord, Lease, Lift, LiftMode, Meta, NewLease,
-    NewPolicy, Notes, Options, PolicyAction, PolicyVersion, Progress, Pruned, Replay, Retry, Revoke,
-    RevokeBlock, RevokeMode, StoreKind, StoredEntry, TAIL_LIMIT, Target, Tie, TokenRecord, Touched, Use,
-    WaitingNotice,
+    ChangedEntry, Counts, Exchange, Head, HeadFacts, Hit, Kept, KeyRecord, Lease, Lift, LiftMode, Meta,
+    NAMED, NewLease, NewPolicy, Notes, Options, PolicyAction, PolicyVersion, Preview, Progress, Pruned,
+    Replay, Retry, Revoke, RevokeBlock, RevokeMode, StoreKind, StoredEntry, TAIL_LIMIT, Target, Tie,
+    TokenRecord, Touched, Use, WaitingNotice,
 };
 pub use self::revocations::{Block, Entry, Revocations, Revoked, Standing};
 use self::sqlite::Sqlite;
@@ -263,13 +263,13 @@ impl Store {
         }
     }
 
-    /// What a revocation or a lift would touch, for a dry run. Reads every token that may still live.
+    /// What revoking or lifting all of this would touch. Reads every token that may still live.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn touched(&self, target: Target, now: Timestamp) -> Result<Touched, StoreError> {
+    pub async fn preview(&self, targets: Vec<Target>, now: Timestamp) -> Result<Preview, StoreError> {
         match &*self.0 {
-            Backend::Sqlite(sqlite) => sqlite.touched(target, now).await,
+            Backend::Sqlite(sqlite) => sqlite.preview(targets, now).await,
         }
     }
 

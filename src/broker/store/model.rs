@@ -29,6 +29,9 @@ pub const AUDIT_LIMIT: usize = 65_535;
 /// The most rows that one read of the audit log answers.
 pub const TAIL_LIMIT: usize = 10_000;
 
+/// The most tokens that a preview names.
+pub const NAMED: usize = 20;
+
 /// Who made the store, and so who may open it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreKind {
@@ -264,13 +267,33 @@ pub struct Pruned {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Touched {
     /// Tokens that live: a revocation would end them.
-    pub living: u64,
-    /// Tokens that have time left but are refused by a revocation: a lift may revive them.
-    pub revoked: u64,
-    /// The workflows of both.
+    pub living: Hit,
+    /// Tokens that have time left but are refused, by a revocation of what is asked about or another.
+    pub revoked: Hit,
+    /// Those of them that live again when the revocations of what is asked about are deleted.
+    pub revived: Hit,
+}
+
+/// Tokens that are touched, and whose they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hit {
+    /// How many.
+    pub tokens: u64,
+    /// The first of their ids, at most [`NAMED`].
+    pub ids: BTreeSet<String>,
+    /// Their workflows by name, and their operators as `operator:alice`.
     pub workflows: BTreeSet<String>,
-    /// The tools of both.
+    /// Their tools.
     pub tools: BTreeSet<ToolName>,
+}
+
+/// What several changes at once would touch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Preview {
+    /// All together, each token counted once.
+    pub all: Touched,
+    /// Each on its own, in the order asked.
+    pub each: Vec<Touched>,
 }
 
 /// A notice that waits for the webhook.

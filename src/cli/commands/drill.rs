@@ -278,7 +278,7 @@ fn touched(answer: &ChangeAnswer) -> String {
     if answer.touched.uncounted {
         return "what could not be counted in time".to_owned();
     }
-    let touched = answer.touched;
+    let touched = &answer.touched;
     format!("{} of {}", count(touched.tokens, "token"), count(touched.workflows, "workflow or operator"))
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod attenuate;
 pub(crate) mod audit;
 pub(crate) mod break_glass;
+mod change;
 pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod drill;

@@ -3,17 +3,16 @@
 mod wait;
 
 use clap::{Args, ValueEnum};
-use shortbread_protocol::admin::{ChangeAnswer, RevokeBody, Touched};
-use shortbread_protocol::clock::Timestamp;
-use shortbread_protocol::revocations::{Cause, Selector};
+use shortbread_protocol::admin::{ChangeAnswer, RevokeBody};
+use shortbread_protocol::revocations::Cause;
 
 use self::wait::{Patience, wait};
+use super::change::say;
 use crate::cli::Connection;
 use crate::client::Session;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::selectors::{SelectorArgs, bodies, reason, words};
-use crate::text::{count, span};
+use crate::selectors::{SelectorArgs, bodies, reason};
 
 /// Stop tokens and calls: what is named here is refused until it is lifted.
 #[derive(Debug, Args)]
@@ -32,7 +31,7 @@ pub(crate) struct RevokeArgs {
     /// Only what was issued so far; new tokens are good.
     #[arg(long)]
     issued_so_far: bool,
-    /// Change nothing; say what it would touch.
+    /// Change nothing; say which living tokens, workflows and tools it would touch.
     #[arg(long)]
     dry_run: bool,
     /// Wait until every verifier reports that it enforces it, or none that conforms can allow a write any more; at most
@@ -102,30 +101,4 @@ pub(crate) async fn run(args: &RevokeArgs, context: &Context) -> Result<(), Fail
         context.ui.json(&value);
     }
     waited.transpose().map(drop)
-}
-
-/// What a change did or would do.
-pub(super) fn say(context: &Context, done: &str, selectors: &[Selector], answer: &ChangeAnswer) {
-    let ui = context.ui;
-    ui.heading(&format!("{done}: {}", words(selectors)));
-    let mut pairs = vec![("touches", touched(&answer.touched))];
-    if let Some(seq) = answer.seq {
-        let head = answer.head.map(|head| format!(", in list {head}")).unwrap_or_default();
-        pairs.push(("sequence", format!("{seq}{head}")));
-    }
-    if let Some(bound) = answer.bound {
-        let at = Timestamp::from_seconds(bound);
-        let left = span(at.since(context.now()).as_secs());
-        pairs.push(("bound", format!("no conforming verifier allows a write after {at} (in {left})")));
-    }
-    pairs.push(("decision", answer.decision_id.clone()));
-    ui.pairs(&pairs);
-}
-
-fn touched(touched: &Touched) -> String {
-    if touched.uncounted {
-        return "not counted: the store did not say in time".to_owned();
-    }
-    let tokens = count(touched.tokens, "living token");
-    format!("{tokens} (workflows and operators: {}, tools: {})", touched.workflows, touched.tools)
 }

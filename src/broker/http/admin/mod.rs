@@ -33,8 +33,9 @@ use super::is_of_type;
 use crate::audit::Counted;
 use crate::broker::Broker;
 use crate::exchange::Context;
+use crate::limits::Limited;
 use crate::policy::builtin;
-use crate::revoke::AdminList;
+use crate::revoke::{AdminList, Caller};
 
 /// A request of the admin API, as it came.
 pub(in crate::http) struct Sent {
@@ -63,26 +64,51 @@ pub(super) async fn admit(
     sent: &Sent,
     verb: &str,
 ) -> Result<OperatorName, Failure> {
+    admit_caller(broker, context, sent, verb).await.map(|caller| caller.operator)
+}
+
+/// The same, with the token that was shown.
+pub(super) async fn admit_caller(
+    broker: &Broker,
+    context: &Context,
+    sent: &Sent,
+    verb: &str,
+) -> Result<Caller, Failure> {
     // Before any signature is checked; a budget of its own, so that no flood of exchanges closes the switch.
-    broker
-        .limits
-        .admin(context.address)
-        .map_err(|limited| Failure { retry_after: Some(limited.0), ..Failure::plain(Reason::RateLimited) })?;
-    let text = credentials(&sent.headers)?;
-    let bytes = decode(text).map_err(|flaw| Failure::plain(TokenError::from(flaw).reason()))?;
-    let token = Token::open(&bytes, &*broker.keyring).map_err(|error| Failure::plain(error.reason()))?;
+    let limited = broker.limits.admin(context.address).err();
+    let (text, token) = shown(broker, sent, limited)?;
     let admitted = proof::check(broker, sent, text, token.scope(), verb).and_then(|proof| {
         let operator = permitted(broker, &token, &proof, verb)?;
         proof::settle(broker, sent, &proof, verb)?;
         Ok(operator)
     });
     match admitted {
-        Ok(operator) => Ok(operator),
+        Ok(operator) => {
+            let id = |kind: SelectorKind| token.scope().id(kind).map(str::to_owned);
+            Ok(Caller { operator, token: id(SelectorKind::Token), holder: id(SelectorKind::Holder) })
+        }
         Err(failure) => {
             record(broker, context, token.scope(), verb, &failure).await?;
             Err(failure)
         }
     }
+}
+
+// The token that is shown. From an address that used up its budget an operator's own is let in, and nobody else's: then
+// nothing is told of what does not hold.
+fn shown<'s>(broker: &Broker, sent: &'s Sent, limited: Option<Limited>) -> Result<(&'s str, Token), Failure> {
+    let open = || {
+        let text = credentials(&sent.headers)?;
+        let bytes = decode(text).map_err(|flaw| Failure::plain(TokenError::from(flaw).reason()))?;
+        let token = Token::open(&bytes, &*broker.keyring).map_err(|error| Failure::plain(error.reason()))?;
+        Ok::<_, Failure>((text, token))
+    };
+    let Some(limited) = limited else { return open() };
+    let refused = || Failure { retry_after: Some(limited.0), ..Failure::plain(Reason::RateLimited) };
+    broker.limits.check_of_operator().map_err(|_| refused())?;
+    let (text, token) = open().map_err(|_| refused())?;
+    let operator = token.scope().id(SelectorKind::Operator).map(|name| broker.limits.operator(name));
+    if operator.is_some_and(|let_in| let_in.is_ok()) { Ok((text, token)) } else { Err(refused()) }
 }
 
 // Counted like refusals of strangers: a token that ended long ago must not fill the log either.

@@ -9,7 +9,7 @@ use shortbread_protocol::reason::Reason;
 
 use super::super::App;
 use super::super::failure::Failure;
-use super::{Sent, admit, answer, to_the_end};
+use super::{Sent, admit, admit_caller, answer, to_the_end};
 use crate::exchange::Context;
 use crate::revoke;
 
@@ -37,11 +37,11 @@ pub(in crate::http) async fn revoke(
     sent: Sent,
 ) -> Response {
     let done = async {
-        let operator = admit(&app.broker, &context, &sent, "revocations.revoke").await?;
+        let caller = admit_caller(&app.broker, &context, &sent, "revocations.revoke").await?;
         let body = sent.read::<RevokeBody>()?;
         let (broker, decision) = (Arc::clone(&app.broker), context.decision.clone());
         let change =
-            async move { revoke::revoke(&broker, &body, &operator, &decision).await.map_err(Failure::from) };
+            async move { revoke::revoke(&broker, &body, &caller, &decision).await.map_err(Failure::from) };
         to_the_end(change).await
     };
     answer(done.await, &context)
@@ -56,11 +56,11 @@ pub(in crate::http) async fn lift(
     sent: Sent,
 ) -> Response {
     let done = async {
-        let operator = admit(&app.broker, &context, &sent, "revocations.lift").await?;
+        let caller = admit_caller(&app.broker, &context, &sent, "revocations.lift").await?;
         let body = sent.read::<LiftBody>()?;
         let (broker, decision) = (Arc::clone(&app.broker), context.decision.clone());
         let change =
-            async move { revoke::lift(&broker, &body, &operator, &decision).await.map_err(Failure::from) };
+            async move { revoke::lift(&broker, &body, &caller, &decision).await.map_err(Failure::from) };
         to_the_end(change).await
     };
     answer(done.await, &context)

@@ -188,20 +188,32 @@ pub(super) fn revive(
     target: &Target,
     now: Timestamp,
 ) -> Result<Vec<ChangedEntry>, rusqlite::Error> {
+    let (mut left, mut entries) = (unit.seen(), Vec::new());
+    for (target, was) in revived(unit.conn, &unit.state.revocations, &mut left, target, now)? {
+        remove(unit, &target)?;
+        entries.push(ChangedEntry { target, was, before: 0 });
+    }
+    Ok(entries)
+}
+
+/// The tokens that live again with a target, each with the moment of its revocation. `list` is what was revoked before
+/// the lift, `left` what is still; they are taken out of it.
+pub(super) fn revived(
+    conn: &Connection,
+    list: &Revocations,
+    left: &mut Revocations,
+    target: &Target,
+    now: Timestamp,
+) -> rusqlite::Result<Vec<(Target, u64)>> {
     let Target::Selector(selector) = target else { return Ok(Vec::new()) };
     let tie = Tie::Selector(selector.kind(), selector.value().to_owned());
-    let descendants = hanging_on(unit.conn, &tie, now)?;
-    let (mut seen, mut revived) = (unit.seen(), Vec::new());
-    for Descendant { token, .. } in descendants {
+    let mut revived = Vec::new();
+    for Descendant { token, .. } in hanging_on(conn, &tie, now)? {
         let Ok(selector) = Selector::new(SelectorKind::Token, &token) else { continue };
-        let target = Target::Selector(selector);
-        let Some((was, seq)) = standing(unit, &target).map(|entry| (entry.before, entry.seq)) else {
-            continue;
-        };
-        if followed(unit.conn, &token, seq)? && !is_reached(unit.conn, &token, &seen)? {
-            remove(unit, &target)?;
-            seen.apply(Change::Remove(SelectorKind::Token, token.as_str().into()));
-            revived.push(ChangedEntry { target, was, before: 0 });
+        let Some(entry) = list.entry(SelectorKind::Token, &token) else { continue };
+        if followed(conn, &token, entry.seq)? && !is_reached(conn, &token, left)? {
+            left.apply(Change::Remove(SelectorKind::Token, token.as_str().into()));
+            revived.push((Target::Selector(selector), entry.before));
         }
     }
     Ok(revived)

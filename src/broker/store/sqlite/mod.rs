@@ -9,6 +9,7 @@ mod lanes;
 mod notice;
 mod open;
 mod policy;
+mod preview;
 mod read;
 mod record;
 mod reserve;
@@ -40,8 +41,8 @@ use super::revocations::Revocations;
 use super::{
     Activate, ActivateError, Activation, ActivePolicy, AuditEntry, BlockChanged, BreakGlassRecord,
     ChangeError, Changed, Counts, Exchange, Head, HeadError, HeadFacts, Kept, KeyError, KeyRecord, Lease,
-    Lift, Meta, NewLease, NewPolicy, Notes, Options, PolicyVersion, Progress, Pruned, RecordError, Replay,
-    Revoke, RevokeBlock, StoreError, StoredEntry, Target, TokenRecord, Touched, Use, WaitingNotice,
+    Lift, Meta, NewLease, NewPolicy, Notes, Options, PolicyVersion, Preview, Progress, Pruned, RecordError,
+    Replay, Revoke, RevokeBlock, StoreError, StoredEntry, Target, TokenRecord, Use, WaitingNotice,
 };
 
 /// An open SQLite store. Dropping it waits for what is queued, then closes the file.
@@ -340,10 +341,10 @@ impl Sqlite {
         self.readers.read(move |conn| record::token(conn, &id)).await
     }
 
-    pub(super) async fn touched(&self, target: Target, now: Timestamp) -> Result<Touched, StoreError> {
+    pub(super) async fn preview(&self, targets: Vec<Target>, now: Timestamp) -> Result<Preview, StoreError> {
         let view = self.shared.view.load_full();
         let read = move |conn: &rusqlite::Connection| {
-            read::touched(conn, &target, now, &view.revocations, view.longest_life)
+            preview::of(conn, &targets, now, &view.revocations, view.longest_life)
         };
         self.readers.read(read).await
     }

@@ -5,22 +5,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, Row, params};
-use shortbread_protocol::clock::Timestamp;
-use shortbread_protocol::revocations::SelectorKind;
 use tokio::sync::Semaphore;
 
 use super::open;
-use super::sql::{Int, fault, int, moment, strange};
+use super::sql::{Int, fault, int, moment};
 use super::writer::unavailable;
-use crate::store::revocations::{Revocations, Standing};
-use crate::store::{Counts, Notes, StoreError, StoredEntry, TAIL_LIMIT, Target, Touched};
+use crate::store::{Counts, Notes, StoreError, StoredEntry, TAIL_LIMIT};
 
 /// The highest number that SQLite knows.
 const LAST: u64 = i64::MAX.unsigned_abs();
 /// How many reads run at a time.
 const READERS: usize = 4;
-/// By how much ids and `issued` may disagree about the order of tokens, in seconds: a clock that was set.
-const DISORDER: u64 = 86_400;
 
 /// A few connections, opened when they are needed.
 pub(super) struct Readers {
@@ -101,57 +96,4 @@ pub(super) fn notes(conn: &Connection) -> rusqlite::Result<Notes> {
     let sql = "SELECT kind, value, note FROM revocation UNION ALL SELECT 'all', '', global_note FROM revocation_state";
     let note = |row: &Row<'_>| Ok(((row.get(0)?, row.get(1)?), row.get(2)?));
     conn.prepare_cached(sql)?.query_map([], note)?.collect()
-}
-
-/// Reads tokens from the newest back, as far as any that still lives can lie.
-pub(super) fn touched(
-    conn: &Connection,
-    target: &Target,
-    now: Timestamp,
-    revocations: &Revocations,
-    longest_life: u64,
-) -> rusqlite::Result<Touched> {
-    let now = now.seconds();
-    let oldest = now.saturating_sub(longest_life.saturating_add(DISORDER));
-    let sql = "SELECT issued, expires, selectors, exempt, workflow FROM token ORDER BY id DESC";
-    let mut statement = conn.prepare_cached(sql)?;
-    let mut rows = statement.query([])?;
-    let mut touched = Touched::default();
-    while let Some(row) = rows.next()? {
-        let issued = int(row, 0)?;
-        if issued < oldest {
-            break;
-        }
-        if int(row, 1)? > now {
-            let text = row.get_ref(2)?.as_str()?;
-            let selectors = serde_json::from_str(text).map_err(|_| strange(2, text))?;
-            let standing = Standing { issued, selectors, blocks: Vec::new(), exempt_global: row.get(3)? };
-            if reaches(target, &standing) {
-                touched.count(&standing, revocations, row.get(4)?);
-            }
-        }
-    }
-    Ok(touched)
-}
-
-fn reaches(target: &Target, standing: &Standing) -> bool {
-    match target {
-        Target::All => !standing.exempt_global,
-        Target::Selector(selector) => standing
-            .selectors
-            .iter()
-            .any(|(kind, value)| *kind == selector.kind() && value == selector.value()),
-    }
-}
-
-impl Touched {
-    fn count(&mut self, standing: &Standing, revocations: &Revocations, workflow: Option<String>) {
-        match revocations.standing(standing) {
-            Ok(()) => self.living += 1,
-            Err(_) => self.revoked += 1,
-        }
-        self.workflows.extend(workflow);
-        let tools = standing.selectors.iter().filter(|(kind, _)| *kind == SelectorKind::Tool);
-        self.tools.extend(tools.filter_map(|(_, name)| name.parse().ok()));
-    }
 }

@@ -117,7 +117,11 @@ impl Writer {
         if is_full(done.as_ref().map_or_else(Some, Option::as_ref)) {
             self.reserve.refuse();
         }
-        self.finish(done.map(drop))
+        let failed = self.finish(done.map(drop));
+        if !self.reserve.admits() {
+            self.note(None);
+        }
+        failed
     }
 
     // What does not fit is tried again as long as there is something to give up for it.

@@ -203,14 +203,25 @@ async fn a_dry_run_counts_what_lives(store: &Store) {
     }
     store.record_exchange(exchange(3, "mail-merge", issued)).await.unwrap();
     store.record_exchange(exchange(4, "mail-merge", issued - 600)).await.unwrap();
-    let touched = store.touched(target(SelectorKind::Access, "github/write"), NOW).await.unwrap();
-    assert_eq!((touched.living, touched.revoked), (4, 0));
-    assert_eq!((touched.workflows.len(), touched.tools.len()), (2, 1));
+    let preview = async |targets: Vec<Target>| store.preview(targets, NOW).await.unwrap();
+    let touched = preview(vec![target(SelectorKind::Access, "github/write")]).await.all;
+    assert_eq!((touched.living.tokens, touched.revoked.tokens), (4, 0));
+    assert_eq!((touched.living.workflows.len(), touched.living.tools.len()), (2, 1));
+    assert_eq!(touched.living.ids.len(), 4);
+    let both = preview(vec![workflow("enrich"), Target::All]).await;
+    assert_eq!(both.each.iter().map(|each| each.living.tokens).collect::<Vec<_>>(), [3, 4]);
+    assert_eq!(both.all.living.tokens, 4, "each token counts once");
     revoke(store, workflow("enrich"), RevokeMode::IssuedSoFar).await;
-    let touched = store.touched(Target::All, NOW).await.unwrap();
-    assert_eq!((touched.living, touched.revoked), (1, 3));
-    let touched = store.touched(workflow("nobody"), NOW).await.unwrap();
-    assert_eq!(touched, Touched::default());
+    let touched = preview(vec![Target::All]).await.all;
+    assert_eq!((touched.living.tokens, touched.revoked.tokens, touched.revived.tokens), (1, 3, 0));
+    assert_eq!(preview(vec![workflow("enrich")]).await.all.revived.tokens, 3);
+    // What is revoked twice lives again only when both are lifted.
+    revoke(store, target(SelectorKind::Tool, "github"), RevokeMode::Forever).await;
+    assert_eq!(preview(vec![workflow("enrich")]).await.all.revived.tokens, 0);
+    let tool = target(SelectorKind::Tool, "github");
+    assert_eq!(preview(vec![tool.clone()]).await.all.revived.tokens, 1);
+    assert_eq!(preview(vec![tool, workflow("enrich")]).await.all.revived.tokens, 4);
+    assert_eq!(preview(vec![workflow("nobody")]).await.all, Touched::default());
 }
 
 on_sqlite! {

@@ -59,7 +59,9 @@ pub(super) async fn wait(
     answer: &ChangeAnswer,
     patience: Patience,
 ) -> Result<Value, Failure> {
-    let (Some(seq), Some(bound)) = (answer.seq, answer.bound) else {
+    // Reading may be allowed for longer; what is waited for is that nothing is changed any more.
+    let bound = answer.bounds.and_then(|bounds| bounds.write).or(answer.bound);
+    let (Some(seq), Some(bound)) = (answer.seq, bound) else {
         let fix = "Look at `shortbread revocations status`.";
         return Err(Failure::new("the broker did not say which change to wait for, or until when", fix));
     };
