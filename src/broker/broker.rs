@@ -3,6 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use metrics::gauge;
 use shortbread_protocol::clock::{Clock, Timestamp};
 use shortbread_protocol::event::{Decision, EventType};
 use shortbread_protocol::key_document::KeyDocument;
@@ -197,8 +198,21 @@ impl Broker {
                 }
                 Err(_) => {}
             }
+            self.show();
             self.limits.sweep();
             self.prune(self.clock.now()).await;
+        }
+    }
+
+    // What alerts are made of and nothing else would show.
+    fn show(&self) {
+        gauge!("shortbread_store_failing").set(f64::from(u8::from(self.store.healthy().is_err())));
+        let age = self.publisher.current().map(|head| self.clock.now().since(head.issued));
+        gauge!("shortbread_revocation_head_age_seconds").set(age.unwrap_or_default().as_secs_f64());
+        for key in &self.keyring.document.keys {
+            #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+            gauge!("shortbread_key_end_seconds", "purpose" => key.purpose.as_str(), "name" => key.name.to_string())
+                .set(key.not_after as f64);
         }
     }
 

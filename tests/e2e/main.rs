@@ -8,6 +8,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod alerts;
 mod any_bytes;
 mod arguments;
 mod bad_identity;
@@ -22,11 +23,13 @@ mod hardening;
 mod heads;
 mod identities;
 mod introspect;
+mod issuers_down;
 mod layers;
 mod limits;
 mod never_wider;
 mod openapi;
 mod operators;
+mod paged;
 mod policy_life;
 mod program;
 mod proof;
@@ -35,4 +38,5 @@ mod reuse;
 mod revoked;
 mod secrets;
 mod strangers;
+mod tripwires;
 mod vectors;
