@@ -145,6 +145,7 @@ async fn what_was_not_delivered_outlives_the_broker() {
     server.stop().await;
     let world = paging(&server, "").start().await;
     assert_eq!(world.revoke("workflow", "demo").await.status, 200);
+    world.clock.advance(Duration::from_secs(1));
     assert_eq!(world.revoke("task", "nightly").await.status, 200);
     let world = world.restart().await;
     server.come_back().await;
