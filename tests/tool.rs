@@ -64,6 +64,12 @@ impl Tool {
         Arc::clone(&self.verifier)
     }
 
+    /// What it has learned.
+    #[must_use]
+    pub fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
     /// The sequence of the list in force.
     #[must_use]
     pub fn seq(&self) -> u64 {

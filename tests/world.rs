@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use shortbread_broker::broker::{Broker, Parts};
-use shortbread_broker::config::Config;
+use shortbread_broker::config::{Config, Size};
 use shortbread_broker::http::{Server, router};
 use shortbread_broker::identity::{Fetch, HttpFetch};
 use shortbread_broker::keyring::Keyring;
@@ -66,7 +66,7 @@ verbs = ["issues.read"]
 [[grants]]
 operator = "alice"
 tool = "shortbread"
-verbs = ["revocations.*", "policy.*", "audit.read", "keys.read", "status.read"]
+verbs = ["revocations.*", "policy.*", "audit.read", "keys.*", "status.read"]
 [[grants]]
 operator = "bob"
 tool = "shortbread"
@@ -135,7 +135,7 @@ impl WorldBuilder {
         let text = format!("issuer = \"{issuer}\"\nlisten = \"{address}\"\n{}", self.config);
         std::fs::write(folder.path().join("broker.toml"), text).expect("a file");
         std::fs::write(folder.path().join("policy.toml"), &self.policy).expect("a file");
-        let config = Config::read(&folder.path().join("broker.toml")).expect("a sound config");
+        let config = read_config(folder.path());
         setup::make_keys(&config.keys, &SystemRandom, true).expect("keys");
         for name in KEYS {
             setup::make_key(&folder.path().join("keys").join(format!("{name}.pem")), &SystemRandom, true)
@@ -182,9 +182,11 @@ impl World {
         clock: Arc<ManualClock>,
         fetch: Arc<dyn Fetch>,
     ) -> Self {
-        let keyring = Keyring::read(&config.keys, &config.issuer, true, clock.now()).expect("keys");
-        let (address, issuer) = (config.listen, config.issuer.clone());
         let shared: Arc<dyn Clock> = clock.clone();
+        let published = store.key_documents().await.expect("key documents");
+        let keyring = Keyring::open(&config.keys, &config.issuer, true, Arc::clone(&shared), &published);
+        let keyring = keyring.expect("keys");
+        let (address, issuer) = (config.listen, config.issuer.clone());
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         let parts = Parts { config, keyring, store, clock: shared, random, fetch: Arc::clone(&fetch) };
         let broker = Broker::start(parts).await.expect("a broker");
@@ -218,10 +220,11 @@ impl World {
         }
         drop(self);
         change(folder.path());
-        let config = Config::read(&folder.path().join("broker.toml")).expect("a sound config");
+        let config = read_config(folder.path());
         let mut tries = 0;
         let store = loop {
-            match Store::open(&config.store.sqlite, &Options { dev: true, ..Options::default() }) {
+            let reserve = Some(config.store.reserve.0);
+            match Store::open(&config.store.sqlite, &Options { dev: true, reserve, ..Options::default() }) {
                 Ok(store) => break store,
                 // The last request's task may still hold the old handle for a moment.
                 Err(error) if tries == 100 => panic!("the store does not open again: {error}"),
@@ -256,6 +259,16 @@ impl World {
     pub fn path(&self, name: &str) -> PathBuf {
         Path::new(self.folder.path()).join(name)
     }
+}
+
+// Hundreds of worlds need no 64 MiB each; who tests the reserve says how large it is.
+fn read_config(folder: &Path) -> Config {
+    let path = folder.join("broker.toml");
+    let mut config = Config::read(&path).expect("a sound config");
+    if !std::fs::read_to_string(path).is_ok_and(|text| text.contains("reserve")) {
+        config.store.reserve = Size(256 << 10);
+    }
+    config
 }
 
 // The issuer is part of every signature, so the port must be known before anything listens. These ports are below

@@ -6,26 +6,32 @@ use std::time::Duration;
 use metrics::gauge;
 use shortbread_protocol::clock::{Clock, Timestamp};
 use shortbread_protocol::event::{Decision, EventType};
-use shortbread_protocol::key_document::KeyDocument;
 use shortbread_protocol::random::{Random, RandomError};
 use thiserror::Error;
+use tokio::sync::Semaphore;
 
 use crate::activation::{Actor, PolicyHolder};
 pub use crate::audit::begin;
 use crate::audit::{Scribe, Strangers};
+use crate::break_glass::BreakGlassWatch;
 use crate::breaker::{BreakerState, Maker, Moved, Watcher};
 use crate::config::Config;
 use crate::identity::{Fetch, Identities};
-use crate::keyring::Keyring;
+use crate::instances::{Instance, Instances, Now};
+use crate::keyring::{BeginError, Keyring};
 use crate::limits::Limits;
 use crate::notices::{Notice, Notices, WebhookError};
 use crate::proofs::Proofs;
-use crate::publish::{PERIOD, PublishError, Publisher};
+use crate::publish::{PERIOD, PublishError, Published, Publisher};
 use crate::store::{PolicyAction, Store, StoreError};
 use crate::tripwire::{Switch, Tripwires};
 
 /// The most steps of one pruning: more than can have come since the last, so that nothing piles up.
 const MAX_PRUNINGS: usize = 64;
+
+/// How many batches of call decisions are worked on at once: the rest wait, so that exchanges and revocations never
+/// wait for more.
+const UPLOADS: usize = 4;
 
 /// Why a broker does not start.
 #[derive(Debug, Error)]
@@ -43,6 +49,12 @@ pub enum StartError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The key document is none that may be published, or could not be kept.
+    #[error(transparent)]
+    Keys(#[from] BeginError),
+    /// There is no randomness.
+    #[error(transparent)]
+    Random(#[from] RandomError),
     /// The webhook cannot be used as it is configured.
     #[error(transparent)]
     Webhook(#[from] WebhookError),
@@ -84,11 +96,17 @@ pub struct Broker {
     /// Checks identities.
     pub identities: Identities,
     /// The keys.
-    pub keyring: Keyring,
+    pub keyring: Arc<Keyring>,
+    /// What the offline root key says, beside the list.
+    pub break_glass: BreakGlassWatch,
     /// The served revocation list.
     pub publisher: Arc<Publisher>,
     /// Used DPoP proofs.
     pub proofs: Proofs,
+    /// Running instances of verifiers.
+    pub instances: Instances,
+    /// Turns for batches of call decisions.
+    pub uploads: Semaphore,
     /// Request limits.
     pub limits: Limits,
     /// Writes audit entries.
@@ -113,9 +131,11 @@ impl Broker {
             return Err(StartError::OtherIssuer { stored: store.meta().issuer.clone(), configured: issuer });
         }
         let scribe = Scribe::new(&issuer);
-        let keys = (keyring.document.version, KeyDocument::hash(&keyring.signed));
-        let signer = Arc::clone(&keyring.revocation);
-        let publisher = Publisher::new(store.clone(), signer, Arc::clone(&clock), &issuer, keys);
+        let keyring = Arc::new(keyring);
+        keyring.begin(&store, &scribe, &begin(&*clock, &*random, None)?).await?;
+        let break_glass =
+            BreakGlassWatch::load(store.clone(), Arc::clone(&keyring), &issuer, scribe.clone()).await?;
+        let publisher = Publisher::new(store.clone(), Arc::clone(&keyring), Arc::clone(&clock), &issuer);
         let publisher = Arc::new(publisher);
         publisher.publish().await?;
         let notices = Notices::new(config.webhook.as_ref(), Arc::clone(&clock), Arc::clone(&random))?;
@@ -143,7 +163,11 @@ impl Broker {
             random: Arc::clone(&random),
         };
         tokio::spawn(switch.run(tripped));
-        Ok(Arc::new(Self {
+        let contents = store.mirror().changed_seq();
+        let instances = Instances::load(store.instances().await?, contents, Now::of(&*clock));
+        let broker = Arc::new(Self {
+            instances,
+            uploads: Semaphore::new(UPLOADS),
             policy,
             identities,
             limits: Limits::new(&config.limits, Arc::clone(&clock)),
@@ -157,9 +181,16 @@ impl Broker {
             random,
             store,
             keyring,
+            break_glass,
             publisher,
             scribe,
-        }))
+        });
+        let watching = Arc::downgrade(&broker);
+        broker
+            .keyring
+            .ask(Box::new(move |version| watching.upgrade().map_or(0, |broker| broker.behind(version))));
+        broker.look_at_break_glass().await;
+        Ok(broker)
     }
 
     /// A decision that begins now, as part of a trace or of a new one.
@@ -168,6 +199,30 @@ impl Broker {
     /// When there is no randomness.
     pub fn decision(&self, trace: Option<([u8; 16], u8)>) -> Result<Decision, RandomError> {
         begin(&*self.clock, &*self.random, trace)
+    }
+
+    // Instances that report, and report an earlier key document. Those that are silent or gone are not waited for.
+    fn behind(&self, version: u64) -> usize {
+        let Some(policy) = self.policy.in_force() else { return 0 };
+        let now = self.clock.monotonic();
+        self.instances.look(&policy, |listed, _| {
+            let waits = |instance: &Instance| {
+                instance.progress.gone.is_none()
+                    && instance.silence(now).is_none()
+                    && instance.progress.keys_version < version
+            };
+            listed.filter(|(instance, _)| waits(instance)).count()
+        })
+    }
+
+    /// Signs a new head over the list as it stands, and notes when changes were published.
+    ///
+    /// # Errors
+    /// When the store or the key fails; what was served stays.
+    pub async fn publish(&self) -> Result<Arc<Published>, PublishError> {
+        let published = self.publisher.publish().await?;
+        self.instances.changed(self.store.mirror().changed_seq(), self.clock.now());
+        Ok(published)
     }
 
     /// Another policy is in force: operators are told, and issuers that it no longer names are forgotten.
@@ -181,12 +236,28 @@ impl Broker {
         }
     }
 
+    /// Takes up what the offline root key says in the file beside the key document, if it changed. A file that is not
+    /// taken is told of in the log; what was taken before stays.
+    pub async fn look_at_break_glass(&self) {
+        let Ok(decision) = self.decision(None) else {
+            return;
+        };
+        if let Err(error) = self.break_glass.look(&decision).await {
+            tracing::error!(error = %error, "the break-glass file was not taken; what was taken before stays");
+        }
+    }
+
     /// Publishes heads on time, prunes the store and sweeps the limits until it is dropped.
     pub async fn chores(self: Arc<Self>) {
+        tokio::join!(self.publisher.report_age(), self.rounds());
+    }
+
+    async fn rounds(&self) {
         let mut failing = false;
         loop {
             tokio::time::sleep(PERIOD - Duration::from_secs(1)).await;
-            match self.publisher.publish().await {
+            self.look_at_break_glass().await;
+            match self.publish().await {
                 Ok(_) if failing => {
                     failing = false;
                     tracing::info!("revocation heads are published again");

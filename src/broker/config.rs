@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 /// Why a configuration is refused.
 #[derive(Debug, Error)]
@@ -101,6 +102,11 @@ pub struct Keys {
     pub root: PathBuf,
     /// The key document that the root key signed.
     pub document: PathBuf,
+    /// What encrypted key files are opened with: a file that its owner alone may read. Otherwise the environment says it.
+    pub passphrase_file: Option<PathBuf>,
+    /// What the environment said.
+    #[serde(skip)]
+    pub passphrase: Option<Passphrase>,
 }
 
 impl Default for Keys {
@@ -112,7 +118,34 @@ impl Default for Keys {
             audit: at("audit.pem"),
             root: at("root.pub.pem"),
             document: at("key-document.txt"),
+            passphrase_file: None,
+            passphrase: None,
         }
+    }
+}
+
+/// What encrypted key files are opened with. Never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Passphrase(Zeroizing<String>);
+
+impl Passphrase {
+    /// Takes it as it is; the newline at the end of a file is not part of it.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        let text = Zeroizing::new(text);
+        Self(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for Passphrase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Passphrase")
     }
 }
 
@@ -122,11 +155,44 @@ impl Default for Keys {
 pub struct StorePlace {
     /// An SQLite file.
     pub sqlite: PathBuf,
+    /// How much space is kept for revocations, lifts, heads and operators' sign-ins when nothing else fits.
+    pub reserve: Size,
 }
 
 impl Default for StorePlace {
     fn default() -> Self {
-        Self { sqlite: PathBuf::from("shortbread.db") }
+        Self { sqlite: PathBuf::from("shortbread.db"), reserve: Size(64 << 20) }
+    }
+}
+
+/// A number of bytes, as `64MiB` or `1GiB`; 0 is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Size(pub u64);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let unit = match text.strip_prefix(digits).unwrap_or_default() {
+            "" if digits == "0" => Some(1),
+            "KiB" => Some(1 << 10),
+            "MiB" => Some(1 << 20),
+            "GiB" => Some(1 << 30),
+            _ => None,
+        };
+        let whole = digits.bytes().all(|b| b.is_ascii_digit());
+        let bytes = unit.filter(|_| whole).and_then(|unit| digits.parse::<u64>().ok()?.checked_mul(unit));
+        bytes.map(Self).ok_or_else(|| format!("{text:?} is no size such as 64MiB, 1GiB or 0"))
+    }
+}
+
+impl TryFrom<String> for Size {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
     }
 }
 
@@ -285,6 +351,9 @@ impl Config {
         ] {
             *path = folder.join(&*path);
         }
+        if let Some(path) = &mut keys.passphrase_file {
+            *path = folder.join(&*path);
+        }
         if let Some(webhook) = &mut self.webhook {
             webhook.secret_file = folder.join(&webhook.secret_file);
             webhook.url_file = webhook.url_file.take().map(|path| folder.join(path));
@@ -385,6 +454,18 @@ mod tests {
         assert!(check_issuer("http://localhost.example").is_err());
         assert!(check_issuer("http://127.0.0.1.example:80").is_err());
         assert!(check_issuer("http://127.0.0.1:8700").is_ok());
+    }
+
+    #[test]
+    fn sizes_are_read() {
+        let store = |text: &str| toml::from_str::<StorePlace>(&format!("reserve = {text:?}"));
+        for (text, bytes) in [("64MiB", 64 << 20), ("512KiB", 512 << 10), ("1GiB", 1 << 30), ("0", 0)] {
+            assert_eq!(store(text).unwrap().reserve, Size(bytes), "{text}");
+        }
+        for bad in ["", "64", "64MB", "-1MiB", "1.5GiB", "MiB", "99999999999GiB", "64 MiB"] {
+            assert!(store(bad).is_err(), "{bad}");
+        }
+        assert_eq!(StorePlace::default().reserve, Size(64 << 20));
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub async fn introspect(broker: &Broker, form: &[u8], context: &Context) -> Resu
         });
         broker.scribe.entry(EventType::Decision, &context.decision, caller.name.replacen(':', "/", 1), data)
     };
-    let used = Use { replay: Some(caller.replay), token: None, audit };
+    let used = Use { replay: Some(caller.replay), token: None, operator: false, audit };
     broker.store.record_use(used).await.map_err(|error| match error {
         RecordError::Replayed => unproved(broker, error.into(), GrantType::ClientCredentials, context),
         error => error.into(),
@@ -123,7 +123,7 @@ impl Question {
         context: &Context,
     ) -> Result<Introspection, Reason> {
         let bytes = decode(&self.token).map_err(|_| Reason::TokenMalformed)?;
-        let token = Token::open(&bytes, &broker.keyring).map_err(|error| error.reason())?;
+        let token = Token::open(&bytes, &*broker.keyring).map_err(|error| error.reason())?;
         let scope = token.scope();
         let about = About { broker, policy, scope, now: context.decision.at.seconds() };
         let (mut allowed, mut first) = (Vec::new(), Reason::NotGranted);

@@ -38,6 +38,9 @@ pub struct Limits {
     exchanges: Keyed<IpAddr>,
     failures: Keyed<IpAddr>,
     admin: Keyed<IpAddr>,
+    messages: Keyed<IpAddr>,
+    reports: Keyed<(Arc<str>, IpAddr)>,
+    batches: Keyed<(Arc<str>, IpAddr)>,
     // One limiter per distinct rate, kept over activations so that a new policy gives nobody a fresh budget.
     grants: Mutex<Vec<(Rate, Arc<Keyed<String>>)>>,
 }
@@ -53,6 +56,9 @@ impl Limits {
             exchanges: keyed(second, &clock),
             failures: keyed(minute, &clock),
             admin: keyed(Quota::per_second(at_least_one(config.admin_per_second)), &clock),
+            messages: keyed(bursting(2000, 10_000), &clock),
+            reports: keyed(bursting(4, 10), &clock),
+            batches: keyed(bursting(32, 64), &clock),
             grants: Mutex::new(Vec::new()),
             clock,
         }
@@ -72,6 +78,25 @@ impl Limits {
     /// When there were too many.
     pub fn admin(&self, address: IpAddr) -> Result<(), Limited> {
         self.check(&self.admin, &subnet(address))
+    }
+
+    /// One more message of a verifier from this address: a thousand of them may stand behind one, and all report at once
+    /// when something is revoked.
+    ///
+    /// # Errors
+    /// When there were too many.
+    pub fn messages(&self, address: IpAddr) -> Result<(), Limited> {
+        self.check(&self.messages, &subnet(address))
+    }
+
+    /// One more message of this instance of a verifier, as it says: a batch of call decisions, or a report. Counted by
+    /// address too, so that nobody else uses its budget up.
+    ///
+    /// # Errors
+    /// When there were too many.
+    pub fn instance(&self, instance: &Arc<str>, address: IpAddr, batch: bool) -> Result<(), Limited> {
+        let limiter = if batch { &self.batches } else { &self.reports };
+        self.check(limiter, &(Arc::clone(instance), subnet(address)))
     }
 
     /// One more failed authentication from this address.
@@ -96,6 +121,9 @@ impl Limits {
         self.exchanges.retain_recent();
         self.failures.retain_recent();
         self.admin.retain_recent();
+        self.messages.retain_recent();
+        self.reports.retain_recent();
+        self.batches.retain_recent();
         for (_, limiter) in self.grants.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             limiter.retain_recent();
         }
@@ -121,6 +149,10 @@ impl Limits {
 
 fn keyed<K: std::hash::Hash + Eq + Clone>(quota: Quota, clock: &Monotonic) -> Keyed<K> {
     RateLimiter::new(quota, DefaultKeyedStateStore::default(), clock.clone())
+}
+
+fn bursting(per_second: u32, at_once: u32) -> Quota {
+    Quota::per_second(at_least_one(per_second)).allow_burst(at_least_one(at_once))
 }
 
 fn at_least_one(count: u32) -> NonZeroU32 {

@@ -1,7 +1,8 @@
 //! Makes a token: what was granted, as facts and checks of profile sb1, signed. Every value is bound, none is
 //! formatted into text, and the verifier's own profile check looks at the result before it leaves.
 
-use shortbread_protocol::access::Access;
+use std::collections::BTreeSet;
+
 use shortbread_protocol::alternatives::{AlternativeError, alternative};
 use shortbread_protocol::biscuit::{
     Alternative, Binary, BlockWriter, Flaw, Proof, SignedBlock, Symbols, Value, seal_payload, signed_payload,
@@ -30,8 +31,9 @@ const MAX_MINTED: usize = 5 * 1024;
 /// How long before its issue date a token is valid, in seconds: clocks differ.
 const EARLY: u64 = 30;
 
-/// How old the revocation list may be for calls of an access, in seconds.
-const WINDOWS: [(Access, i64); 2] = [(Access::Privileged, 60), (Access::Write, 300)];
+/// How many checks of the list's age a token may have: the profile has room for 16 checks in all, and the others take
+/// five.
+const MOST_AGES: usize = 8;
 
 /// What to put into a token.
 #[derive(Debug)]
@@ -144,8 +146,9 @@ pub fn authority(minting: &Minting<'_>, signer: &dyn Signer) -> Result<Vec<u8>, 
     if let Some(holder) = minting.holder {
         block.check(&[Alternative::new().fact(facts::HOLDER, [Value::Str(holder)])]);
     }
-    for (access, seconds) in WINDOWS {
-        fresh(&mut block, minting.rights, access, seconds);
+    let ages = ages(minting.rights);
+    for seconds in &ages {
+        fresh(&mut block, minting.rights, *seconds, ages.last() == Some(seconds));
     }
     Ok(block.finish())
 }
@@ -187,17 +190,28 @@ fn audiences<'a>(minting: &'a Minting<'_>) -> Vec<Alternative<'a>> {
     minting.audiences.iter().map(one).collect()
 }
 
-// Milder verbs need no list of this age; the others do.
-fn fresh(block: &mut BlockWriter, rights: &[Right], access: Access, seconds: i64) {
-    if !rights.iter().any(|right| right.access >= access) {
-        return;
-    }
-    let milder = rights.iter().filter(|right| right.access < access).map(|right| operation(&right.operation));
+// Every window that some right keeps to, the shortest first. Where tools have more of them than a token has room for,
+// the longest give way to shorter ones: that denies sooner, never later.
+fn ages(rights: &[Right]) -> Vec<u32> {
+    let all: BTreeSet<u32> = rights.iter().flat_map(|right| right.windows.of(right.access)).collect();
+    all.into_iter().take(MOST_AGES).collect()
+}
+
+// Verbs with a longer window need no list of this age; the others do.
+fn fresh(block: &mut BlockWriter, rights: &[Right], seconds: u32, last: bool) {
+    let milder = |right: &&Right| {
+        let shortest = right.windows.of(right.access).next();
+        shortest.is_none_or(|shortest| shortest > seconds && !last)
+    };
+    let milder = rights.iter().filter(milder).map(|right| operation(&right.operation));
     let aged = Alternative::new().fact(facts::REVOCATION_AGE, [Value::Var("seconds")]).holds(
         Value::Var("seconds"),
         Binary::LessOrEqual,
-        Value::Int(seconds),
+        Value::Int(seconds.into()),
     );
     let alternatives: Vec<_> = milder.chain([aged]).collect();
     block.check(&alternatives);
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use shortbread_protocol::admin::StateCounts;
 use shortbread_protocol::oauth::TokenAnswer;
+use shortbread_protocol::verifiers::BatchAnswer;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::util::TryInitError;
@@ -47,12 +49,31 @@ pub fn collect() -> Result<PrometheusHandle, BuildError> {
     );
     describe_histogram!("shortbread_exchange_seconds", Unit::Seconds, "Time from the request to its answer.");
     describe_gauge!("shortbread_revocation_head_seq", "The sequence of the newest signed head.");
+    describe_gauge!(
+        "shortbread_store_reserve",
+        Unit::Bytes,
+        "How much of the space that is kept for the switch is left."
+    );
+    describe_gauge!(
+        "shortbread_store_at_reserve",
+        "1 while the store is full but for its reserve, and exchanges are refused."
+    );
     describe_gauge!("shortbread_revocation_snapshot_bytes", Unit::Bytes, "The size of the newest snapshot.");
+    describe_gauge!(
+        "shortbread_revocation_head_age_seconds",
+        Unit::Seconds,
+        "How long ago the served head was signed; a new one is due every five seconds."
+    );
+    describe_gauge!("shortbread_streams", "Readers that follow the revocation list on an open stream.");
+    describe_counter!(
+        "shortbread_call_decisions_total",
+        "Call decisions that verifiers uploaded, by verifier and outcome: recorded, known, or what is wrong with them."
+    );
     describe();
     Ok(handle)
 }
 
-// What stands before other services, and what operators were told.
+// What stands before other services, what operators were told, and what verifiers report.
 fn describe() {
     describe_gauge!(
         "shortbread_breaker_state",
@@ -63,6 +84,15 @@ fn describe() {
         "Changes of a breaker's state by kind, source and new state."
     );
     describe_counter!("shortbread_notices_total", "What operators were told, by type.");
+    describe_gauge!(
+        "shortbread_verifiers",
+        "Running instances of verifiers by state: enforcing, behind, silent or gone."
+    );
+    describe_histogram!(
+        "shortbread_propagation_seconds",
+        Unit::Seconds,
+        "Time from a change of the revocation list to a verifier that applied it, as it reports."
+    );
     describe_counter!(
         "shortbread_webhook_deliveries_total",
         "Notices for the webhook by outcome: delivered, failed (and sent again), dropped."
@@ -172,6 +202,31 @@ pub(crate) fn proof_used(by: &'static str, outcome: &'static str) {
     counter!("shortbread_proofs_total", "use" => by, "outcome" => outcome).increment(1);
 }
 
+/// Notes how many instances of verifiers are in each state.
+pub(crate) fn verifiers(counts: &StateCounts) {
+    let StateCounts { enforcing, behind, silent, gone } = *counts;
+    for (state, count) in [("enforcing", enforcing), ("behind", behind), ("silent", silent), ("gone", gone)] {
+        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+        gauge!("shortbread_verifiers", "state" => state).set(count as f64);
+    }
+}
+
+/// Notes how long a change took to one verifier.
+pub(crate) fn propagated(spent: Duration) {
+    histogram!("shortbread_propagation_seconds").record(spent.as_secs_f64());
+}
+
+/// Counts what a verifier uploaded.
+pub(crate) fn uploaded(verifier: &str, answer: &BatchAnswer) {
+    let count = |outcome: &str, by| {
+        let labels = [("verifier", verifier.to_owned()), ("outcome", outcome.to_owned())];
+        counter!("shortbread_call_decisions_total", &labels).increment(by);
+    };
+    count("recorded", answer.recorded);
+    count("known", answer.known);
+    answer.refused.iter().for_each(|refused| count(&refused.wrong, 1));
+}
+
 /// Notes what was published.
 pub(crate) fn published(seq: u64, bytes: u64) {
     #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
@@ -179,4 +234,15 @@ pub(crate) fn published(seq: u64, bytes: u64) {
         gauge!("shortbread_revocation_head_seq").set(seq as f64);
         gauge!("shortbread_revocation_snapshot_bytes").set(bytes as f64);
     }
+}
+
+/// Notes how old the head is that is served.
+pub(crate) fn head_age(age: Duration) {
+    gauge!("shortbread_revocation_head_age_seconds").set(age.as_secs_f64());
+}
+
+/// Notes that a stream began or ended.
+pub(crate) fn stream(begun: bool) {
+    let streams = gauge!("shortbread_streams");
+    if begun { streams.increment(1.0) } else { streams.decrement(1.0) }
 }

@@ -3,7 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    attenuate, audit, dev, doctor, exchange, explain, init, inspect, keys, lift, login, policy, revocations,
+    attenuate, audit, break_glass, dev, doctor, drill, exchange, explain, init, inspect, keys, lift, login,
+    policy, revocations,
 };
 use crate::commands::{revoke, serve, verify};
 
@@ -45,6 +46,8 @@ pub(crate) enum Command {
     Policy(policy::PolicyArgs),
     Audit(audit::AuditArgs),
     Keys(keys::KeysArgs),
+    BreakGlass(break_glass::BreakGlassArgs),
+    Drill(drill::DrillArgs),
     Doctor(doctor::DoctorArgs),
     Explain(explain::ExplainArgs),
 }

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use shortbread_broker::config::Passphrase;
 use shortbread_protocol::keys::PublicKey;
 use shortbread_protocol::names::OperatorName;
 
 use crate::cli::Connection;
 use crate::client::{Broker, Signer};
-use crate::context::{Context, Env};
+use crate::context::{Context, Env, PASSPHRASE};
 use crate::failure::Failure;
 use crate::files;
 
@@ -87,6 +88,7 @@ pub(crate) struct Settings {
     /// Whether it is there.
     pub(crate) found: bool,
     pub(crate) values: ClientConfig,
+    passphrase: Option<Passphrase>,
 }
 
 impl Settings {
@@ -129,7 +131,8 @@ impl Settings {
             })?;
             values.operator = Some(named);
         }
-        Ok(Self { path, found, values })
+        let passphrase = env(PASSPHRASE).map(Passphrase::new);
+        Ok(Self { path, found, values, passphrase })
     }
 
     /// For a command.
@@ -156,7 +159,7 @@ impl Settings {
         let path = self.values.key.as_deref().ok_or_else(|| self.missing("key"))?;
         let name =
             self.values.operator.clone().or_else(|| name_of(path)).ok_or_else(|| self.missing("operator"))?;
-        Ok(Signer::operator(&name, files::private_key(path)?))
+        Ok(Signer::operator(&name, files::private_key(path, self.passphrase.as_ref())?))
     }
 
     /// The root key that was named by a flag, else by the settings.

@@ -1,9 +1,13 @@
 //! What commands are handed: output, time, randomness and the environment.
 
+use shortbread_broker::config::Passphrase;
 use shortbread_protocol::clock::{Clock, SystemClock, Timestamp};
 use shortbread_protocol::random::{Random, SystemRandom};
 
 use crate::ui::Ui;
+
+/// The variable that holds the passphrase of encrypted key files.
+pub(crate) const PASSPHRASE: &str = "SHORTBREAD_KEY_PASSPHRASE";
 
 /// Looks an environment variable up; an empty one counts as absent.
 pub(crate) type Env = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
@@ -26,6 +30,11 @@ impl Context {
             random: Box::new(SystemRandom),
             env,
         }
+    }
+
+    /// What encrypted key files are opened with, as the environment says it. Never an argument: those are seen by others.
+    pub(crate) fn passphrase(&self) -> Option<Passphrase> {
+        (self.env)(PASSPHRASE).map(Passphrase::new)
     }
 
     /// The wall clock.

@@ -4,7 +4,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use shortbread_protocol::keys::{PrivateKey, PublicKey};
+use shortbread_broker::config::Passphrase;
+use shortbread_protocol::keys::{KeyError, PrivateKey, PublicKey};
 
 use crate::failure::Failure;
 
@@ -68,14 +69,22 @@ fn capped(reader: impl std::io::Read) -> Result<Vec<u8>, String> {
     if bytes.len() as u64 > LIMIT { Err("it has more than 16 MiB".to_owned()) } else { Ok(bytes) }
 }
 
-/// Reads a private key.
+/// Reads a private key, with the passphrase of an encrypted one.
 ///
 /// # Errors
-/// When the file is not there or holds something else; its contents are never shown.
-pub(crate) fn private_key(path: &Path) -> Result<PrivateKey, Failure> {
+/// When the file is not there or holds something else, or the passphrase is another one; contents are never shown.
+pub(crate) fn private_key(path: &Path, passphrase: Option<&Passphrase>) -> Result<PrivateKey, Failure> {
     let pem = zeroize::Zeroizing::new(read_text(path)?);
-    PrivateKey::from_pem(&pem).map_err(|error| {
-        let fix = "Make one with `shortbread keys generate --purpose operator --out FILE`.";
+    let key = match passphrase {
+        Some(passphrase) => PrivateKey::from_encrypted_pem(&pem, passphrase.as_bytes()),
+        None => PrivateKey::from_pem(&pem),
+    };
+    key.map_err(|error| {
+        let fix = match error {
+            KeyError::Encrypted => "Set SHORTBREAD_KEY_PASSPHRASE for this command.",
+            KeyError::Passphrase => "Correct SHORTBREAD_KEY_PASSPHRASE or the passphrase file.",
+            _ => "Make one with `shortbread keys generate --purpose operator --out FILE`.",
+        };
         Failure::new(format!("{} is {error}", path.display()), fix)
     })
 }

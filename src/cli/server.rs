@@ -12,6 +12,7 @@ use shortbread_broker::identity::HttpFetch;
 use shortbread_broker::keyring::Keyring;
 use shortbread_broker::store::Store;
 use shortbread_broker::telemetry;
+use shortbread_broker::verifiers;
 use shortbread_protocol::clock::{Clock, SystemClock};
 use shortbread_protocol::random::{Random, SystemRandom};
 
@@ -31,8 +32,9 @@ pub(crate) fn surroundings() -> (Arc<dyn Clock>, Arc<dyn Random>) {
 /// When its keys, its store or its first head are not as they must be.
 pub(crate) async fn assemble(config: Config, store: Store, dev: bool) -> Result<Arc<Broker>, Failure> {
     let (clock, random) = surroundings();
-    let keyring =
-        Keyring::read(&config.keys, &config.issuer, dev, clock.now()).map_err(|e| start_failure(&e))?;
+    let published = store.key_documents().await.map_err(|e| start_failure(&e))?;
+    let keyring = Keyring::open(&config.keys, &config.issuer, dev, Arc::clone(&clock), &published)
+        .map_err(|e| start_failure(&e))?;
     let fetch = HttpFetch::new().map_err(|e| start_failure(&e))?;
     let parts = Parts { config, keyring, store, clock, random, fetch: Arc::new(fetch) };
     Broker::start(parts).await.map_err(|e| start_failure(&e))
@@ -58,6 +60,7 @@ pub(crate) async fn run(broker: Arc<Broker>, ready: impl FnOnce()) -> Result<(),
     }
     log_panics();
     tokio::spawn(Arc::clone(&broker).chores());
+    tokio::spawn(verifiers::chores(Arc::clone(&broker)));
     tokio::spawn(reload_on_hangup(Arc::clone(&broker)));
     tracing::info!(listen = %server.address(), issuer = broker.issuer, "the broker listens");
     ready();
@@ -100,6 +103,7 @@ async fn reload_on_hangup(broker: Arc<Broker>) {
         return;
     };
     while hangup.recv().await.is_some() {
+        broker.look_at_break_glass().await;
         if let Err(error) = take_policy_in(&broker).await {
             tracing::error!(error = %error, "the policy file was not taken in; the policy in force stays");
         }
@@ -110,7 +114,7 @@ async fn reload_on_hangup(broker: Arc<Broker>) {
 async fn reload_on_hangup(_: Arc<Broker>) {}
 
 #[cfg(unix)]
-async fn stop_signal() {
+pub(crate) async fn stop_signal() {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut terminate) = signal(SignalKind::terminate()) else {
         return wait_for_interrupt().await;
@@ -122,7 +126,7 @@ async fn stop_signal() {
 }
 
 #[cfg(not(unix))]
-async fn stop_signal() {
+pub(crate) async fn stop_signal() {
     wait_for_interrupt().await;
 }
 

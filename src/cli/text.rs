@@ -83,6 +83,20 @@ pub(crate) fn count(number: u64, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
+/// A number whose digits stand in groups of three: `1,000`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let before = |at: usize| at > 0 && (digits.len() - at).is_multiple_of(3);
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if before(at) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,6 +129,13 @@ mod tests {
             (90_061, "1d 1h"),
         ] {
             assert_eq!(span(seconds), text);
+        }
+    }
+
+    #[test]
+    fn large_numbers_read_well() {
+        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (12_345_678, "12,345,678")] {
+            assert_eq!(grouped(number), text);
         }
     }
 

@@ -44,14 +44,23 @@ pub(crate) struct Ui {
     colour_out: bool,
     colour_err: bool,
     progress: bool,
+    // Whether lines of the answer can be drawn anew.
+    live: bool,
 }
 
 impl Ui {
     /// For this process: colour and progress only on a terminal, and no colour with `NO_COLOR` or a dumb terminal.
     pub(crate) fn of_process(json: bool, env: &Env) -> Self {
-        let colour = env("NO_COLOR").is_none() && env("TERM").is_none_or(|term| term != "dumb");
+        let able = env("TERM").is_none_or(|term| term != "dumb");
+        let colour = able && env("NO_COLOR").is_none();
         let (out, err) = (std::io::stdout().is_terminal(), std::io::stderr().is_terminal());
-        Self { json, colour_out: colour && out, colour_err: colour && err, progress: err && !json }
+        Self {
+            json,
+            colour_out: colour && out,
+            colour_err: colour && err,
+            progress: err && !json,
+            live: able && out && !json,
+        }
     }
 
     /// Whether programs read the answer.
@@ -141,6 +150,45 @@ impl Ui {
         }
     }
 
+    /// Whether the answer goes to a terminal on which lines can be drawn anew.
+    pub(crate) const fn is_live(&self) -> bool {
+        self.live
+    }
+
+    /// Draws lines of the answer in place of the last `above` ones; answers how many there are now.
+    pub(crate) fn redraw(&self, above: usize, rows: &[Vec<Piece>]) -> usize {
+        // Up and clear; a line that is too long is cut, so that it stays one line.
+        let mut text = if above > 0 { format!("\u{1b}[{above}A\r\u{1b}[J") } else { String::new() };
+        text.push_str("\u{1b}[?7l");
+        rows.iter().for_each(|row| text.extend([paint(row, self.colour_out).as_str(), "\n"]));
+        text.push_str("\u{1b}[?7h");
+        let mut out = std::io::stdout().lock();
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        rows.len()
+    }
+
+    /// Says on stderr how far something is: on a terminal in one line that is drawn anew, else in a line of its own.
+    /// Programs do not get it.
+    pub(crate) fn progress(&self, text: &str) {
+        if self.progress {
+            status(&format!("\r\u{1b}[?7l{}\u{1b}[K\u{1b}[?7h", escape(text)));
+        } else {
+            self.remark(text);
+        }
+    }
+
+    /// Whether [`Ui::progress`] draws one line anew.
+    pub(crate) const fn has_progress(&self) -> bool {
+        self.progress
+    }
+
+    /// Takes away what [`Ui::progress`] drew.
+    pub(crate) fn progress_over(&self) {
+        if self.progress {
+            status("\r\u{1b}[K");
+        }
+    }
+
     /// Waits for `work` and, on a terminal and after a second, shows that it does and for how long.
     pub(crate) async fn wait<F: Future>(&self, what: &str, work: F) -> F::Output {
         const FRAMES: [char; 4] = ['|', '/', '-', '\\'];
@@ -190,7 +238,7 @@ fn paint(pieces: &[Piece], colour: bool) -> String {
 }
 
 /// Pads every cell but a row's last to the width of its column, and two spaces between.
-fn columns(rows: Vec<Vec<Piece>>) -> Vec<Vec<Piece>> {
+pub(crate) fn columns(rows: Vec<Vec<Piece>>) -> Vec<Vec<Piece>> {
     let shown = |text: &str| width(&escape(text));
     let mut widths: Vec<usize> = Vec::new();
     for row in &rows {

@@ -45,6 +45,12 @@ pub enum EventType {
     /// A key document was published.
     #[serde(rename = "dev.shortbread.key.rotated.v1")]
     KeyRotated,
+    /// An instance of a verifier took a lease.
+    #[serde(rename = "dev.shortbread.verifier.leased.v1")]
+    VerifierLeased,
+    /// An operator had a silent instance of a verifier forgotten.
+    #[serde(rename = "dev.shortbread.verifier.forgotten.v1")]
+    VerifierForgotten,
 }
 
 /// One entry.

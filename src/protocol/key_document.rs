@@ -1,6 +1,10 @@
 //! The key document: which keys a broker signs with, and for what. The offline root key signs it;
 //! its public half is the one thing a verifier pins.
 
+mod next;
+
+pub use next::{Difference, Rotation, SuccessionError};
+
 use std::fmt::Write as _;
 
 use base64::Engine as _;
@@ -46,6 +50,9 @@ pub enum KeyPurpose {
 impl KeyPurpose {
     const ALL: [Self; 4] = [Self::Token, Self::Revocation, Self::Audit, Self::Approver];
 
+    /// What a broker signs with; it needs a key of each.
+    pub const BROKER: [Self; 3] = [Self::Token, Self::Revocation, Self::Audit];
+
     /// The word of this purpose.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -71,6 +78,14 @@ pub struct DocumentKey {
     pub not_before: u64,
     /// What it signed is valid until here.
     pub not_after: u64,
+}
+
+impl DocumentKey {
+    /// Whether what it signs may be relied on at this second.
+    #[must_use]
+    pub const fn is_valid(&self, now: u64) -> bool {
+        self.not_before <= now && now < self.not_after
+    }
 }
 
 /// What the document says.
@@ -112,10 +127,18 @@ impl KeyDocument {
     /// # Errors
     /// When the signature, the issuer or any line is not as it must be; unknown lines are refused.
     pub fn open(bytes: &[u8], issuer: &str, root: &PublicKey) -> Result<Self, KeyDocumentError> {
-        let origin = origin(issuer);
-        let text = note::open(bytes, &origin, &[*root], MAX_KEY_DOCUMENT)?;
+        let document = Self::parse(note::open(bytes, &origin(issuer), &[*root], MAX_KEY_DOCUMENT)?)?;
+        if document.issuer == issuer { Ok(document) } else { Err(KeyDocumentError::Line("issuer")) }
+    }
+
+    /// Reads the text of a document that nobody has signed yet. It proves nothing: it is for whoever is about to sign it.
+    ///
+    /// # Errors
+    /// When any line is not as it must be; unknown lines are refused.
+    pub fn parse(text: &str) -> Result<Self, KeyDocumentError> {
         let mut lines = text.lines();
-        if lines.next() != Some(origin.as_str()) || lines.next() != Some(FORMAT) {
+        let named = lines.next();
+        if lines.next() != Some(FORMAT) {
             return Err(KeyDocumentError::Line("format"));
         }
         let mut after = |word: &'static str| {
@@ -125,7 +148,8 @@ impl KeyDocument {
                 .ok_or(KeyDocumentError::Line(word.trim_end()))
         };
         let version = number(after("version ")?)?;
-        if after("issuer ")? != issuer {
+        let issuer = after("issuer ")?;
+        if named != Some(origin(issuer).as_str()) {
             return Err(KeyDocumentError::Line("issuer"));
         }
         let break_glass = number(after("break-glass ")?)?;

@@ -121,7 +121,7 @@ pub struct Message<T> {
 }
 
 /// How far an instance is: on each change of its list, and every [`REPORT_EVERY`] seconds.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// The sequence of the last head whose entries are applied; 0 for none.
     pub seq: u64,
@@ -211,6 +211,17 @@ pub struct CallRecord {
 }
 
 impl CallRecord {
+    /// The two halves of its id, a random series and a count below 2^60; `None` when it is not of that form. What the
+    /// broker gives its own decisions never is: its ids have a digit above 7 there (RFC 9562, section 4.1).
+    #[must_use]
+    pub fn halves(&self) -> Option<(u64, u64)> {
+        let digits = self.id.strip_prefix("dec_").filter(|digits| digits.len() == 32)?;
+        let lower = digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        let (series, count) = digits.split_at_checked(16).filter(|_| lower)?;
+        let half = |text| u64::from_str_radix(text, 16).ok();
+        half(series).zip(half(count).filter(|count| count >> 60 == 0))
+    }
+
     /// What a record lacks without which it is refused: the first of id, `trace_id`, `intent`, `stage`, `outcome`.
     #[must_use]
     pub fn lacks(&self) -> Option<&'static str> {
@@ -229,6 +240,16 @@ impl CallRecord {
             (outcome, "outcome"),
         ];
         checks.into_iter().find(|(there, _)| !there).map(|(_, what)| what)
+    }
+}
+
+/// The W3C parent id of a verifier's decision, by the two halves of its id: a random series, and a count in it.
+#[must_use]
+pub const fn span(series: u64, count: u64) -> [u8; 8] {
+    // W3C knows no span of zeros.
+    match series.wrapping_add(count) {
+        0 => 1_u64.to_be_bytes(),
+        span => span.to_be_bytes(),
     }
 }
 

@@ -7,7 +7,7 @@ use shortbread_protocol::access::Access;
 use shortbread_protocol::call::Args;
 use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::reason::Reason;
-use shortbread_protocol::verifiers::Step;
+use shortbread_protocol::verifiers::{self, Step};
 
 /// What came with a call to show who makes it.
 #[derive(Clone, Copy, Default)]
@@ -116,6 +116,12 @@ impl DecisionId {
         count.copy_from_slice(&self.count.to_be_bytes());
         trace
     }
+
+    /// The W3C parent id of this decision: its record has the same.
+    #[must_use]
+    pub fn span(self) -> [u8; 8] {
+        verifiers::span(self.series, self.count)
+    }
 }
 
 /// As in `dec_9f3c0a7be1d2446b0000000000000001`.
@@ -217,6 +223,15 @@ impl Decision {
     pub fn is_allowed(&self) -> bool {
         self.outcome == Outcome::Allow
     }
+
+    /// The W3C `traceparent` of this decision, for the answer and for whatever is called next; `None` where it belongs
+    /// to no trace.
+    #[must_use]
+    pub fn traceparent(&self) -> Option<String> {
+        let span = self.id?.span();
+        let known = self.trace != [0; 16];
+        known.then(|| format!("00-{}-{}-01", hex::encode(self.trace), hex::encode(span)))
+    }
 }
 
 /// Who decides about calls.
@@ -224,10 +239,11 @@ pub trait Checker: Send + Sync {
     /// Decides about one call by what came with it.
     fn check(&self, presented: &Presented<'_>, call: &Call<'_>) -> Decision;
 
-    /// Numbers and records a refusal of a request that could not be read as a call, such as one with two tokens.
-    /// The decision is a denial with this reason, whatever the implementation does. As provided it has no id and is
-    /// not recorded.
-    fn refuse(&self, reason: Reason, detail: &str) -> Decision {
-        Decision { detail: Some(detail.to_owned()), ..Decision::denied(None, reason) }
+    /// Numbers and records a refusal of a request that could not be read as a call, such as one with two tokens. `trace`
+    /// is the request's, as in [`Presented`]. The decision is a denial with this reason, whatever the implementation
+    /// does. As provided it has no id and is not recorded.
+    fn refuse(&self, reason: Reason, detail: &str, trace: Option<[u8; 16]>) -> Decision {
+        let denied = Decision::denied(None, reason);
+        Decision { detail: Some(detail.to_owned()), trace: trace.unwrap_or_default(), ..denied }
     }
 }

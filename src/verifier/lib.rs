@@ -9,6 +9,8 @@ pub mod list;
 pub mod narrow;
 mod proof;
 pub mod replay;
+#[cfg(feature = "report")]
+pub mod report;
 pub mod scope;
 #[cfg(test)]
 mod testing;

@@ -258,9 +258,12 @@ impl Checker for Verifier {
         self.settle(decision, call)
     }
 
-    fn refuse(&self, reason: Reason, detail: &str) -> Decision {
-        let mut decision = self.begin(reason, None);
-        decision.at = self.trust.clock().now();
+    fn refuse(&self, reason: Reason, detail: &str, trace: Option<[u8; 16]>) -> Decision {
+        let mut decision = self.begin(reason, trace);
+        let (state, now) = (self.trust.glance(), Seen::now(self.trust.clock()));
+        decision.at = now.wall;
+        decision.list_seq = state.seq();
+        decision.step = state.step_at(now, &self.windows);
         decision.detail = Some(detail.to_owned());
         self.settle(decision, &Call { tool: "", verb: "", args: None })
     }

@@ -39,7 +39,7 @@ async fn serving(folder: &Path) -> Outcome<()> {
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
     let config = Config::read(&folder.join("broker.toml"))?;
     let store = setup::init(&config, &clock, &random, StoreKind::Dev).await?;
-    let keyring = Keyring::read(&config.keys, &config.issuer, true, clock.now())?;
+    let keyring = Keyring::read(&config.keys, &config.issuer, true, Arc::clone(&clock))?;
     let (address, fetch) = (config.listen, Arc::new(HttpFetch::new()?));
     let broker = Broker::start(Parts { config, keyring, store, clock, random, fetch }).await?;
     let server = Server::bind(address, router(Arc::clone(&broker))).await?;

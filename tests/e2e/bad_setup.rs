@@ -55,7 +55,7 @@ impl Place {
 
     /// What is said when the keys are read for `serve`.
     fn keyring(&self) -> String {
-        said(Keyring::read(&self.keys(), ISSUER, false, NOW))
+        said(Keyring::read(&self.keys(), ISSUER, false, Arc::new(ManualClock::at(NOW))))
     }
 
     async fn init(&self, kind: StoreKind) -> Result<Store, setup::SetupError> {
@@ -158,7 +158,10 @@ fn a_document_of_another_root_or_broker_is_refused() {
     fs::copy(other.path("keys/root.pub.pem"), place.path("keys/root.pub.pem")).unwrap();
     says(&place.keyring(), &["key-document.txt", "not believed"]);
     let place = Place::new();
-    says(&said(Keyring::read(&place.keys(), "https://other.example", false, NOW)), &["key-document.txt"]);
+    says(
+        &said(Keyring::read(&place.keys(), "https://other.example", false, Arc::new(ManualClock::at(NOW)))),
+        &["key-document.txt"],
+    );
     let path = place.path("keys/key-document.txt");
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, text.replacen("version 1", "version 2", 1)).unwrap();
@@ -243,7 +246,7 @@ async fn a_store_that_is_none_or_cannot_be_written_is_refused() {
 async fn a_store_of_another_broker_is_refused() {
     let place = Place::new();
     let store = place.init(StoreKind::Broker).await.unwrap();
-    let keyring = Keyring::read(&place.keys(), ISSUER, false, NOW).unwrap();
+    let keyring = Keyring::read(&place.keys(), ISSUER, false, Arc::new(ManualClock::at(NOW))).unwrap();
     let config = Config { issuer: "https://other.example".to_owned(), ..place.config() };
     let fetch = Arc::new(HttpFetch::new().unwrap());
     let (clock, random) = (Arc::new(ManualClock::at(NOW)), Arc::new(SystemRandom));

@@ -42,7 +42,7 @@ async fn a_token_is_bound_to_the_key_of_the_proof() {
     let answer = world.bound("workflow:demo", "demo", &[SCOPE]).await;
     assert_eq!((answer.status, answer.text("/token_type")), (200, "DPoP"), "{answer:?}");
     assert_eq!(world.demo("github:issues.read").await.text("/token_type"), "Bearer");
-    let token = Token::open(&decode(answer.token()).unwrap(), &world.broker.keyring).unwrap();
+    let token = Token::open(&decode(answer.token()).unwrap(), &*world.broker.keyring).unwrap();
     assert_eq!(token.scope().id(SelectorKind::Holder), Some(holder().thumbprint()));
     let record = world.broker.store.token(answer.text("/shortbread/token_id")).await.unwrap().unwrap();
     assert_eq!(record.holder.as_deref(), Some(holder().thumbprint()));
@@ -182,7 +182,7 @@ async fn a_bound_token_is_for_several_tools_each_at_its_own_audience() {
     assert_eq!(bound.text("/scope"), SEVERAL.1, "{bound:?}");
     assert_eq!(bound.text("/authorization_details/0/locations/0"), GITHUB);
     assert_eq!(bound.text("/authorization_details/1/locations/0"), PAYMENTS);
-    let token = Token::open(&decode(bound.token()).unwrap(), &world.broker.keyring).unwrap();
+    let token = Token::open(&decode(bound.token()).unwrap(), &*world.broker.keyring).unwrap();
     let demand = |audience, tool, verb| shortbread_verifier::scope::Demand {
         now: world.clock.now().seconds(),
         audience,

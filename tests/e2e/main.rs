@@ -8,12 +8,14 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod acknowledged;
 mod alerts;
 mod any_bytes;
 mod arguments;
 mod bad_identity;
 mod bad_input;
 mod bad_setup;
+mod break_glass;
 mod descent;
 mod dpop;
 mod durable;
@@ -26,6 +28,7 @@ mod introspect;
 mod issuers_down;
 mod layers;
 mod limits;
+mod mirrors;
 mod never_wider;
 mod openapi;
 mod operators;
@@ -33,10 +36,13 @@ mod paged;
 mod policy_life;
 mod program;
 mod proof;
+mod pushed;
 mod retries;
 mod reuse;
 mod revoked;
+mod rotation;
 mod secrets;
 mod strangers;
 mod tripwires;
+mod uploaded;
 mod vectors;

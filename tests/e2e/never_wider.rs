@@ -304,7 +304,7 @@ async fn granted(world: &World, ask: &Ask) -> Option<Token> {
         assert!(reason.starts_with("policy.") || reason == "scope.unknown", "{answer:?}");
         return None;
     }
-    Some(Token::open(&decode(answer.token()).unwrap(), &world.broker.keyring).unwrap())
+    Some(Token::open(&decode(answer.token()).unwrap(), &*world.broker.keyring).unwrap())
 }
 
 #[test]
@@ -390,7 +390,7 @@ fn an_operator_token_is_sealed_and_lives_two_minutes_at_most() {
             prop_assert_eq!(answer.reason(), "policy.not_granted");
             return Ok(());
         }
-        let token = Token::open(&decode(answer.token()).unwrap(), &world.broker.keyring).unwrap();
+        let token = Token::open(&decode(answer.token()).unwrap(), &*world.broker.keyring).unwrap();
         prop_assert!(token.is_sealed());
         prop_assert_eq!(seal(answer.token()), Err(NarrowError::Sealed));
         prop_assert!(token.scope().window().1 <= world.clock.now().seconds() + u64::from(ttl.unwrap_or(300).min(900)));

@@ -122,7 +122,7 @@ fn the_switch_is_pulled_and_lifted() {
     let (home, _broker, _) = served();
     let token = token(&home, "github:issues.read");
     assert_eq!(verify(&home, &token, "github/issues.read", ""), "allowed");
-    home.ok(&["revoke", "--workflow", "demo", "--reason", "INC-1", "--wait"]);
+    home.ok(&["revoke", "--workflow", "demo", "--reason", "INC-1"]);
     assert_eq!(verify(&home, &token, "github/issues.read", ""), "revoked.workflow");
     let ask = [&ASK[..], &["--scope", "github:issues.read"]].concat();
     home.refused(&ask, &["revoked.workflow", "dec_"]);

@@ -9,7 +9,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
 use serde_json::json;
 use shortbread_broker::keyring::Keyring;
-use shortbread_protocol::clock::Clock as _;
 use shortbread_protocol::keys::PrivateKey;
 use shortbread_protocol::names::Operation;
 use shortbread_protocol::random::SystemRandom;
@@ -191,13 +190,13 @@ async fn debug_shows_no_secret() {
     keys_of(&world, &mut secrets);
     let text = world.demo("github:issues.read").await.token().to_owned();
     secrets.token("a token", &text);
-    let token = Token::open(&decode(&text).unwrap(), &world.broker.keyring).unwrap();
+    let token = Token::open(&decode(&text).unwrap(), &*world.broker.keyring).unwrap();
     let shown = [
         format!("{:?}", world.broker.config),
         format!("{:?}", world.broker.policy.in_force()),
         format!("{:?}", world.broker.store.meta()),
         format!("{:?}", world.broker.store.mirror()),
-        format!("{:?}", world.broker.keyring.document),
+        format!("{:?}", world.broker.keyring.current().document),
         format!("{:?}", world.broker.publisher.current()),
         format!("{:#?}", world.key("token")),
         format!("{:?}", world.key("token").public()),
@@ -210,6 +209,6 @@ async fn debug_shows_no_secret() {
     assert!(format!("{:?}", world.key("token")).len() < 100);
     let missing = Path::new("/nowhere/token.pem").to_owned();
     let keys = shortbread_broker::config::Keys { token: missing, ..world.broker.config.keys.clone() };
-    let error = Keyring::read(&keys, &world.issuer, true, world.clock.now()).err().unwrap();
+    let error = Keyring::read(&keys, &world.issuer, true, world.clock.clone()).err().unwrap();
     secrets.absent_from("an error", format!("{error:?} {error}").as_bytes());
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use shortbread_broker::http::document;
 use shortbread_broker::mint::{Minting, mint};
-use shortbread_broker::policy::model::Principal;
+use shortbread_broker::policy::model::{Principal, Windows};
 use shortbread_broker::policy::{Alternative, Right};
 use shortbread_protocol::access::Access;
 use shortbread_protocol::clock::Clock as _;
@@ -15,8 +15,9 @@ use shortbread_protocol::random::SystemRandom;
 use shortbread_tests::{Answer, World, holder};
 use shortbread_verifier::narrow::{NarrowError, seal};
 
-/// What anyone may ask. `/oauth/*` check what they are sent: see `bad_input`.
-const PUBLIC: [&str; 12] = [
+/// What anyone may ask. `/oauth/*` check what they are sent: see `bad_input`; so do `/verifiers/*`: see
+/// `acknowledged`.
+const PUBLIC: [&str; 18] = [
     "/.well-known/biscuit-web-keys",
     "/.well-known/jwks.json",
     "/.well-known/oauth-authorization-server",
@@ -26,9 +27,16 @@ const PUBLIC: [&str; 12] = [
     "/oauth/revoke",
     "/oauth/token",
     "/readyz",
+    "/revocations/break-glass",
+    "/revocations/delta/{name}",
     "/revocations/head",
     "/revocations/keys/{version}",
     "/revocations/snapshot/{name}",
+    "/revocations/stream",
+    "/verifiers/decisions",
+    "/verifiers/goodbye",
+    "/verifiers/lease",
+    "/verifiers/report",
 ];
 
 /// A route of the admin API.
@@ -159,6 +167,7 @@ async fn a_token_for_another_audience_opens_nothing() {
         let right = Right {
             operation: format!("shortbread/{}", route.verb).parse().unwrap(),
             access: Access::Read,
+            windows: Windows::default(),
             forms: Forms::new(),
             alternatives: vec![Alternative { grant: "grant:1".into(), arguments: None }],
         };
@@ -177,7 +186,7 @@ async fn a_token_for_another_audience_opens_nothing() {
                 audiences: &[("shortbread".to_owned(), audience.to_owned())],
                 sealed: true,
             };
-            mint(&minting, &*world.broker.keyring.token, &SystemRandom).unwrap()
+            mint(&minting, &*world.broker.keyring.token_signers()[0], &SystemRandom).unwrap()
         };
         let elsewhere = for_audience("https://tools.acme.example/github");
         route.refuses(&world, Some(&elsewhere), 403, "token.wrong_audience").await;
@@ -231,7 +240,7 @@ async fn there_is_nothing_elsewhere() {
         "/",
         "/api",
         "/api/v1",
-        "/api/v1/keys",
+        "/api/v1/key",
         "/metrics",
         "/oauth",
         "/oauth/token/",

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 use shortbread_broker::mint::{Minting, mint};
-use shortbread_broker::policy::model::Principal;
+use shortbread_broker::policy::model::{Principal, Windows};
 use shortbread_broker::policy::{Alternative, Right};
 use shortbread_broker::signer::LocalSigner;
 use shortbread_protocol::access::Access;
@@ -86,6 +86,7 @@ fn rights() -> Vec<Right> {
         forms: serde_json::from_value(forms).expect("forms"),
         operation: format!("github/{verb}").parse().expect("an operation"),
         access,
+        windows: Windows::default(),
         alternatives: ways.into_iter().map(way).collect(),
     };
     granted().into_iter().map(right).collect()

@@ -4,6 +4,7 @@
 //! ends no later, and dies with it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::json;
@@ -28,6 +29,7 @@ use super::request::Request;
 use crate::broker::Broker;
 use crate::mint::{Child, mint_child};
 use crate::policy::Policy;
+use crate::signer::Signer;
 use crate::store::{Exchange, Standing, TokenRecord};
 
 /// By verb, what its arguments may be: a way for each grant that gives it.
@@ -60,6 +62,7 @@ pub(super) async fn re_exchange(
     within_rates(broker, &parent.principal, &rates)?;
     trail.stage = "revocation";
     let heir = Heir {
+        signer: signer(broker)?,
         token: id("tok_", context.decision.at, &*broker.random)
             .map_err(|error| Refusal::plain(Reason::Internal).because(error))?,
         expires: parent.end(request, context),
@@ -68,7 +71,7 @@ pub(super) async fn re_exchange(
         kept,
         dropped,
     };
-    let standing = heir.standing(broker, &parent);
+    let standing = heir.standing(&parent);
     broker
         .store
         .mirror()
@@ -93,7 +96,7 @@ pub(super) async fn re_exchange(
         broker.scribe.entry(EventType::TokenMinted, &context.decision, trail.subject(), data)
     };
     let token = heir.record(&parent, broker.policy.version(), policy);
-    let ties = parent.ties(broker.keyring.token.name().as_str());
+    let ties = parent.ties(heir.signer.name().as_str());
     let exchange = Exchange { replay: None, token, standing, ties, retry: None, audit };
     broker.store.record_exchange(exchange).await?;
     Ok(answer)
@@ -114,6 +117,7 @@ async fn told(broker: &Broker, parent: &Parent, kept: &BTreeSet<Operation>) -> R
 
 /// The child in the making.
 struct Heir {
+    signer: Arc<dyn Signer>,
     token: String,
     holder: String,
     expires: u64,
@@ -123,7 +127,7 @@ struct Heir {
 }
 
 impl Heir {
-    fn standing(&self, broker: &Broker, parent: &Parent) -> Standing {
+    fn standing(&self, parent: &Parent) -> Standing {
         let scope = parent.token.scope();
         let mut selectors: BTreeSet<(SelectorKind, String)> = SelectorKind::ALL
             .into_iter()
@@ -131,7 +135,7 @@ impl Heir {
             .collect();
         selectors.insert((SelectorKind::Token, self.token.clone()));
         selectors.insert((SelectorKind::Holder, self.holder.clone()));
-        selectors.insert((SelectorKind::Key, broker.keyring.token.name().to_string()));
+        selectors.insert((SelectorKind::Key, self.signer.name().to_string()));
         for (operation, granted) in operations(scope).filter(|(operation, _)| self.kept.contains(operation)) {
             selectors.insert((SelectorKind::Tool, operation.tool.to_string()));
             selectors.insert((SelectorKind::Verb, operation.to_string()));
@@ -149,7 +153,6 @@ impl Heir {
     }
 
     fn mint(&self, broker: &Broker, parent: &Parent, request: &Request) -> Result<String, Refusal> {
-        let signer = signer(broker, broker.clock.now())?;
         let child = Child {
             parent: parent.token.scope(),
             parent_holder: &parent.holder,
@@ -159,7 +162,7 @@ impl Heir {
             kept: &self.kept,
             sealed: request.delegation == Delegation::None,
         };
-        Ok(mint_child(&child, signer, &*broker.random)?)
+        Ok(mint_child(&child, &*self.signer, &*broker.random)?)
     }
 
     fn verbs(&self) -> Vec<String> {

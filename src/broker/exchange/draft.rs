@@ -1,6 +1,7 @@
 //! A token in the making: from what is granted to its bytes, its record and its answer.
 
-use shortbread_protocol::clock::Timestamp;
+use std::sync::Arc;
+
 use shortbread_protocol::dpop::Proof;
 use shortbread_protocol::keys::PrivateKey;
 use shortbread_protocol::names::{Intent, Task};
@@ -31,6 +32,8 @@ pub(super) struct Draft<'a> {
     pub(super) token_id: String,
     holder: Option<String>,
     pub(super) sealed: bool,
+    // One key for all of it: what it can be revoked by and what signs it are the same.
+    signer: Arc<dyn Signer>,
 }
 
 /// A token that was made.
@@ -62,13 +65,14 @@ impl<'a> Draft<'a> {
         let sealed = request.delegation == Delegation::None || matches!(principal, Principal::Operator(_));
         let intent = request.intent.clone().unwrap_or_else(Intent::undeclared);
         let holder = proof.map(|proof| proof.thumbprint().to_owned());
-        Ok(Self { principal, intent, task, token_id: fresh("tok_")?, holder, sealed, request })
+        let signer = signer(broker)?;
+        Ok(Self { principal, intent, task, token_id: fresh("tok_")?, holder, sealed, signer, request })
     }
 
     pub(super) fn stand(&self, broker: &Broker, granted: &mut Granted) -> Result<Standing, Refusal> {
         let bearer = Bearer {
             issuer: &broker.issuer,
-            key: broker.keyring.token.name().as_str(),
+            key: self.signer.name().as_str(),
             principal: self.principal,
             intent: &self.intent,
             task: &self.task,
@@ -88,7 +92,7 @@ impl<'a> Draft<'a> {
         again: bool,
         context: &Context,
     ) -> Result<Minted, Refusal> {
-        let signer = signer(broker, context.decision.at)?;
+        let signer = &*self.signer;
         let minting = Minting {
             issuer: &broker.issuer,
             principal: self.principal,
@@ -180,9 +184,7 @@ impl<'a> Draft<'a> {
 }
 
 /// The key that signs tokens, while the key document lets it.
-pub(super) fn signer(broker: &Broker, now: Timestamp) -> Result<&dyn Signer, Refusal> {
-    if broker.keyring.can_sign_tokens(now) {
-        return Ok(&*broker.keyring.token);
-    }
-    Err(Refusal::plain(Reason::Internal).because("the token key is past its validity in the key document"))
+pub(super) fn signer(broker: &Broker) -> Result<Arc<dyn Signer>, Refusal> {
+    let none = "no token key of this broker is valid in the key document";
+    broker.keyring.token(&broker.store.mirror()).ok_or_else(|| Refusal::plain(Reason::Internal).because(none))
 }

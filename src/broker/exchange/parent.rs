@@ -33,7 +33,7 @@ impl Parent {
             unproved(broker, refusal, request.grant_type, context)
         };
         let bytes = decode(&request.assertion).map_err(|flaw| invalid(&flaw.to_string()))?;
-        let token = Token::open(&bytes, &broker.keyring).map_err(|error| invalid(&error.to_string()))?;
+        let token = Token::open(&bytes, &*broker.keyring).map_err(|error| invalid(&error.to_string()))?;
         let scope = token.scope();
         let now = context.decision.at.seconds();
         if now < scope.window().0 || now >= scope.end() {

@@ -89,6 +89,11 @@ impl Trail {
         self.principal = Some(principal.clone());
     }
 
+    /// Whether it is an operator who proved to be one.
+    pub(super) fn is_operators(&self) -> bool {
+        matches!(self.principal, Some(Principal::Operator(_)))
+    }
+
     /// A key was proved, or none was shown.
     pub(super) fn held_by(&mut self, proof: Option<&Proof>) {
         self.holder = proof.map(|proof| proof.thumbprint().to_owned());

@@ -75,7 +75,9 @@ impl RetryKey {
             .iter()
             .map(|right| {
                 let ways: Vec<_> = right.alternatives.iter().map(|way| way.arguments.as_ref()).collect();
-                (right.operation.to_string(), right.access.as_str(), ways)
+                // As short as the windows are now: a longer one from before is another answer.
+                let windows = (right.windows.privileged, right.windows.write);
+                (right.operation.to_string(), right.access.as_str(), windows, ways)
             })
             .collect();
         let said = serde_json::to_vec(&(granted.ttl.as_secs(), rights));
@@ -133,13 +135,19 @@ pub(super) async fn repeat(
     let internal = || Refusal::plain(Reason::Internal);
     let stored: Stored = serde_json::from_slice(&kept.answer).map_err(|error| internal().because(error))?;
     let next = next_key(broker, &kept.token)?;
-    let token = sign(&kept.block, stored.sealed, &*broker.keyring.token, &next)?;
-    let opened = decode(&token).ok().and_then(|bytes| Token::open(&bytes, &broker.keyring).ok());
-    if opened.is_none() {
-        return Err(internal().because("the token key changed since the request was first answered"));
-    }
+    // By the key that signed it first, whichever signs now: the block names it.
+    let signed = broker.keyring.token_signers().into_iter().find_map(|signer| {
+        let token = sign(&kept.block, stored.sealed, &*signer, &next).ok()?;
+        let bytes = decode(&token).ok()?;
+        Token::open(&bytes, &*broker.keyring).is_ok().then_some(token)
+    });
+    let gone = "the token key that the request was first answered with is gone";
+    let token = signed.ok_or_else(|| internal().because(gone))?;
     let data = trail.repeated(&kept.token);
     let audit = broker.scribe.entry(EventType::TokenMinted, &context.decision, trail.subject(), data);
-    broker.store.record_use(Use { replay, token: Some(kept.token), audit }).await?;
+    broker
+        .store
+        .record_use(Use { replay, token: Some(kept.token), operator: trail.is_operators(), audit })
+        .await?;
     Ok(TokenAnswer { access_token: token, ..stored.answer })
 }

@@ -75,20 +75,25 @@ impl Failure {
             | Reason::WrongHolder
             | Reason::BadSignature
             | Reason::UnknownKey
-            | Reason::ProfileViolation => StatusCode::UNAUTHORIZED,
+            | Reason::ProfileViolation
+            | Reason::InstanceUnknown
+            | Reason::IdentityInvalid => StatusCode::UNAUTHORIZED,
             Reason::NotPermitted
             | Reason::NotGranted
             | Reason::Revoked(_)
             | Reason::RevokedAll
             | Reason::RevokedBlock
             | Reason::WrongAudience
-            | Reason::NotYetValid => StatusCode::FORBIDDEN,
+            | Reason::NotYetValid
+            | Reason::IdentityUnmatched => StatusCode::FORBIDDEN,
             Reason::NotFound => StatusCode::NOT_FOUND,
-            Reason::Conflict | Reason::SecondOperator => StatusCode::CONFLICT,
+            Reason::Conflict | Reason::SecondOperator | Reason::MessageReplayed => StatusCode::CONFLICT,
             Reason::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-            Reason::StoreUnavailable | Reason::ProofsFull | Reason::Overloaded | Reason::PolicyMissing => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Reason::StoreUnavailable
+            | Reason::ProofsFull
+            | Reason::Overloaded
+            | Reason::PolicyMissing
+            | Reason::IssuerUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Reason::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::BAD_REQUEST,
         }
@@ -119,6 +124,11 @@ impl Failure {
 // RFC 9449, section 7.1; whoever showed nothing is told no error (RFC 6750, section 3.1).
 fn challenge(reason: Reason) -> Option<HeaderValue> {
     let error = match reason {
+        // An instance of a verifier, which has a key of its own and no token.
+        Reason::InstanceUnknown | Reason::IdentityInvalid => {
+            let challenge = "Bearer realm=\"shortbread\", error=\"invalid_client\"";
+            return Some(HeaderValue::from_static(challenge));
+        }
         Reason::Unauthenticated => "",
         Reason::Expired
         | Reason::TokenMissing

@@ -1,14 +1,18 @@
 //! HTTP: translates, decides nothing. Every route goes through one documented router.
 
 mod admin;
+mod break_glass;
 mod connections;
 mod context;
+mod decisions;
 mod failure;
 mod guard;
 mod health;
 mod lists;
 mod oauth;
 mod serve;
+mod stream;
+mod verifiers;
 mod well_known;
 
 pub use serve::{ServeError, Server};
@@ -26,6 +30,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use self::connections::Connections;
 use crate::broker::Broker;
 
 /// The largest request body, in bytes.
@@ -36,6 +41,7 @@ pub const MAX_BODY: usize = 64 * 1024;
 pub struct App {
     broker: Arc<Broker>,
     in_flight: Arc<Semaphore>,
+    streams: Arc<Connections>,
 }
 
 #[derive(OpenApi)]
@@ -61,15 +67,26 @@ fn documented() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
         .routes(routes!(well_known::biscuit_keys))
         .routes(routes!(lists::head))
         .routes(routes!(lists::snapshot))
+        .routes(routes!(lists::delta))
         .routes(routes!(lists::keys))
+        .routes(routes!(break_glass::head))
+        .routes(routes!(stream::stream))
+        .routes(routes!(verifiers::lease))
+        .routes(routes!(verifiers::report))
+        .routes(routes!(verifiers::goodbye))
+        .routes(routes!(decisions::take))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz));
     let admin = OpenApiRouter::new()
         .routes(routes!(admin::revocations::list, admin::revocations::revoke))
         .routes(routes!(admin::revocations::lift))
+        .routes(routes!(admin::verifiers::status))
+        .routes(routes!(admin::verifiers::forget))
         .routes(routes!(admin::policy::history))
         .routes(routes!(admin::policy::activate))
         .routes(routes!(admin::policy::rollback))
+        .routes(routes!(admin::keys::list))
+        .routes(routes!(admin::keys::activate))
         .routes(routes!(admin::audit::tail))
         .routes(routes!(admin::audit::show));
     (public, admin)
@@ -85,7 +102,8 @@ pub fn document() -> utoipa::openapi::OpenApi {
 /// The broker's HTTP service.
 pub fn router(broker: Arc<Broker>) -> Router {
     let in_flight = Arc::new(Semaphore::new(broker.config.limits.in_flight));
-    let app = App { broker, in_flight };
+    let streams = Connections::new(serve::MAX_CONNECTIONS / 2, stream::MAX_FROM_ONE);
+    let app = App { broker, in_flight, streams };
     let (public, admin) = documented();
     let (router, _) = public.merge(admin).split_for_parts();
     router

@@ -16,6 +16,7 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tower::ServiceExt as _;
 
 use super::connections::{Connections, Place};
@@ -24,7 +25,7 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HEADERS: usize = 16 * 1024;
 
 /// Connections at a time. Those beyond are closed at once; the limit on open files should be above.
-const MAX_CONNECTIONS: usize = 4096;
+pub(super) const MAX_CONNECTIONS: usize = 4096;
 
 /// Connections at a time from one address, which may be a proxy's.
 const MAX_FROM_ONE: usize = 1024;
@@ -40,6 +41,18 @@ pub enum ServeError {
         /// What the system said.
         cause: std::io::Error,
     },
+}
+
+/// Told to every request: the server is stopping, so answers that would never end must end.
+#[derive(Clone, Debug)]
+pub(super) struct Stopping(watch::Receiver<bool>);
+
+impl Stopping {
+    /// Waits until the server is stopping.
+    pub(super) async fn wait(&mut self) {
+        // A server that is gone has stopped too.
+        let _ = self.0.wait_for(|stopping| *stopping).await;
+    }
 }
 
 /// A listening socket and what it serves.
@@ -83,6 +96,8 @@ impl Server {
             .keep_alive_interval(Some(HEADER_TIMEOUT));
         let connections = Connections::new(MAX_CONNECTIONS, MAX_FROM_ONE);
         let mut stop = std::pin::pin!(stop);
+        let (stopping, told) = watch::channel(false);
+        let shared = Shared { router: self.router, stopping: Stopping(told) };
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
@@ -90,7 +105,7 @@ impl Server {
             };
             match accepted {
                 Ok((stream, peer)) => match connections.take(peer.ip()) {
-                    Some(place) => serve_one(&builder, &graceful, (stream, peer, place), self.router.clone()),
+                    Some(place) => serve_one(&builder, &graceful, (stream, peer, place), shared.clone()),
                     None => metrics::counter!("shortbread_connections_refused_total").increment(1),
                 },
                 // Out of file descriptors or a connection that died in the queue: neither ends the broker.
@@ -101,17 +116,25 @@ impl Server {
             }
         }
         drop(self.listener);
+        stopping.send_replace(true);
         if tokio::time::timeout(deadline, graceful.shutdown()).await.is_err() {
             tracing::warn!("requests were cut off at the deadline for stopping");
         }
     }
 }
 
+/// What every connection has.
+#[derive(Clone)]
+struct Shared {
+    router: Router,
+    stopping: Stopping,
+}
+
 fn serve_one(
     builder: &Builder<TokioExecutor>,
     graceful: &GracefulShutdown,
     (stream, peer, place): (TcpStream, SocketAddr, Place),
-    router: Router,
+    shared: Shared,
 ) {
     // Answers are small and waited for.
     let _ = stream.set_nodelay(true);
@@ -119,10 +142,11 @@ fn serve_one(
     let noted = Arc::clone(&asked);
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         noted.store(true, Ordering::Relaxed);
-        let router = router.clone();
+        let Shared { router, stopping } = shared.clone();
         async move {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo(peer));
+            request.extensions_mut().insert(stopping);
             Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|never| match never {}))
         }
     });

@@ -37,16 +37,16 @@ pub(super) async fn metadata_oidc(State(app): State<App>) -> Cached<Metadata> {
 /// The token, revocation and audit keys as a JWK set (RFC 7517, 8037).
 #[utoipa::path(get, path = "/.well-known/jwks.json", tag = "metadata", responses((status = 200, body = Object)))]
 pub(super) async fn jwks(State(app): State<App>) -> Cached<Value> {
-    let document = &app.broker.keyring.document;
+    let current = app.broker.keyring.current();
     let keys: Vec<Value> =
-        document.keys.iter().filter(|key| key.purpose != KeyPurpose::Approver).map(jwk).collect();
+        current.document.keys.iter().filter(|key| key.purpose != KeyPurpose::Approver).map(jwk).collect();
     (MINUTE, Json(json!({ "keys": keys })))
 }
 
 /// The token keys, as Biscuit libraries read them.
 #[utoipa::path(get, path = "/.well-known/biscuit-web-keys", tag = "metadata", responses((status = 200, body = Vec<Object>)))]
 pub(super) async fn biscuit_keys(State(app): State<App>) -> Cached<Value> {
-    let (document, issuer) = (&app.broker.keyring.document, &app.broker.issuer);
+    let (current, issuer) = (app.broker.keyring.current(), &app.broker.issuer);
     let key = |listed: &DocumentKey| {
         json!({
             "algorithm": "ed25519",
@@ -56,7 +56,7 @@ pub(super) async fn biscuit_keys(State(app): State<App>) -> Cached<Value> {
             "expires_at": Timestamp::from_seconds(listed.not_after).to_string(),
         })
     };
-    (MINUTE, Json(document.of(KeyPurpose::Token).map(key).collect()))
+    (MINUTE, Json(current.document.of(KeyPurpose::Token).map(key).collect()))
 }
 
 fn jwk(listed: &DocumentKey) -> Value {

@@ -4,7 +4,7 @@ use shortbread_protocol::access::Access;
 use shortbread_protocol::names::{Operation, ToolName, VerbName};
 use shortbread_protocol::normalise::Forms;
 
-use super::model::{Tool, Verb};
+use super::model::{Tool, Verb, Windows};
 
 /// The verbs of the built-in tool and what harm each can do.
 pub const VERBS: [(&str, Access); 12] = [
@@ -42,7 +42,7 @@ pub fn tool(issuer: &str) -> Tool {
         let verb: VerbName = name.parse().ok()?;
         Some((verb, Verb { access, args: None, forms: Forms::new() }))
     });
-    Tool { audience: audience(issuer), verbs: verbs.collect() }
+    Tool { audience: audience(issuer), windows: Windows::default(), verbs: verbs.collect() }
 }
 
 /// Whether this is the built-in tool.

@@ -17,7 +17,7 @@ use shortbread_protocol::normalise::{self, Forms};
 use shortbread_protocol::reason::Reason;
 use thiserror::Error;
 
-use super::model::{Grant, Principal, Rate, Verb};
+use super::model::{Grant, Principal, Rate, Verb, Windows};
 use super::{Policy, bind, cost};
 
 mod explain;
@@ -87,6 +87,8 @@ pub struct Right {
     pub operation: Operation,
     /// The access of the verb.
     pub access: Access,
+    /// How old the revocation list may be for its calls.
+    pub windows: Windows,
     /// The form of its arguments, where the catalogue gives one: how the token asks for them.
     pub forms: Forms,
     /// A call is allowed when one of these allows it; never empty.
@@ -219,6 +221,7 @@ impl Case<'_> {
             right: Right {
                 operation: operation.clone(),
                 access,
+                windows: self.windows(operation),
                 forms: verb.forms.clone(),
                 alternatives: Vec::new(),
             },
@@ -235,6 +238,10 @@ impl Case<'_> {
             return Err(Refusal::new(Reason::ProofRequired, explain::unproved(operation, why)));
         }
         Ok(won)
+    }
+
+    fn windows(&self, operation: &Operation) -> Windows {
+        self.policy.catalogue().tools.get(&operation.tool).map_or_else(Windows::default, |tool| tool.windows)
     }
 
     /// Why the verb wants a proof that is not there.

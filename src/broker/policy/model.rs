@@ -157,11 +157,43 @@ impl Catalogue {
     }
 }
 
+/// How old the revocation list may be for calls of a tool, in seconds, before a verifier denies them. The window for
+/// reading is the verifier's own and stands in no policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Windows {
+    /// For privileged calls; never above `write`, which includes them.
+    pub privileged: u32,
+    /// For calls that write.
+    pub write: u32,
+}
+
+impl Default for Windows {
+    fn default() -> Self {
+        Self { privileged: 60, write: 300 }
+    }
+}
+
+impl Windows {
+    /// The longer of both, access by access.
+    #[must_use]
+    pub fn longer(self, other: Self) -> Self {
+        Self { privileged: self.privileged.max(other.privileged), write: self.write.max(other.write) }
+    }
+
+    /// Every window that a call of this access keeps to, in seconds, the shortest first; none for one that only reads.
+    pub fn of(self, access: Access) -> impl Iterator<Item = u32> {
+        let privileged = (access == Access::Privileged).then_some(self.privileged);
+        privileged.into_iter().chain((access != Access::Read).then_some(self.write))
+    }
+}
+
 /// One tool of the catalogue.
 #[derive(Clone, Debug)]
 pub struct Tool {
     /// The exact URL that tokens for it name.
     pub audience: String,
+    /// How old the revocation list may be for its calls.
+    pub windows: Windows,
     /// Its verbs.
     pub verbs: BTreeMap<VerbName, Verb>,
 }

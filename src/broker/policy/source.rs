@@ -40,6 +40,18 @@ pub(super) struct ToolSource {
     pub(super) audience: Spanned<String>,
     #[serde(default)]
     pub(super) verbs: BTreeMap<Spanned<VerbName>, VerbSource>,
+    #[serde(default)]
+    pub(super) windows: WindowsSource,
+}
+
+/// `windows`: how old the revocation list may be for calls of a tool.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WindowsSource {
+    pub(super) privileged: Option<Spanned<Span>>,
+    pub(super) write: Option<Spanned<Span>>,
+    /// Read to be refused with a reason.
+    pub(super) read: Option<Spanned<de::IgnoredAny>>,
 }
 
 /// `verbs."NAME"`

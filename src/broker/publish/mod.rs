@@ -1,23 +1,34 @@
-//! The signed revocation list as it is served: a new head at least every five seconds and with every change,
-//! over snapshots that are named by their hash.
+//! The signed revocation list as it is served: a new head at least every five seconds and with every change, over a
+//! snapshot that is written rarely and deltas that lead from it to the list as it stands.
 
+mod delta;
+mod edition;
+mod file;
+mod frames;
+mod history;
+mod published;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 
+pub use file::{DeltaFile, File, SnapshotFile};
+pub use published::Published;
 pub(crate) use snapshot::cause;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as Lock, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
-use sha2::{Digest as _, Sha256};
-use shortbread_protocol::clock::{Clock, Timestamp};
+use shortbread_protocol::clock::Clock;
 use shortbread_protocol::note;
-use shortbread_protocol::revocations::{FileRef, Head, origin};
+use shortbread_protocol::revocations::{Head, origin};
 use thiserror::Error;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
-use crate::signer::Signer;
-use crate::store::{HeadError, Store};
+use self::edition::{Broken, Desk, Edition};
+use self::history::History;
+use crate::keyring::{HeadKeys, Keyring};
+use crate::store::{HeadError, HeadFacts, Revocations, Store};
+use crate::telemetry;
 
 /// How long until the next head is due.
 pub const PERIOD: Duration = Duration::from_secs(5);
@@ -25,11 +36,11 @@ pub const PERIOD: Duration = Duration::from_secs(5);
 /// How long a head may be relied on: at least as long as the longest window of a verifier.
 const LIFE: u64 = 900;
 
-/// How many snapshots are kept for those who read an older head moments ago.
-const KEPT: usize = 8;
-
 /// Tries to sign a head while the list keeps changing.
 const TRIES: usize = 16;
+
+/// How often the age of the head is told to those who collect metrics.
+const TICK: Duration = Duration::from_secs(1);
 
 /// No new head could be published.
 #[derive(Debug, Error)]
@@ -37,64 +48,69 @@ pub enum PublishError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] HeadError),
+    /// No revocation key is valid.
+    #[error(
+        "the key document in force has no revocation key that is valid now; sign and activate one that has"
+    )]
+    Key,
     /// The list changed faster than it could be written down.
     #[error("the revocation list changed {TRIES} times while its head was being signed; try again")]
     Busy,
+    /// The program is stopping, or out of memory.
+    #[error("the revocation list could not be written down: the program is stopping or out of memory")]
+    Broken,
 }
 
-/// What is served, all of one moment.
-#[derive(Debug)]
-pub struct Published {
-    /// The head's number.
-    pub seq: u64,
-    /// When it was signed.
-    pub issued: Timestamp,
-    /// Its exact bytes.
-    pub head: Vec<u8>,
-    /// Its entity tag: the hash of the bytes, quoted.
-    pub etag: String,
-    /// Snapshots, newest first.
-    pub snapshots: Vec<Arc<SnapshotFile>>,
-}
-
-/// A snapshot under its name.
-#[derive(Debug)]
-pub struct SnapshotFile {
-    /// What the head says of it.
-    pub reference: FileRef,
-    /// Its bytes.
-    pub bytes: Vec<u8>,
+impl From<Broken> for PublishError {
+    fn from(Broken: Broken) -> Self {
+        Self::Broken
+    }
 }
 
 /// Signs and keeps what is served.
 pub struct Publisher {
     store: Store,
-    signer: Arc<dyn Signer>,
+    keyring: Arc<Keyring>,
     clock: Arc<dyn Clock>,
-    origin: String,
-    keys: (u64, [u8; 32]),
-    current: ArcSwapOption<Published>,
-    turn: Mutex<()>,
+    origin: Arc<str>,
+    current: watch::Sender<Option<Arc<Published>>>,
+    history: Lock<History>,
+    desk: Mutex<Desk>,
 }
 
 impl Publisher {
-    /// For the broker of this issuer; `keys` is the version and hash of its key document.
+    /// For the broker of this issuer. Each head is signed with what the keyring says at that moment.
     #[must_use]
-    pub fn new(
-        store: Store,
-        signer: Arc<dyn Signer>,
-        clock: Arc<dyn Clock>,
-        issuer: &str,
-        keys: (u64, [u8; 32]),
-    ) -> Self {
+    pub fn new(store: Store, keyring: Arc<Keyring>, clock: Arc<dyn Clock>, issuer: &str) -> Self {
         let origin = origin(issuer);
-        Self { store, signer, clock, origin, keys, current: ArcSwapOption::empty(), turn: Mutex::new(()) }
+        let mut history = History::default();
+        // The last head before a restart: whoever has it can take its stream up again.
+        if let Some(last) = store.head()
+            && let Ok(head) = Head::open(&last.bytes, &origin, &keyring.head_keys())
+        {
+            history.note(head.seq, head.contents());
+        }
+        let (current, history) = (watch::Sender::new(None), Lock::new(history));
+        let desk = Mutex::default();
+        Self { store, keyring, clock, origin: origin.into(), current, history, desk }
     }
 
     /// What is served now; nothing before the first head.
     #[must_use]
     pub fn current(&self) -> Option<Arc<Published>> {
-        self.current.load_full()
+        self.current.borrow().clone()
+    }
+
+    /// What is served now and whatever will be; who is slow sees the newest alone.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<Option<Arc<Published>>> {
+        self.current.subscribe()
+    }
+
+    /// The contents that an earlier head stood for, when that is still known.
+    #[must_use]
+    pub fn contents_of(&self, head: u64) -> Option<u64> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner).contents(head)
     }
 
     /// Signs a new head over the list as it stands. Once this returns, every change that was confirmed before is in
@@ -103,11 +119,14 @@ impl Publisher {
     /// # Errors
     /// When the store or the key fails; what was served stays.
     pub async fn publish(&self) -> Result<Arc<Published>, PublishError> {
-        let _turn = self.turn.lock().await;
+        let mut desk = self.desk.lock().await;
         for _ in 0..TRIES {
-            let snapshot = self.snapshot();
-            match self.sign(&snapshot).await {
-                Ok(head) => return Ok(self.serve(head, snapshot)),
+            let list = self.store.mirror();
+            let edition = desk.edition(&list, &self.origin).await?;
+            // Asked for each try: a key document may come into force in between.
+            let keys = self.keyring.heads().ok_or(PublishError::Key)?;
+            match self.sign(&edition, keys).await {
+                Ok(head) => return Ok(self.serve(&mut desk, &head, &edition, &list)),
                 Err(HeadError::Declined) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -115,22 +134,25 @@ impl Publisher {
         Err(PublishError::Busy)
     }
 
-    // The one that is served, unless the list has changed since.
-    fn snapshot(&self) -> Arc<SnapshotFile> {
-        let list = self.store.mirror();
-        let kept = self.current().and_then(|current| current.snapshots.first().cloned());
-        match kept {
-            Some(kept) if kept.reference.seq == list.changed_seq() => kept,
-            _ => Arc::new(snapshot::write(&list, &self.origin)),
+    /// Tells those who collect metrics how old the head is, until it is dropped.
+    pub async fn report_age(&self) {
+        loop {
+            if let Some(current) = self.current() {
+                telemetry::head_age(self.clock.now().since(current.issued));
+            }
+            tokio::time::sleep(TICK).await;
         }
     }
 
-    async fn sign(&self, snapshot: &SnapshotFile) -> Result<Arc<crate::store::Head>, HeadError> {
-        let (origin, keys, reference) = (self.origin.clone(), self.keys, snapshot.reference);
-        let signer = Arc::clone(&self.signer);
-        let sign = move |facts: crate::store::HeadFacts| {
+    async fn sign(
+        &self,
+        edition: &Arc<Edition>,
+        HeadKeys { signer, document: keys }: HeadKeys,
+    ) -> Result<Arc<crate::store::Head>, HeadError> {
+        let (origin, edition) = (Arc::clone(&self.origin), Arc::clone(edition));
+        let sign = move |facts: HeadFacts| {
             // A change got in between: the head would point at a list without it.
-            if facts.revocations.changed_seq() != reference.seq {
+            if facts.revocations.changed_seq() != edition.contents {
                 return None;
             }
             let issued = facts.issued.seconds();
@@ -140,8 +162,8 @@ impl Publisher {
                 next: issued + PERIOD.as_secs(),
                 expires: issued + LIFE,
                 global: facts.revocations.global(),
-                snapshot: reference,
-                deltas: Vec::new(),
+                snapshot: edition.base.reference,
+                deltas: edition.deltas.iter().map(|delta| delta.reference).collect(),
                 keys,
             };
             let text = head.text(&origin);
@@ -151,22 +173,19 @@ impl Publisher {
         self.store.next_head(self.clock.now(), sign).await
     }
 
-    fn serve(&self, head: Arc<crate::store::Head>, snapshot: Arc<SnapshotFile>) -> Arc<Published> {
-        let mut snapshots = vec![Arc::clone(&snapshot)];
-        if let Some(current) = self.current() {
-            let older = current.snapshots.iter().filter(|kept| kept.reference != snapshot.reference);
-            snapshots.extend(older.take(KEPT - 1).cloned());
-        }
-        let etag = format!("\"{}\"", hex::encode(Sha256::digest(&head.bytes)));
-        let published = Arc::new(Published {
-            seq: head.seq,
-            issued: head.issued,
-            head: head.bytes.clone(),
-            etag,
-            snapshots,
-        });
-        self.current.store(Some(Arc::clone(&published)));
-        crate::telemetry::published(published.seq, snapshot.reference.bytes);
+    fn serve(
+        &self,
+        desk: &mut Desk,
+        head: &crate::store::Head,
+        edition: &Arc<Edition>,
+        list: &Arc<Revocations>,
+    ) -> Arc<Published> {
+        desk.publish(edition, self.clock.monotonic());
+        let published = Arc::new(Published::new(head, edition, &desk.old));
+        self.history.lock().unwrap_or_else(PoisonError::into_inner).note(head.seq, edition.contents);
+        self.current.send_replace(Some(Arc::clone(&published)));
+        desk.renew(list, &self.origin);
+        telemetry::published(published.seq, edition.base.reference.bytes);
         published
     }
 }

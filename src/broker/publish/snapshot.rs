@@ -1,37 +1,40 @@
 //! The list as it stands, written down for verifiers.
 
-use sha2::{Digest as _, Sha256};
-use shortbread_protocol::clock::FOREVER;
-use shortbread_protocol::revocations::{Cause, Entry, FileRef, RevokedId, SelectorKind, Snapshot};
+use shortbread_protocol::revocations::{Cause, Entry, RevokedId, SelectorKind, Snapshot};
 
-use super::SnapshotFile;
-use crate::store::Revocations;
+use super::file::SnapshotFile;
+use crate::store::{Block, Place, Revocations};
 
 pub(super) fn write(list: &Revocations, origin: &str) -> SnapshotFile {
     let (mut entries, mut ids) = (Vec::new(), Vec::new());
-    for (kind, value, entry) in list.listed_entries() {
-        if kind == SelectorKind::Token && entry.before == FOREVER {
-            ids.push(RevokedId { id: RevokedId::hash(value.as_bytes()), until: packed(entry.until) });
-            continue;
+    for (kind, value, entry) in list.entries() {
+        match entry.place(kind) {
+            Place::Nowhere => {}
+            Place::Packed => ids.push(token(value, entry)),
+            Place::Entries => entries.push(selector(kind, value, entry)),
         }
-        entries.push(Entry {
-            kind,
-            value: value.to_owned(),
-            before: entry.before,
-            until: entry.until,
-            seq: entry.seq,
-            cause: cause(&entry.reason),
-        });
     }
-    for (hash, block) in list.blocks().filter(|(_, block)| block.listed) {
-        ids.push(RevokedId { id: *hash, until: packed(Some(block.until)) });
-    }
+    ids.extend(list.blocks().filter(|(_, b)| b.place() == Place::Packed).map(|(hash, b)| block(*hash, b)));
     // The same list has the same bytes, whatever order the tables gave.
     entries.sort_by(|a, b| (a.kind, &a.value).cmp(&(b.kind, &b.value)));
     let seq = list.changed_seq();
-    let bytes = Snapshot { seq, entries, ids }.encode(origin);
-    let reference = FileRef { seq, sha256: Sha256::digest(&bytes).into(), bytes: bytes.len() as u64 };
-    SnapshotFile { reference, bytes }
+    SnapshotFile::new(seq, Snapshot { seq, entries, ids }.encode(origin))
+}
+
+/// A selector's line.
+pub(super) fn selector(kind: SelectorKind, value: &str, entry: &crate::store::Entry) -> Entry {
+    let (before, until, seq) = (entry.before, entry.until, entry.seq);
+    Entry { kind, value: value.to_owned(), before, until, seq, cause: cause(&entry.reason) }
+}
+
+/// The record of a token that is dead for good.
+pub(super) fn token(id: &str, entry: &crate::store::Entry) -> RevokedId {
+    RevokedId { id: RevokedId::hash(id.as_bytes()), until: packed(entry.until) }
+}
+
+/// The record of a narrowed copy.
+pub(super) fn block(id: [u8; 16], block: &Block) -> RevokedId {
+    RevokedId { id, until: packed(Some(block.until)) }
 }
 
 fn packed(until: Option<u64>) -> u32 {

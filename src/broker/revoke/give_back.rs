@@ -29,7 +29,7 @@ pub async fn give_back(broker: &Broker, form: &[u8], context: &Context) -> Resul
     let (Some(text), None) = (tokens.next(), tokens.next()) else {
         return Err(Refusal::new(Reason::RequestMalformed, "send the parameter token once"));
     };
-    let opened = decode(&text).ok().and_then(|bytes| Token::open(&bytes, &broker.keyring).ok());
+    let opened = decode(&text).ok().and_then(|bytes| Token::open(&bytes, &*broker.keyring).ok());
     let living = |token: &Token| context.decision.at.seconds() < token.scope().window().1;
     let Some(copy) = opened.filter(living).and_then(|token| Copy::of(&token)) else {
         return Ok(());
@@ -38,7 +38,7 @@ pub async fn give_back(broker: &Broker, form: &[u8], context: &Context) -> Resul
         return Ok(());
     }
     copy.revoke(broker, context).await?;
-    let published = broker.publisher.publish().await;
+    let published = broker.publish().await;
     published.map(drop).map_err(|error| Refusal::plain(Reason::StoreUnavailable).because(error))
 }
 
@@ -78,7 +78,8 @@ impl Copy {
         };
         let (target, mode) = (Target::Selector(selector), RevokeMode::Forever);
         let revoke = Revoke { target, mode, reason, note: String::new(), until: Some(until) };
-        let changed = broker.store.revoke(vec![revoke], HOLDER.to_owned(), now, move |_: &_| entry).await;
+        let changed =
+            broker.store.give_back(revoke, HOLDER.to_owned(), now, move |_: &_| entry.clone()).await;
         changed.map(drop).map_err(|error| Refusal::plain(Reason::StoreUnavailable).because(error))
     }
 

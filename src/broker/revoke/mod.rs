@@ -105,7 +105,7 @@ pub async fn revoke(
         tokens: (!touched.uncounted).then_some(touched.tokens),
         decision: decision.id.clone(),
     });
-    let head = broker.publisher.publish().await?;
+    let head = broker.publish().await?;
     Ok(answer(Some(changed.seq), Some(head.seq), touched, decision, Some(now + WRITE_WINDOW)))
 }
 
@@ -141,7 +141,7 @@ pub async fn lift(
         tokens: (!touched.uncounted).then_some(touched.tokens),
         decision: decision.id.clone(),
     });
-    let head = broker.publisher.publish().await?;
+    let head = broker.publish().await?;
     Ok(answer(Some(lifted.seq), Some(head.seq), touched, decision, None))
 }
 
@@ -230,7 +230,7 @@ fn audited(
     decision: &Decision,
     reason: String,
     touched: &Touched,
-) -> impl FnOnce(&Changed) -> AuditEntry + Send + 'static {
+) -> impl FnMut(&Changed) -> AuditEntry + Send + 'static {
     let (scribe, decision, subject) =
         (broker.scribe.clone(), decision.clone(), format!("operator/{operator}"));
     let (operator, touched) = (operator.clone(), *touched);
@@ -243,7 +243,7 @@ fn audited(
             "outcome": "done", "operator": operator, "reason": reason, "revocation_seq": changed.seq,
             "entries": entries, "unnamed": unnamed, "touched": touched, "stage": "record", "error_class": null,
         });
-        scribe.entry(kind, &decision, subject, data)
+        scribe.entry(kind, &decision, subject.clone(), data)
     }
 }
 

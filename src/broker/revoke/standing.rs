@@ -56,7 +56,7 @@ impl AdminList<'_> {
 
 impl Questions for AdminList<'_> {
     fn global(&self) -> u64 {
-        if self.switch { 0 } else { self.list.global() }
+        if self.switch { 0 } else { self.list.everything() }
     }
 
     fn before(&self, kind: SelectorKind, value: &str) -> Option<u64> {

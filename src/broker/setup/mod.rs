@@ -18,8 +18,8 @@ pub use files::{write_private, write_public};
 use crate::activation::{ActivationError, Actor, PolicyHolder, read_policy};
 use crate::audit::Scribe;
 use crate::broker::begin;
-use crate::config::{Config, Keys};
-use crate::keyring::{DEV_MARK, KeyringError, read_private, read_public};
+use crate::config::{Config, Keys, Passphrase, StorePlace};
+use crate::keyring::{DEV_MARK, KeyringError, passphrase, public_half, read_encrypted, read_public};
 use crate::policy;
 use crate::store::{Meta, Options, Store, StoreError, StoreKind};
 
@@ -46,6 +46,11 @@ pub enum SetupError {
     /// A key.
     #[error(transparent)]
     Key(#[from] KeyringError),
+    /// No passphrase to encrypt with.
+    #[error(
+        "there is no passphrase to encrypt the keys with; name a file that holds it in broker.toml ([keys] passphrase_file), or set SHORTBREAD_KEY_PASSPHRASE"
+    )]
+    NoPassphrase,
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -77,6 +82,20 @@ pub fn make_keys(keys: &Keys, random: &dyn Random, dev: bool) -> Result<(), Setu
     Ok(())
 }
 
+/// The same under the passphrase that the configuration or the environment says.
+///
+/// # Errors
+/// When there is none, or a file cannot be written.
+pub fn make_encrypted_keys(keys: &Keys, random: &dyn Random) -> Result<(), SetupError> {
+    let passphrase = passphrase(keys)?.ok_or(SetupError::NoPassphrase)?;
+    for path in [&keys.token, &keys.revocation, &keys.audit, &private_half(&keys.root)] {
+        if !path.exists() {
+            write_key(path, &PrivateKey::generate(random)?, random, false, Some(&passphrase))?;
+        }
+    }
+    Ok(())
+}
+
 /// Makes one key pair, `NAME.pem` and `NAME.pub.pem`, unless it is there.
 ///
 /// # Errors
@@ -85,11 +104,28 @@ pub fn make_key(path: &Path, random: &dyn Random, dev: bool) -> Result<(), Setup
     if path.exists() {
         return Ok(());
     }
-    let key = PrivateKey::generate(random)?;
+    write_key(path, &PrivateKey::generate(random)?, random, dev, None)
+}
+
+/// Writes a key pair, `NAME.pem` (for its owner alone, under the passphrase if there is one) and `NAME.pub.pem`.
+///
+/// # Errors
+/// When the private file is there already, or one cannot be written.
+pub fn write_key(
+    path: &Path,
+    key: &PrivateKey,
+    random: &dyn Random,
+    dev: bool,
+    passphrase: Option<&Passphrase>,
+) -> Result<(), SetupError> {
     let mark = if dev { format!("{DEV_MARK}\n") } else { String::new() };
-    let private = Zeroizing::new(format!("{mark}{}", *key.to_pem()));
+    let pem = match passphrase {
+        Some(passphrase) => key.to_encrypted_pem(passphrase.as_bytes(), random)?,
+        None => key.to_pem(),
+    };
+    let private = Zeroizing::new(format!("{mark}{}", *pem));
     write_private(path, private.as_bytes())?;
-    write_public(&path.with_extension("pub.pem"), format!("{mark}{}", key.public().to_pem()).as_bytes())
+    write_public(&public_half(path), format!("{mark}{}", key.public().to_pem()).as_bytes())
 }
 
 /// Signs version 1 of the key document over the keys in their files, unless there is a document.
@@ -104,10 +140,11 @@ pub fn make_document(keys: &Keys, issuer: &str, now: Timestamp, dev: bool) -> Re
     if !root_path.exists() {
         return Err(SetupError::NoRoot { document: keys.document.clone(), root: root_path });
     }
-    let root = read_private(&root_path, dev)?;
+    let passphrase = passphrase(keys)?;
+    let root = read_encrypted(&root_path, dev, passphrase.as_ref())?;
     read_public(&keys.root, dev)?;
     let listed = |path: &Path, purpose| {
-        let key = read_private(path, dev)?.public();
+        let key = read_encrypted(path, dev, passphrase.as_ref())?.public();
         let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
         let name: KeyName = name.parse()?;
         Ok::<_, SetupError>(DocumentKey {
@@ -147,7 +184,7 @@ pub async fn init(
     let meta = Meta { kind, issuer: config.issuer.clone(), created: clock.now(), hmac_secret: secret };
     // Before there is a store: whoever corrects the policy can run this again.
     read_policy(&config.policy, kind, &policy::Options { issuer: config.issuer.clone() })?;
-    let store = create(&config.store.sqlite, &meta).await?;
+    let store = create(&config.store, &meta).await?;
     let holder = PolicyHolder::load(store.clone(), &config.issuer, Scribe::new(&config.issuer)).await?;
     let decision = begin(&**clock, &**random, None)?;
     let actor = Actor::Host(if kind == StoreKind::Dev { "dev" } else { "init" });
@@ -157,8 +194,9 @@ pub async fn init(
     Ok(store)
 }
 
-async fn create(path: &Path, meta: &Meta) -> Result<Store, StoreError> {
-    let options = Options { dev: meta.kind == StoreKind::Dev, ..Options::default() };
+async fn create(place: &StorePlace, meta: &Meta) -> Result<Store, StoreError> {
+    let (path, reserve) = (&place.sqlite, Some(place.reserve.0));
+    let options = Options { dev: meta.kind == StoreKind::Dev, reserve, ..Options::default() };
     let taken = match Store::create(path, meta, &options) {
         Err(error @ StoreError::AlreadyInitialised { .. }) => error,
         other => return other,
@@ -222,6 +260,24 @@ mod tests {
         drop(store);
         let again = init(&config, &clock, &random, StoreKind::Broker).await;
         assert!(matches!(again, Err(SetupError::Store(StoreError::AlreadyInitialised { .. }))), "{again:?}");
+    }
+
+    #[test]
+    fn keys_are_made_under_a_passphrase_and_a_document_over_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut keys = prepared(folder.path()).keys;
+        assert!(matches!(make_encrypted_keys(&keys, &SystemRandom), Err(SetupError::NoPassphrase)));
+        keys.passphrase = Some(Passphrase::new("correct horse".to_owned()));
+        make_encrypted_keys(&keys, &SystemRandom).unwrap();
+        for path in [&keys.token, &keys.revocation, &keys.audit, &private_half(&keys.root)] {
+            let pem = std::fs::read_to_string(path).unwrap();
+            assert!(pem.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"), "{}", path.display());
+        }
+        let now = SystemClock::start().now();
+        let unopened = Keys { passphrase: None, ..keys.clone() };
+        assert!(matches!(make_document(&unopened, ISSUER, now, false), Err(SetupError::Key(_))));
+        make_document(&keys, ISSUER, now, false).unwrap();
+        assert!(keys.document.exists());
     }
 
     #[tokio::test]

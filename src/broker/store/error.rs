@@ -97,8 +97,18 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// No space left.
-    #[error("there is no space left for the store {path}; free some on its disk")]
+    #[error(
+        "nothing more can be written to the store {path}: its disk, quota or size limit is full, or the disk fails; free some space"
+    )]
     Full {
+        /// The file.
+        path: PathBuf,
+    },
+    /// No space left but what is kept for the switch.
+    #[error(
+        "the store {path} is full but for its reserve, in which revocations, lifts and operators' sign-ins alone are recorded; free some space on its disk"
+    )]
+    AtReserve {
         /// The file.
         path: PathBuf,
     },
@@ -203,6 +213,24 @@ pub enum HeadError {
     /// The signer declined, for example because the contents changed under it.
     #[error("the head was not signed")]
     Declined,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a key document was not kept.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum KeyError {
+    /// It would take verifiers back, which they refuse.
+    #[error(
+        "key document {offered} cannot be published: {highest} was published already, and versions only rise"
+    )]
+    NotNext {
+        /// Its version.
+        offered: u64,
+        /// The highest version that was published.
+        highest: u64,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -5,8 +5,10 @@
 //! operation that fails leaves no trace, and its neighbours in the same commit stand.
 
 mod error;
+mod journal;
 mod model;
 mod revocations;
+mod shards;
 mod sqlite;
 #[cfg(test)]
 mod tests;
@@ -16,12 +18,14 @@ use std::sync::Arc;
 
 use shortbread_protocol::clock::Timestamp;
 
-pub use self::error::{ActivateError, ChangeError, HeadError, RecordError, StoreError};
+pub use self::error::{ActivateError, ChangeError, HeadError, KeyError, RecordError, StoreError};
+pub use self::journal::{Key, Place};
 pub use self::model::{
-    AUDIT_LIMIT, Activate, Activation, ActivePolicy, AuditEntry, BlockChanged, Changed, ChangedEntry, Counts,
-    Exchange, Head, HeadFacts, Kept, Lift, LiftMode, Meta, NewPolicy, Notes, Options, PolicyAction,
-    PolicyVersion, Pruned, Replay, Retry, Revoke, RevokeBlock, RevokeMode, StoreKind, StoredEntry,
-    TAIL_LIMIT, Target, Tie, TokenRecord, Touched, Use, WaitingNotice,
+    AUDIT_LIMIT, Activate, Activation, ActivePolicy, AuditEntry, BlockChanged, BreakGlassRecord, Changed,
+    ChangedEntry, Counts, Exchange, Head, HeadFacts, Kept, KeyRecord, Lease, Lift, LiftMode, Meta, NewLease,
+    NewPolicy, Notes, Options, PolicyAction, PolicyVersion, Progress, Pruned, Replay, Retry, Revoke,
+    RevokeBlock, RevokeMode, StoreKind, StoredEntry, TAIL_LIMIT, Target, Tie, TokenRecord, Touched, Use,
+    WaitingNotice,
 };
 pub use self::revocations::{Block, Entry, Revocations, Revoked, Standing};
 use self::sqlite::Sqlite;
@@ -97,6 +101,21 @@ impl Store {
         }
     }
 
+    /// Records decisions that another party made, all of them or none, each once: one whose id has an entry already that
+    /// is `mine` is known. Answers for each whether it is new. `mine` runs inside the transaction: it must be quick and
+    /// must not panic.
+    ///
+    /// # Errors
+    /// When the store fails; nothing is recorded then.
+    pub async fn record_calls<F>(&self, entries: Vec<AuditEntry>, mine: F) -> Result<Vec<bool>, StoreError>
+    where
+        F: Fn(&[u8]) -> bool + Send + 'static,
+    {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.record_calls(entries, Box::new(mine)).await,
+        }
+    }
+
     /// The answer that was kept under this key, if it may still be repeated.
     ///
     /// # Errors
@@ -110,7 +129,8 @@ impl Store {
     // ---- revocations
 
     /// Revokes, all or nothing, with one sequence number and one audit entry. What is revoked already never becomes
-    /// weaker or shorter. `audit` runs inside the transaction: it must be quick and must not panic.
+    /// weaker or shorter. `audit` runs inside the transaction: it must be quick and must not panic, and runs once more
+    /// when room had to be made first.
     ///
     /// # Errors
     /// When a rule or the store says no.
@@ -122,10 +142,30 @@ impl Store {
         audit: F,
     ) -> Result<Changed, ChangeError>
     where
-        F: FnOnce(&Changed) -> AuditEntry + Send + 'static,
+        F: FnMut(&Changed) -> AuditEntry + Send + 'static,
     {
         match &*self.0 {
             Backend::Sqlite(sqlite) => sqlite.revoke(revokes, operator, now, Box::new(audit)).await,
+        }
+    }
+
+    /// Revokes one token for whoever holds it (RFC 7009): as [`Self::revoke`], but behind what came before and never out of
+    /// the reserve, since holders are many and are not operators.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn give_back<F>(
+        &self,
+        revoke: Revoke,
+        by: String,
+        now: Timestamp,
+        audit: F,
+    ) -> Result<Changed, ChangeError>
+    where
+        F: FnMut(&Changed) -> AuditEntry + Send + 'static,
+    {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.give_back(revoke, by, now, Box::new(audit)).await,
         }
     }
 
@@ -155,7 +195,7 @@ impl Store {
     /// When one of them is none, a rule forbids it, or the store fails.
     pub async fn lift<F>(&self, lifts: Vec<Lift>, now: Timestamp, audit: F) -> Result<Changed, ChangeError>
     where
-        F: FnOnce(&Changed) -> AuditEntry + Send + 'static,
+        F: FnMut(&Changed) -> AuditEntry + Send + 'static,
     {
         match &*self.0 {
             Backend::Sqlite(sqlite) => sqlite.lift(lifts, now, Box::new(audit)).await,
@@ -163,13 +203,14 @@ impl Store {
     }
 
     /// Takes the next sequence number, has the head signed, and stores its bytes, in one transaction. `sign` runs
-    /// inside it; with `None` it declines, for example because the list changed since its snapshot was written.
+    /// inside it, once more when room had to be made first; with `None` it declines, for example because the list changed
+    /// since its snapshot was written.
     ///
     /// # Errors
     /// When it declined or the store fails; nothing may be published then.
     pub async fn next_head<F>(&self, now: Timestamp, sign: F) -> Result<Arc<Head>, HeadError>
     where
-        F: FnOnce(HeadFacts) -> Option<Vec<u8>> + Send + 'static,
+        F: FnMut(HeadFacts) -> Option<Vec<u8>> + Send + 'static,
     {
         match &*self.0 {
             Backend::Sqlite(sqlite) => sqlite.next_head(now, Box::new(sign)).await,
@@ -229,6 +270,53 @@ impl Store {
     pub async fn touched(&self, target: Target, now: Timestamp) -> Result<Touched, StoreError> {
         match &*self.0 {
             Backend::Sqlite(sqlite) => sqlite.touched(target, now).await,
+        }
+    }
+
+    // ---- instances of verifiers
+
+    /// Records a lease: the verifier's assertion is used up, the instance is kept, and the audit entry is appended, or
+    /// nothing happens.
+    ///
+    /// # Errors
+    /// When the assertion was used, or the store fails; the lease must then not be answered.
+    pub async fn record_lease(&self, new: NewLease) -> Result<u64, RecordError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.record_lease(new).await,
+        }
+    }
+
+    /// Writes down how far instances are; those that have no lease are passed over.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn save_instances(&self, progress: Vec<(String, Progress)>) -> Result<(), StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.save_instances(progress).await,
+        }
+    }
+
+    /// Forgets instances; with an audit entry, where someone wished it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn forget_instances(
+        &self,
+        instances: Vec<String>,
+        audit: Option<AuditEntry>,
+    ) -> Result<(), StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.forget_instances(instances, audit).await,
+        }
+    }
+
+    /// Every instance that has a lease.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn instances(&self) -> Result<Vec<(Lease, Progress)>, StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.instances().await,
         }
     }
 
@@ -299,6 +387,53 @@ impl Store {
     pub async fn policy_history(&self) -> Result<Vec<Activation>, StoreError> {
         match &*self.0 {
             Backend::Sqlite(sqlite) => sqlite.policy_history().await,
+        }
+    }
+
+    // ---- keys
+
+    /// Keeps a key document that is about to be published. Versions only rise.
+    ///
+    /// # Errors
+    /// When this version or a later one was published already, or the store fails.
+    pub async fn publish_keys(&self, record: KeyRecord, audit: AuditEntry) -> Result<(), KeyError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.publish_keys(record, audit).await,
+        }
+    }
+
+    /// Every key document that was published, oldest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn key_documents(&self) -> Result<Vec<KeyRecord>, StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.key_documents().await,
+        }
+    }
+
+    /// Keeps a break-glass head in place of one with a lower sequence: from then on it counts in every check of
+    /// revocations. Says whether it did; otherwise nothing is recorded.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn keep_break_glass(
+        &self,
+        record: BreakGlassRecord,
+        audit: AuditEntry,
+    ) -> Result<bool, StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.keep_break_glass(record, audit).await,
+        }
+    }
+
+    /// The break-glass head with the highest sequence that was seen.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn break_glass(&self) -> Result<Option<BreakGlassRecord>, StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.break_glass().await,
         }
     }
 

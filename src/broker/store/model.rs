@@ -12,11 +12,15 @@ use zeroize::Zeroizing;
 use super::revocations::{Revocations, Standing};
 
 mod changes;
+mod instances;
+mod keys;
 mod policies;
 
 pub use self::changes::{
     BlockChanged, Changed, ChangedEntry, Lift, LiftMode, Notes, Revoke, RevokeBlock, RevokeMode, Target,
 };
+pub use self::instances::{Lease, NewLease, Progress};
+pub use self::keys::{BreakGlassRecord, KeyRecord};
 pub use self::policies::{Activate, Activation, ActivePolicy, NewPolicy, PolicyAction, PolicyVersion};
 
 /// The most bytes an audit entry may have: a C2SP log tile gives its length two bytes.
@@ -75,6 +79,9 @@ pub struct Options {
     pub migrate: bool,
     /// The most pages of 4 KiB that the file may have; `None` = as the disk allows.
     pub max_pages: Option<u32>,
+    /// How many bytes are kept for revocations, lifts, heads and operators' tokens when nothing else fits: in a file
+    /// beside the store, and below `max_pages`. 0 = none; `None` = what is there is left alone, and not used.
+    pub reserve: Option<u64>,
 }
 
 /// One entry of the audit log, before it has its place.
@@ -157,6 +164,13 @@ pub struct Exchange {
     pub audit: AuditEntry,
 }
 
+impl Exchange {
+    // What an operator needs to press the switch waits behind nothing else.
+    pub(super) fn is_operators(&self) -> bool {
+        self.token.principal.starts_with("operator:")
+    }
+}
+
 /// Something that a token hangs on though it does not bear it: a revocation of it reaches the token too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tie {
@@ -207,6 +221,8 @@ pub struct Use {
     pub replay: Option<Replay>,
     /// The token that is given out once more, if one is: it must still stand.
     pub token: Option<String>,
+    /// Whether it is for an operator, who waits behind nothing but the switch.
+    pub operator: bool,
     /// The audit entry of the decision.
     pub audit: AuditEntry,
 }

@@ -161,7 +161,7 @@ impl Switch {
         trip: &Trip,
         decision: &Decision,
         by: &str,
-    ) -> impl FnOnce(&Changed) -> crate::store::AuditEntry + Send + 'static {
+    ) -> impl FnMut(&Changed) -> crate::store::AuditEntry + Send + 'static {
         let (scribe, decision, by, trip) =
             (self.scribe.clone(), decision.clone(), by.to_owned(), trip.clone());
         move |changed: &Changed| {
@@ -171,7 +171,7 @@ impl Switch {
                 "refusals": trip.refusals.iter().map(refusal).collect::<Vec<_>>(),
                 "revocation_seq": changed.seq, "entries": changed.entries.len(), "stage": "record", "error_class": null,
             });
-            scribe.entry(EventType::RevocationSet, &decision, by, data)
+            scribe.entry(EventType::RevocationSet, &decision, by.clone(), data)
         }
     }
 }

@@ -1,10 +1,12 @@
 //! The broker over HTTP: no redirects, bounded times and sizes, and refusals in the broker's own words.
 
 mod assertion;
+mod feed;
 mod proof;
 mod session;
 
 pub(crate) use assertion::Signer;
+pub(crate) use feed::Events;
 pub(crate) use session::{Session, sign_in};
 
 use std::time::Duration;
@@ -166,22 +168,24 @@ impl Broker {
         self.send(self.http.get(self.address(path))).await
     }
 
-    // With a body it is a POST, without one a GET.
     async fn call(
         &self,
         context: &Context,
         held: &Held<'_>,
+        method: &str,
         path: &str,
         body: Option<&[u8]>,
     ) -> Result<Answer, Failure> {
         let url = self.address(path);
-        let method = if body.is_some() { "POST" } else { "GET" };
         let (token, operation) = (held.token, held.operation);
         let call = Call { method, url: &url, token, operation, body: body.unwrap_or_default() };
         let proof = proof::of_call(context, held.key, &call)?;
-        let request = match body {
-            Some(body) => self.http.post(&url).header(CONTENT_TYPE, "application/json").body(body.to_owned()),
-            None => self.http.get(&url),
+        let request = match (method, body) {
+            (_, Some(body)) => {
+                self.http.post(&url).header(CONTENT_TYPE, "application/json").body(body.to_owned())
+            }
+            ("DELETE", None) => self.http.delete(&url),
+            (_, None) => self.http.get(&url),
         };
         self.send(request.header(AUTHORIZATION, format!("DPoP {token}")).header(DPOP, proof)).await
     }

@@ -55,11 +55,6 @@ impl<'c> Session<'c> {
         Ok(Self { context, broker, signer, operation, key, held: None })
     }
 
-    /// The broker.
-    pub(crate) const fn broker(&self) -> &Broker {
-        &self.broker
-    }
-
     /// `GET` of an admin route.
     ///
     /// # Errors
@@ -83,15 +78,34 @@ impl<'c> Session<'c> {
         self.call(path, Some(&body)).await?.read()
     }
 
+    /// `GET` of an admin route again and again, by someone who shows what they wait for themselves.
+    ///
+    /// # Errors
+    /// When the broker cannot be reached or refuses.
+    pub(crate) async fn poll<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, Failure> {
+        self.ask("GET", path, None).await?.read()
+    }
+
+    /// `DELETE` of an admin route.
+    ///
+    /// # Errors
+    /// When the broker cannot be reached or refuses.
+    pub(crate) async fn delete(&mut self, path: &str) -> Result<(), Failure> {
+        let ui = self.context.ui;
+        ui.wait("asking the broker", self.ask("DELETE", path, None)).await?.success()
+    }
+
     async fn call(&mut self, path: &str, body: Option<&[u8]>) -> Result<Answer, Failure> {
         let ui = self.context.ui;
-        let work = async {
-            let token = self.token().await?;
-            let operation = self.operation.to_string();
-            let held = Held { token: &token, key: &self.key, operation: &operation };
-            self.broker.call(self.context, &held, path, body).await
-        };
-        ui.wait("asking the broker", work).await
+        let method = if body.is_some() { "POST" } else { "GET" };
+        ui.wait("asking the broker", self.ask(method, path, body)).await
+    }
+
+    async fn ask(&mut self, method: &str, path: &str, body: Option<&[u8]>) -> Result<Answer, Failure> {
+        let token = self.token().await?;
+        let operation = self.operation.to_string();
+        let held = Held { token: &token, key: &self.key, operation: &operation };
+        self.broker.call(self.context, &held, method, path, body).await
     }
 
     async fn token(&mut self) -> Result<String, Failure> {

@@ -52,7 +52,8 @@ pub(crate) async fn run(args: &DevArgs, context: &Context) -> Result<(), Failure
         ));
     }
     let data = std::path::absolute(&args.data).map_err(|e| start_failure(&e))?;
-    let config = prepare(&data, free_port(args.listen)?)?;
+    let mut config = prepare(&data, free_port(args.listen)?)?;
+    config.keys.passphrase = context.passphrase();
     let store = open_store(&config).await?;
     let broker = assemble(config, store, true).await?;
     let client = write_client_config(&broker, &data, context)?;
@@ -79,7 +80,7 @@ fn prepare(data: &Path, listen: SocketAddr) -> Result<Config, Failure> {
     let file = data.join("broker.toml");
     if !file.exists() {
         let text = format!(
-            "# Made by `shortbread dev`.\nissuer = \"{issuer}\"\nlisten = \"{listen}\"\n\n[network]\nmetrics = \"127.0.0.1:0\"\n"
+            "# Made by `shortbread dev`.\nissuer = \"{issuer}\"\nlisten = \"{listen}\"\n\n[store]\nreserve = \"4MiB\"\n\n[network]\nmetrics = \"127.0.0.1:0\"\n"
         );
         setup::write_public(&file, text.as_bytes()).map_err(|e| start_failure(&e))?;
     }
@@ -100,7 +101,9 @@ fn prepare(data: &Path, listen: SocketAddr) -> Result<Config, Failure> {
 }
 
 async fn open_store(config: &Config) -> Result<Store, Failure> {
-    match Store::open(&config.store.sqlite, &Options { dev: true, migrate: true, ..Options::default() }) {
+    let reserve = Some(config.store.reserve.0);
+    let options = Options { dev: true, migrate: true, reserve, ..Options::default() };
+    match Store::open(&config.store.sqlite, &options) {
         Err(StoreError::Missing { .. }) => {
             let (clock, random) = surroundings();
             setup::init(config, &clock, &random, StoreKind::Dev).await.map_err(|e| start_failure(&e))

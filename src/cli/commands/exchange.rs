@@ -101,7 +101,10 @@ pub(crate) async fn run(args: &ExchangeArgs, context: &Context) -> Result<(), Fa
 
 async fn ask(args: &ExchangeArgs, context: &Context, broker: &Broker) -> Result<TokenAnswer, Failure> {
     let request = fields(args)?;
-    let bound = args.dpop_key.as_deref().map(files::private_key).transpose()?.map(ProofKey::new);
+    let passphrase = context.passphrase();
+    let bound =
+        args.dpop_key.as_deref().map(|key| files::private_key(key, passphrase.as_ref())).transpose()?;
+    let bound = bound.map(ProofKey::new);
     if let (Some(parent), Some(key), Some(heir)) = (&args.parent, &bound, &args.for_key) {
         let fields: Vec<_> = request.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let (token, holder) = (files::argument(parent)?, files::public_key(heir)?.thumbprint());
@@ -109,7 +112,7 @@ async fn ask(args: &ExchangeArgs, context: &Context, broker: &Broker) -> Result<
     }
     let mut fields: Vec<(&str, &str)> = request.iter().map(|(name, value)| (*name, value.as_str())).collect();
     if let (Some(key), Some(workflow)) = (&args.key, &args.workflow) {
-        let signer = Signer::workflow(workflow, files::private_key(key)?);
+        let signer = Signer::workflow(workflow, files::private_key(key, passphrase.as_ref())?);
         return broker.token(context, &signer, bound.as_ref(), &fields).await;
     }
     let Some(jwt) = &args.jwt else {

@@ -31,6 +31,9 @@ pub(crate) struct InitArgs {
     /// Make the keys that are missing, the root key included.
     #[arg(long)]
     make_keys: bool,
+    /// Encrypt the keys that are made, with the passphrase of [keys] passphrase_file or SHORTBREAD_KEY_PASSPHRASE.
+    #[arg(long, requires = "make_keys")]
+    encrypt: bool,
 }
 
 /// Does the first steps, each once.
@@ -38,10 +41,15 @@ pub(crate) struct InitArgs {
 /// # Errors
 /// When there is a store already, a key is missing, or the policy does not pass its checks.
 pub(crate) async fn run(args: &InitArgs, context: &Context) -> Result<(), Failure> {
-    let config = Config::read(&args.config).map_err(|e| failed(&e))?;
+    let mut config = Config::read(&args.config).map_err(|e| failed(&e))?;
+    config.keys.passphrase = context.passphrase();
     let (clock, random) = surroundings();
     if args.make_keys {
-        setup::make_keys(&config.keys, &*random, false).map_err(|e| failed(&e))?;
+        let made = match args.encrypt {
+            true => setup::make_encrypted_keys(&config.keys, &*random),
+            false => setup::make_keys(&config.keys, &*random, false),
+        };
+        made.map_err(|e| failed(&e))?;
     }
     setup::make_document(&config.keys, &config.issuer, clock.now(), false).map_err(|e| failed(&e))?;
     let store = setup::init(&config, &clock, &random, StoreKind::Broker).await;

@@ -62,7 +62,7 @@ pub(crate) async fn run(args: &LoginArgs, context: &Context) -> Result<(), Failu
     if let Some(root) = &root {
         files::public_key(root)?;
     }
-    let signer = Signer::operator(&operator, files::private_key(&key)?);
+    let signer = Signer::operator(&operator, files::private_key(&key, context.passphrase().as_ref())?);
     let work = async {
         broker.metadata().await?;
         sign_in(context, &broker, &signer).await

@@ -2,8 +2,10 @@
 
 pub(crate) mod attenuate;
 pub(crate) mod audit;
+pub(crate) mod break_glass;
 pub(crate) mod dev;
 pub(crate) mod doctor;
+pub(crate) mod drill;
 pub(crate) mod exchange;
 pub(crate) mod explain;
 pub(crate) mod init;
@@ -30,7 +32,7 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Fail
         Command::Attenuate(args) => attenuate::run(args, context),
         Command::Dev(args) => dev::run(args, context).await,
         Command::Init(args) => init::run(args, context).await,
-        Command::Serve(args) => serve::run(args).await,
+        Command::Serve(args) => serve::run(args, context).await,
         Command::Login(args) => login::run(args, context).await,
         Command::Exchange(args) => exchange::run(args, context).await,
         Command::Inspect(args) => inspect::run(args, context).await,
@@ -41,6 +43,8 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Fail
         Command::Policy(args) => policy::run(args, context).await,
         Command::Audit(args) => audit::run(args, context).await,
         Command::Keys(args) => keys::run(args, context).await,
+        Command::BreakGlass(args) => break_glass::run(args, context),
+        Command::Drill(args) => drill::run(args, context).await,
         Command::Doctor(args) => doctor::run(args, context).await,
         Command::Explain(args) => explain::run(args, context),
     }

@@ -1,23 +1,19 @@
 //! `shortbread revoke`: the switch.
 
-use std::time::Duration;
+mod wait;
 
 use clap::{Args, ValueEnum};
 use shortbread_protocol::admin::{ChangeAnswer, RevokeBody, Touched};
 use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::revocations::{Cause, Selector};
 
+use self::wait::{Patience, wait};
 use crate::cli::Connection;
-use crate::client::{Broker, Session};
+use crate::client::Session;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::published;
 use crate::selectors::{SelectorArgs, bodies, reason, words};
 use crate::text::{count, span};
-
-/// How often and how long `--wait` looks for the head.
-const POLL: Duration = Duration::from_millis(500);
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Stop tokens and calls: what is named here is refused until it is lifted.
 #[derive(Debug, Args)]
@@ -39,9 +35,10 @@ pub(crate) struct RevokeArgs {
     /// Change nothing; say what it would touch.
     #[arg(long)]
     dry_run: bool,
-    /// Wait until the broker serves the list that carries it.
-    #[arg(long, conflicts_with = "dry_run")]
-    wait: bool,
+    /// Wait until every verifier reports that it enforces it, or none that conforms can allow a write any more; at most
+    /// so long, where a time is given.
+    #[arg(long, value_name = "TIMEOUT", num_args = 0..=1, require_equals = true, default_missing_value = Patience::BOUND, value_parser = Patience::parse, conflicts_with = "dry_run")]
+    wait: Option<Patience>,
     #[command(flatten)]
     what: SelectorArgs,
     #[command(flatten)]
@@ -92,20 +89,19 @@ pub(crate) async fn run(args: &RevokeArgs, context: &Context) -> Result<(), Fail
         let done = if args.dry_run { "would revoke" } else { "revoked" };
         say(context, done, &selectors, &answer);
     }
-    let served = if args.wait { Some(wait(context, session.broker(), &answer).await?) } else { None };
+    let waited = match args.wait {
+        Some(patience) => Some(wait(context, &args.connection, &selectors, &answer, patience).await),
+        None => None,
+    };
     if context.ui.is_json() {
         let mut value = serde_json::to_value(&answer).unwrap_or_default();
-        if let (Some(served), Some(members)) = (served, value.as_object_mut()) {
-            members.insert("served".to_owned(), served.into());
+        if let (Some(Ok(waited)), Some(members)) = (&waited, value.as_object_mut()) {
+            members.insert("waited".to_owned(), waited.clone());
         }
+        // What was done is said, even when the wait for it was in vain.
         context.ui.json(&value);
-    } else if let Some(seq) = served {
-        context.ui.line(&format!("list {seq} is served: verifiers take it up as they poll."));
-        context
-            .ui
-            .line("This broker does not collect their acknowledgements yet; the bound holds without them.");
     }
-    Ok(())
+    waited.transpose().map(drop)
 }
 
 /// What a change did or would do.
@@ -132,35 +128,4 @@ fn touched(touched: &Touched) -> String {
     }
     let tokens = count(touched.tokens, "living token");
     format!("{tokens} (workflows and operators: {}, tools: {})", touched.workflows, touched.tools)
-}
-
-// The deadline is on the monotonic clock, so that a jump of the wall clock neither ends nor prolongs it.
-async fn wait(context: &Context, broker: &Broker, answer: &ChangeAnswer) -> Result<u64, Failure> {
-    let Some(wanted) = answer.head.or(answer.seq) else {
-        return Err(Failure::new(
-            "the broker did not say which list carries the change",
-            "Look at `shortbread revocations status`.",
-        ));
-    };
-    let deadline = context.clock.monotonic() + PATIENCE;
-    let poll = async {
-        loop {
-            let head = published::head(broker, None).await?;
-            if head.seq >= wanted {
-                return Ok(head.seq);
-            }
-            if context.clock.monotonic() >= deadline {
-                return Err(Failure::new(
-                    format!(
-                        "the change is recorded, but list {wanted} is not served after {}: the broker still serves {}",
-                        span(PATIENCE.as_secs()),
-                        head.seq
-                    ),
-                    "The bound above still holds. Run `shortbread doctor` to see why no new list is signed.",
-                ));
-            }
-            tokio::time::sleep(POLL).await;
-        }
-    };
-    context.ui.wait(&format!("waiting for list {wanted}"), poll).await
 }

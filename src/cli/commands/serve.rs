@@ -7,13 +7,14 @@ use shortbread_broker::config::Config;
 use shortbread_broker::store::{Options, Store};
 use shortbread_broker::telemetry;
 
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::server::{assemble, run as run_broker, start_failure, take_policy_in};
 
 /// Run the broker.
 ///
 /// It wants a store that `shortbread init` made. Logs are JSON lines on standard output (SHORTBREAD_LOG sets the level).
-/// SIGHUP takes the policy file in as a new version; SIGTERM stops it in order.
+/// SIGHUP takes the policy file in as a new version and looks for a break-glass file; SIGTERM stops it in order.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -32,10 +33,12 @@ pub(crate) struct ServeArgs {
 ///
 /// # Errors
 /// When the configuration, a key, the store or an address is not as it must be.
-pub(crate) async fn run(args: &ServeArgs) -> Result<(), Failure> {
-    let config = Config::read(&args.config).map_err(|e| start_failure(&e))?;
+pub(crate) async fn run(args: &ServeArgs, context: &Context) -> Result<(), Failure> {
+    let mut config = Config::read(&args.config).map_err(|e| start_failure(&e))?;
+    config.keys.passphrase = context.passphrase();
     telemetry::log_json().map_err(|e| start_failure(&e))?;
-    let options = Options { migrate: args.migrate, ..Options::default() };
+    let reserve = Some(config.store.reserve.0);
+    let options = Options { migrate: args.migrate, reserve, ..Options::default() };
     let store = Store::open(&config.store.sqlite, &options).map_err(|e| start_failure(&e))?;
     let broker = assemble(config, store, false).await?;
     if let Err(error) = take_policy_in(&broker).await {

@@ -244,7 +244,7 @@ fn login_is_remembered_and_revoke_needs_no_flags() {
         "12 living tokens",
         "18, in list 19",
         "no conforming verifier",
-        "list 21 is served",
+        "all verifiers enforce it: 2 of 2 enforce it",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
@@ -255,11 +255,57 @@ fn login_is_remembered_and_revoke_needs_no_flags() {
         (&json!("INC-482"), &json!("incident"), &json!(false))
     );
     let asked = broker.last("POST /oauth/token");
-    assert_eq!(asked["scope"], "shortbread:revocations.revoke");
+    assert_eq!(asked["scope"], "shortbread:revocations.read", "to see who enforces it");
     assert_eq!(asked["grant_type"], "client_credentials");
     let lifted = ok(&home.run(&["lift", "--all", "--reason", "over", "--dry-run", "--json"]));
     assert_eq!(serde_json::from_str::<Value>(&lifted).unwrap()["touched"]["tokens"], 12);
     assert_eq!(broker.last("POST /api/v1/revocations/lift")["all"], true);
+}
+
+#[test]
+fn who_waits_is_told_what_ended_it() {
+    let (home, broker) = (Home::new(), FakeBroker::start());
+    ok(&home.log_in(&broker));
+    let revoke = ["revoke", "--tool", "payments", "--reason"];
+    let waited = |more: &[&str]| home.run(&[&revoke, more].concat());
+    let output = waited(&["soon over", "--wait"]);
+    let last = ok(&output).lines().last().unwrap().to_owned();
+    assert!(last.starts_with("the bound has passed: no conforming verifier allows a write"), "{last}");
+    for text in [&last, &err(&output)] {
+        assert!(
+            text.contains("1 of 2 enforce it; silent 1: github/host-1 (Zk3vQ1aB) silent since "),
+            "{text}"
+        );
+    }
+    let read = |text: String| serde_json::from_str::<Value>(&text).unwrap();
+    let said = read(ok(&waited(&["soon over", "--wait", "--json"])));
+    assert_eq!((&said["waited"]["ended_by"], &said["seq"]), (&json!("bound"), &json!(17)));
+    let said = read(ok(&waited(&["x", "--wait=10s", "--json"])));
+    assert_eq!(said["waited"]["ended_by"], "reports");
+    assert_eq!(said["waited"]["status"]["instances"]["enforcing"], 2);
+    let output = waited(&["far off", "--wait=1s", "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(read(out(&output))["decision_id"], "dec_revoked", "the change stands, and is told");
+    let told = err(&output);
+    assert!(told.contains("not over in the time given") && told.contains("after "), "{told}");
+    assert_eq!(home.code(&["revocations", "status", "--check"]), 0);
+    assert_eq!(home.code(&["revoke", "--tool", "a", "--reason", "x", "--wait=soon"]), 2);
+}
+
+#[test]
+fn who_enforces_the_list_is_shown_to_operators_alone() {
+    let (home, broker) = (Home::new(), FakeBroker::start());
+    let nobody = ok(&home.run(&["revocations", "status", "--broker", &broker.url]));
+    assert!(nobody.contains("list") && !nobody.contains("verifier"), "{nobody}");
+    ok(&home.log_in(&broker));
+    let text = ok(&home.run(&["revocations", "status"]));
+    assert!(text.contains("2 of 2 enforce it") && text.contains("github/host-2 (Zk3vQ1aB)"), "{text}");
+    assert!(!text.contains('\u{1b}'), "colour is for terminals");
+    let read: Value = serde_json::from_str(&ok(&home.run(&["revocations", "status", "--json"]))).unwrap();
+    assert_eq!(read["reported"]["listed"][0]["label"], "host-1");
+    let output = home.run(&["revocations", "forget", "Zk3vQ1aB"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains("more than one instance"), "{}", err(&output));
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Keys, one purpose each, and their files: PKCS#8 version 1 (private, RFC 5958) and SPKI (public, RFC 8410) in PEM.
+//! Keys, one purpose each, and their files: PKCS#8 version 1 (private, RFC 5958) and SPKI (public, RFC 8410) in PEM;
+//! with the feature `encrypted-keys`, private keys under a passphrase too (PBES2, RFC 8018).
 //!
 //! # Which signatures are accepted
 //! The strict rule, the same in every build and the same as biscuit-auth 6.0.0 (ed25519-dalek's `verify_strict`). With
@@ -15,11 +16,15 @@
 #[cfg(feature = "aws-lc")]
 mod aws_lc;
 mod dalek;
+#[cfg(feature = "encrypted-keys")]
+mod encrypted;
 mod es256;
 mod small_order;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "encrypted-keys")]
+pub use encrypted::MAX_PASSPHRASE;
 pub use es256::Es256Key;
 
 use std::fmt;
@@ -51,6 +56,19 @@ pub enum KeyError {
     /// Not an Ed25519 public key in SPKI PEM.
     #[error("not an Ed25519 public key in SPKI PEM (it begins with -----BEGIN PUBLIC KEY-----)")]
     Public,
+    /// A private key under a passphrase, read without one.
+    #[error(
+        "an encrypted private key: give its passphrase (SHORTBREAD_KEY_PASSPHRASE, or a file that its owner alone may read)"
+    )]
+    Encrypted,
+    /// The passphrase is another one.
+    #[error("an encrypted private key that the given passphrase does not open")]
+    Passphrase,
+    /// Encrypted in a way that is not read here.
+    #[error(
+        "a private key encrypted in a way that is not read here; encrypt it with PBES2 (scrypt or PBKDF2 with SHA-2, and AES-CBC)"
+    )]
+    Cipher,
     /// Not 32 bytes of a point that can verify.
     #[error("not an Ed25519 public key")]
     Point,
@@ -134,6 +152,12 @@ pub fn public_of(seed: &[u8; 32]) -> [u8; 32] {
     backend::public_of(seed)
 }
 
+/// Whether a PEM text holds a private key under a passphrase.
+#[must_use]
+pub fn is_encrypted(pem: &str) -> bool {
+    pem.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----")
+}
+
 /// A private Ed25519 key. `Debug` hides it; memory is wiped when it is dropped.
 #[derive(Clone)]
 pub struct PrivateKey(backend::Secret);
@@ -160,7 +184,13 @@ impl PrivateKey {
     /// # Errors
     /// When the text is anything else.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
-        let mut pair = KeypairBytes::from_pkcs8_pem(pem.trim()).map_err(|_| KeyError::Private)?;
+        if is_encrypted(pem) {
+            return Err(KeyError::Encrypted);
+        }
+        Self::of_pair(KeypairBytes::from_pkcs8_pem(pem.trim()).map_err(|_| KeyError::Private)?)
+    }
+
+    fn of_pair(mut pair: KeypairBytes) -> Result<Self, KeyError> {
         let key = Self::from_seed(&pair.secret_key);
         pair.secret_key.zeroize();
         let fits = pair.public_key.as_ref().is_none_or(|public| public.0 == *key.public().as_bytes());

@@ -7,10 +7,9 @@ use thiserror::Error;
 
 use super::selector::{Selector, SelectorKind};
 use crate::clock::FOREVER;
-use crate::json;
 
 pub(super) const ID: usize = 16;
-const RECORD: usize = ID + 4;
+pub(super) const RECORD: usize = ID + 4;
 
 /// Why a snapshot or delta is refused.
 #[derive(Debug, Error)]
@@ -128,7 +127,8 @@ impl Line {
         const NO_LINE: ListFileError = ListFileError::Damaged("it has no first line");
         let end = bytes.iter().position(|b| *b == b'\n').ok_or(NO_LINE)?;
         let (line, packed) = bytes.split_at_checked(end).ok_or(NO_LINE)?;
-        let line: Self = json::read_as(line)?;
+        // Every object in it has a type that refuses members which are unknown or stand twice.
+        let line: Self = serde_json::from_slice(line)?;
         if line.v != 1 || line.origin != origin {
             return Err(ListFileError::Damaged("it is of another version or origin"));
         }
@@ -156,9 +156,13 @@ pub(super) fn in_order(ids: &[RevokedId]) -> Vec<RevokedId> {
 pub(super) fn pack(ids: &[RevokedId], bytes: &mut Vec<u8>) {
     bytes.reserve(ids.len() * RECORD);
     for record in ids {
-        bytes.extend_from_slice(&record.id);
-        bytes.extend_from_slice(&record.until.to_be_bytes());
+        put(&record.id, record.until, bytes);
     }
+}
+
+pub(super) fn put(id: &[u8; ID], until: u32, bytes: &mut Vec<u8>) {
+    bytes.extend_from_slice(id);
+    bytes.extend_from_slice(&until.to_be_bytes());
 }
 
 /// How many bytes so many records take, when that can be told.
@@ -166,16 +170,22 @@ pub(super) const fn packed_length(count: usize) -> Option<usize> {
     count.checked_mul(RECORD)
 }
 
-pub(super) fn unpack(packed: &[u8], count: usize) -> Result<Vec<RevokedId>, ListFileError> {
+/// The records of a packed section, which stay where they are.
+pub(super) fn records(packed: &[u8], count: usize) -> Result<&[[u8; RECORD]], ListFileError> {
     if packed_length(count) != Some(packed.len()) {
         return Err(ListFileError::Damaged("it has another length than it says"));
     }
-    let read = |record: &[u8]| {
-        let (id, until) = record.split_first_chunk::<ID>()?;
-        Some(RevokedId { id: *id, until: u32::from_be_bytes(until.try_into().ok()?) })
-    };
-    let ids: Option<Vec<_>> = packed.chunks_exact(RECORD).map(read).collect();
-    let ids = ids.ok_or(ListFileError::Damaged("a record is cut"))?;
-    let ascending = ids.windows(2).all(|pair| matches!(pair, [a, b] if a.id < b.id));
-    if ascending { Ok(ids) } else { Err(ListFileError::Damaged("its records are out of order")) }
+    let (records, _) = packed.as_chunks();
+    let ascending = records.is_sorted_by(|a, b| id(a) < id(b));
+    if ascending { Ok(records) } else { Err(ListFileError::Damaged("its records are out of order")) }
+}
+
+const fn id(record: &[u8; RECORD]) -> &[u8; ID] {
+    let [id @ .., _, _, _, _] = record;
+    id
+}
+
+pub(super) fn read(record: &[u8; RECORD]) -> RevokedId {
+    let [id @ .., a, b, c, d] = record;
+    RevokedId { id: *id, until: u32::from_be_bytes([*a, *b, *c, *d]) }
 }

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::contents::{
-    Entry, ID, Line, ListFileError, Removed, RevokedId, in_order, pack, packed_length, unpack,
+    Entry, ID, Line, ListFileError, RECORD, Removed, RevokedId, in_order, pack, packed_length, put, read,
+    records,
 };
 use super::selector::SelectorKind;
-use super::snapshot::Snapshot;
+use super::snapshot::{Snapshot, SnapshotView};
 
 /// The most bytes of a delta that a reader takes; beyond this a snapshot is shorter to explain.
 pub const MAX_DELTA: u64 = 4 * 1024 * 1024;
@@ -59,8 +60,8 @@ impl Delta {
         if from >= line.seq {
             return Err(ListFileError::Damaged("it does not lead forward"));
         }
-        let records = packed_length(line.ids).ok_or(DAMAGED)?;
-        let (records, gone) = packed.split_at_checked(records).ok_or(DAMAGED)?;
+        let length = packed_length(line.ids).ok_or(DAMAGED)?;
+        let (came, gone) = packed.split_at_checked(length).ok_or(DAMAGED)?;
         if line.ids_removed.checked_mul(ID) != Some(gone.len()) {
             return Err(DAMAGED);
         }
@@ -68,7 +69,7 @@ impl Delta {
         if !gone.is_sorted_by(|a, b| a < b) {
             return Err(ListFileError::Damaged("its records are out of order"));
         }
-        let ids = unpack(records, line.ids)?;
+        let ids = records(came, line.ids)?.iter().map(read).collect();
         let (seq, entries, removed) = (line.seq, line.entries, line.removed);
         let delta = Self { from, seq, entries, removed, ids, ids_removed: gone };
         if delta.contradicts_itself() {
@@ -95,12 +96,8 @@ impl Snapshot {
         if delta.from != self.seq {
             return Err(ListFileError::Damaged("it builds on another list"));
         }
-        let mut entries: BTreeMap<(SelectorKind, String), Entry> =
-            self.entries.drain(..).map(|entry| ((entry.kind, entry.value.clone()), entry)).collect();
-        for removed in &delta.removed {
-            entries.remove(&(removed.kind, removed.value.clone()));
-        }
-        entries.extend(delta.entries.iter().map(|entry| ((entry.kind, entry.value.clone()), entry.clone())));
+        let mut entries = by_selector(self.entries.drain(..));
+        delta.change(&mut entries);
         let set: BTreeSet<&[u8; ID]> = delta.ids.iter().map(|record| &record.id).collect();
         let stays = |record: &RevokedId| {
             !set.contains(&record.id) && delta.ids_removed.binary_search(&record.id).is_err()
@@ -112,6 +109,83 @@ impl Snapshot {
         self.seq = delta.seq;
         Ok(())
     }
+}
+
+impl SnapshotView<'_> {
+    /// The bytes of the list after a chain of deltas: those that [`Snapshot::apply`] for each and then
+    /// [`Snapshot::encode`] come to, with no more memory than the new bytes take.
+    ///
+    /// # Errors
+    /// When a delta does not build on the list before it.
+    pub fn after(self, deltas: &[Delta], origin: &str) -> Result<Vec<u8>, ListFileError> {
+        let (mut seq, mut ids) = (self.seq, BTreeMap::new());
+        let mut entries = by_selector(self.entries.into_iter());
+        for delta in deltas {
+            if delta.from != seq {
+                return Err(ListFileError::Damaged("it builds on another list"));
+            }
+            delta.change(&mut entries);
+            ids.extend(in_order(&delta.ids).iter().map(|record| (record.id, Some(record.until))));
+            ids.extend(delta.ids_removed.iter().map(|id| (*id, None)));
+            seq = delta.seq;
+        }
+        let mut count = 0;
+        merge(self.records, &ids, |_| count += 1);
+        let line = Line { ids: count, ..Line::new(origin, seq, entries.into_values().collect()) };
+        let mut bytes = line.to_bytes();
+        bytes.reserve_exact(count * RECORD);
+        merge(self.records, &ids, |record| put(&record.id, record.until, &mut bytes));
+        Ok(bytes)
+    }
+}
+
+type Entries = BTreeMap<(SelectorKind, String), Entry>;
+
+fn by_selector(entries: impl Iterator<Item = Entry>) -> Entries {
+    let mut sorted = Entries::new();
+    entries.for_each(|entry| keep(&mut sorted, entry));
+    sorted
+}
+
+// Of a selector that stands twice, what revokes more counts: so it does for whoever reads the list as it came.
+fn keep(entries: &mut Entries, entry: Entry) {
+    let key = (entry.kind, entry.value.clone());
+    if entries.get(&key).is_none_or(|known| known.before <= entry.before) {
+        entries.insert(key, entry);
+    }
+}
+
+impl Delta {
+    fn change(&self, entries: &mut Entries) {
+        for removed in &self.removed {
+            entries.remove(&(removed.kind, removed.value.clone()));
+        }
+        entries.extend(by_selector(self.entries.iter().cloned()));
+    }
+}
+
+/// The records and the changes to them, in ascending order; `None` for one that left.
+fn merge(
+    records: &[[u8; RECORD]],
+    changes: &BTreeMap<[u8; ID], Option<u32>>,
+    mut put: impl FnMut(RevokedId),
+) {
+    let mut changes = changes.iter().map(|(id, until)| (*id, *until)).peekable();
+    let come = |(id, until): ([u8; ID], Option<u32>), put: &mut dyn FnMut(RevokedId)| {
+        if let Some(until) = until {
+            put(RevokedId { id, until });
+        }
+    };
+    for record in records.iter().map(read) {
+        while let Some(change) = changes.next_if(|(id, _)| *id < record.id) {
+            come(change, &mut put);
+        }
+        match changes.next_if(|(id, _)| *id == record.id) {
+            Some(change) => come(change, &mut put),
+            None => put(record),
+        }
+    }
+    changes.for_each(|change| come(change, &mut put));
 }
 
 #[cfg(test)]
@@ -175,12 +249,42 @@ mod tests {
             list.apply(&read).unwrap();
             prop_assert_eq!(list.encode(ORIGIN), new.encode(ORIGIN));
         }
+
+        #[test]
+        fn a_list_and_a_chain_of_deltas_are_folded_to_the_same_bytes(
+            first in list(5), second in list(9), third in list(12),
+        ) {
+            let bytes = first.encode(ORIGIN);
+            let chain = [between(&first, &second), between(&second, &third)];
+            let view = SnapshotView::open(&bytes, ORIGIN).unwrap();
+            prop_assert_eq!(view.clone().after(&chain, ORIGIN).unwrap(), third.encode(ORIGIN));
+            prop_assert_eq!(view.clone().after(&[], ORIGIN).unwrap(), bytes.clone());
+            prop_assert!(view.after(&chain[1..], ORIGIN).is_err());
+        }
     }
 
     fn delta() -> Delta {
         let removed = vec![Removed { kind: SelectorKind::Tool, value: "github".to_owned() }];
         let ids_removed = vec![id(9, 0).id];
         Delta { from: 3, seq: 7, entries: vec![entry(1, 7)], removed, ids: vec![id(1, 4)], ids_removed }
+    }
+
+    #[test]
+    fn of_a_selector_that_stands_twice_what_revokes_more_is_kept() {
+        let weaker = Entry { before: 40, ..entry(1, 3) };
+        let list = Snapshot { seq: 3, entries: vec![entry(1, 3), weaker.clone()], ids: Vec::new() };
+        let delta = Delta {
+            from: 3,
+            seq: 4,
+            entries: vec![entry(2, 4), Entry { before: 40, ..entry(2, 4) }],
+            ..Delta::default()
+        };
+        let mut applied = list.clone();
+        applied.apply(&delta).unwrap();
+        assert_eq!(applied.entries, [entry(1, 3), entry(2, 4)]);
+        // A delta may lower what the list before it had.
+        applied.apply(&Delta { from: 4, seq: 5, entries: vec![weaker.clone()], ..Delta::default() }).unwrap();
+        assert_eq!(applied.entries, [weaker, entry(2, 4)]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use crate::keys::{PrivateKey, PublicKey};
@@ -35,6 +36,20 @@ pub struct FileRef {
     pub sha256: [u8; 32],
     /// How many bytes it has.
     pub bytes: u64,
+}
+
+impl FileRef {
+    /// What a head says of this file, whose last change has this sequence.
+    #[must_use]
+    pub fn of(seq: u64, bytes: &[u8]) -> Self {
+        Self { seq, sha256: Sha256::digest(bytes).into(), bytes: bytes.len() as u64 }
+    }
+
+    /// Whether these are the bytes of the file.
+    #[must_use]
+    pub fn fits(&self, bytes: &[u8]) -> bool {
+        *self == Self::of(self.seq, bytes)
+    }
 }
 
 /// A delta that a head points at.
@@ -110,7 +125,23 @@ impl Head {
     /// # Errors
     /// When the signature, the origin or any line is not as it must be; unknown lines are refused.
     pub fn open(bytes: &[u8], origin: &str, keys: &[PublicKey]) -> Result<Self, HeadError> {
-        let text = note::open(bytes, origin, keys, MAX_HEAD)?;
+        Self::read(note::open(bytes, origin, keys, MAX_HEAD)?, origin)
+    }
+
+    /// What a head says before anyone has looked at its signature: for those who only carry it on.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), but for signatures.
+    pub fn peek(bytes: &[u8], origin: &str) -> Result<Self, HeadError> {
+        if bytes.len() > MAX_HEAD {
+            return Err(NoteError::TooLarge.into());
+        }
+        let note = std::str::from_utf8(bytes).map_err(|_| NoteError::Malformed)?;
+        let text = note.rfind("\n\n").and_then(|split| note.get(..=split)).ok_or(NoteError::Malformed)?;
+        Self::read(text, origin)
+    }
+
+    fn read(text: &str, origin: &str) -> Result<Self, HeadError> {
         let mut lines = Lines::of(text);
         lines.exactly(origin, "origin")?;
         lines.exactly(FORMAT, "format")?;
@@ -219,6 +250,9 @@ mod tests {
         assert_eq!(Head::open(signed.as_bytes(), ORIGIN, &[key.public()]), Ok(head()));
         assert_eq!(origin("https://broker.acme.example/"), ORIGIN);
         assert!(signed.len() < 1024);
+        assert_eq!(Head::peek(signed.as_bytes(), ORIGIN), Ok(head()));
+        assert!(Head::peek(signed.as_bytes(), "other/revocations").is_err());
+        assert!(Head::peek(head().text(ORIGIN).as_bytes(), ORIGIN).is_err(), "no note");
     }
 
     #[test]

@@ -13,4 +13,4 @@ pub use delta::{Delta, MAX_DELTA};
 pub(crate) use head::bare;
 pub use head::{DeltaRef, FileRef, Head, HeadError, MAX_HEAD, origin};
 pub use selector::{Selector, SelectorError, SelectorKind};
-pub use snapshot::{MAX_SNAPSHOT, Snapshot};
+pub use snapshot::{MAX_SNAPSHOT, Snapshot, SnapshotView};

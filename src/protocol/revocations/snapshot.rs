@@ -1,6 +1,6 @@
 //! A snapshot: the whole list in one file.
 
-use super::contents::{Entry, Line, ListFileError, RevokedId, in_order, pack, unpack};
+use super::contents::{Entry, Line, ListFileError, RECORD, RevokedId, in_order, pack, read, records};
 
 /// The most bytes of a snapshot that a reader takes: a million single tokens and 100,000 selectors.
 pub const MAX_SNAPSHOT: u64 = 48 * 1024 * 1024;
@@ -33,12 +33,38 @@ impl Snapshot {
     /// # Errors
     /// When it is damaged, of another origin or version, or holds a selector that cannot be.
     pub fn decode(bytes: &[u8], origin: &str) -> Result<Self, ListFileError> {
+        let view = SnapshotView::open(bytes, origin)?;
+        let ids = view.ids().collect();
+        Ok(Self { seq: view.seq, entries: view.entries, ids })
+    }
+}
+
+/// A snapshot whose packed section stays where it is: a million ids are looked at and not copied.
+#[derive(Clone, Debug)]
+pub struct SnapshotView<'a> {
+    /// The sequence of the last change it holds.
+    pub seq: u64,
+    /// The selectors.
+    pub entries: Vec<Entry>,
+    pub(super) records: &'a [[u8; RECORD]],
+}
+
+impl<'a> SnapshotView<'a> {
+    /// As [`Snapshot::decode`], with the same checks.
+    ///
+    /// # Errors
+    /// When it is damaged, of another origin or version, or holds a selector that cannot be.
+    pub fn open(bytes: &'a [u8], origin: &str) -> Result<Self, ListFileError> {
         let (line, packed) = Line::read(bytes, origin)?;
         if line.from.is_some() || !line.removed.is_empty() || line.ids_removed != 0 {
             return Err(ListFileError::Damaged("it is a delta, not a snapshot"));
         }
-        let ids = unpack(packed, line.ids)?;
-        Ok(Self { seq: line.seq, entries: line.entries, ids })
+        Ok(Self { seq: line.seq, entries: line.entries, records: records(packed, line.ids)? })
+    }
+
+    /// Single tokens and blocks, in ascending order.
+    pub fn ids(&self) -> impl ExactSizeIterator<Item = RevokedId> + 'a {
+        self.records.iter().map(read)
     }
 }
 

@@ -39,8 +39,21 @@ impl Ids {
         self.sorted.is_empty()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8; 16]> {
-        self.sorted.iter()
+    /// These with so many changes: added where `true`, left out where `false`.
+    pub(super) fn with(&self, changes: &Changes) -> Self {
+        let mut ids = Vec::with_capacity(self.len().saturating_add(changes.added()));
+        let mut changes = changes.0.iter().peekable();
+        for id in &self.sorted {
+            while let Some((new, added)) = changes.next_if(|(new, _)| new < id) {
+                ids.extend(added.then_some(*new));
+            }
+            match changes.next_if(|(new, _)| new == id) {
+                Some((_, false)) => {}
+                Some((_, true)) | None => ids.push(*id),
+            }
+        }
+        ids.extend(changes.filter(|(_, added)| *added).map(|(id, _)| *id));
+        Self::new(ids)
     }
 
     pub(super) fn contains(&self, id: &[u8; 16]) -> bool {
@@ -58,6 +71,41 @@ impl Ids {
     #[cfg(test)]
     fn weight(&self) -> usize {
         size_of_val(&*self.sorted) + size_of_val(&*self.starts)
+    }
+}
+
+/// Ids that came and went since others were put in order: few, and copied with every change.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Changes(Vec<([u8; 16], bool)>);
+
+impl Changes {
+    pub(super) const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether an id came (`true`) or went; `None` when it stayed as it was.
+    pub(super) fn get(&self, id: &[u8; 16]) -> Option<bool> {
+        let at = self.0.binary_search_by(|(known, _)| known.cmp(id)).ok()?;
+        self.0.get(at).map(|(_, added)| *added)
+    }
+
+    /// Takes later changes in, which override these. They may come in any order, each id once.
+    pub(super) fn extend(&mut self, mut later: Vec<([u8; 16], bool)>) {
+        later.sort_unstable();
+        let mut all = Vec::with_capacity(self.len().saturating_add(later.len()));
+        let mut later = later.into_iter().peekable();
+        for change in &self.0 {
+            while let Some(new) = later.next_if(|(id, _)| *id < change.0) {
+                all.push(new);
+            }
+            all.push(later.next_if(|(id, _)| *id == change.0).unwrap_or(*change));
+        }
+        all.extend(later);
+        self.0 = all;
+    }
+
+    fn added(&self) -> usize {
+        self.0.iter().filter(|(_, added)| *added).count()
     }
 }
 
@@ -134,6 +182,29 @@ mod tests {
             let ids = Ids::new(ids);
             prop_assert!(set.iter().all(|id| ids.contains(id)));
             prop_assert!(asked.iter().all(|id| set.contains(id) == ids.contains(id)));
+        }
+
+        #[test]
+        fn changes_add_up_and_the_last_one_counts(
+            first in prop::collection::btree_set(0..40_u8, 0..40),
+            rounds in prop::collection::vec(prop::collection::btree_map(0..40_u8, any::<bool>(), 0..20), 0..5),
+        ) {
+            let mut set: HashSet<[u8; 16]> = first.into_iter().map(|n| [n; 16]).collect();
+            let ids = Ids::new(set.iter().copied().collect());
+            let mut changes = Changes::default();
+            for round in rounds {
+                changes.extend(round.iter().rev().map(|(n, added)| ([*n; 16], *added)).collect());
+                for (n, added) in round {
+                    if added { set.insert([n; 16]) } else { set.remove(&[n; 16]) };
+                }
+            }
+            let merged = ids.with(&changes);
+            for n in 0..40 {
+                let id = [n; 16];
+                prop_assert_eq!(merged.contains(&id), set.contains(&id));
+                prop_assert_eq!(changes.get(&id).unwrap_or_else(|| ids.contains(&id)), set.contains(&id));
+            }
+            prop_assert_eq!(merged.len(), set.len());
         }
     }
 }

@@ -3,6 +3,7 @@
 mod floor;
 mod head;
 mod ids;
+mod overlay;
 mod ratchet;
 mod refused;
 mod restore;
@@ -13,6 +14,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod trust;
+mod watched;
 
 pub use floor::FloorError;
 pub use ratchet::Status;

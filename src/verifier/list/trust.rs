@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::Guard;
 use shortbread_protocol::clock::Clock;
 use shortbread_protocol::key_document::KeyDocument;
 use shortbread_protocol::keys::PublicKey;
@@ -21,6 +21,7 @@ use super::refused::Refused;
 use super::restore;
 use super::set::RevocationSet;
 use super::state::{Age, Applied, Mark, Seen, State};
+use super::watched::Watched;
 
 /// The one thing that a verifier is told: whose lists it follows, and the offline root key behind them.
 #[derive(Clone, Debug)]
@@ -55,7 +56,7 @@ pub struct Trust {
     origin: String,
     clock: Arc<dyn Clock>,
     dir: Option<Dir>,
-    state: ArcSwap<State>,
+    state: Watched,
     ratchet: Mutex<Ratchet>,
 }
 
@@ -72,7 +73,7 @@ impl Trust {
             Some(dir) => restore::restore(dir, &pin, &origin, &*clock)?,
             None => (State::empty(&pin.issuer), Ratchet::default()),
         };
-        let (state, ratchet) = (ArcSwap::from_pointee(state), Mutex::new(ratchet));
+        let (state, ratchet) = (Watched::from_pointee(state), Mutex::new(ratchet));
         Ok(Self { pin, origin, clock, dir, state, ratchet })
     }
 
@@ -114,6 +115,12 @@ impl Trust {
             last_error: ratchet.last_error.clone(),
             floor_error: ratchet.floor_error.clone(),
         }
+    }
+
+    /// Has one watcher called after each change of what is known; `false` when there is one already.
+    #[cfg(feature = "report")]
+    pub(crate) fn watch(&self, watcher: super::watched::Watcher) -> bool {
+        self.state.watch(watcher)
     }
 
     /// Takes a key document that the pinned root key signed, unless it is older than the one known.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::json;
 use shortbread_protocol::dpop::ALGORITHMS;
 use shortbread_protocol::reason::Reason;
@@ -12,6 +12,7 @@ use super::credentials::{Scheme, Unclear};
 use crate::decision::{Call, Checker, Decision, DecisionId};
 
 const DECISION_ID: HeaderName = HeaderName::from_static("shortbread-decision-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 // A head is due every five seconds.
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("5");
@@ -30,7 +31,37 @@ pub(super) struct Answer {
     challenge: Option<Challenge>,
     reason: Reason,
     detail: Option<String>,
+    stamp: Stamp,
+}
+
+/// What ties an answer to its record.
+#[derive(Debug)]
+pub(super) struct Stamp {
     id: Option<DecisionId>,
+    traceparent: Option<String>,
+}
+
+impl Stamp {
+    pub(super) fn of(decision: &Decision) -> Self {
+        Self { id: decision.id, traceparent: decision.traceparent() }
+    }
+
+    /// Writes the headers. A `traceparent` that the service answers by itself stands.
+    pub(super) fn put(&self, headers: &mut HeaderMap) {
+        if let Some(value) = self.id.and_then(|id| HeaderValue::from_str(&id.to_string()).ok()) {
+            headers.insert(DECISION_ID, value);
+        }
+        if let Some(value) = self.traceparent.as_deref().and_then(|text| HeaderValue::from_str(text).ok()) {
+            headers.entry(TRACEPARENT).or_insert(value);
+        }
+    }
+}
+
+/// Who refuses what cannot be read as a call, and the trace that the request is part of.
+#[derive(Clone, Copy)]
+pub(super) struct Refuser<'a> {
+    pub(super) checker: &'a dyn Checker,
+    pub(super) trace: Option<[u8; 16]>,
 }
 
 #[derive(Debug)]
@@ -83,6 +114,7 @@ impl Class {
             | Reason::ListTooOld
             | Reason::ClockUnsure
             | Reason::ProofsFull
+            | Reason::RecordUnavailable
             | Reason::Internal => Self::Wait,
             // Revoked, narrowed, refused by its arguments, approved for another call: asking again changes nothing.
             _ => Self::Final,
@@ -134,43 +166,43 @@ impl Answer {
             challenge: class.challenge(decision, call, sent),
             reason,
             detail: decision.detail.clone(),
-            id: decision.id,
+            stamp: Stamp::of(decision),
         }
     }
 
     /// For credentials of which it cannot be said which token is meant (RFC 6750, section 3.1: `invalid_request`), or
     /// which proof (RFC 9449, section 7.1).
-    pub(super) fn unclear(checker: &dyn Checker, unclear: Unclear) -> Self {
+    pub(super) fn unclear(refuser: Refuser<'_>, unclear: Unclear) -> Self {
         let Unclear { reason, cause } = unclear;
-        let refused = Self::refused(checker, StatusCode::BAD_REQUEST, reason, cause);
+        let refused = Self::refused(refuser, StatusCode::BAD_REQUEST, reason, cause);
         let class @ Class::Proof = Class::of(reason) else { return refused };
         let (error, scheme) = (class.error(), Scheme::DPoP);
         let challenge = Some(Challenge { scheme, error: Some(error), scope: None });
         Self { status: class.status(), error, challenge, ..refused }
     }
 
-    pub(super) fn unmapped(checker: &dyn Checker, cause: &Unmapped) -> Self {
+    pub(super) fn unmapped(refuser: Refuser<'_>, cause: &Unmapped) -> Self {
         match cause {
             Unmapped::NotFound => Self {
                 error: "not_found",
-                ..Self::refused(checker, StatusCode::NOT_FOUND, Reason::NotFound, "")
+                ..Self::refused(refuser, StatusCode::NOT_FOUND, Reason::NotFound, "")
             },
             Unmapped::Malformed(cause) => {
-                Self::refused(checker, StatusCode::BAD_REQUEST, Reason::CallMalformed, cause)
+                Self::refused(refuser, StatusCode::BAD_REQUEST, Reason::CallMalformed, cause)
             }
         }
     }
 
-    pub(super) fn too_large(checker: &dyn Checker) -> Self {
+    pub(super) fn too_large(refuser: Refuser<'_>) -> Self {
         let cause = "The body has more than 64 KiB.";
-        Self::refused(checker, StatusCode::PAYLOAD_TOO_LARGE, Reason::CallMalformed, cause)
+        Self::refused(refuser, StatusCode::PAYLOAD_TOO_LARGE, Reason::CallMalformed, cause)
     }
 
-    /// Only the id is taken from the checker, so that nothing it answers can turn this into an allowance.
-    fn refused(checker: &dyn Checker, status: StatusCode, reason: Reason, cause: &str) -> Self {
-        let id = checker.refuse(reason, cause).id;
+    /// Only id and trace are taken from the checker, so that nothing it answers can turn this into an allowance.
+    fn refused(refuser: Refuser<'_>, status: StatusCode, reason: Reason, cause: &str) -> Self {
+        let stamp = Stamp::of(&refuser.checker.refuse(reason, cause, refuser.trace));
         let detail = (!cause.is_empty()).then(|| cause.to_owned());
-        Self { status, error: "invalid_request", challenge: None, reason, detail, id }
+        Self { status, error: "invalid_request", challenge: None, reason, detail, stamp }
     }
 
     pub(super) fn into_response<R: From<Bytes>>(self, metadata: Option<&str>) -> Response<R> {
@@ -186,9 +218,7 @@ impl Answer {
         if let Some(value) = self.challenge.and_then(|challenge| challenge.header(metadata)) {
             headers.insert(WWW_AUTHENTICATE, value);
         }
-        if let Some(value) = self.id.and_then(|id| HeaderValue::from_str(&id.to_string()).ok()) {
-            headers.insert(DECISION_ID, value);
-        }
+        self.stamp.put(headers);
         response
     }
 
@@ -203,7 +233,7 @@ impl Answer {
             "error_description": description,
             "shortbread": {
                 "reason": self.reason.code(),
-                "decision_id": self.id.map(|id| id.to_string()),
+                "decision_id": self.stamp.id.map(|id| id.to_string()),
                 "retryable": self.reason.retryable(),
             },
         });

@@ -25,7 +25,7 @@ use shortbread_protocol::reason::Reason;
 use tower::{Layer, Service};
 
 use crate::decision::{Call, Checker, Decision, Presented, SentProof};
-use answer::Answer;
+use answer::{Answer, Refuser, Stamp};
 use credentials::{Credentials, DPOP, Scheme};
 pub use metadata::{bound_tokens_only, metadata_path, metadata_url, protected_resource};
 use origin::Origin;
@@ -184,13 +184,18 @@ where
         Box::pin(async move {
             let (mut parts, body) = request.into_parts();
             let judged = match whole(body).await {
-                Ok(bytes) => shared.judge(&mut parts, &bytes).map(|()| bytes),
-                Err(unread) => Err(Box::new(shared.unread(unread))),
+                Ok(bytes) => shared.judge(&mut parts, &bytes).map(|stamp| (bytes, stamp)),
+                Err(unread) => Err(Box::new(shared.unread(unread, &parts))),
             };
-            match judged {
-                Ok(bytes) => inner.call(Request::from_parts(parts, B::from(bytes))).await,
-                Err(answer) => Ok(answer.into_response(shared.metadata.as_deref())),
+            let (bytes, stamp) = match judged {
+                Ok(judged) => judged,
+                Err(answer) => return Ok(answer.into_response(shared.metadata.as_deref())),
+            };
+            let mut response = inner.call(Request::from_parts(parts, B::from(bytes))).await?;
+            if let Some(stamp) = stamp {
+                stamp.put(response.headers_mut());
             }
+            Ok(response)
         })
     }
 }
@@ -220,16 +225,18 @@ impl<M> Shared<M>
 where
     M: Fn(&Parts, &[u8]) -> Result<Mapped, Unmapped>,
 {
-    /// Lets the request through, with the decision in it and the token taken out, or says what to answer.
-    fn judge(&self, parts: &mut Parts, body: &[u8]) -> Result<(), Box<Answer>> {
+    /// Lets the request through, with the decision in it and the token taken out, or says what to answer. What is let
+    /// through as a call has its answer stamped with the decision.
+    fn judge(&self, parts: &mut Parts, body: &[u8]) -> Result<Option<Stamp>, Box<Answer>> {
+        let refuser = self.refuser(parts);
         let (tool, verb, args) = match (self.map)(parts, body) {
-            Ok(Mapped::Public) => return Ok(()),
+            Ok(Mapped::Public) => return Ok(None),
             Ok(Mapped::Call { tool, verb, args }) => (tool, verb, args),
-            Err(unmapped) => return Err(Box::new(Answer::unmapped(&*self.checker, &unmapped))),
+            Err(unmapped) => return Err(Box::new(Answer::unmapped(refuser, &unmapped))),
         };
         let call = Call { tool: &tool, verb: &verb, args: args.as_ref() };
         let credentials =
-            credentials::find(parts).map_err(|unclear| Box::new(Answer::unclear(&*self.checker, unclear)))?;
+            credentials::find(parts).map_err(|unclear| Box::new(Answer::unclear(refuser, unclear)))?;
         let decision = self.decide(&credentials, parts, &call);
         if !decision.is_allowed() {
             return Err(Box::new(Answer::denied(&decision, &call, credentials.scheme)));
@@ -237,8 +244,13 @@ where
         // The service has the decision; the token is not for it, nor for anyone that it calls.
         parts.headers.remove(AUTHORIZATION);
         parts.headers.remove(DPOP);
+        let stamp = Stamp::of(&decision);
         parts.extensions.insert::<Decision>(decision);
-        Ok(())
+        Ok(Some(stamp))
+    }
+
+    fn refuser(&self, parts: &Parts) -> Refuser<'_> {
+        Refuser { checker: &*self.checker, trace: trace(parts) }
     }
 
     fn decide(&self, credentials: &Credentials<'_>, parts: &Parts, call: &Call<'_>) -> Decision {
@@ -255,12 +267,12 @@ where
         decision
     }
 
-    fn unread(&self, unread: Unread) -> Answer {
+    fn unread(&self, unread: Unread, parts: &Parts) -> Answer {
         match unread {
-            Unread::TooLarge => Answer::too_large(&*self.checker),
+            Unread::TooLarge => Answer::too_large(self.refuser(parts)),
             Unread::Broken => {
                 let cause = Unmapped::Malformed("The body broke off.".to_owned());
-                Answer::unmapped(&*self.checker, &cause)
+                Answer::unmapped(self.refuser(parts), &cause)
             }
         }
     }

@@ -33,13 +33,15 @@ impl Checker for Fake {
         let reason = token.map_or(Some(Reason::TokenMissing), |_| self.answer);
         let outcome = if reason.is_none() { Outcome::Allow } else { Outcome::Deny };
         let held = vec!["github:issues.read".to_owned()];
-        Decision { outcome, reason, held, ..Decision::denied(Some(DecisionId::new(1, 1)), Reason::Internal) }
+        let (id, trace) = (DecisionId::new(1, 1), presented.trace.unwrap_or_default());
+        Decision { outcome, reason, held, trace, ..Decision::denied(Some(id), Reason::Internal) }
     }
 
-    fn refuse(&self, reason: Reason, detail: &str) -> Decision {
+    fn refuse(&self, reason: Reason, detail: &str, trace: Option<[u8; 16]>) -> Decision {
         // Even a checker that answers nonsense opens nothing.
         let denied = Decision::denied(Some(DecisionId::new(1, 2)), reason);
-        Decision { outcome: Outcome::Allow, detail: Some(detail.to_owned()), ..denied }
+        let trace = trace.unwrap_or_default();
+        Decision { outcome: Outcome::Allow, detail: Some(detail.to_owned()), trace, ..denied }
     }
 }
 
@@ -104,6 +106,28 @@ async fn what_is_allowed_goes_on_with_its_decision_and_its_body() {
 }
 
 #[tokio::test]
+async fn every_answer_to_a_call_names_its_decision_and_its_trace() {
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    let sent = |uri| {
+        let mut request = post(uri, "{}");
+        let value = format!("00-{trace}-b7ad6b7169203331-01");
+        request.headers_mut().insert("traceparent", value.parse().unwrap());
+        request
+    };
+    for (request, answer, count) in [
+        (sent("/issues.write"), None, 1),
+        (sent("/issues.write"), Some(Reason::NotGranted), 1),
+        (sent("/none"), None, 2),
+        (sent("/issues.write?access_token=abc"), None, 2),
+    ] {
+        let (reply, _) = send(answer, request).await;
+        let id = DecisionId::new(1, count);
+        assert_eq!(reply.header("shortbread-decision-id"), id.to_string());
+        assert_eq!(reply.header("traceparent"), format!("00-{trace}-{}-01", hex::encode(id.span())));
+    }
+}
+
+#[tokio::test]
 async fn what_is_public_needs_no_token() {
     let (reply, asked) =
         send(Some(Reason::Internal), Request::get("/health").body(Body::empty()).unwrap()).await;
@@ -142,6 +166,7 @@ async fn each_reason_has_its_answer() {
         (Reason::ListTooOld, 503, "temporarily_unavailable", ""),
         (Reason::ClockUnsure, 503, "temporarily_unavailable", ""),
         (Reason::ProofsFull, 503, "temporarily_unavailable", ""),
+        (Reason::RecordUnavailable, 503, "temporarily_unavailable", ""),
     ];
     for (reason, status, error, challenge) in cases {
         let (reply, _) = send(Some(reason), post("/issues.write", "{}")).await;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use shortbread_broker::mint::{Minting, mint};
-use shortbread_broker::policy::model::Principal;
+use shortbread_broker::policy::model::{Principal, Windows};
 use shortbread_broker::policy::{Alternative, Right};
 use shortbread_broker::signer::LocalSigner;
 use shortbread_protocol::clock::{Clock, FOREVER, SystemClock};
@@ -79,6 +79,7 @@ impl Bench {
             Ok(Right {
                 operation: format!("{TOOL}/{verb}").parse()?,
                 access,
+                windows: Windows::default(),
                 forms: Forms::new(),
                 alternatives,
             })

@@ -2,9 +2,11 @@
 //! to, checked by the broker's own verifier.
 
 pub(super) mod audit;
+pub(super) mod keys;
 pub(super) mod policy;
 mod proof;
 pub(super) mod revocations;
+pub(super) mod verifiers;
 
 use std::convert::Infallible;
 
@@ -68,7 +70,7 @@ pub(super) async fn admit(
         .map_err(|limited| Failure { retry_after: Some(limited.0), ..Failure::plain(Reason::RateLimited) })?;
     let text = credentials(&sent.headers)?;
     let bytes = decode(text).map_err(|flaw| Failure::plain(TokenError::from(flaw).reason()))?;
-    let token = Token::open(&bytes, &broker.keyring).map_err(|error| Failure::plain(error.reason()))?;
+    let token = Token::open(&bytes, &*broker.keyring).map_err(|error| Failure::plain(error.reason()))?;
     let admitted = proof::check(broker, sent, text, token.scope(), verb).and_then(|proof| {
         let operator = permitted(broker, &token, &proof, verb)?;
         proof::settle(broker, sent, &proof, verb)?;

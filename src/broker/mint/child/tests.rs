@@ -11,7 +11,7 @@ use shortbread_verifier::scope::Demand;
 
 use super::*;
 use crate::mint::{Minting, mint};
-use crate::policy::model::Principal;
+use crate::policy::model::{Principal, Windows};
 use crate::policy::{Alternative as Way, Right};
 use crate::signer::LocalSigner;
 
@@ -149,6 +149,7 @@ fn parent(conditions: [bool; 3]) -> String {
         Right {
             operation: format!("github/{verb}").parse().unwrap(),
             access,
+            windows: Windows::default(),
             forms: Forms::new(),
             alternatives: vec![Way { grant: "grant:1".into(), arguments: conditioned.then_some(arguments) }],
         }

@@ -1,3 +1,5 @@
+use shortbread_protocol::names::ToolName;
+
 use super::super::fixture::{ADMIN, compile, policy};
 
 /// A sound policy to break: tool, workflow, approvers; the marked lines are what cases replace.
@@ -87,6 +89,30 @@ fn dangerous_tools_are_refused() {
     replaced("args = [\"x\", \"y\"]", "args = [\"x\", \"x\"]", "[\"x\", \"x\"]", "listed twice");
     replaced("{ access = \"privileged\" }", "{ access = \"deadly\" }", "deadly", "unknown variant");
     policy(&base().replace("https://t.example/t", "http://127.0.0.1:9000/t"));
+}
+
+#[test]
+fn windows_are_made_shorter_and_never_longer() {
+    let audience = "audience = \"https://t.example/t\"";
+    for (windows, says) in [
+        ("write = \"6m\"", "a window of 6m for write calls is not between 10s and 5m"),
+        ("write = \"9s\"", "is not between 10s and 5m"),
+        ("privileged = \"2m\"", "a window of 2m for privileged calls is not between 10s and 1m"),
+        ("privileged = \"1m\", write = \"30s\"", "longer than the one for writing"),
+        ("read = \"60s\"", "the verifier's own"),
+        ("reed = \"60s\"", "unknown field"),
+    ] {
+        let line = format!("windows = {{ {windows} }}");
+        replaced(audience, &format!("{audience}\n{line}"), &line, says);
+    }
+    let windows = |told: &str| {
+        let policy = policy(&base().replace(audience, &format!("{audience}\n{told}")));
+        let windows = policy.catalogue().tools[&"t".parse::<ToolName>().unwrap()].windows;
+        (windows.privileged, windows.write)
+    };
+    assert_eq!(windows(""), (60, 300));
+    assert_eq!(windows("windows = { write = \"2m\", privileged = \"30s\" }"), (30, 120));
+    assert_eq!(windows("windows = { write = \"20s\" }"), (20, 20), "writing includes what is privileged");
 }
 
 #[test]

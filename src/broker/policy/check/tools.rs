@@ -1,14 +1,19 @@
 //! `[tools]`: the catalogue.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use shortbread_protocol::names::ToolName;
 use toml::Spanned;
 
 use super::super::builtin;
-use super::super::model::{Catalogue, Tool, Verb};
-use super::super::source::{ToolSource, VerbSource};
+use super::super::model::{Catalogue, Tool, Verb, Windows};
+use super::super::source::{ToolSource, VerbSource, WindowsSource};
+use super::super::units::{Shown, Span};
 use super::{Check, Options, url};
+
+/// A shorter window would stop a tool between two heads.
+const SHORTEST: Duration = Duration::from_secs(10);
 
 pub(super) fn compile(
     check: &mut Check<'_>,
@@ -30,7 +35,8 @@ pub(super) fn compile(
         let verbs =
             source.verbs.iter().map(|(verb, source)| (verb.get_ref().clone(), self::verb(check, source)));
         let verbs = verbs.collect();
-        tools.insert(tool, Tool { audience: source.audience.get_ref().clone(), verbs });
+        let windows = windows(check, &source.windows);
+        tools.insert(tool, Tool { audience: source.audience.get_ref().clone(), windows, verbs });
     }
     Catalogue { tools }
 }
@@ -77,6 +83,41 @@ fn audience(
     } else {
         taken.insert(plain, tool.clone());
     }
+}
+
+fn windows(check: &mut Check<'_>, source: &WindowsSource) -> Windows {
+    let usual = Windows::default();
+    if let Some(read) = &source.read {
+        check.problem(
+            read.span(),
+            "the window for reading is the verifier's own (15 minutes) and stands in no token, so no policy sets it",
+            "take it out; give read-only verbs that matter access = \"write\"",
+        );
+    }
+    let write = window(check, "write", source.write.as_ref(), usual.write);
+    // Whoever shortens the window for writing means what is worse as well.
+    let privileged = window(check, "privileged", source.privileged.as_ref(), usual.privileged);
+    if let Some(at) = source.privileged.as_ref().filter(|_| privileged > write) {
+        let message = "the window for privileged calls is longer than the one for writing";
+        check.problem(at.span(), message, "make it as short, or leave it out");
+    }
+    Windows { write, privileged: privileged.min(write) }
+}
+
+fn window(check: &mut Check<'_>, access: &str, told: Option<&Spanned<Span>>, usual: u32) -> u32 {
+    let Some(told) = told else { return usual };
+    let (Span(span), longest) = (told.get_ref(), Duration::from_secs(usual.into()));
+    if *span > longest || *span < SHORTEST {
+        let message = format!(
+            "a window of {} for {access} calls is not between {} and {}",
+            Shown(*span),
+            Shown(SHORTEST),
+            Shown(longest)
+        );
+        check.problem(told.span(), message, "choose one within; windows are made shorter, never longer");
+        return usual;
+    }
+    u32::try_from(span.as_secs()).unwrap_or(usual)
 }
 
 fn verb(check: &mut Check<'_>, source: &VerbSource) -> Verb {

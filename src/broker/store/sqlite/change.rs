@@ -25,12 +25,15 @@ const DATED: u64 = 3600 + 60;
 
 type Audit<T> = Box<dyn FnOnce(&T) -> AuditEntry + Send>;
 
+/// What may be asked for more than once, when the first transaction did not hold.
+type AuditAgain<'a, T> = &'a mut (dyn FnMut(&T) -> AuditEntry + Send);
+
 pub(super) fn revoke(
     unit: &mut Unit<'_>,
     revokes: Vec<Revoke>,
     operator: &str,
     now: Timestamp,
-    audit: Audit<Changed>,
+    audit: AuditAgain<'_, Changed>,
 ) -> Result<Changed, Failure<ChangeError>> {
     if revokes.is_empty() {
         return refuse(ChangeError::Nothing);
@@ -73,7 +76,7 @@ pub(super) fn lift(
     unit: &mut Unit<'_>,
     lifts: Vec<Lift>,
     now: Timestamp,
-    audit: Audit<Changed>,
+    audit: AuditAgain<'_, Changed>,
 ) -> Result<Changed, Failure<ChangeError>> {
     if lifts.is_empty() {
         return refuse(ChangeError::Nothing);

@@ -1,12 +1,17 @@
 //! The embedded backend: one thread writes, a few connections read.
 
 mod change;
+mod decisions;
 mod descent;
+mod instances;
+mod keys;
+mod lanes;
 mod notice;
 mod open;
 mod policy;
 mod read;
 mod record;
+mod reserve;
 mod retry;
 mod schema;
 mod sql;
@@ -23,30 +28,27 @@ use std::thread::{self, JoinHandle};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use shortbread_protocol::clock::Timestamp;
-use tokio::sync::{mpsc, oneshot};
 
+use self::lanes::{Lane, Lanes, Task};
 use self::open::Opened;
 use self::read::Readers;
 use self::sql::{fault, io_fault};
 use self::state::State;
 use self::unit::{Failure, Unit, check_audit};
-use self::writer::{Job, Shared, View, Writer, unavailable};
+use self::writer::{Shared, View, Writer, unavailable};
 use super::revocations::Revocations;
 use super::{
-    Activate, ActivateError, Activation, ActivePolicy, AuditEntry, BlockChanged, ChangeError, Changed,
-    Counts, Exchange, Head, HeadError, HeadFacts, Kept, Lift, Meta, NewPolicy, Notes, Options, PolicyVersion,
-    Pruned, RecordError, Replay, Revoke, RevokeBlock, StoreError, StoredEntry, Target, TokenRecord, Touched,
-    Use, WaitingNotice,
+    Activate, ActivateError, Activation, ActivePolicy, AuditEntry, BlockChanged, BreakGlassRecord,
+    ChangeError, Changed, Counts, Exchange, Head, HeadError, HeadFacts, Kept, KeyError, KeyRecord, Lease,
+    Lift, Meta, NewLease, NewPolicy, Notes, Options, PolicyVersion, Progress, Pruned, RecordError, Replay,
+    Revoke, RevokeBlock, StoreError, StoredEntry, Target, TokenRecord, Touched, Use, WaitingNotice,
 };
-
-/// How many operations may wait for the writer before the next caller waits to be queued.
-const QUEUE: usize = 1024;
 
 /// An open SQLite store. Dropping it waits for what is queued, then closes the file.
 pub(super) struct Sqlite {
     path: PathBuf,
     meta: Meta,
-    jobs: Option<mpsc::Sender<Job>>,
+    lanes: Arc<Lanes>,
     writer: Option<JoinHandle<()>>,
     readers: Arc<Readers>,
     shared: Arc<Shared>,
@@ -62,7 +64,7 @@ impl fmt::Debug for Sqlite {
 
 impl Drop for Sqlite {
     fn drop(&mut self) {
-        drop(self.jobs.take());
+        self.lanes.close();
         if let Some(writer) = self.writer.take() {
             // Its panic, if there was one, has been reported where it happened.
             let _ = writer.join();
@@ -80,43 +82,64 @@ impl Sqlite {
     }
 
     fn start(opened: Opened) -> Result<Self, StoreError> {
-        let Opened { path, conn, lock, meta } = opened;
+        let Opened { path, conn, lock, meta, reserve } = opened;
         let state = State::load(&conn).map_err(|error| fault(&path, &error))?;
         let view = ArcSwap::from_pointee(View::of(&state));
         let shared = Arc::new(Shared { view, fault: ArcSwapOption::empty() });
-        let (jobs, queue) = mpsc::channel(QUEUE);
-        let writer = Writer::new(conn, path.clone(), state, shared.clone());
+        let lanes = Lanes::new();
+        let taken = Arc::clone(&lanes);
+        let writer = Writer::new(conn, path.clone(), state, shared.clone(), reserve);
         let writer = thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || writer.run(queue))
+            .spawn(move || writer.run(taken))
             .map_err(|error| io_fault(&path, &error))?;
         let readers = Readers::new(path.clone());
-        Ok(Self { path, meta, jobs: Some(jobs), writer: Some(writer), readers, shared, _lock: lock })
+        Ok(Self { path, meta, lanes, writer: Some(writer), readers, shared, _lock: lock })
     }
 
-    /// Queues an operation and waits until its transaction holds.
+    /// Queues an operation behind those that came before, and waits until its transaction holds.
     async fn write<T, E, F>(&self, work: F) -> Result<T, E>
     where
         F: FnOnce(&mut Unit<'_>) -> Result<T, Failure<E>> + Send + 'static,
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let (sender, answer) = oneshot::channel();
-        let job: Job = Box::new(move |unit| {
-            let result = unit.map_err(E::from).and_then(|unit| unit.isolated(work));
-            Box::new(move |failed: Option<StoreError>| {
-                // A caller that went away has left its record behind; that is what the audit log is for.
-                let _ = sender.send(failed.map_or(result, |error| Err(error.into())));
-            })
-        });
-        let closed = || unavailable(&self.path, "its writer has ended; restart the broker");
-        let jobs = self.jobs.as_ref().ok_or_else(closed)?;
-        jobs.send(job).await.map_err(|_| closed())?;
+        let (mut work, path) = (Some(work), self.path.clone());
+        let once = move |unit: &mut Unit<'_>| match work.take() {
+            Some(work) => work(unit),
+            None => Err(unavailable(&path, "the operation broke off").into()),
+        };
+        self.queue(Lane::Usual, once).await
+    }
+
+    /// Queues an operation of the switch: it goes before others, and the store's reserve is there for it. It may run
+    /// more than once, until a transaction holds.
+    async fn write_first<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        F: FnMut(&mut Unit<'_>) -> Result<T, Failure<E>> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.queue(Lane::First, work).await
+    }
+
+    async fn queue<T, E, F>(&self, lane: Lane, work: F) -> Result<T, E>
+    where
+        F: FnMut(&mut Unit<'_>) -> Result<T, Failure<E>> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (task, answer) = Task::new(work);
+        let sent = self.lanes.send(lane, Box::new(task)).await;
+        sent.map_err(|_| unavailable(&self.path, "its writer has ended; restart the broker"))?;
         answer.await.map_err(|_| unavailable(&self.path, "the operation broke off"))?
     }
 
     pub(super) async fn record_exchange(&self, exchange: Exchange) -> Result<u64, RecordError> {
         check_audit(&exchange.audit)?;
+        if exchange.is_operators() {
+            return self.write_first(move |unit| record::exchange(unit, exchange.clone())).await;
+        }
         self.write(|unit| record::exchange(unit, exchange)).await
     }
 
@@ -131,7 +154,19 @@ impl Sqlite {
 
     pub(super) async fn record_use(&self, used: Use) -> Result<u64, RecordError> {
         check_audit(&used.audit)?;
+        if used.operator {
+            return self.write_first(move |unit| record::used(unit, used.clone())).await;
+        }
         self.write(move |unit| record::used(unit, used)).await
+    }
+
+    pub(super) async fn record_calls(
+        &self,
+        entries: Vec<AuditEntry>,
+        mine: decisions::Mine,
+    ) -> Result<Vec<bool>, StoreError> {
+        entries.iter().try_for_each(check_audit)?;
+        self.write(move |unit| decisions::record(unit, &entries, &mine)).await
     }
 
     pub(super) async fn kept(&self, key: [u8; 32], now: Timestamp) -> Result<Option<Kept>, StoreError> {
@@ -143,18 +178,28 @@ impl Sqlite {
         revokes: Vec<Revoke>,
         operator: String,
         now: Timestamp,
-        audit: Box<dyn FnOnce(&Changed) -> AuditEntry + Send>,
+        mut audit: Box<dyn FnMut(&Changed) -> AuditEntry + Send>,
     ) -> Result<Changed, ChangeError> {
-        self.write(move |unit| change::revoke(unit, revokes, &operator, now, audit)).await
+        self.write_first(move |unit| change::revoke(unit, revokes.clone(), &operator, now, &mut audit)).await
+    }
+
+    pub(super) async fn give_back(
+        &self,
+        revoke: Revoke,
+        by: String,
+        now: Timestamp,
+        mut audit: Box<dyn FnMut(&Changed) -> AuditEntry + Send>,
+    ) -> Result<Changed, ChangeError> {
+        self.write(move |unit| change::revoke(unit, vec![revoke], &by, now, &mut audit)).await
     }
 
     pub(super) async fn lift(
         &self,
         lifts: Vec<Lift>,
         now: Timestamp,
-        audit: Box<dyn FnOnce(&Changed) -> AuditEntry + Send>,
+        mut audit: Box<dyn FnMut(&Changed) -> AuditEntry + Send>,
     ) -> Result<Changed, ChangeError> {
-        self.write(move |unit| change::lift(unit, lifts, now, audit)).await
+        self.write_first(move |unit| change::lift(unit, lifts.clone(), now, &mut audit)).await
     }
 
     pub(super) async fn revoke_block(
@@ -169,13 +214,35 @@ impl Sqlite {
     pub(super) async fn next_head(
         &self,
         now: Timestamp,
-        sign: Box<dyn FnOnce(HeadFacts) -> Option<Vec<u8>> + Send>,
+        mut sign: Box<dyn FnMut(HeadFacts) -> Option<Vec<u8>> + Send>,
     ) -> Result<Arc<Head>, HeadError> {
-        self.write(move |unit| upkeep::next_head(unit, now, sign)).await
+        self.write_first(move |unit| upkeep::next_head(unit, now, &mut sign)).await
     }
 
     pub(super) async fn prune(&self, now: Timestamp) -> Result<Pruned, StoreError> {
         self.write(move |unit| upkeep::prune(unit, now)).await
+    }
+
+    pub(super) async fn record_lease(&self, new: NewLease) -> Result<u64, RecordError> {
+        check_audit(&new.audit)?;
+        self.write(|unit| instances::lease(unit, new)).await
+    }
+
+    pub(super) async fn save_instances(&self, progress: Vec<(String, Progress)>) -> Result<(), StoreError> {
+        self.write(move |unit| instances::save(unit, &progress)).await
+    }
+
+    pub(super) async fn forget_instances(
+        &self,
+        forgotten: Vec<String>,
+        audit: Option<AuditEntry>,
+    ) -> Result<(), StoreError> {
+        audit.as_ref().map_or(Ok(()), check_audit)?;
+        self.write(move |unit| instances::forget(unit, &forgotten, audit)).await
+    }
+
+    pub(super) async fn instances(&self) -> Result<Vec<(Lease, Progress)>, StoreError> {
+        self.readers.read(instances::all).await
     }
 
     pub(super) async fn add_policy(
@@ -191,7 +258,27 @@ impl Sqlite {
         activate: Activate,
         audit: AuditEntry,
     ) -> Result<Activation, ActivateError> {
-        self.write(move |unit| policy::activate(unit, activate, &audit)).await
+        self.write_first(move |unit| policy::activate(unit, activate.clone(), &audit)).await
+    }
+
+    pub(super) async fn publish_keys(&self, record: KeyRecord, audit: AuditEntry) -> Result<(), KeyError> {
+        self.write(move |unit| keys::publish(unit, &record, &audit)).await
+    }
+
+    pub(super) async fn key_documents(&self) -> Result<Vec<KeyRecord>, StoreError> {
+        self.readers.read(keys::documents).await
+    }
+
+    pub(super) async fn keep_break_glass(
+        &self,
+        record: BreakGlassRecord,
+        audit: AuditEntry,
+    ) -> Result<bool, StoreError> {
+        self.write(move |unit| keys::break_glass(unit, &record, &audit)).await
+    }
+
+    pub(super) async fn break_glass(&self) -> Result<Option<BreakGlassRecord>, StoreError> {
+        self.readers.read(keys::kept_break_glass).await
     }
 
     pub(super) fn meta(&self) -> &Meta {
@@ -215,7 +302,7 @@ impl Sqlite {
     }
 
     pub(super) fn healthy(&self) -> Result<(), StoreError> {
-        if self.jobs.as_ref().is_none_or(mpsc::Sender::is_closed) {
+        if self.lanes.is_ended() {
             return Err(unavailable(&self.path, "its writer has ended; restart the broker"));
         }
         self.shared.fault.load().as_deref().map_or(Ok(()), |fault| Err(fault.clone()))

@@ -8,14 +8,13 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 use zeroize::Zeroizing;
 
+use super::reserve::{self, Reserve};
 use super::schema::{self, Schema};
 use super::sql::{Int, fault, io_fault, moment, strange};
 use crate::store::{Meta, Options, StoreError, StoreKind};
 
 /// How long to wait for another program's lock before [`StoreError::Locked`].
 const BUSY: Duration = Duration::from_secs(2);
-/// In pages: rare large checkpoints keep the slowest commits short.
-const CHECKPOINT_PAGES: u32 = 10_000;
 const STATEMENTS: usize = 64;
 
 /// A store that is open and held.
@@ -24,6 +23,7 @@ pub(super) struct Opened {
     pub(super) conn: Connection,
     pub(super) lock: File,
     pub(super) meta: Meta,
+    pub(super) reserve: Reserve,
 }
 
 pub(super) fn create(path: &Path, meta: &Meta, options: &Options) -> Result<Opened, StoreError> {
@@ -46,10 +46,21 @@ pub(super) fn create(path: &Path, meta: &Meta, options: &Options) -> Result<Open
         schema::apply(&mut conn, &path, &runner)?;
     }
     write_meta(&conn, meta).map_err(|error| fault(&path, &error))?;
-    Ok(Opened { path, conn, lock, meta: meta.clone() })
+    let reserve = Reserve::make(&path, options.reserve, options.max_pages)?;
+    Ok(Opened { path, conn, lock, meta: meta.clone(), reserve })
 }
 
 pub(super) fn open(path: &Path, options: &Options) -> Result<Opened, StoreError> {
+    loop {
+        match try_open(path, options) {
+            // A store is opened with room to spare or not at all, and whoever presses the switch has to open it.
+            Err(StoreError::Full { path }) if reserve::spare(&path) => {}
+            done => return done,
+        }
+    }
+}
+
+fn try_open(path: &Path, options: &Options) -> Result<Opened, StoreError> {
     if !path.exists() {
         return Err(StoreError::Missing { path: path.to_owned() });
     }
@@ -80,7 +91,8 @@ pub(super) fn open(path: &Path, options: &Options) -> Result<Opened, StoreError>
     if schema != Schema::Current {
         schema::apply(&mut conn, &path, &runner)?;
     }
-    Ok(Opened { path, conn, lock, meta })
+    let reserve = Reserve::make(&path, options.reserve, options.max_pages)?;
+    Ok(Opened { path, conn, lock, meta, reserve })
 }
 
 /// A connection that cannot write.
@@ -125,7 +137,7 @@ fn lock(path: &Path) -> Result<File, StoreError> {
     }
 }
 
-fn private(path: &Path, options: &mut OpenOptions) -> Result<File, StoreError> {
+pub(super) fn private(path: &Path, options: &mut OpenOptions) -> Result<File, StoreError> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
     options.open(path).map_err(|error| io_fault(path, &error))
@@ -148,7 +160,6 @@ fn tune(conn: &Connection, options: &Options) -> rusqlite::Result<()> {
         return Err(strange(0, &mode));
     }
     conn.pragma_update(None, "synchronous", "FULL")?;
-    conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     conn.pragma_update(None, "foreign_keys", true)?;
     conn.pragma_update(None, "temp_store", "MEMORY")?;
     conn.pragma_update(None, "trusted_schema", false)?;

@@ -53,7 +53,7 @@ fn stands(unit: &Unit<'_>, standing: &Standing) -> Result<(), Failure<RecordErro
     })
 }
 
-fn once(unit: &Unit<'_>, replay: Option<Replay>) -> Result<(), Failure<RecordError>> {
+pub(super) fn once(unit: &Unit<'_>, replay: Option<Replay>) -> Result<(), Failure<RecordError>> {
     let Some(replay) = replay else { return Ok(()) };
     let floor = unit.state.counters.marks.replay_floor;
     if replay.keep_until < floor {

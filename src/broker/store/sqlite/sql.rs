@@ -44,9 +44,15 @@ pub(super) fn exec(conn: &Connection, sql: &str) -> rusqlite::Result<()> {
     conn.prepare_cached(sql)?.execute([]).map(drop)
 }
 
+/// What SQLite calls a failed write where a quota or a size limit is in the way, or no room for its index of the log.
+const NO_ROOM: [i32; 2] = [rusqlite::ffi::SQLITE_IOERR_WRITE, rusqlite::ffi::SQLITE_IOERR_SHMSIZE];
+
 /// What SQLite reports, as the reader of a log needs it.
 pub(super) fn fault(path: &Path, error: &Error) -> StoreError {
     let path = path.to_owned();
+    if error.sqlite_error().is_some_and(|error| NO_ROOM.contains(&error.extended_code)) {
+        return StoreError::Full { path };
+    }
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked { path },
         Some(ErrorCode::DiskFull) => StoreError::Full { path },
@@ -63,7 +69,7 @@ pub(super) fn io_fault(path: &Path, error: &std::io::Error) -> StoreError {
     match error.kind() {
         ErrorKind::NotFound => StoreError::Missing { path },
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly { path },
-        ErrorKind::StorageFull => StoreError::Full { path },
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StoreError::Full { path },
         _ => StoreError::Failed { path, cause: error.to_string() },
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, Row, params};
 use shortbread_protocol::revocations::SelectorKind;
 
+use super::keys;
 use super::sql::{Int, int, moment, strange};
 use crate::store::Head;
 use crate::store::revocations::{Block, Change, Entry, Revocations};
@@ -45,6 +46,9 @@ impl State {
         load_entries(conn, &mut revocations)?;
         load_blocks(conn, &mut revocations)?;
         let (seq, head) = load_list(conn, &mut revocations)?;
+        if let Some(kept) = keys::kept_break_glass(conn)? {
+            revocations.apply(Change::Stopped(kept.global));
+        }
         let counters = Counters { next_idx, seq, marks };
         Ok(Self { counters, revocations: Arc::new(revocations), head, saved: marks })
     }
@@ -128,7 +132,7 @@ fn load_list(conn: &Connection, revocations: &mut Revocations) -> rusqlite::Resu
     conn.query_row(sql, [], |row| {
         let global = entry(row)?;
         revocations.apply(Change::Global((global.before > 0).then_some(global)));
-        revocations.apply(Change::Seq(int(row, 8)?));
+        revocations.apply(Change::Loaded(int(row, 8)?));
         let head = match row.get::<_, Option<Vec<u8>>>(9)? {
             Some(bytes) => Some(Arc::new(Head { seq: int(row, 10)?, issued: moment(row, 11)?, bytes })),
             None => None,

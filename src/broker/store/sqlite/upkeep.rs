@@ -16,12 +16,12 @@ use crate::store::{Head, HeadError, HeadFacts, Pruned, StoreError};
 /// The most rows of one kind that one call touches, so that no exchange waits long behind it.
 const ROWS: u16 = 1000;
 
-type Sign = Box<dyn FnOnce(HeadFacts) -> Option<Vec<u8>> + Send>;
+type Sign<'a> = &'a mut (dyn FnMut(HeadFacts) -> Option<Vec<u8>> + Send);
 
 pub(super) fn next_head(
     unit: &mut Unit<'_>,
     now: Timestamp,
-    sign: Sign,
+    sign: Sign<'_>,
 ) -> Result<Arc<Head>, Failure<HeadError>> {
     let seq = unit.next_seq();
     let facts = HeadFacts { seq, issued: now, revocations: unit.state.revocations.clone() };

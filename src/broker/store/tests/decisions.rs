@@ -50,6 +50,19 @@ async fn a_conflict_leaves_its_neighbours_alone(store: &Store) {
     assert_eq!(store.record_exchange(exchange(4, "mail-merge", issued)).await, Ok(4));
 }
 
+async fn what_others_decided_is_recorded_once_and_each_for_itself(store: &Store) {
+    let of = |body: &'static [u8]| move |found: &[u8]| found == body;
+    let entry = |id: &str, body: &[u8]| AuditEntry { body: body.to_vec(), ..audit(id) };
+    let batch = vec![entry("dec_a", b"mine"), entry("dec_b", b"mine"), entry("dec_a", b"mine")];
+    assert_eq!(store.record_calls(batch.clone(), of(b"mine")).await, Ok(vec![true, true, false]));
+    assert_eq!(store.record_calls(batch, of(b"mine")).await, Ok(vec![false; 3]));
+    let theirs = vec![entry("dec_a", b"theirs")];
+    assert_eq!(store.record_calls(theirs, of(b"theirs")).await, Ok(vec![true]));
+    let large = vec![entry("dec_c", b"mine"), entry("dec_d", &[b'x'; AUDIT_LIMIT + 1])];
+    assert!(matches!(store.record_calls(large, of(b"mine")).await, Err(StoreError::TooLarge { .. })));
+    assert_eq!(store.counts().await.unwrap().audit, 3, "all or nothing");
+}
+
 async fn a_denial_is_recorded_and_uses_the_assertion(store: &Store) {
     let issued = NOW.seconds();
     let replay = exchange(1, "enrich", issued).replay;
@@ -148,6 +161,7 @@ on_sqlite! {
     an_assertion_is_used_once
     a_conflict_leaves_its_neighbours_alone
     a_denial_is_recorded_and_uses_the_assertion
+    what_others_decided_is_recorded_once_and_each_for_itself
     a_pinned_assertion_is_good_for_its_key_alone
     what_is_forgotten_does_not_pass_for_unused
     pruning_is_bounded

@@ -14,8 +14,11 @@ macro_rules! on_sqlite {
 mod decisions;
 mod descent;
 mod histories;
+mod keys;
+mod lanes;
 mod lists;
 mod opening;
+mod reserve;
 mod retries;
 mod writer;
 
@@ -133,10 +136,10 @@ async fn head(store: &Store) -> Arc<Head> {
 async fn hold(store: &Store) -> mpsc::Sender<()> {
     let (release, held) = mpsc::channel::<()>();
     let (begun, running) = tokio::sync::oneshot::channel();
-    let store = store.clone();
+    let (mut begun, store) = (Some(begun), store.clone());
     tokio::spawn(async move {
         let sign = move |_| {
-            begun.send(()).unwrap();
+            begun.take().unwrap().send(()).unwrap();
             let _ = held.recv();
             None
         };

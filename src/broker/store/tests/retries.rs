@@ -48,6 +48,7 @@ async fn what_is_given_out_again_still_stands(store: &Store) {
     store.record_exchange(repeated(1, 7)).await.unwrap();
     let token = Some(format!("tok_{:032x}", 1));
     let once_more = |n: u8| Use {
+        operator: false,
         replay: Some(Replay { hash: [n; 32], keep_until: SECOND + 90, holder: None }),
         token: token.clone(),
         audit: audit("again"),
@@ -63,7 +64,7 @@ async fn what_is_given_out_again_still_stands(store: &Store) {
 async fn an_assertion_is_used_up_by_any_use(store: &Store) {
     let exchange = repeated(1, 7);
     let replay = exchange.replay.clone();
-    store.record_use(Use { replay, token: None, audit: audit("looked") }).await.unwrap();
+    store.record_use(Use { replay, token: None, operator: true, audit: audit("looked") }).await.unwrap();
     assert_eq!(store.record_exchange(exchange).await, Err(RecordError::Replayed));
     assert_eq!(store.kept([7; 32], NOW).await.unwrap(), None, "what was refused is not kept");
 }

@@ -71,7 +71,8 @@ fn prove(
     };
     // The verifier has only just started, and takes no proof from before.
     let now = context.now().plus(Duration::from_secs(1));
-    Ok(ProofKey::new(files::private_key(file)?).prove(&statement, now, &*context.random)?)
+    let key = files::private_key(file, context.passphrase().as_ref())?;
+    Ok(ProofKey::new(key).prove(&statement, now, &*context.random)?)
 }
 
 /// What a tool service would know that has just started and reached the broker.

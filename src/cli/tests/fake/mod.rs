@@ -109,10 +109,12 @@ fn answer(request: &str, body: &Value, url: &str) -> (u16, String) {
         "POST /api/v1/revocations" | "POST /api/v1/revocations/lift" => (
             200,
             json!({
-                "seq": 18, "head": 19, "touched": {"tokens": 12, "workflows": 1, "tools": 2},
-                "decision_id": "dec_revoked", "bound": now + 300,
+                "seq": if body["reason"] == "soon over" || body["reason"] == "far off" { 17 } else { 18 }, "head": 19,
+                "touched": {"tokens": 12, "workflows": 1, "tools": 2},
+                "decision_id": "dec_revoked", "bound": if body["reason"] == "soon over" { now + 1 } else { now + 300 },
             }),
         ),
+        "GET /api/v1/revocations/status" => (200, status(now, request.contains("seq=17"))),
         "GET /api/v1/revocations" => (
             200,
             json!({"head": 21, "issued": now, "revocations": [{
@@ -138,6 +140,27 @@ fn answer(request: &str, body: &Value, url: &str) -> (u16, String) {
         _ => (404, json!({"error": "nothing here"})),
     };
     (status, body.to_string())
+}
+
+// Two instances, of which one is silent, or both enforce the list.
+fn status(now: u64, silent: bool) -> Value {
+    let counts = json!({
+        "enforcing": if silent { 1 } else { 2 }, "behind": 0, "silent": u8::from(silent), "gone": 0,
+    });
+    let instance = |label: &str, silent: bool| {
+        json!({
+            "verifier": "github", "label": label, "instance": "Zk3vQ1aBxyz", "leased": now - 90,
+            "state": if silent { "silent" } else { "enforcing" }, "since": silent.then_some(now - 60), "lacks": 0,
+            "seen": now - 60, "seq": 21, "contents": 18, "keys_version": 1, "break_glass": 0, "step": "stream",
+            "age": 1, "propagation_ms": 12, "waiting": 0, "lost": 0,
+        })
+    };
+    json!({
+        "now": now, "head": 21, "issued": now, "contents": 18, "keys_version": 1, "change": 18, "instances": counts,
+        "tools": [{"tool": "payments", "enforced": !silent, "instances": counts}], "unreported": [],
+        "verifiers": [{"verifier": "github", "tools": ["payments"], "instances": counts}],
+        "listed": [instance("host-1", silent), instance("host-2", false)], "left_off": 0,
+    })
 }
 
 fn token() -> Value {

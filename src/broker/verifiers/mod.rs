@@ -1,0 +1,13 @@
+//! What running verifiers tell the broker: leases, reports, goodbyes; and what operators are told of it.
+
+mod chores;
+mod forget;
+mod lease;
+mod message;
+mod status;
+
+pub use chores::{chores, tend};
+pub use forget::{ForgetError, forget};
+pub use lease::lease;
+pub use message::{Pace, Spoken, goodbye, hear, report};
+pub use status::{LISTED, MAX_WAIT, Question, StatusError, status};

@@ -1,0 +1,215 @@
+//! What all sources share: a head is offered, and what it asks for is fetched and offered too.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use shortbread_protocol::random::Random;
+use shortbread_protocol::revocations::DeltaRef;
+use tokio::sync::{Mutex, Notify, Semaphore};
+
+use super::config::FeedConfig;
+use super::error::FeedError;
+use super::fetch::Fetch;
+use super::frames::PackedDelta;
+use super::ladder::Ladder;
+use super::source::{Gate, Source};
+use super::telemetry;
+use crate::list::{Age, Next, Refused, Trust};
+
+// Key document, once more when its bytes differ, snapshot, delta, and the head again after a key document.
+const MAX_ROUNDS: usize = 6;
+
+// A process may hold a thousand verifiers that hear of a change at one moment: they take turns rather than have the
+// runtime start a thread for each.
+static OFFERS: Semaphore = Semaphore::const_new(16);
+
+/// What the parts of a feed share.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) trust: Arc<Trust>,
+    pub(super) config: FeedConfig,
+    pub(super) broker: Source,
+    pub(super) mirrors: Vec<Source>,
+    pub(super) stream: Gate,
+    pub(super) ladder: Ladder,
+    pub(super) random: Chance,
+    /// The stream is lost: ask.
+    pub(super) lost: Notify,
+    /// The broker answers again: open the stream.
+    pub(super) back: Notify,
+    /// One head at a time: the trust waits for the files of the last one that was offered.
+    turn: Mutex<()>,
+}
+
+/// Randomness, which has nothing to show.
+pub(super) struct Chance(pub(super) Arc<dyn Random>);
+
+impl std::fmt::Debug for Chance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Chance")
+    }
+}
+
+/// Deltas that came unasked, right behind their head.
+pub(super) trait Pushed: Send {
+    /// The one that is here already.
+    fn here(&mut self) -> Option<PackedDelta>;
+    /// The one that this head names, if it comes next and soon.
+    fn soon(&mut self, named: &DeltaRef) -> impl Future<Output = Option<PackedDelta>> + Send;
+}
+
+/// Nothing is pushed: the head was asked for.
+pub(super) struct Asked;
+
+impl Pushed for Asked {
+    fn here(&mut self) -> Option<PackedDelta> {
+        None
+    }
+
+    async fn soon(&mut self, _: &DeltaRef) -> Option<PackedDelta> {
+        None
+    }
+}
+
+impl Core {
+    pub(super) fn new(
+        trust: Arc<Trust>,
+        config: &FeedConfig,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, FeedError> {
+        telemetry::describe();
+        let broker = Source::new("broker".to_owned(), config, &config.base_url)?;
+        let mirror = |(at, url): (usize, &String)| Source::new(format!("mirror-{}", at + 1), config, url);
+        let mirrors = config.mirrors.iter().enumerate().map(mirror).collect::<Result<_, _>>()?;
+        Ok(Self {
+            ladder: Ladder::new(Arc::clone(&trust), config.windows),
+            trust,
+            config: config.clone(),
+            broker,
+            mirrors,
+            stream: Gate::new("stream".to_owned(), config),
+            random: Chance(random),
+            lost: Notify::new(),
+            back: Notify::new(),
+            turn: Mutex::new(()),
+        })
+    }
+
+    /// The broker, then the mirrors.
+    pub(super) fn sources(&self) -> impl Iterator<Item = &Source> {
+        std::iter::once(&self.broker).chain(&self.mirrors)
+    }
+
+    /// Whether the list in force is young enough for the source that just gave it to be a good one.
+    pub(super) fn is_fresh(&self) -> bool {
+        matches!(self.trust.age(), Age::Seconds(age) if age <= self.config.stale.as_secs())
+    }
+
+    /// Offers a head and fetches what it asks for, until it is in force. Gives the sequence if it was not before.
+    pub(super) async fn settle(
+        &self,
+        fetch: &Fetch,
+        head: Vec<u8>,
+        pushed: &mut impl Pushed,
+    ) -> Result<Option<u64>, FeedError> {
+        let _turn = self.turn.lock().await;
+        let before = self.trust.state();
+        let (seq, contents) = (before.seq(), before.contents());
+        drop(before);
+        let head = Arc::new(head);
+        let mut next = self.offer_head(&head, pushed.here()).await?;
+        for _ in 0..MAX_ROUNDS {
+            next = match next {
+                Next::Nothing => return Ok(self.settled(seq, contents, &head)),
+                Next::Keys { version, .. } => {
+                    let keys = fetch.keys(version).await?;
+                    self.hop(move |trust| Ok(trust.offer_keys(&keys)?)).await?;
+                    self.offer_head(&head, None).await?
+                }
+                Next::Snapshot(file) => {
+                    let body = fetch.snapshot(&file).await?;
+                    self.hop(move |trust| Ok(trust.offer_snapshot(&body.unpack()?)?)).await?
+                }
+                Next::Delta(named) => {
+                    let came = pushed.soon(&named).await;
+                    match self.offer_pushed(came, named).await {
+                        Some(next) => next,
+                        None => {
+                            let body = fetch.delta(&named).await?;
+                            self.hop(move |trust| Ok(trust.offer_delta(&body.unpack()?)?)).await?
+                        }
+                    }
+                }
+            }
+        }
+        Err(FeedError::Unsettled)
+    }
+
+    /// Offers a head, and the delta behind it if that is what it asks for: most changes take one turn.
+    async fn offer_head(&self, head: &Arc<Vec<u8>>, came: Option<PackedDelta>) -> Result<Next, FeedError> {
+        let head = Arc::clone(head);
+        let offered = self.hop(move |trust| {
+            let next = trust.offer_head(&head)?;
+            match (next, came) {
+                (Next::Delta(named), Some(delta)) => Ok(take(trust, &delta, named).unwrap_or(next)),
+                _ => Ok(next),
+            }
+        });
+        offered.await.inspect_err(refused)
+    }
+
+    async fn offer_pushed(&self, came: Option<PackedDelta>, named: DeltaRef) -> Option<Next> {
+        let delta = came?;
+        self.hop(move |trust| Ok(take(trust, &delta, named))).await.ok()?
+    }
+
+    fn settled(&self, seq: u64, contents: u64, head: &[u8]) -> Option<u64> {
+        let state = self.trust.state();
+        if state.contents() != contents
+            && contents != 0
+            && let Some(issued) = issued(head)
+        {
+            let now = self.trust.clock().now();
+            let since = now.millis().saturating_sub(issued.saturating_mul(1000));
+            telemetry::propagated(Duration::from_millis(since));
+        }
+        (state.seq() != seq).then(|| state.seq())
+    }
+
+    /// Offers write to the disk and may decode 48 MiB: not on a thread that answers calls.
+    pub(super) async fn hop<T: Send + 'static>(
+        &self,
+        offer: impl FnOnce(&Trust) -> Result<T, FeedError> + Send + 'static,
+    ) -> Result<T, FeedError> {
+        let _permit = OFFERS.acquire().await.map_err(|_| FeedError::Stopping)?;
+        let trust = Arc::clone(&self.trust);
+        tokio::task::spawn_blocking(move || offer(&trust)).await.map_err(|_| FeedError::Stopping)?
+    }
+}
+
+/// Puts a delta in force that came with its head. `None` when it is another, or is not what its name says: then it is
+/// fetched.
+fn take(trust: &Trust, delta: &PackedDelta, named: DeltaRef) -> Option<Next> {
+    let bytes = if delta.is(&named) { delta.unpack(named.to.bytes)? } else { return None };
+    trust.offer_delta(&bytes).ok()
+}
+
+/// Counts a head that was not taken.
+pub(super) fn refused(error: &FeedError) {
+    if let FeedError::Refused(refused) = error {
+        telemetry::head_refused(refused.code());
+    }
+}
+
+/// When a head says that it was issued. Only for heads that are in force: nothing is checked here.
+fn issued(head: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(head).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("issued ")?.parse().ok())
+}
+
+impl FeedError {
+    /// Whether the source is merely behind.
+    pub(super) const fn is_older(&self) -> bool {
+        matches!(self, Self::Refused(Refused::Older { .. }))
+    }
+}

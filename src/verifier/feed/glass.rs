@@ -1,0 +1,63 @@
+//! Asks the broker and every mirror for a break-glass head, whatever else they give: a broker that was stolen would not
+//! serve it.
+
+use std::sync::Arc;
+
+use super::fetch::Fetched;
+use super::follow::{Core, refused};
+use super::pace::spread;
+use super::source::Source;
+
+/// Asks one source again and again; `at` is its place among the sources.
+pub(super) async fn run(core: Arc<Core>, at: usize) {
+    while let Some(source) = core.sources().nth(at) {
+        ask(&core, source).await;
+        let wait = spread(core.config.break_glass_interval, 0.75, 1.25, &*core.random.0);
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// Asks every source once, one after the other.
+pub(super) async fn ask_all(core: &Core) {
+    for source in core.sources() {
+        ask(core, source).await;
+    }
+}
+
+/// Asks one source once. What fails here takes nothing from the list.
+async fn ask(core: &Core, source: &Source) {
+    let name = source.gate.name();
+    match source.fetch.break_glass(source.break_glass_tag().as_ref()).await {
+        Ok(None | Some(Fetched::Unchanged)) => {}
+        Ok(Some(Fetched::New { bytes, etag })) if source.is_news(&bytes) => {
+            offer(core, name, bytes.clone()).await;
+            source.served_break_glass(etag, bytes);
+        }
+        Ok(Some(Fetched::New { bytes, etag })) => source.served_break_glass(etag, bytes),
+        Err(error) => {
+            tracing::debug!(feed.source = name, error.class = error.code(), "no break-glass head: {error}");
+        }
+    }
+}
+
+async fn offer(core: &Core, name: &str, bytes: Vec<u8>) {
+    let before = core.trust.state().break_glass().map(|known| known.seq);
+    let offered = core.hop(move |trust| Ok(trust.offer_break_glass(&bytes)?)).await.inspect_err(refused);
+    let known = core.trust.state().break_glass().copied();
+    match (offered, known) {
+        (Err(error), _) => {
+            tracing::warn!(
+                feed.source = name,
+                error.class = error.code(),
+                "a break-glass head is not taken: {error}"
+            );
+        }
+        (Ok(()), Some(known)) if Some(known.seq) != before => tracing::error!(
+            feed.source = name,
+            break_glass.seq = known.seq,
+            break_glass.global = known.global,
+            "the offline root key has spoken: tokens issued before the second it names are dead"
+        ),
+        (Ok(()), _) => {}
+    }
+}

@@ -1,0 +1,419 @@
+//! Decisions on disk until the broker has them: append-only files of JSON lines, read oldest first and removed whole.
+//!
+//! A record that [`Spool::append`] took is in the system's hands: the end of this process loses nothing of it. A power
+//! cut can lose what was appended since the last [`Plan`] that ran. A file that a process left behind is never written
+//! again, and what its last line lacks is left out. How far the broker has everything stands in a file beside them;
+//! should that be lost, records are sent again, and the broker knows them by their ids.
+
+use std::collections::VecDeque;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use shortbread_protocol::verifiers::CallRecord;
+use thiserror::Error;
+
+const LOCK: &str = "lock";
+const CURSOR: &str = "uploaded";
+const PREFIX: &str = "calls-";
+const SUFFIX: &str = ".jsonl";
+// A sixteenth of all room, so that room comes back in small parts, and never more than this.
+const MAX_SEGMENT: u64 = 1024 * 1024;
+
+/// Why the directory for decisions cannot be used.
+#[derive(Debug, Error)]
+pub enum SpoolError {
+    /// The directory or a file in it cannot be opened, read or made.
+    #[error("cannot use {} to keep decisions until they are uploaded: {cause}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// Another process has it.
+    #[error("{} is in use by another process; give each instance a directory of its own", dir.display())]
+    InUse {
+        /// The directory.
+        dir: PathBuf,
+    },
+}
+
+/// Why a record was not appended.
+#[derive(Debug)]
+pub(super) enum Unspooled {
+    /// There is as much as there may be.
+    Full,
+    /// The disk failed.
+    Failed(io::Error),
+}
+
+/// A directory that this process alone uses, as long as the value lives.
+#[derive(Debug)]
+pub(super) struct Spool {
+    dir: PathBuf,
+    limit: u64,
+    /// Oldest first; the last one is being written while there is an `active` file.
+    segments: VecDeque<Segment>,
+    active: Option<Arc<File>>,
+    /// Files that are full and not on disk yet.
+    sealed: Vec<Arc<File>>,
+    unsynced: usize,
+    next: u64,
+    /// Names below this number are on disk.
+    named: u64,
+    bytes: u64,
+    damaged: u64,
+    _lock: File,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Segment {
+    number: u64,
+    /// Up to here whole lines were written.
+    len: u64,
+    /// Up to here the broker has them.
+    from: u64,
+    /// Lines in between.
+    waiting: u64,
+}
+
+/// A part of the oldest file that is to be uploaded.
+#[derive(Clone, Debug)]
+pub(super) struct Extent {
+    path: PathBuf,
+    number: u64,
+    from: u64,
+    to: u64,
+}
+
+/// Some records of an extent.
+#[derive(Debug)]
+pub(super) struct Portion {
+    pub(super) records: Vec<CallRecord>,
+    /// Lines that are no records: somebody else wrote them, or the disk did.
+    pub(super) damaged: u64,
+    number: u64,
+    from: u64,
+    upto: u64,
+    lines: u64,
+}
+
+/// What to do once the broker has everything up to a place. Run it without holding the spool.
+#[derive(Debug)]
+pub(super) struct Cleared {
+    dir: PathBuf,
+    number: u64,
+    upto: u64,
+    remove: Vec<PathBuf>,
+}
+
+/// What to write through to the disk. Run it without holding the spool.
+#[derive(Debug)]
+pub(super) struct Plan {
+    files: Vec<Arc<File>>,
+    dir: Option<PathBuf>,
+    sealed: usize,
+    records: usize,
+    named: u64,
+}
+
+impl Spool {
+    /// Makes the directory where needed, takes it, and finds what an earlier process left there.
+    pub(super) fn open(dir: &Path, limit: u64) -> Result<Self, SpoolError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |cause| SpoolError::Io { path, cause }
+        };
+        fs::create_dir_all(dir).map_err(failed(dir))?;
+        let lock = take(dir)?;
+        let cursor = cursor(dir);
+        let mut spool = Self {
+            dir: dir.to_owned(),
+            limit,
+            segments: VecDeque::new(),
+            active: None,
+            sealed: Vec::new(),
+            unsynced: 0,
+            next: cursor.0 + 1,
+            named: 0,
+            bytes: 0,
+            damaged: 0,
+            _lock: lock,
+        };
+        for number in numbers(dir).map_err(failed(dir))? {
+            let path = spool.path(number);
+            spool.find(number, cursor).map_err(failed(&path))?;
+        }
+        Ok(spool)
+    }
+
+    /// How many records wait to be uploaded.
+    pub(super) fn waiting(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.waiting).sum()
+    }
+
+    /// How many bytes there are on disk.
+    pub(super) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// How many records were found that could not be read.
+    pub(super) const fn damaged(&self) -> u64 {
+        self.damaged
+    }
+
+    /// How many records a power cut could lose.
+    pub(super) const fn unsynced(&self) -> usize {
+        self.unsynced
+    }
+
+    /// Appends a line that ends in a newline. One write to the system's memory; the disk follows with the next plan.
+    pub(super) fn append(&mut self, line: &[u8]) -> Result<(), Unspooled> {
+        let more = line.len() as u64;
+        if self.bytes.saturating_add(more) > self.limit {
+            return Err(Unspooled::Full);
+        }
+        let file = self.file(more).map_err(Unspooled::Failed)?;
+        if let Err(cause) = (&*file).write_all(line) {
+            self.give_up(&file);
+            return Err(Unspooled::Failed(cause));
+        }
+        if let Some(segment) = self.segments.back_mut() {
+            segment.len += more;
+            segment.waiting += 1;
+        }
+        self.bytes += more;
+        self.unsynced += 1;
+        Ok(())
+    }
+
+    /// The next part to upload; `None` when the broker has everything.
+    pub(super) fn oldest(&self) -> Option<Extent> {
+        let segment = self.segments.iter().find(|segment| segment.from < segment.len)?;
+        let path = self.path(segment.number);
+        Some(Extent { path, number: segment.number, from: segment.from, to: segment.len })
+    }
+
+    /// Notes that the broker has a portion, and all before it. `None` when that is no news.
+    pub(super) fn uploaded(&mut self, portion: &Portion) -> Option<Cleared> {
+        let place = |segment: &&mut Segment| (segment.number, segment.from) == (portion.number, portion.from);
+        let segment = self.segments.iter_mut().find(place)?;
+        segment.from = portion.upto;
+        segment.waiting = segment.waiting.saturating_sub(portion.lines);
+        if segment.from >= segment.len {
+            segment.waiting = 0;
+        }
+        self.damaged += portion.damaged;
+        let mut remove = Vec::new();
+        while let Some(first) = self.segments.front().copied()
+            && first.from >= first.len
+            && (self.segments.len() > 1 || self.active.is_none())
+        {
+            self.segments.pop_front();
+            self.bytes = self.bytes.saturating_sub(first.len);
+            remove.push(self.path(first.number));
+        }
+        Some(Cleared { dir: self.dir.clone(), number: portion.number, upto: portion.upto, remove })
+    }
+
+    /// What a power cut could lose now; `None` when that is nothing.
+    pub(super) fn plan(&self) -> Option<Plan> {
+        if self.unsynced == 0 {
+            return None;
+        }
+        let files = self.sealed.iter().chain(&self.active).cloned().collect();
+        let dir = (self.named < self.next).then(|| self.dir.clone());
+        let (sealed, records, named) = (self.sealed.len(), self.unsynced, self.next);
+        Some(Plan { files, dir, sealed, records, named })
+    }
+
+    /// Notes that a plan was carried out.
+    pub(super) fn synced(&mut self, plan: &Plan) {
+        self.sealed.drain(..plan.sealed.min(self.sealed.len()));
+        self.unsynced = self.unsynced.saturating_sub(plan.records);
+        self.named = self.named.max(plan.named);
+    }
+
+    /// Notes that the disk failed at a plan. What it was about can still be uploaded, as a rule; but the system may have
+    /// forgotten that it is not on disk, so that asking again says nothing. What comes now goes into another file.
+    pub(super) fn unsure(&mut self) {
+        self.active = None;
+        self.sealed.clear();
+        self.unsynced = 0;
+    }
+
+    fn path(&self, number: u64) -> PathBuf {
+        self.dir.join(format!("{PREFIX}{number:020}{SUFFIX}"))
+    }
+
+    /// The file to append to, which is another one when the last has no room for so many bytes.
+    fn file(&mut self, more: u64) -> io::Result<Arc<File>> {
+        let room = (self.limit / 16).clamp(1, MAX_SEGMENT);
+        let last = self.segments.back().map_or(0, |segment| segment.len);
+        if let Some(file) = self.active.as_ref().filter(|_| last == 0 || last + more <= room) {
+            return Ok(Arc::clone(file));
+        }
+        let file = Arc::new(create(&self.path(self.next))?);
+        self.sealed.extend(self.active.replace(Arc::clone(&file)));
+        self.segments.push_back(Segment { number: self.next, len: 0, from: 0, waiting: 0 });
+        self.next += 1;
+        Ok(file)
+    }
+
+    /// After a write that failed half-way: its file ends where the last whole line does.
+    fn give_up(&mut self, file: &Arc<File>) {
+        let Some(last) = self.segments.back().copied() else { return };
+        // Should this fail too, the half line is left out when it is read again.
+        let _ = file.set_len(last.len);
+        self.active = None;
+        if last.len == 0 {
+            self.segments.pop_back();
+            let _ = fs::remove_file(self.path(last.number));
+        } else {
+            self.sealed.push(Arc::clone(file));
+        }
+    }
+
+    fn find(&mut self, number: u64, (done, upto): (u64, u64)) -> io::Result<()> {
+        let path = self.path(number);
+        self.next = self.next.max(number + 1);
+        if number < done {
+            return fs::remove_file(path);
+        }
+        let bytes = fs::read(&path)?;
+        let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+        let from = match usize::try_from(upto) {
+            _ if number > done => 0,
+            Ok(upto) if upto > whole => whole,
+            Ok(upto) if upto == 0 || bytes.get(upto - 1) == Some(&b'\n') => upto,
+            _ => 0,
+        };
+        self.damaged += u64::from(whole < bytes.len());
+        let left = bytes.get(from..whole).unwrap_or_default();
+        if left.is_empty() {
+            return fs::remove_file(path);
+        }
+        let waiting = left.iter().filter(|b| **b == b'\n').count() as u64;
+        let (len, from) = (whole as u64, from as u64);
+        self.bytes += len;
+        self.segments.push_back(Segment { number, len, from, waiting });
+        Ok(())
+    }
+}
+
+impl Extent {
+    /// Its first records: at most so many, of at most so many bytes, but at least one line.
+    pub(super) fn read(&self, most: usize, limit: usize) -> io::Result<Portion> {
+        let size = (self.to - self.from).min(limit as u64);
+        let mut bytes = Vec::new();
+        match File::open(&self.path) {
+            Ok(mut file) => {
+                file.seek(SeekFrom::Start(self.from))?;
+                file.take(size).read_to_end(&mut bytes)?;
+            }
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+            Err(cause) => return Err(cause),
+        }
+        let (number, from) = (self.number, self.from);
+        let mut portion = Portion { records: Vec::new(), damaged: 0, number, from, upto: from, lines: 0 };
+        for line in bytes.split_inclusive(|b| *b == b'\n').take(most) {
+            let whole = line.ends_with(b"\n");
+            if !whole && portion.lines > 0 {
+                break;
+            }
+            portion.lines += u64::from(whole);
+            portion.upto += line.len() as u64;
+            match serde_json::from_slice(line) {
+                Ok(record) if whole => portion.records.push(record),
+                _ => portion.damaged += 1,
+            }
+        }
+        if bytes.is_empty() {
+            // Somebody cut or removed the file under us: there is nothing to wait for.
+            (portion.upto, portion.damaged) = (self.to, 1);
+        }
+        Ok(portion)
+    }
+}
+
+impl Cleared {
+    /// Writes down how far the broker has everything, and removes what is done with.
+    pub(super) fn run(&self) -> io::Result<()> {
+        let temporary = self.dir.join(format!("{CURSOR}.new"));
+        let wrote = fs::write(&temporary, format!("{} {}\n", self.number, self.upto))
+            .and_then(|()| fs::rename(&temporary, self.dir.join(CURSOR)));
+        // Room comes back even on a full disk.
+        let removed = self.remove.iter().try_for_each(|path| match fs::remove_file(path) {
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(cause),
+            _ => Ok(()),
+        });
+        wrote.and(removed)
+    }
+}
+
+impl Plan {
+    pub(super) fn run(&self) -> io::Result<()> {
+        self.files.iter().try_for_each(|file| file.sync_data())?;
+        // Only Unix lets a directory be opened for that.
+        #[cfg(unix)]
+        if let Some(dir) = &self.dir {
+            File::open(dir)?.sync_all()?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the disk takes another file.
+pub(super) fn probe(dir: &Path) -> io::Result<()> {
+    let path = dir.join("probe");
+    let mut file = File::create(&path)?;
+    file.write_all(&[b'\n'; 4096])?;
+    file.sync_all()?;
+    fs::remove_file(path)
+}
+
+fn take(dir: &Path) -> Result<File, SpoolError> {
+    let path = dir.join(LOCK);
+    let failed = |cause| SpoolError::Io { path: path.clone(), cause };
+    let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(SpoolError::InUse { dir: dir.to_owned() }),
+        Err(TryLockError::Error(cause)) => Err(failed(cause)),
+    }
+}
+
+/// Up to where the broker has everything: file and place in it. Unreadable is nothing: it is sent again then.
+fn cursor(dir: &Path) -> (u64, u64) {
+    let text = fs::read_to_string(dir.join(CURSOR)).unwrap_or_default();
+    let read = || {
+        let (number, upto) = text.strip_suffix('\n')?.split_once(' ')?;
+        number.parse().ok().zip(upto.parse().ok())
+    };
+    read().unwrap_or_default()
+}
+
+fn numbers(dir: &Path) -> io::Result<Vec<u64>> {
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        let digits = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX));
+        numbers
+            .extend(digits.filter(|digits| digits.len() == 20).and_then(|digits| digits.parse::<u64>().ok()));
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.append(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+#[cfg(test)]
+mod tests;
