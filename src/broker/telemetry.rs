@@ -109,21 +109,10 @@ fn describe() {
     );
     describe_gauge!("shortbread_store_failing", "1 while the store takes no records.");
     describe_gauge!(
-        "shortbread_store_reserve",
-        "1 while the space that is kept for the emergency is in use."
-    );
-    describe_gauge!(
         "shortbread_key_end_seconds",
         Unit::Seconds,
         "When a key of the key document ends (seconds since the epoch), by purpose and name."
     );
-    describe_gauge!(
-        "shortbread_revocation_head_age_seconds",
-        Unit::Seconds,
-        "How long ago the newest head was signed."
-    );
-    describe_gauge!("shortbread_streams", "Verifiers that follow the list by a stream.");
-    describe_gauge!("shortbread_verifiers", "Instances of verifiers by state: enforcing, behind, silent.");
     describe_counter!(
         "shortbread_connections_refused_total",
         "Connections that were closed unheard because there were too many."

@@ -41,7 +41,7 @@ const MODULES: [(&str, &[&str]); 31] = [
     ("activation", &["audit", "keyring", "policy", "store"]),
     ("publish", &["keyring", "store", "telemetry"]),
     ("break_glass", &["audit", "keyring", "store"]),
-    ("tripwire", &["audit", "notices", "policy", "publish", "store"]),
+    ("tripwire", &["audit", "notices", "policy", "store"]),
     (
         "broker",
         &[
@@ -77,7 +77,7 @@ const MODULES: [(&str, &[&str]); 31] = [
         ],
     ),
     ("revoke", &["broker", "exchange", "notices", "publish", "store"]),
-    ("rotation", &["audit", "broker", "keyring", "publish", "store"]),
+    ("rotation", &["audit", "broker", "keyring", "notices", "publish", "store"]),
     ("introspect", &["broker", "exchange", "policy", "revoke", "store"]),
     (
         "verifiers",
@@ -94,7 +94,7 @@ const MODULES: [(&str, &[&str]); 31] = [
             "telemetry",
         ],
     ),
-    ("decisions", &["broker", "exchange", "store", "telemetry", "verifiers"]),
+    ("decisions", &["broker", "exchange", "store", "telemetry", "tripwire", "verifiers"]),
     ("setup", &["activation", "audit", "broker", "config", "keyring", "store", "policy"]),
     ("telemetry", &["broker", "exchange", "http"]),
     (
