@@ -21,7 +21,7 @@ const NOT_EMBEDDED: [&str; 9] =
 
 /// Which modules of the broker a module may import, from the bottom up. `http` is at the top: nobody's but that of
 /// `telemetry`, which serves metrics with the same listener.
-const MODULES: [(&str, &[&str]); 31] = [
+const MODULES: [(&str, &[&str]); 29] = [
     ("config", &[]),
     ("delimited", &[]),
     ("policy", &[]),
@@ -31,10 +31,8 @@ const MODULES: [(&str, &[&str]); 31] = [
     ("breaker", &["config"]),
     ("notices", &["breaker", "config", "identity", "store"]),
     ("audit", &["store"]),
-    ("identity", &["delimited", "policy"]),
     ("keyring", &["audit", "config", "signer", "store"]),
     ("identity", &["breaker", "delimited", "policy"]),
-    ("keyring", &["config", "signer"]),
     ("limits", &["config", "policy"]),
     ("mint", &["policy", "signer"]),
     ("instances", &["delimited", "policy", "store"]),
