@@ -10,11 +10,13 @@
 
 mod client;
 mod issuer;
+mod loopback;
 pub mod process;
 mod tool;
 mod world;
 
 pub use client::{Answer, assertion, holder, jws};
 pub use issuer::FakeIssuer;
+pub use loopback::{Heard, Loopback, Reply};
 pub use tool::Tool;
 pub use world::{POLICY, World, WorldBuilder};

@@ -142,7 +142,12 @@ impl WorldBuilder {
                 .expect("a key");
         }
         for (name, text) in &self.files {
-            std::fs::write(folder.path().join(name), text).expect("a file");
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).expect("a file");
+            // Some of them are secrets.
+            #[cfg(unix)]
+            std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+                .expect("a mode");
         }
         setup::make_document(&config.keys, &issuer, clock.now(), true).expect("a document");
         let shared: Arc<dyn Clock> = clock.clone();

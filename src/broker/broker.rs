@@ -3,6 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use metrics::gauge;
 use shortbread_protocol::clock::{Clock, Timestamp};
 use shortbread_protocol::event::{Decision, EventType};
 use shortbread_protocol::random::{Random, RandomError};
@@ -23,7 +24,7 @@ use crate::notices::{Notice, Notices, WebhookError};
 use crate::proofs::Proofs;
 use crate::publish::{PERIOD, PublishError, Published, Publisher};
 use crate::store::{PolicyAction, Store, StoreError};
-use crate::tripwire::{Switch, Tripwires};
+use crate::tripwire::{Publish, Switch, Tripwires};
 
 /// The most steps of one pruning: more than can have come since the last, so that nothing piles up.
 const MAX_PRUNINGS: usize = 64;
@@ -153,15 +154,6 @@ impl Broker {
         let policy = PolicyHolder::load(store.clone(), &issuer, scribe.clone()).await?;
         let (tripwires, tripped) = Tripwires::new(Arc::clone(&clock));
         policy.in_force().iter().for_each(|policy| tripwires.follow(policy));
-        let switch = Switch {
-            store: store.clone(),
-            publisher: Arc::clone(&publisher),
-            scribe: scribe.clone(),
-            notices: Arc::clone(&notices),
-            clock: Arc::clone(&clock),
-            random: Arc::clone(&random),
-        };
-        tokio::spawn(switch.run(tripped));
         let contents = store.mirror().changed_seq();
         let instances = Instances::load(store.instances().await?, contents, Now::of(&*clock));
         let broker = Arc::new(Self {
@@ -189,7 +181,28 @@ impl Broker {
             .keyring
             .ask(Box::new(move |version| watching.upgrade().map_or(0, |broker| broker.behind(version))));
         broker.look_at_break_glass().await;
+        tokio::spawn(broker.switch().run(tripped));
         Ok(broker)
+    }
+
+    // What tripwires revoke with; it does not keep the broker from ending.
+    fn switch(self: &Arc<Self>) -> Switch {
+        let broker = Arc::downgrade(self);
+        let publish: Publish = Box::new(move || {
+            let broker = broker.clone();
+            Box::pin(async move {
+                let Some(broker) = broker.upgrade() else { return Ok(()) };
+                broker.publish().await.map(drop).map_err(|error| error.to_string())
+            })
+        });
+        Switch {
+            store: self.store.clone(),
+            publish,
+            scribe: self.scribe.clone(),
+            notices: Arc::clone(&self.notices),
+            clock: Arc::clone(&self.clock),
+            random: Arc::clone(&self.random),
+        }
     }
 
     /// A decision that begins now, as part of a trace or of a new one.
@@ -260,8 +273,19 @@ impl Broker {
                 }
                 Err(_) => {}
             }
+            self.show();
             self.limits.sweep();
             self.prune(self.clock.now()).await;
+        }
+    }
+
+    // What alerts are made of and nothing else would show.
+    fn show(&self) {
+        gauge!("shortbread_store_failing").set(f64::from(u8::from(self.store.healthy().is_err())));
+        for key in &self.keyring.current().document.keys {
+            #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+            gauge!("shortbread_key_end_seconds", "purpose" => key.purpose.as_str(), "name" => key.name.to_string())
+                .set(key.not_after as f64);
         }
     }
 

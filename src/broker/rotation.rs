@@ -16,6 +16,7 @@ use thiserror::Error;
 use crate::audit::Scribe;
 use crate::broker::Broker;
 use crate::keyring::{AdoptError, InForce, KeyState, Turn};
+use crate::notices::Notice;
 use crate::publish::PublishError;
 use crate::store::{AuditEntry, KeyError, KeyRecord};
 
@@ -59,6 +60,7 @@ pub async fn activate(
         KeyRecord { version: next.document.version, signed: next.signed.to_vec(), by, at: decision.at };
     broker.store.publish_keys(record, audit).await?;
     tracing::info!(keys.version = next.document.version, operator = %operator, "a key document is in force");
+    broker.notices.tell(&Notice::KeysActivated { version: next.document.version });
     broker.keyring.adopt(next);
     broker.publish().await?;
     Ok(describe(broker))

@@ -107,6 +107,16 @@ fn describe() {
         "shortbread_webhook_disabled",
         "1 when the receiver answered 410 Gone: nothing is sent until the broker is started again."
     );
+    describe_gauge!("shortbread_store_failing", "1 while the store takes no records.");
+    describe_gauge!(
+        "shortbread_key_end_seconds",
+        Unit::Seconds,
+        "When a key of the key document ends (seconds since the epoch), by purpose and name."
+    );
+    describe_counter!(
+        "shortbread_connections_refused_total",
+        "Connections that were closed unheard because there were too many."
+    );
     describe_counter!("shortbread_tripwire_trips_total", "Tasks that a tripwire revoked, by tripwire.");
     describe_counter!(
         "shortbread_tripwire_held_total",

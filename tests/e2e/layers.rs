@@ -21,7 +21,7 @@ const NOT_EMBEDDED: [&str; 9] =
 
 /// Which modules of the broker a module may import, from the bottom up. `http` is at the top: nobody's but that of
 /// `telemetry`, which serves metrics with the same listener.
-const MODULES: [(&str, &[&str]); 31] = [
+const MODULES: [(&str, &[&str]); 29] = [
     ("config", &[]),
     ("delimited", &[]),
     ("policy", &[]),
@@ -31,17 +31,15 @@ const MODULES: [(&str, &[&str]); 31] = [
     ("breaker", &["config"]),
     ("notices", &["breaker", "config", "identity", "store"]),
     ("audit", &["store"]),
-    ("identity", &["delimited", "policy"]),
     ("keyring", &["audit", "config", "signer", "store"]),
     ("identity", &["breaker", "delimited", "policy"]),
-    ("keyring", &["config", "signer"]),
     ("limits", &["config", "policy"]),
     ("mint", &["policy", "signer"]),
     ("instances", &["delimited", "policy", "store"]),
     ("activation", &["audit", "keyring", "policy", "store"]),
     ("publish", &["keyring", "store", "telemetry"]),
     ("break_glass", &["audit", "keyring", "store"]),
-    ("tripwire", &["audit", "notices", "policy", "publish", "store"]),
+    ("tripwire", &["audit", "notices", "policy", "store"]),
     (
         "broker",
         &[
@@ -77,7 +75,7 @@ const MODULES: [(&str, &[&str]); 31] = [
         ],
     ),
     ("revoke", &["broker", "exchange", "notices", "policy", "publish", "store"]),
-    ("rotation", &["audit", "broker", "keyring", "publish", "store"]),
+    ("rotation", &["audit", "broker", "keyring", "notices", "publish", "store"]),
     ("introspect", &["broker", "exchange", "policy", "revoke", "store"]),
     (
         "verifiers",
@@ -94,7 +92,7 @@ const MODULES: [(&str, &[&str]); 31] = [
             "telemetry",
         ],
     ),
-    ("decisions", &["broker", "exchange", "store", "telemetry", "verifiers"]),
+    ("decisions", &["broker", "exchange", "store", "telemetry", "tripwire", "verifiers"]),
     ("setup", &["activation", "audit", "broker", "config", "keyring", "store", "policy"]),
     ("telemetry", &["broker", "exchange", "http"]),
     (

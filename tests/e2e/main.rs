@@ -9,6 +9,7 @@
 )]
 
 mod acknowledged;
+mod alerts;
 mod any_bytes;
 mod arguments;
 mod bad_identity;
@@ -26,6 +27,7 @@ mod hardening;
 mod heads;
 mod identities;
 mod introspect;
+mod issuers_down;
 mod ladder;
 mod layers;
 mod lifted;
@@ -34,6 +36,7 @@ mod mirrors;
 mod never_wider;
 mod openapi;
 mod operators;
+mod paged;
 mod policy_life;
 mod program;
 mod proof;
@@ -44,5 +47,6 @@ mod revoked;
 mod rotation;
 mod secrets;
 mod strangers;
+mod tripwires;
 mod uploaded;
 mod vectors;

@@ -20,6 +20,8 @@ use serde_json::Value;
 use shortbread_protocol::clock::{Clock, ManualClock};
 use shortbread_protocol::keys::{PrivateKey, PublicKey};
 use shortbread_protocol::random::SystemRandom;
+use shortbread_protocol::reason::Reason;
+use shortbread_protocol::revocations::SelectorKind;
 use shortbread_tests::{POLICY, World};
 use shortbread_verifier::decision::{Call, Checker as _, Decision, Presented};
 use shortbread_verifier::list::{Next, Pin, Trust};
@@ -40,6 +42,10 @@ fn keys() -> [PrivateKey; 2] {
 
 /// A world with two verifiers, each with a tool of its own.
 async fn world() -> World {
+    world_with("").await
+}
+
+async fn world_with(policy: &str) -> World {
     let [github, payments] = keys();
     let more = r#"
 [[identities]]
@@ -52,7 +58,7 @@ tools = ["payments"]
 key = "keys/payments.pub.pem"
 "#;
     World::builder()
-        .policy(&format!("{POLICY}{more}"))
+        .policy(&format!("{POLICY}{more}{policy}"))
         .file("keys/github.pub.pem", &github.public().to_pem())
         .file("keys/payments.pub.pem", &payments.public().to_pem())
         .start()
@@ -263,6 +269,44 @@ async fn every_decision_arrives_once_though_answers_are_lost_and_the_broker_rest
         data["token"].as_str().is_some_and(|id| id.starts_with("tok_")) && data["revocation_seq"].is_u64()
     );
     assert!(!allowed.to_string().contains(&token), "never the token");
+}
+
+#[tokio::test]
+async fn denied_calls_of_a_task_trip_a_tripwire_and_allowed_ones_do_not() {
+    let wire = "[[tripwires]]\nname = \"calls\"\naccess = \"write\"\nrefusals = 3\nwithin = \"1m\"\ntool = \"github\"\n";
+    let world = world_with(wire).await;
+    let service = Service::of(&world, Backpressure::BestEffort, None, 0);
+    service.follow(&world).await;
+    let asked = [("scope", "github:issues.read"), ("task", "nightly")];
+    let token = world.exchange("workflow:demo", "demo", &asked).await.token().to_owned();
+    let reporting = service.report(&world.issuer);
+    let revoked = || world.broker.store.mirror().entry(SelectorKind::Task, "nightly").is_some();
+    let check = |verb| {
+        let call = Call { tool: "github", verb, args: None };
+        service.verifier.check(&Presented { token: Some(&token), proof: None, trace: None }, &call)
+    };
+    for _ in 0..2 {
+        assert_eq!(check("repo.delete").reason, Some(Reason::NotGranted));
+    }
+    for _ in 0..20 {
+        assert!(check("issues.read").is_allowed());
+        assert_eq!(service.check(None).reason, Some(Reason::TokenMissing));
+    }
+    service.uploaded().await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!revoked(), "two are not three");
+    check("issues.write");
+    service.uploaded().await;
+    for _ in 0..100 {
+        if revoked() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(revoked());
+    reporting.stop().await;
+    let again = world.exchange("workflow:demo", "demo", &asked).await;
+    assert_eq!(again.reason(), "revoked.task");
 }
 
 #[tokio::test]

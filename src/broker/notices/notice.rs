@@ -21,7 +21,7 @@ const MOST_NAMED: usize = 10;
 pub enum Notice {
     /// Something was revoked.
     Revoked {
-        /// What, as selectors such as `task/nightly` or `everything`.
+        /// What, as selectors such as `task nightly`, or `everything`.
         what: Vec<String>,
         /// Who: an operator's name, or `tripwire/NAME`.
         by: String,
@@ -321,7 +321,7 @@ mod tests {
 
     fn revoked(what: usize) -> Notice {
         Notice::Revoked {
-            what: (0..what).map(|n| format!("task/t{n}")).collect(),
+            what: (0..what).map(|n| format!("task t{n}")).collect(),
             by: "alice".to_owned(),
             seq: 7,
             cause: Cause::Incident,
@@ -334,10 +334,10 @@ mod tests {
     fn a_sentence_says_who_what_how_many_and_where_to_look() {
         assert_eq!(
             revoked(1).to_string(),
-            "alice revoked task/t0; tokens that ended: 12 (list 7, decision dec_1)"
+            "alice revoked task t0; tokens that ended: 12 (list 7, decision dec_1)"
         );
         let many = revoked(100);
-        assert!(many.to_string().contains("task/t9 and 90 more;"), "{many}");
+        assert!(many.to_string().contains("task t9 and 90 more;"), "{many}");
         assert_eq!(many.data()["what"].as_array().unwrap().len(), MOST_NAMED);
         assert_eq!(many.data()["unnamed"], 90);
     }

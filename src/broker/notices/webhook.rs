@@ -126,10 +126,24 @@ impl Webhook {
         if answer.status().is_success() {
             return Ok(());
         }
-        let after =
-            answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
-        Err(Refused::Status { status: answer.status().as_u16(), after: after.map(Duration::from_secs) })
+        let headers = answer.headers();
+        let after = headers.get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?, now));
+        Err(Refused::Status { status: answer.status().as_u16(), after })
     }
+}
+
+/// `Retry-After` (RFC 9110, section 10.2.3): seconds, or a date such as `Fri, 20 Nov 2026 12:00:00 GMT`.
+fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    if let Ok(seconds) = text.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let mut parts = text.trim().strip_suffix(" GMT")?.split(' ').skip(1);
+    let (day, month, year, time) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let month = MONTHS.iter().position(|name| *name == month)? + 1;
+    let date: Timestamp = format!("{year}-{month:02}-{day}T{time}Z").parse().ok()?;
+    Some(date.since(now))
 }
 
 /// The exact bytes that are sent for a notice: for programs `type`, `timestamp` and `data`, for a reader `text`.
@@ -180,6 +194,23 @@ mod tests {
         );
         assert_eq!(body["data"]["by"], "alice");
         assert!(text.len() < 3 * MAX_TEXT);
+    }
+
+    #[test]
+    fn when_to_come_again_is_read_in_both_forms() {
+        let now = Timestamp::from_seconds(1_795_176_000);
+        for (text, seconds) in [
+            ("120", Some(120)),
+            (" 0 ", Some(0)),
+            ("Fri, 20 Nov 2026 12:02:00 GMT", Some(120)),
+            ("Fri, 20 Nov 2026 11:00:00 GMT", Some(0)),
+            ("Fri, 31 Feb 2027 11:00:00 GMT", None),
+            ("soon", None),
+            ("-1", None),
+            ("", None),
+        ] {
+            assert_eq!(retry_after(text, now), seconds.map(Duration::from_secs), "{text}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use metrics::counter;
 use serde_json::{Value, json};
 use shortbread_protocol::clock::{Clock, FOREVER};
@@ -16,7 +17,6 @@ use super::count::{Refused, Trip};
 use crate::audit::{Scribe, begin};
 use crate::notices::{Notice, Notices};
 use crate::policy::model::{Principal, Tripwire};
-use crate::publish::Publisher;
 use crate::store::{Changed, Revoke, RevokeMode, Store, Target};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -32,12 +32,15 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The public reason code.
 const INCIDENT: &str = "incident";
 
+/// Signs a new head over the list as it stands.
+pub type Publish = Box<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+
 /// Revokes tasks whose tripwires tripped.
 pub struct Switch {
     /// The record.
     pub store: Store,
     /// Publishes the head that carries a revocation.
-    pub publisher: Arc<Publisher>,
+    pub publish: Publish,
     /// Writes audit entries.
     pub scribe: Scribe,
     /// Tells operators.
@@ -142,8 +145,12 @@ impl Switch {
         let changed = self.store.revoke(vec![revoke], by, decision.at, audit).await;
         let changed = changed.map_err(|error| said(&error))?;
         counter!("shortbread_tripwire_trips_total", "tripwire" => name.clone()).increment(1);
-        if let Err(error) = self.publisher.publish().await {
-            tracing::error!(tripwire = name, error = %error, "a tripped task is revoked but its head is not published yet");
+        if let Err(error) = (self.publish)().await {
+            tracing::error!(
+                tripwire = name,
+                error,
+                "a tripped task is revoked but its head is not published yet"
+            );
         }
         self.notices.tell(&Notice::Tripped {
             tripwire: name.clone(),

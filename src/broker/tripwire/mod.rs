@@ -6,7 +6,7 @@
 mod act;
 mod count;
 
-pub use act::Switch;
+pub use act::{Publish, Switch};
 pub use count::{Refused, Trip, counts};
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

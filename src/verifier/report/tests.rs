@@ -216,7 +216,7 @@ async fn eventually(what: &str, holds: impl Fn() -> bool) {
 async fn an_instance_is_heard_of_at_once_on_each_change_and_at_its_end() {
     let mut stage = Stage::start(None, Vec::new()).await;
     stage.until("the first report", |heard| heard.reports.len() == 1).await;
-    let first = stage.heard.lock().unwrap().reports[0].clone();
+    let first = stage.heard.lock().unwrap().reports[0];
     assert_eq!((first.contents, first.step, first.applied_at), (0, Step::Deny, None));
     let assertion = stage.heard.lock().unwrap().leases[0].clone();
     assert_eq!(assertion.label.as_deref(), Some("pod-1"));

@@ -10,6 +10,7 @@ const TENANT: &str = "3f0c1a52-7c1e-4b57-9d42-0a6f5b1f2c11";
 /// All examples in one policy: no token may match two of them.
 fn examples() -> Vec<Identity> {
     let blocks = README.split("```toml policy\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let blocks = blocks.filter(|block| block.starts_with("[[identities]]"));
     let text = blocks.fold(ADMIN.to_owned(), |all, block| all + block);
     let load = |path: &str| match path {
         "keys/cluster.jwks.json" => Ok(json!({ "keys": [rsa_jwk("rsa")] }).to_string()),
