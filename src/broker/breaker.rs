@@ -94,6 +94,34 @@ pub struct Moved {
 /// Who is told when a breaker changes its state. It must be quick and must not wait.
 pub type Watcher = Arc<dyn Fn(&Moved) + Send + Sync>;
 
+/// Makes breakers: when they open, and who is told.
+#[derive(Clone)]
+pub struct Maker {
+    settings: Breakers,
+    clock: Arc<dyn Clock>,
+    watcher: Watcher,
+}
+
+impl Maker {
+    /// With these settings and this watcher.
+    #[must_use]
+    pub fn new(settings: Breakers, clock: Arc<dyn Clock>, watcher: Watcher) -> Self {
+        Self { settings, clock, watcher }
+    }
+
+    /// With the settings that hold where nobody says otherwise, and no watcher.
+    #[must_use]
+    pub fn unwatched(clock: Arc<dyn Clock>) -> Self {
+        Self { settings: Breakers::default(), clock, watcher: Arc::new(|_| {}) }
+    }
+
+    /// A closed breaker before this source.
+    #[must_use]
+    pub fn make(&self, kind: BreakerKind, source: &str) -> Breaker {
+        Breaker::new(kind, source, self.settings, Arc::clone(&self.clock), Arc::clone(&self.watcher))
+    }
+}
+
 /// Why a call brought nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Broken<E> {
@@ -130,8 +158,7 @@ impl fmt::Debug for Breaker {
 
 impl Breaker {
     /// A closed one.
-    #[must_use]
-    pub fn new(
+    fn new(
         kind: BreakerKind,
         source: &str,
         settings: Breakers,

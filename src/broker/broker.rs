@@ -1,26 +1,29 @@
 //! One broker: its keys, store, policy and limits, and the chores that run beside the requests.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use shortbread_protocol::clock::{Clock, Timestamp};
-use shortbread_protocol::event::Decision;
-use shortbread_protocol::random::{Random, RandomError, id};
+use shortbread_protocol::event::{Decision, EventType};
+use shortbread_protocol::random::{Random, RandomError};
 use thiserror::Error;
 use tokio::sync::Semaphore;
 
 use crate::activation::{Actor, PolicyHolder};
+pub use crate::audit::begin;
 use crate::audit::{Scribe, Strangers};
 use crate::break_glass::BreakGlassWatch;
+use crate::breaker::{BreakerState, Maker, Moved, Watcher};
 use crate::config::Config;
 use crate::identity::{Fetch, Identities};
 use crate::instances::{Instance, Instances, Now};
 use crate::keyring::{BeginError, Keyring};
 use crate::limits::Limits;
-use crate::notices::{Notice, Notices};
+use crate::notices::{Notice, Notices, WebhookError};
 use crate::proofs::Proofs;
 use crate::publish::{PERIOD, PublishError, Published, Publisher};
 use crate::store::{PolicyAction, Store, StoreError};
+use crate::tripwire::{Switch, Tripwires};
 
 /// The most steps of one pruning: more than can have come since the last, so that nothing piles up.
 const MAX_PRUNINGS: usize = 64;
@@ -51,6 +54,9 @@ pub enum StartError {
     /// There is no randomness.
     #[error(transparent)]
     Random(#[from] RandomError),
+    /// The webhook cannot be used as it is configured.
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
     /// The first head could not be published.
     #[error(transparent)]
     Publish(#[from] PublishError),
@@ -93,7 +99,7 @@ pub struct Broker {
     /// What the offline root key says, beside the list.
     pub break_glass: BreakGlassWatch,
     /// The served revocation list.
-    pub publisher: Publisher,
+    pub publisher: Arc<Publisher>,
     /// Used DPoP proofs.
     pub proofs: Proofs,
     /// Running instances of verifiers.
@@ -107,7 +113,9 @@ pub struct Broker {
     /// Counts refusals of strangers.
     pub strangers: Strangers,
     /// Tells operators.
-    pub notices: Notices,
+    pub notices: Arc<Notices>,
+    /// Count refusals of tasks.
+    pub tripwires: Tripwires,
 }
 
 impl Broker {
@@ -127,18 +135,45 @@ impl Broker {
         let break_glass =
             BreakGlassWatch::load(store.clone(), Arc::clone(&keyring), &issuer, scribe.clone()).await?;
         let publisher = Publisher::new(store.clone(), Arc::clone(&keyring), Arc::clone(&clock), &issuer);
+        let publisher = Arc::new(publisher);
         publisher.publish().await?;
+        let notices = Notices::new(config.webhook.as_ref(), Arc::clone(&clock), Arc::clone(&random))?;
+        let notices = Arc::new(notices);
+        let watch = Watch {
+            notices: Arc::downgrade(&notices),
+            store: store.clone(),
+            scribe: scribe.clone(),
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+        };
+        let watcher: Watcher = Arc::new(move |moved: &Moved| watch.moved(moved));
+        let breakers = Maker::new(config.breakers, Arc::clone(&clock), watcher);
+        notices.carry(&store, &breakers).await?;
+        let identities = Identities::new(Arc::clone(&clock), fetch, &issuer).guarded(breakers);
+        let policy = PolicyHolder::load(store.clone(), &issuer, scribe.clone()).await?;
+        let (tripwires, tripped) = Tripwires::new(Arc::clone(&clock));
+        policy.in_force().iter().for_each(|policy| tripwires.follow(policy));
+        let switch = Switch {
+            store: store.clone(),
+            publisher: Arc::clone(&publisher),
+            scribe: scribe.clone(),
+            notices: Arc::clone(&notices),
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+        };
+        tokio::spawn(switch.run(tripped));
         let contents = store.mirror().changed_seq();
         let instances = Instances::load(store.instances().await?, contents, Now::of(&*clock));
         let broker = Arc::new(Self {
             instances,
-            policy: PolicyHolder::load(store.clone(), &issuer, scribe.clone()).await?,
-            identities: Identities::new(Arc::clone(&clock), fetch, &issuer),
             uploads: Semaphore::new(UPLOADS),
+            policy,
+            identities,
             limits: Limits::new(&config.limits, Arc::clone(&clock)),
             proofs: Proofs::new(clock.now(), config.limits.proofs),
             strangers: Strangers::default(),
-            notices: Notices::default(),
+            notices,
+            tripwires,
             issuer,
             config,
             clock,
@@ -193,6 +228,7 @@ impl Broker {
     pub fn policy_changed(&self, actor: &Actor, action: PolicyAction, decision: &Decision) {
         if let Some(policy) = self.policy.in_force() {
             self.identities.retain(policy.identities());
+            self.tripwires.follow(&policy);
             let (version, digest) = (self.policy.version(), policy.digest().to_owned());
             let (by, decision) = (actor.name().to_owned(), decision.id.clone());
             self.notices.tell(&Notice::PolicyActivated { version, digest, by, action, decision });
@@ -255,28 +291,41 @@ impl Broker {
     }
 }
 
-/// A decision that begins now.
-///
-/// # Errors
-/// When there is no randomness.
-pub fn begin(
-    clock: &dyn Clock,
-    random: &dyn Random,
-    trace: Option<([u8; 16], u8)>,
-) -> Result<Decision, RandomError> {
-    let at = clock.now();
-    let (trace, flags) = match trace {
-        Some(known) => known,
-        None => {
-            let mut fresh = [0; 16];
-            random.fill(&mut fresh)?;
-            // W3C wants the last seven bytes random; with the time in the first six, the log's index grows at its end.
-            let time = at.millis().to_be_bytes();
-            fresh.iter_mut().zip(time.iter().skip(2)).for_each(|(to, from)| *to = *from);
-            (fresh, 1)
+/// Sees breakers open and close: in the log, the audit log, and to operators.
+struct Watch {
+    notices: Weak<Notices>,
+    store: Store,
+    scribe: Scribe,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+}
+
+impl Watch {
+    fn moved(&self, moved: &Moved) {
+        let (source, kind, retry_after) = (moved.source.clone(), moved.kind, moved.retry_after);
+        let (event, notice) = match (moved.from, moved.to) {
+            // A trial that failed: it was open before, and operators know.
+            (BreakerState::HalfOpen, BreakerState::Open) | (_, BreakerState::HalfOpen) => return,
+            (_, BreakerState::Open) => {
+                (EventType::BreakerOpened, Notice::BreakerOpened { source, kind, retry_after })
+            }
+            (_, BreakerState::Closed) => (EventType::BreakerClosed, Notice::BreakerClosed { source, kind }),
+        };
+        if let Some(notices) = self.notices.upgrade() {
+            notices.tell(&notice);
         }
-    };
-    let mut span = [0; 8];
-    random.fill(&mut span)?;
-    Ok(Decision { id: id("dec_", at, random)?, at, trace, span, flags })
+        let (Ok(decision), Ok(runtime)) =
+            (begin(&*self.clock, &*self.random, None), tokio::runtime::Handle::try_current())
+        else {
+            return tracing::error!(notice = notice.kind(), "a breaker's change could not be recorded");
+        };
+        let subject = format!("{}/{}", kind.as_str(), moved.source);
+        let entry = self.scribe.entry(event, &decision, subject, notice.data());
+        let store = self.store.clone();
+        runtime.spawn(async move {
+            if let Err(error) = store.record_denial(None, entry).await {
+                tracing::error!(error = %error, "a breaker's change could not be recorded");
+            }
+        });
+    }
 }

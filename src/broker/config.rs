@@ -83,6 +83,9 @@ pub struct Config {
     /// When a source that fails is left alone.
     #[serde(default)]
     pub breakers: Breakers,
+    /// Where operators are told what happens.
+    #[serde(default)]
+    pub webhook: Option<Webhook>,
 }
 
 /// Key files: PKCS#8 PEM, readable by the broker's user alone.
@@ -237,6 +240,35 @@ impl Default for Limits {
     }
 }
 
+/// Where operators are told what happens, as Standard Webhooks has it.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    /// Where notices are posted. Some receivers take whoever knows their URL: name a file for those.
+    pub url: Option<String>,
+    /// A file with that URL, for its owner's eyes alone.
+    pub url_file: Option<PathBuf>,
+    /// A file with the signing secret, `whsec_` and base64 of 24 to 64 bytes, for its owner's eyes alone.
+    pub secret_file: PathBuf,
+    /// Whether the receiver may live at a private address, or on this host and there without TLS.
+    #[serde(default)]
+    pub allow_private: bool,
+    /// Which notices are posted; absent: all.
+    pub events: Option<Vec<String>>,
+}
+
+// The URL may be a secret.
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Webhook")
+            .field("url_file", &self.url_file)
+            .field("secret_file", &self.secret_file)
+            .field("allow_private", &self.allow_private)
+            .field("events", &self.events)
+            .finish_non_exhaustive()
+    }
+}
+
 /// When an issuer or a webhook that fails is left alone, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -293,6 +325,9 @@ impl Config {
     fn check(&self) -> Result<(), String> {
         check_issuer(&self.issuer)?;
         self.breakers.check()?;
+        if self.webhook.as_ref().is_some_and(|webhook| webhook.url.is_some() == webhook.url_file.is_some()) {
+            return Err("[webhook] wants either url or url_file".to_owned());
+        }
         if self.limits.exchanges_per_second == 0
             || self.limits.failures_per_minute == 0
             || self.limits.in_flight == 0
@@ -318,6 +353,10 @@ impl Config {
         }
         if let Some(path) = &mut keys.passphrase_file {
             *path = folder.join(&*path);
+        }
+        if let Some(webhook) = &mut self.webhook {
+            webhook.secret_file = folder.join(&webhook.secret_file);
+            webhook.url_file = webhook.url_file.take().map(|path| folder.join(path));
         }
     }
 }

@@ -26,4 +26,5 @@ pub mod setup;
 pub mod signer;
 pub mod store;
 pub mod telemetry;
+pub mod tripwire;
 pub mod verifiers;

@@ -93,6 +93,25 @@ fn describe() {
         Unit::Seconds,
         "Time from a change of the revocation list to a verifier that applied it, as it reports."
     );
+    describe_counter!(
+        "shortbread_webhook_deliveries_total",
+        "Notices for the webhook by outcome: delivered, failed (and sent again), dropped."
+    );
+    describe_gauge!("shortbread_webhook_waiting", "Notices that wait for the webhook.");
+    describe_gauge!(
+        "shortbread_webhook_oldest_seconds",
+        Unit::Seconds,
+        "How long the oldest of them has waited."
+    );
+    describe_gauge!(
+        "shortbread_webhook_disabled",
+        "1 when the receiver answered 410 Gone: nothing is sent until the broker is started again."
+    );
+    describe_counter!("shortbread_tripwire_trips_total", "Tasks that a tripwire revoked, by tripwire.");
+    describe_counter!(
+        "shortbread_tripwire_held_total",
+        "Tasks that a tripwire would have revoked but for its cap or a full queue, by tripwire."
+    );
 }
 
 /// Listens for those who collect metrics: Prometheus' text form at `/metrics`. The future serves until it is dropped.

@@ -240,13 +240,17 @@ pub struct ErrorExtras {
     pub reason: String,
     /// Whether the same request may pass later.
     pub retryable: bool,
+    /// Which part of the service is degraded, where that is why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub degraded: Option<String>,
 }
 
 impl ErrorExtras {
     /// For a reason.
     #[must_use]
     pub fn new(reason: Reason, decision_id: String, request_id: String) -> Self {
-        Self { decision_id, request_id, reason: reason.code().to_owned(), retryable: reason.retryable() }
+        let (reason, retryable) = (reason.code().to_owned(), reason.retryable());
+        Self { decision_id, request_id, reason, retryable, degraded: None }
     }
 }
 

@@ -31,10 +31,10 @@ async fn a_connection_that_asks_nothing_is_closed() {
 async fn busy(world: &World) -> std::sync::mpsc::Sender<()> {
     let (release, held) = std::sync::mpsc::channel::<()>();
     let (begun, running) = tokio::sync::oneshot::channel();
-    let (store, now) = (world.broker.store.clone(), world.clock.now());
+    let (store, now, mut begun) = (world.broker.store.clone(), world.clock.now(), Some(begun));
     tokio::spawn(async move {
         let sign = move |_| {
-            begun.send(()).unwrap();
+            begun.take().unwrap().send(()).unwrap();
             let _ = held.recv();
             None
         };

@@ -21,7 +21,7 @@ const NOT_EMBEDDED: [&str; 9] =
 
 /// Which modules of the broker a module may import, from the bottom up. `http` is at the top: nobody's but that of
 /// `telemetry`, which serves metrics with the same listener.
-const MODULES: [(&str, &[&str]); 28] = [
+const MODULES: [(&str, &[&str]); 31] = [
     ("config", &[]),
     ("delimited", &[]),
     ("policy", &[]),
@@ -33,12 +33,15 @@ const MODULES: [(&str, &[&str]); 28] = [
     ("audit", &["store"]),
     ("identity", &["delimited", "policy"]),
     ("keyring", &["audit", "config", "signer", "store"]),
+    ("identity", &["breaker", "delimited", "policy"]),
+    ("keyring", &["config", "signer"]),
     ("limits", &["config", "policy"]),
     ("mint", &["policy", "signer"]),
     ("instances", &["delimited", "policy", "store"]),
     ("activation", &["audit", "keyring", "policy", "store"]),
     ("publish", &["keyring", "store", "telemetry"]),
     ("break_glass", &["audit", "keyring", "store"]),
+    ("tripwire", &["audit", "notices", "policy", "publish", "store"]),
     (
         "broker",
         &[
@@ -55,11 +58,23 @@ const MODULES: [(&str, &[&str]); 28] = [
             "proofs",
             "publish",
             "store",
+            "tripwire",
         ],
     ),
     (
         "exchange",
-        &["audit", "broker", "delimited", "identity", "mint", "policy", "proofs", "signer", "store"],
+        &[
+            "audit",
+            "broker",
+            "delimited",
+            "identity",
+            "mint",
+            "policy",
+            "proofs",
+            "signer",
+            "store",
+            "tripwire",
+        ],
     ),
     ("revoke", &["broker", "exchange", "notices", "publish", "store"]),
     ("rotation", &["audit", "broker", "keyring", "publish", "store"]),

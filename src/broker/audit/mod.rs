@@ -5,7 +5,9 @@ mod strangers;
 pub use strangers::{Counted, Strangers, range};
 
 use serde_json::{Value, json};
+use shortbread_protocol::clock::Clock;
 use shortbread_protocol::event::{Decision, Event, EventType, MAX_ENTRY};
+use shortbread_protocol::random::{Random, RandomError, id};
 
 use crate::store::AuditEntry;
 
@@ -34,4 +36,30 @@ impl Scribe {
         }
         AuditEntry { at: decision.at, decision: decision.id.clone(), trace: Some(decision.trace), body }
     }
+}
+
+/// A decision that begins now.
+///
+/// # Errors
+/// When there is no randomness.
+pub fn begin(
+    clock: &dyn Clock,
+    random: &dyn Random,
+    trace: Option<([u8; 16], u8)>,
+) -> Result<Decision, RandomError> {
+    let at = clock.now();
+    let (trace, flags) = match trace {
+        Some(known) => known,
+        None => {
+            let mut fresh = [0; 16];
+            random.fill(&mut fresh)?;
+            // W3C wants the last seven bytes random; with the time in the first six, the log's index grows at its end.
+            let time = at.millis().to_be_bytes();
+            fresh.iter_mut().zip(time.iter().skip(2)).for_each(|(to, from)| *to = *from);
+            (fresh, 1)
+        }
+    };
+    let mut span = [0; 8];
+    random.fill(&mut span)?;
+    Ok(Decision { id: id("dec_", at, random)?, at, trace, span, flags })
 }

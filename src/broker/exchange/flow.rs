@@ -144,7 +144,8 @@ async fn run(
     proof::use_up(broker, proof.as_ref(), &principal)?;
     // Recorded with its own check of revocations and replay, in one transaction: from here on it is answered.
     let (grant_type, sealed) = (draft.request.grant_type, draft.sealed);
-    let answer = draft.answer(&granted, minted.token, expires, &audiences, &policy, seq, context);
+    let mut answer = draft.answer(&granted, minted.token, expires, &audiences, &policy, seq, context);
+    answer.shortbread.degraded = trail.degraded.map(str::to_owned);
     let kept = retry.map(|key| key.keep(minted.block, sealed, &answer, expires, context.decision.at));
     let used = replay.take();
     let exchange =
@@ -261,6 +262,9 @@ async fn record_refusal(
             }
         }
     };
+    for refused in trail.refusals(refusal.reason, &context.decision) {
+        broker.tripwires.note(&refused);
+    }
     let data = trail.refused(&refusal, count, from, micros(broker, context));
     let audit = broker.scribe.entry(EventType::TokenRefused, &context.decision, trail.subject(), data);
     match broker.store.record_denial(replay, audit).await {

@@ -6,16 +6,19 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use shortbread_protocol::access::Access;
 use shortbread_protocol::dpop::Proof;
-use shortbread_protocol::event::Segment;
+use shortbread_protocol::event::{Decision, Segment};
+use shortbread_protocol::names::{Operation, ToolName};
+use shortbread_protocol::reason::Reason;
 
 use shortbread_protocol::revocations::SelectorKind;
 use shortbread_verifier::scope::Scope;
 
 use super::refusal::Refusal;
 use super::request::Request;
-use crate::identity::Verified;
+use crate::identity::{Degraded, Verified};
 use crate::policy::model::Principal;
 use crate::policy::{Granted, Policy};
+use crate::tripwire::Refused;
 
 /// How far an exchange came, and what was known by then.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +37,10 @@ pub struct Trail {
     pub quiet: bool,
     /// A token was shown whose key was not proved: whoever sees a token could send it.
     pub(super) unproved: bool,
+    /// By tool, the worst access that was asked for.
+    worst: BTreeMap<ToolName, Access>,
+    /// On what less than usual the decision rests.
+    pub(super) degraded: Option<&'static str>,
     identity: Option<Value>,
     holder: Option<String>,
 }
@@ -78,6 +85,7 @@ impl Trail {
             "jti_sha256": identity.jti.as_deref().map(hash),
         }));
         self.segment.workflow = Some(principal.name().to_owned());
+        self.degraded = identity.degraded.map(Degraded::code);
         self.principal = Some(principal.clone());
     }
 
@@ -109,10 +117,31 @@ impl Trail {
     /// A policy was found.
     pub(super) fn under(&mut self, policy: &Policy) {
         self.policy = Some(policy.digest().to_owned());
-        let asked = self.requested.iter().filter_map(|text| text.parse().ok());
-        let worst =
-            asked.filter_map(|operation| policy.catalogue().verb(&operation)).map(|verb| verb.access).max();
-        self.segment.access = worst.map(|access: Access| access.to_string());
+        for operation in self.requested.iter().filter_map(|text| text.parse::<Operation>().ok()) {
+            let Some(verb) = policy.catalogue().verb(&operation) else { continue };
+            let worst = self.worst.entry(operation.tool).or_insert(verb.access);
+            *worst = verb.access.max(*worst);
+        }
+        self.segment.access = self.worst.values().max().map(|access: &Access| access.to_string());
+    }
+
+    /// What tripwires count of a refusal: only that of a proved workflow, and only for a task that it named.
+    pub(super) fn refusals(&self, reason: Reason, decision: &Decision) -> Vec<Refused> {
+        let (Some(Principal::Workflow(workflow)), Some(task), false) =
+            (&self.principal, &self.segment.task, self.unproved)
+        else {
+            return Vec::new();
+        };
+        let refused = |(tool, access): (&ToolName, &Access)| Refused {
+            workflow: workflow.clone(),
+            task: task.clone(),
+            tool: tool.clone(),
+            access: *access,
+            reason,
+            decision: decision.id.clone(),
+            at: decision.at,
+        };
+        self.worst.iter().map(refused).collect()
     }
 
     /// Whom the entry concerns.
@@ -155,7 +184,7 @@ impl Trail {
             "stage": "record",
             "error_class": null,
             "latency_us": latency_us,
-            "degraded": null,
+            "degraded": self.degraded,
         })
     }
 
@@ -175,7 +204,7 @@ impl Trail {
             "segment": self.segment,
             "stage": "retry",
             "error_class": null,
-            "degraded": null,
+            "degraded": self.degraded,
         })
     }
 
@@ -198,7 +227,7 @@ impl Trail {
             "segment": self.segment,
             "stage": "record",
             "error_class": null,
-            "degraded": null,
+            "degraded": self.degraded,
         })
     }
 
@@ -228,7 +257,7 @@ impl Trail {
             "latency_us": latency_us,
             "count": count,
             "from": from,
-            "degraded": null,
+            "degraded": refusal.degraded.map(Degraded::code).or(self.degraded),
         })
     }
 }

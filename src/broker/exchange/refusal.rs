@@ -7,7 +7,7 @@ use shortbread_protocol::reason::Reason;
 
 use super::record::Trail;
 use super::request::GrantType;
-use crate::identity::IdentityError;
+use crate::identity::{Degraded, IdentityError};
 use crate::mint::MintError;
 use crate::policy;
 use crate::store::{RecordError, StoreError};
@@ -25,6 +25,8 @@ pub struct Refusal {
     pub retry_after: Option<Duration>,
     /// The OAuth code, where the reason alone does not decide it.
     pub error: Option<&'static str>,
+    /// Which part of the service is degraded, where that is why.
+    pub degraded: Option<Degraded>,
     /// How far the exchange came, for the log.
     pub trail: Option<Box<Trail>>,
 }
@@ -33,7 +35,15 @@ impl Refusal {
     /// For a reason, with words for the caller.
     #[must_use]
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into(), cause: None, retry_after: None, error: None, trail: None }
+        Self {
+            reason,
+            detail: detail.into(),
+            cause: None,
+            retry_after: None,
+            error: None,
+            degraded: None,
+            trail: None,
+        }
     }
 
     /// With the reason's own words.
@@ -130,6 +140,9 @@ impl From<IdentityError> for Refusal {
             IdentityError::Invalid(cause) => refusal.because(cause),
             IdentityError::Ambiguous => refusal.because("two identity entries match"),
             IdentityError::Unavailable { retry_after } => refusal.after(retry_after),
+            IdentityError::Down { retry_after } => {
+                Self { degraded: Some(Degraded::NoKeys), ..refusal.after(retry_after) }
+            }
             IdentityError::Unmatched | IdentityError::WorkflowUnlisted => refusal,
         }
     }

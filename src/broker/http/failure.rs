@@ -23,7 +23,10 @@ pub(super) fn oauth(refusal: &Refusal, decision: &Decision) -> Response {
     let body = OAuthError {
         error: error.to_owned(),
         error_description: describe(&refusal.detail),
-        shortbread: ErrorExtras::new(refusal.reason, decision.id.clone(), decision.request_id()),
+        shortbread: ErrorExtras {
+            degraded: refusal.degraded.map(|degraded| degraded.code().to_owned()),
+            ..ErrorExtras::new(refusal.reason, decision.id.clone(), decision.request_id())
+        },
     };
     let mut response = (status_of(status), Json(body)).into_response();
     if status == 401 {

@@ -9,7 +9,7 @@ use super::fetch::FetchError;
 
 /// How far a request may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reach {
+pub(crate) enum Reach {
     /// Addresses of the public internet.
     Public,
     /// Those, and private networks and this host.
@@ -32,7 +32,7 @@ impl Reach {
 
 /// Reads a URL and says how far a request to it may go. Addresses written in the URL are checked here,
 /// since no resolver sees them.
-pub(super) fn destination(url: &str, allow_private: bool) -> Result<(Url, Reach), FetchError> {
+pub(crate) fn destination(url: &str, allow_private: bool) -> Result<(Url, Reach), FetchError> {
     let url = Url::parse(url).map_err(|_| FetchError::Url)?;
     let host = url.host_str().ok_or(FetchError::Url)?;
     if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {

@@ -22,6 +22,12 @@ pub enum IdentityError {
     /// `client_id` names nobody whom this identity may be, or is missing where it must choose.
     #[error("this identity may not act as what `client_id` names, or `client_id` must choose and is absent")]
     WorkflowUnlisted,
+    /// The issuer failed again and again, so that it is left alone for a while, and its keys are not at hand.
+    #[error("the identity's issuer fails and is left alone for a while; retry in {} s", .retry_after.as_secs())]
+    Down {
+        /// How long to wait; whole seconds, at least one.
+        retry_after: Duration,
+    },
     /// The issuer's keys cannot be had.
     #[error("the keys of the identity's issuer cannot be had right now; retry in {} s", .retry_after.as_secs())]
     Unavailable {
@@ -38,7 +44,7 @@ impl IdentityError {
             Self::Invalid(_) => Reason::IdentityInvalid,
             Self::Unmatched | Self::Ambiguous => Reason::IdentityUnmatched,
             Self::WorkflowUnlisted => Reason::WorkflowUnlisted,
-            Self::Unavailable { .. } => Reason::IssuerUnavailable,
+            Self::Unavailable { .. } | Self::Down { .. } => Reason::IssuerUnavailable,
         }
     }
 
@@ -48,6 +54,26 @@ impl IdentityError {
         match self {
             Self::Invalid(cause) => Some(*cause),
             _ => None,
+        }
+    }
+}
+
+/// On what less than usual an answer rests, or why there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Degraded {
+    /// The issuer fails, and a set of its keys was used that was due for a refresh.
+    OldKeys,
+    /// The issuer fails, and no set of its keys can be used.
+    NoKeys,
+}
+
+impl Degraded {
+    /// As answers and the audit log have it.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::OldKeys => "issuer.old_keys",
+            Self::NoKeys => "issuer.no_keys",
         }
     }
 }

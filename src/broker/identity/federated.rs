@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use shortbread_protocol::clock::Timestamp;
 
 use super::claims::{self, Times};
-use super::error::{Cause, IdentityError};
+use super::error::{Cause, Degraded, IdentityError};
 use super::jwt::{Kind, Signed, Unverified};
 use super::origin::{Name, Origin};
 use super::{Identities, Verified, one, verified};
@@ -95,6 +95,13 @@ impl<'e> Candidate<'e> {
     }
 }
 
+/// A token whose signature holds, and who may want it.
+struct Proved<'t, 'e> {
+    signed: Signed<'t>,
+    candidates: Vec<Candidate<'e>>,
+    degraded: Option<Degraded>,
+}
+
 impl Identities {
     /// Checks a token against the candidates, which all have the same issuer or trust domain.
     pub(super) async fn by_token(
@@ -102,7 +109,7 @@ impl Identities {
         token: &Unverified<'_>,
         candidates: &[Candidate<'_>],
     ) -> Result<Verified, IdentityError> {
-        let (signed, proved) = self.signed(token, candidates).await?;
+        let Proved { signed, candidates: proved, degraded } = self.signed(token, candidates).await?;
         let claims = signed.claims();
         let now = self.clock.now();
         let svid = proved.iter().any(|candidate| matches!(candidate.demand, Demand::Svid(_)));
@@ -118,6 +125,7 @@ impl Identities {
         let times = found.aged(times, now)?;
         let mut verified = verified(found.entry, &found.origin().name, signed, times)?;
         verified.reuse = found.reuse();
+        verified.degraded = degraded;
         Ok(verified)
     }
 
@@ -126,7 +134,8 @@ impl Identities {
         &self,
         token: &'t Unverified<'_>,
         candidates: &[Candidate<'e>],
-    ) -> Result<(Signed<'t>, Vec<Candidate<'e>>), IdentityError> {
+    ) -> Result<Proved<'t, 'e>, IdentityError> {
+        let mut degraded = None;
         let mut checked: Vec<(Origin<'e>, Result<Signed<'t>, Cause>)> = Vec::new();
         for origin in candidates.iter().map(Candidate::origin) {
             if checked.iter().any(|(known, _)| *known == origin) {
@@ -140,7 +149,10 @@ impl Identities {
                 return Err(Cause::Type.into());
             }
             let signed = match self.issuers.key(&origin, token.kid(), token.algorithm()).await {
-                Ok(key) => token.signed_by(&key),
+                Ok(found) => {
+                    degraded = degraded.or(found.degraded);
+                    token.signed_by(&found.key)
+                }
                 Err(IdentityError::Invalid(cause)) => Err(cause),
                 // Which entries match cannot be known without this set.
                 Err(error) => return Err(error),
@@ -157,6 +169,6 @@ impl Identities {
                 proof = signed;
             }
         }
-        Ok((proof?, proved))
+        Ok(Proved { signed: proof?, candidates: proved, degraded })
     }
 }

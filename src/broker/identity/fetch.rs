@@ -114,7 +114,8 @@ impl Fetch for HttpFetch {
     }
 }
 
-fn client(reach: Reach, timeout: Duration) -> Result<Client, FetchError> {
+/// A client whose requests go no further than this, follow no redirect, are made once and end in time.
+pub(crate) fn client(reach: Reach, timeout: Duration) -> Result<Client, FetchError> {
     Client::builder()
         .user_agent(concat!("shortbread/", env!("CARGO_PKG_VERSION")))
         .https_only(reach != Reach::Loopback)

@@ -8,12 +8,13 @@ use std::time::Duration;
 use shortbread_protocol::clock::Clock;
 use tokio::sync::{Semaphore, watch};
 
-use super::error::{Cause, IdentityError};
+use super::error::{Cause, Degraded, IdentityError};
 use super::fetch::Fetch;
 use super::jwks::{KeySet, Pick};
 use super::key::{Algorithm, Key};
 use super::origin::{Origin, Usage};
 use super::source::{self, LoadError, Loaded};
+use crate::breaker::{Breaker, BreakerState, Broken};
 use crate::policy::model::KeySource;
 
 /// How long after an attempt, whatever came of it, the next one may start.
@@ -40,6 +41,7 @@ pub(super) struct Issuer {
     allow_private: bool,
     clock: Arc<dyn Clock>,
     fetch: Arc<dyn Fetch>,
+    breaker: Breaker,
     state: Mutex<State>,
     places: Semaphore,
 }
@@ -61,14 +63,26 @@ struct Kept {
     fresh_for: Duration,
 }
 
+/// A key, and on what less than usual it rests.
+#[derive(Clone)]
+pub(super) struct Found {
+    pub(super) key: Arc<Key>,
+    pub(super) degraded: Option<Degraded>,
+}
+
 enum Look {
-    Found(Arc<Key>),
+    Found(Found),
     Refused(IdentityError),
     Wait(watch::Receiver<()>),
 }
 
 impl Issuer {
-    pub(super) fn new(origin: &Origin<'_>, clock: Arc<dyn Clock>, fetch: Arc<dyn Fetch>) -> Self {
+    pub(super) fn new(
+        origin: &Origin<'_>,
+        clock: Arc<dyn Clock>,
+        fetch: Arc<dyn Fetch>,
+        breaker: Breaker,
+    ) -> Self {
         Self {
             name: origin.name.as_str().to_owned(),
             usage: origin.name.usage(),
@@ -76,6 +90,7 @@ impl Issuer {
             allow_private: origin.allow_private,
             clock,
             fetch,
+            breaker,
             state: Mutex::default(),
             places: Semaphore::new(MAX_WAITING),
         }
@@ -93,9 +108,9 @@ impl Issuer {
         self: &Arc<Self>,
         kid: Option<&str>,
         algorithm: Algorithm,
-    ) -> Result<Arc<Key>, IdentityError> {
+    ) -> Result<Found, IdentityError> {
         let mut flight = match self.look(kid, algorithm, false) {
-            Look::Found(key) => return Ok(key),
+            Look::Found(found) => return Ok(found),
             Look::Refused(error) => return Err(error),
             Look::Wait(flight) => flight,
         };
@@ -105,7 +120,7 @@ impl Issuer {
         // Nothing is ever sent: the wait ends when the task drops its end, even if it died.
         let _ = flight.changed().await;
         match self.look(kid, algorithm, true) {
-            Look::Found(key) => Ok(key),
+            Look::Found(found) => Ok(found),
             Look::Refused(error) => Err(error),
             Look::Wait(_) => Err(IdentityError::Unavailable { retry_after: COOL_DOWN }),
         }
@@ -117,11 +132,14 @@ impl Issuer {
         let Some((pick, refresh)) = state.pick(now, kid, algorithm, self.pinned()) else {
             return self.wait(&mut state, now);
         };
-        if refresh && state.flight().is_none() && state.cooled(now) {
+        if refresh && state.flight().is_none() && state.cooled(now) && self.breaker.refuses().is_none() {
             self.start(&mut state, now);
         }
         match (pick, kid) {
-            (Pick::Key(key), _) => Look::Found(key),
+            (Pick::Key(key), _) => {
+                let failing = refresh && self.breaker.state() != BreakerState::Closed;
+                Look::Found(Found { key, degraded: failing.then_some(Degraded::OldKeys) })
+            }
             (Pick::OtherAlgorithm, _) => Look::Refused(Cause::OtherAlgorithm.into()),
             (Pick::Unclear, _) | (Pick::Absent, None) => Look::Refused(Cause::UnclearKey.into()),
             (Pick::Absent, Some(kid)) => self.absent(&mut state, now, kid, waited),
@@ -148,6 +166,10 @@ impl Issuer {
         if let Some(flight) = state.flight() {
             return Look::Wait(flight);
         }
+        if let Some(left) = self.breaker.refuses() {
+            let retry_after = if state.cooled(now) { left } else { left.max(state.remaining(now)) };
+            return Look::Refused(IdentityError::Down { retry_after });
+        }
         if state.cooled(now) {
             return Look::Wait(self.start(state, now));
         }
@@ -162,15 +184,18 @@ impl Issuer {
         state.flight = Some(flight.clone());
         let issuer = Arc::clone(self);
         tokio::spawn(async move {
-            let loaded = source::load(
+            let load = source::load(
                 &*issuer.fetch,
                 &issuer.name,
                 &issuer.source,
                 issuer.usage,
                 issuer.allow_private,
-            )
-            .await;
-            issuer.settle(loaded, now);
+            );
+            match issuer.breaker.call(load).await {
+                Ok(loaded) => issuer.settle(Ok(loaded), now),
+                Err(Broken::Failed(error)) => issuer.settle(Err(error), now),
+                Err(Broken::Open(_)) => {}
+            }
             drop(done);
         });
         flight

@@ -7,20 +7,27 @@ use shortbread_protocol::clock::Clock;
 
 use super::error::IdentityError;
 use super::fetch::Fetch;
-use super::issuer::Issuer;
-use super::key::{Algorithm, Key};
+use super::issuer::{Found, Issuer};
+use super::key::Algorithm;
 use super::origin::Origin;
+use crate::breaker::{BreakerKind, Maker};
 
 /// Key sets by issuer or trust domain, key source and reach.
 pub(super) struct Issuers {
     clock: Arc<dyn Clock>,
     fetch: Arc<dyn Fetch>,
+    breakers: Maker,
     known: RwLock<HashMap<String, Vec<Arc<Issuer>>>>,
 }
 
 impl Issuers {
-    pub(super) fn new(clock: Arc<dyn Clock>, fetch: Arc<dyn Fetch>) -> Self {
-        Self { clock, fetch, known: RwLock::default() }
+    pub(super) fn new(clock: Arc<dyn Clock>, fetch: Arc<dyn Fetch>, breakers: Maker) -> Self {
+        Self { clock, fetch, breakers, known: RwLock::default() }
+    }
+
+    /// With other breakers.
+    pub(super) fn guarded(self, breakers: Maker) -> Self {
+        Self { breakers, ..self }
     }
 
     /// The key that a header selects inside the one set that counts for an entry. Waits only where a fetch must come first.
@@ -29,7 +36,7 @@ impl Issuers {
         origin: &Origin<'_>,
         kid: Option<&str>,
         algorithm: Algorithm,
-    ) -> Result<Arc<Key>, IdentityError> {
+    ) -> Result<Found, IdentityError> {
         let issuer = self.known(origin).unwrap_or_else(|| self.added(origin));
         issuer.key(kid, algorithm).await
     }
@@ -54,7 +61,9 @@ impl Issuers {
         if let Some(issuer) = issuers.iter().find(|issuer| issuer.serves(origin)) {
             return Arc::clone(issuer);
         }
-        let issuer = Arc::new(Issuer::new(origin, Arc::clone(&self.clock), Arc::clone(&self.fetch)));
+        let breaker = self.breakers.make(BreakerKind::Issuer, origin.name.as_str());
+        let issuer = Issuer::new(origin, Arc::clone(&self.clock), Arc::clone(&self.fetch), breaker);
+        let issuer = Arc::new(issuer);
         issuers.push(Arc::clone(&issuer));
         issuer
     }

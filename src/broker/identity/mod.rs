@@ -23,8 +23,10 @@ use shortbread_protocol::clock::{Clock, Timestamp};
 use shortbread_protocol::keys::PublicKey;
 use shortbread_protocol::names::ToolName;
 
+pub(crate) use self::address::destination;
 pub use self::claims::Replay;
-pub use self::error::{Cause, IdentityError};
+pub use self::error::{Cause, Degraded, IdentityError};
+pub(crate) use self::fetch::client;
 pub use self::fetch::{Fetch, FetchError, Fetched, HttpFetch};
 pub use self::jwks::{KeySet, KeySetError};
 pub use shortbread_protocol::json::JsonError;
@@ -35,6 +37,7 @@ use self::issuers::Issuers;
 use self::jwt::{Kind, Signed, Unverified};
 use self::key::Key;
 use self::origin::{Name, Origin};
+use crate::breaker::Maker;
 use crate::policy::model::{Identity, Principal, Proof};
 
 /// Checks identities. One per broker: it keeps the issuers' keys.
@@ -72,6 +75,8 @@ pub struct Verified {
     pub tools: Vec<ToolName>,
     /// The RFC 7638 thumbprint of the registered key; none for an issuer's token.
     pub key_thumbprint: Option<String>,
+    /// Whether and how this rests on less than usual: the issuer fails, and an older set of its keys was used.
+    pub degraded: Option<Degraded>,
     _checked: Checked,
 }
 
@@ -99,8 +104,14 @@ impl Identities {
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, fetch: Arc<dyn Fetch>, issuer: &str) -> Self {
         let endpoint = format!("{}/oauth/token", issuer.strip_suffix('/').unwrap_or(issuer));
-        let issuers = Issuers::new(Arc::clone(&clock), fetch);
+        let issuers = Issuers::new(Arc::clone(&clock), fetch, Maker::unwatched(Arc::clone(&clock)));
         Self { clock, issuers, audiences: [issuer.to_owned(), endpoint] }
+    }
+
+    /// With other breakers before its issuers.
+    #[must_use]
+    pub fn guarded(self, breakers: Maker) -> Self {
+        Self { issuers: self.issuers.guarded(breakers), ..self }
     }
 
     /// Checks an assertion (a JWS in compact form) against the policy's entries. It does not know what was
@@ -213,6 +224,7 @@ fn verified(entry: &Identity, by: &Name<'_>, signed: Signed<'_>, times: Times) -
         reuse: false,
         tools: entry.tools.clone(),
         key_thumbprint: None,
+        degraded: None,
         _checked: Checked,
     })
 }

@@ -35,7 +35,7 @@ pub use pattern::Pattern;
 pub use problem::Problem;
 pub use surface::AdminSurface;
 
-use model::{Approvers, Catalogue, Forbid, Grant, Identity, Principal};
+use model::{Approvers, Catalogue, Forbid, Grant, Identity, Principal, Tripwire};
 
 /// A policy that passed every check. Cloning shares it; it never changes.
 #[derive(Clone)]
@@ -123,6 +123,12 @@ impl Policy {
     #[must_use]
     pub fn forbids(&self) -> &[Forbid] {
         &self.0.parts.forbids
+    }
+
+    /// When a task is revoked by itself, in the order of the file; none unless the file has some.
+    #[must_use]
+    pub fn tripwires(&self) -> &[Tripwire] {
+        &self.0.parts.tripwires
     }
 
     /// Every operator that an identity names.

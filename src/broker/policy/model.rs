@@ -344,3 +344,22 @@ impl Forbid {
             && self.access.as_ref().is_none_or(|listed| listed.iter().any(|a| a.covers(access)))
     }
 }
+
+/// One `[[tripwires]]` entry: so many refusals within so long by one task, and the task is revoked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tripwire {
+    /// Its name.
+    pub name: String,
+    /// Refusals of this access count; `write` includes `privileged`.
+    pub access: Access,
+    /// How many: 1 to 100.
+    pub refusals: u32,
+    /// Within how long: an hour at most.
+    pub within: Duration,
+    /// Of this tool alone.
+    pub tool: Option<ToolName>,
+    /// By this workflow alone.
+    pub workflow: Option<WorkflowName>,
+    /// How many tasks it may revoke within an hour: 1 to 1000.
+    pub max_per_hour: u32,
+}

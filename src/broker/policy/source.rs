@@ -30,6 +30,7 @@ pub(super) struct Source {
     pub(super) grants: Vec<Spanned<GrantSource>>,
     pub(super) forbids: Vec<Spanned<ForbidSource>>,
     pub(super) approvers: Vec<(Spanned<String>, ApproversSource)>,
+    pub(super) tripwires: Vec<Spanned<TripwireSource>>,
 }
 
 /// `[tools.NAME]`
@@ -162,6 +163,19 @@ pub(super) struct ForbidSource {
     pub(super) access: Option<Vec<Access>>,
 }
 
+/// `[[tripwires]]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TripwireSource {
+    pub(super) name: Spanned<String>,
+    pub(super) access: Access,
+    pub(super) refusals: Spanned<i64>,
+    pub(super) within: Spanned<Span>,
+    pub(super) tool: Option<Spanned<ToolName>>,
+    pub(super) workflow: Option<Spanned<WorkflowName>>,
+    pub(super) max_per_hour: Option<Spanned<i64>>,
+}
+
 /// `[approvers.NAME]`
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -227,10 +241,11 @@ pub(super) fn read(text: &str, problems: &mut Problems) -> Source {
             "identities" => source.identities = listed(value, problems),
             "grants" => source.grants = listed(value, problems),
             "forbids" => source.forbids = listed(value, problems),
+            "tripwires" => source.tripwires = listed(value, problems),
             other => problems.add(
                 name.span(),
                 format!("{other:?} is no part of a policy"),
-                "use [tools.NAME], [[identities]], [[grants]], [[forbids]] and [approvers.NAME]",
+                "use [tools.NAME], [[identities]], [[grants]], [[forbids]], [[tripwires]] and [approvers.NAME]",
             ),
         }
     }

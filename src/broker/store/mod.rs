@@ -25,6 +25,7 @@ pub use self::model::{
     ChangedEntry, Counts, Exchange, Head, HeadFacts, Kept, KeyRecord, Lease, Lift, LiftMode, Meta, NewLease,
     NewPolicy, Notes, Options, PolicyAction, PolicyVersion, Progress, Pruned, Replay, Retry, Revoke,
     RevokeBlock, RevokeMode, StoreKind, StoredEntry, TAIL_LIMIT, Target, Tie, TokenRecord, Touched, Use,
+    WaitingNotice,
 };
 pub use self::revocations::{Block, Entry, Revocations, Revoked, Standing};
 use self::sqlite::Sqlite;
@@ -483,6 +484,42 @@ impl Store {
     pub async fn token(&self, id: &str) -> Result<Option<TokenRecord>, StoreError> {
         match &*self.0 {
             Backend::Sqlite(sqlite) => sqlite.token(id.to_owned()).await,
+        }
+    }
+
+    /// The principal that a task id belongs to, as `workflow:release-notes`: the first that was given a token for it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn task_owner(&self, task: &str) -> Result<Option<String>, StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.task_owner(task.to_owned()).await,
+        }
+    }
+
+    // ---- notices
+
+    /// Keeps notices that wait for the webhook, and forgets those that wait no more.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn settle_notices(
+        &self,
+        added: Vec<WaitingNotice>,
+        gone: Vec<String>,
+    ) -> Result<(), StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.settle_notices(added, gone).await,
+        }
+    }
+
+    /// The notices that wait for the webhook, oldest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn waiting_notices(&self) -> Result<Vec<WaitingNotice>, StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.waiting_notices().await,
         }
     }
 

@@ -273,6 +273,21 @@ pub struct Touched {
     pub tools: BTreeSet<ToolName>,
 }
 
+/// A notice that waits for the webhook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitingNotice {
+    /// Its id: new, and rising with time.
+    pub id: String,
+    /// Its kind, such as `revocation.set`.
+    pub kind: String,
+    /// What matters more has more.
+    pub weight: u8,
+    /// When it was told.
+    pub at: Timestamp,
+    /// The exact bytes that are sent.
+    pub body: Vec<u8>,
+}
+
 /// How much is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {

@@ -23,6 +23,8 @@ use shortbread_protocol::keys::PrivateKey;
 use tokio::sync::Semaphore;
 
 use super::*;
+use crate::breaker::Maker;
+use crate::config::Breakers;
 use crate::policy::model::{KeySource, Oidc};
 
 const NOW: u64 = 1_795_176_000;
@@ -87,7 +89,10 @@ impl World {
         });
         net.serve(DISCOVERY, &json!({ "issuer": GITHUB, "jwks_uri": JWKS }));
         net.serve(JWKS, &json!({ "keys": [rsa_jwk("rsa"), ec_jwk("ec"), ed_jwk("ed")] }));
-        let identities = Arc::new(Identities::new(clock.clone(), net.clone(), BROKER));
+        // Breakers have tests of their own; here they stay out of the way.
+        let settings = Breakers { failures: 100, open_ms: 1 };
+        let breakers = Maker::new(settings, clock.clone(), Arc::new(|_| {}));
+        let identities = Arc::new(Identities::new(clock.clone(), net.clone(), BROKER).guarded(breakers));
         Self { clock, net, identities }
     }
 

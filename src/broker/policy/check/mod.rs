@@ -13,6 +13,7 @@ mod platforms;
 mod proof;
 mod spiffe;
 mod tools;
+mod tripwires;
 mod url;
 
 #[cfg(test)]
@@ -26,7 +27,7 @@ use std::ops::Range;
 use shortbread_protocol::names::{OperatorName, WorkflowName};
 use toml::Spanned;
 
-use super::model::{Approvers, Catalogue, Forbid, Grant, Identity};
+use super::model::{Approvers, Catalogue, Forbid, Grant, Identity, Tripwire};
 use super::problem::{Problem, Problems};
 use super::source::{self, IdentitySource};
 
@@ -49,6 +50,7 @@ pub(super) struct Compiled {
     pub(super) grants: Vec<Grant>,
     pub(super) approvers: BTreeMap<String, Approvers>,
     pub(super) forbids: Vec<Forbid>,
+    pub(super) tripwires: Vec<Tripwire>,
 }
 
 /// Reads and checks a policy.
@@ -75,11 +77,12 @@ pub(super) fn compile(
     let known = Known { catalogue: &catalogue, people: &people, approvers: &approvers };
     let grants = grants::compile(&mut check, &raw.grants, &known);
     let forbids = forbids::compile(&mut check, &raw.forbids, &known);
+    let tripwires = tripwires::compile(&mut check, &raw.tripwires, &known);
     forbids::check_intents(&mut check, &forbids, &grants, &catalogue);
     let grants: Vec<Grant> = grants.into_iter().map(|(_, grant)| grant).collect();
     admin::check(&mut check, &raw, &people, &grants, &forbids);
     if check.problems.is_empty() {
-        Ok(Compiled { files: check.files, catalogue, identities, grants, approvers, forbids })
+        Ok(Compiled { files: check.files, catalogue, identities, grants, approvers, forbids, tripwires })
     } else {
         Err(check.problems.into_sorted())
     }

@@ -6,6 +6,7 @@ mod descent;
 mod instances;
 mod keys;
 mod lanes;
+mod notice;
 mod open;
 mod policy;
 mod read;
@@ -40,7 +41,7 @@ use super::{
     Activate, ActivateError, Activation, ActivePolicy, AuditEntry, BlockChanged, BreakGlassRecord,
     ChangeError, Changed, Counts, Exchange, Head, HeadError, HeadFacts, Kept, KeyError, KeyRecord, Lease,
     Lift, Meta, NewLease, NewPolicy, Notes, Options, PolicyVersion, Progress, Pruned, RecordError, Replay,
-    Revoke, RevokeBlock, StoreError, StoredEntry, Target, TokenRecord, Touched, Use,
+    Revoke, RevokeBlock, StoreError, StoredEntry, Target, TokenRecord, Touched, Use, WaitingNotice,
 };
 
 /// An open SQLite store. Dropping it waits for what is queued, then closes the file.
@@ -349,6 +350,22 @@ impl Sqlite {
 
     pub(super) async fn notes(&self) -> Result<Notes, StoreError> {
         self.readers.read(read::notes).await
+    }
+
+    pub(super) async fn task_owner(&self, task: String) -> Result<Option<String>, StoreError> {
+        self.readers.read(move |conn| record::owner(conn, &task)).await
+    }
+
+    pub(super) async fn settle_notices(
+        &self,
+        added: Vec<WaitingNotice>,
+        gone: Vec<String>,
+    ) -> Result<(), StoreError> {
+        self.write(move |unit| notice::settle(unit, &added, &gone)).await
+    }
+
+    pub(super) async fn waiting_notices(&self) -> Result<Vec<WaitingNotice>, StoreError> {
+        self.readers.read(notice::waiting).await
     }
 
     pub(super) async fn counts(&self) -> Result<Counts, StoreError> {

@@ -113,6 +113,12 @@ fn claim(conn: &Connection, task: &str, principal: &str) -> rusqlite::Result<boo
     conn.prepare_cached(sql)?.query_row([task, principal], |row| row.get(0))
 }
 
+/// The principal that used a task id first.
+pub(super) fn owner(conn: &Connection, task: &str) -> rusqlite::Result<Option<String>> {
+    let sql = "SELECT principal FROM task WHERE task = ?1";
+    conn.prepare_cached(sql)?.query_row([task], |row| row.get(0)).optional()
+}
+
 fn insert(conn: &Connection, token: &TokenRecord, standing: &Standing) -> rusqlite::Result<bool> {
     let sql = "INSERT INTO token
         (id, principal, workflow, intent, task, issued, expires, holder, policy, exempt, selectors, body)
