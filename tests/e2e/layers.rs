@@ -94,7 +94,7 @@ const MODULES: [(&str, &[&str]); 31] = [
             "telemetry",
         ],
     ),
-    ("decisions", &["broker", "exchange", "store", "telemetry", "verifiers"]),
+    ("decisions", &["broker", "exchange", "policy", "store", "telemetry", "tripwire", "verifiers"]),
     ("setup", &["activation", "audit", "broker", "config", "keyring", "store", "policy"]),
     ("telemetry", &["broker", "exchange", "http"]),
     (

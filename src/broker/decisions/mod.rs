@@ -9,13 +9,16 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::event::{Decision, Event, EventType, Segment};
+use shortbread_protocol::names::Operation;
 use shortbread_protocol::reason::Reason;
 use shortbread_protocol::verifiers::{BatchAnswer, CallRecord, DECISIONS_TYPE, MAX_BATCH, Step};
 
 use crate::broker::Broker;
 use crate::exchange::{Context, Refusal};
+use crate::policy::Policy;
 use crate::store::AuditEntry;
 use crate::telemetry;
+use crate::tripwire::Refused;
 use crate::verifiers::{Pace, Spoken, hear};
 use check::Sound;
 
@@ -53,6 +56,10 @@ pub async fn take(broker: &Broker, body: &[u8], context: &Context) -> Result<Bat
     let new = record(broker, &sent, &sound, now).await?;
     answer.recorded = new.iter().filter(|new| **new).count() as u64;
     answer.known = sound.len() as u64 - answer.recorded;
+    let denials = sound.iter().zip(&new).filter(|(_, new)| **new);
+    let policy = broker.policy.in_force();
+    let refused = denials.filter_map(|(sound, _)| refused(policy.as_ref()?, &sound.record));
+    refused.for_each(|refused| broker.tripwires.note(&refused));
     telemetry::uploaded(sent.verifier.as_str(), &answer);
     Ok(answer)
 }
@@ -101,6 +108,21 @@ fn data(sent: &Spoken<Unread>, record: &CallRecord, now: Timestamp) -> Value {
         "stage": record.stage, "revocation_seq": record.list_seq, "list_age": record.list_age,
         "degraded": Some(record.step).filter(|step| *step > Step::Poll), "segment": segment,
         "verifier": sent.verifier, "instance": &*sent.instance, "received": now.to_string(), "error_class": null,
+    })
+}
+
+/// What a denial says to the tripwires: of a believed workflow, in a task, about a verb of the catalogue.
+fn refused(policy: &Policy, record: &CallRecord) -> Option<Refused> {
+    let reason = Reason::from_code(record.reason.as_deref()?)?;
+    let operation = Operation { tool: record.tool.parse().ok()?, verb: record.verb.parse().ok()? };
+    Some(Refused {
+        workflow: record.workflow.as_deref()?.parse().ok()?,
+        task: record.task.as_deref()?.parse().ok()?,
+        access: policy.catalogue().verb(&operation)?.access,
+        tool: operation.tool,
+        reason,
+        decision: record.id.clone(),
+        at: Timestamp::from_millis(record.at),
     })
 }
 
