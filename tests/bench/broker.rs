@@ -38,7 +38,12 @@ async fn serving(folder: &Path) -> Outcome<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
     let config = Config::read(&folder.join("broker.toml"))?;
-    let store = setup::init(&config, &clock, &random, StoreKind::Dev).await?;
+    // After a restart it is there already.
+    let store = if config.store.sqlite.exists() {
+        Store::open(&config.store.sqlite, &Options { dev: true, ..Options::default() })?
+    } else {
+        setup::init(&config, &clock, &random, StoreKind::Dev).await?
+    };
     let keyring = Keyring::read(&config.keys, &config.issuer, true, Arc::clone(&clock))?;
     let (address, fetch) = (config.listen, Arc::new(HttpFetch::new()?));
     let broker = Broker::start(Parts { config, keyring, store, clock, random, fetch }).await?;
@@ -68,16 +73,23 @@ impl Served {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let issuer = format!("http://{address}");
         prepare(folder.path(), &issuer, address)?;
-        let child = Command::new(std::env::current_exe()?)
-            .arg("broker-for-bench")
-            .arg(folder.path())
-            .env_remove("SHORTBREAD_LOG")
-            .stdin(Stdio::piped())
-            .stdout(File::create(folder.path().join("log"))?)
-            .spawn()?;
+        let child = spawn(folder.path())?;
         let mut served = Self { address, issuer, folder, child };
         served.await_ready()?;
         Ok(served)
+    }
+
+    /// Ends it at once, as `kill -9` does.
+    pub fn kill(&mut self) -> Outcome<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Starts it again over the same files, and waits until it is ready.
+    pub fn start_again(&mut self) -> Outcome<()> {
+        self.child = spawn(self.folder.path())?;
+        self.await_ready()
     }
 
     fn await_ready(&mut self) -> Outcome<()> {
@@ -167,10 +179,16 @@ fn ticks(stat: &str) -> Outcome<f64> {
     }
 }
 
+fn spawn(folder: &Path) -> Outcome<Child> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("broker-for-bench").arg(folder).env_remove("SHORTBREAD_LOG").stdin(Stdio::piped());
+    Ok(command.stdout(File::create(folder.join("log"))?).spawn()?)
+}
+
 fn prepare(folder: &Path, issuer: &str, address: SocketAddr) -> Outcome<()> {
     let config = format!(
         "issuer = \"{issuer}\"\nlisten = \"{address}\"\n\n\
-         [limits]\nexchanges_per_second = 1000000\nfailures_per_minute = 1000000\nin_flight = 4096\n"
+         [limits]\nexchanges_per_second = 1000000\nfailures_per_minute = 1000000\nin_flight = 4096\nadmin_per_second = 1000000\n"
     );
     write(folder.join("broker.toml"), config)?;
     write(folder.join("policy.toml"), POLICY)?;

@@ -38,6 +38,12 @@ impl Figure {
         Self { target: Some(target), ..self }
     }
 
+    /// With the spread of other samples than its own.
+    pub fn between(self, sorted: &[f64]) -> Self {
+        let (min, max) = (sorted.first().copied(), sorted.last().copied());
+        Self { min: min.unwrap_or(f64::NAN), max: max.unwrap_or(f64::NAN), ..self }
+    }
+
     fn met(&self) -> Option<bool> {
         self.target.map(|target| match target {
             Target::AtLeast(least) => self.value >= least,

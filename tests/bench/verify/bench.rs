@@ -13,7 +13,7 @@ use shortbread_protocol::names::{Intent, Task};
 use shortbread_protocol::normalise::Forms;
 use shortbread_protocol::random::{SystemRandom, id};
 use shortbread_protocol::revocations::{
-    Cause, Entry, FileRef, Head, RevokedId, SelectorKind, Snapshot, origin,
+    Cause, Delta, DeltaRef, Entry, FileRef, Head, RevokedId, SelectorKind, Snapshot, origin,
 };
 use shortbread_verifier::decision::{Call, Checker as _, Presented};
 use shortbread_verifier::list::{Pin, Trust};
@@ -170,6 +170,23 @@ impl Bench {
         Snapshot { seq: REVOKED_WORKFLOWS, entries: (0..REVOKED_WORKFLOWS).map(entry).collect(), ids }
     }
 
+    /// The sequence of the contents of the lists made here.
+    pub const fn contents(&self) -> u64 {
+        REVOKED_WORKFLOWS
+    }
+
+    /// The next head: the same snapshot, and a delta that leads on from it.
+    pub fn head_with(&self, files: &Files, delta: &Delta, bytes: &[u8]) -> Vec<u8> {
+        let sha256 = KeyDocument::hash(bytes);
+        let to = FileRef { seq: delta.seq, sha256, bytes: bytes.len() as u64 };
+        let head = Head {
+            seq: delta.seq + 1,
+            deltas: vec![DeltaRef { from: delta.from, to }],
+            ..self.heading(&files.snapshot, KeyDocument::hash(&files.document))
+        };
+        head.sign(&origin(ISSUER), &self.revocation).into_bytes()
+    }
+
     fn document(&self) -> Outcome<Vec<u8>> {
         let listed = |purpose, name: &str, key: &PrivateKey| -> Outcome<DocumentKey> {
             let not_before = self.now() - 60;
@@ -190,9 +207,13 @@ impl Bench {
     }
 
     fn head(&self, snapshot: &[u8], document: [u8; 32]) -> Vec<u8> {
+        self.heading(snapshot, document).sign(&origin(ISSUER), &self.revocation).into_bytes()
+    }
+
+    fn heading(&self, snapshot: &[u8], document: [u8; 32]) -> Head {
         let now = self.now();
         let sha256 = KeyDocument::hash(snapshot);
-        let head = Head {
+        Head {
             seq: REVOKED_WORKFLOWS + 1,
             issued: now,
             next: now + 5,
@@ -201,8 +222,7 @@ impl Bench {
             snapshot: FileRef { seq: REVOKED_WORKFLOWS, sha256, bytes: snapshot.len() as u64 },
             deltas: Vec::new(),
             keys: (1, document),
-        };
-        head.sign(&origin(ISSUER), &self.revocation).into_bytes()
+        }
     }
 }
 

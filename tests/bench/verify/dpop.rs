@@ -37,7 +37,9 @@ pub fn measure(bench: &Bench) -> Outcome<Vec<Figure>> {
     let mut proved = || {
         let Some(text) = fresh.next() else { return 0 };
         let proof = Some(SentProof { text, method: "POST", url: AUDIENCE });
-        usize::from(verifier.check(&Presented { token: Some(&bound), proof, trace: None }, &CALL).is_allowed())
+        usize::from(
+            verifier.check(&Presented { token: Some(&bound), proof, trace: None }, &CALL).is_allowed(),
+        )
     };
     if allowed(&verifier, &bound) == 1 {
         return Err("a token that is bound to a key was good without a proof".into());

@@ -44,7 +44,7 @@ pub fn measure(bench: &Bench) -> Outcome<Vec<Figure>> {
 }
 
 /// Starts this program again for one of the two, and hands it what it needs.
-fn run(what: &str, parts: &[&[u8]]) -> Outcome<Vec<f64>> {
+pub fn run(what: &str, parts: &[&[u8]]) -> Outcome<Vec<f64>> {
     let mut child = Command::new(std::env::current_exe()?)
         .args(["memory-for-bench", what])
         .stdin(Stdio::piped())

@@ -15,14 +15,14 @@ mod sight;
 mod slowest;
 mod threads;
 
-pub use memory::child as memory_child;
+pub use bench::{Bench, Files};
+pub use memory::{child as memory_child, run as in_a_child};
 
 use shortbread_protocol::access::Access;
 
 use crate::Outcome;
 use crate::figure::Figure;
 use crate::progress;
-use bench::Bench;
 
 pub const ISSUER: &str = "https://broker.acme.example";
 pub const AUDIENCE: &str = "https://tools.acme.example/github";
@@ -38,7 +38,7 @@ pub const VERBS: [(&str, Access); 5] = [
 pub const CALLED: &str = "issues.write";
 
 /// How many revoked ids a large list holds.
-const MILLION: u32 = 1_000_000;
+pub const MILLION: u32 = 1_000_000;
 
 pub fn measure() -> Outcome<Vec<Figure>> {
     let bench = Bench::new()?;
