@@ -20,6 +20,7 @@ use serde_json::Value;
 use shortbread_protocol::clock::{Clock, ManualClock};
 use shortbread_protocol::keys::{PrivateKey, PublicKey};
 use shortbread_protocol::random::SystemRandom;
+use shortbread_protocol::revocations::SelectorKind;
 use shortbread_tests::{POLICY, World};
 use shortbread_verifier::decision::{Call, Checker as _, Decision, Presented};
 use shortbread_verifier::list::{Next, Pin, Trust};
@@ -40,6 +41,10 @@ fn keys() -> [PrivateKey; 2] {
 
 /// A world with two verifiers, each with a tool of its own.
 async fn world() -> World {
+    world_with("").await
+}
+
+async fn world_with(policy: &str) -> World {
     let [github, payments] = keys();
     let more = r#"
 [[identities]]
@@ -52,7 +57,7 @@ tools = ["payments"]
 key = "keys/payments.pub.pem"
 "#;
     World::builder()
-        .policy(&format!("{POLICY}{more}"))
+        .policy(&format!("{POLICY}{more}{policy}"))
         .file("keys/github.pub.pem", &github.public().to_pem())
         .file("keys/payments.pub.pem", &payments.public().to_pem())
         .start()
@@ -280,6 +285,37 @@ async fn a_decision_is_found_by_the_trace_of_its_call() {
     assert_eq!(event["traceparent"], decision.traceparent().unwrap());
     let by_id = world.broker.store.audit_by_decision(&decision.id.unwrap().to_string()).await.unwrap();
     assert_eq!(by_id[0].idx, entry.idx);
+}
+
+#[tokio::test]
+async fn denials_of_a_task_trip_its_wire_though_no_exchange_was_refused() {
+    let wire = "[[tripwires]]\nname = \"writes\"\naccess = \"write\"\nrefusals = 3\nwithin = \"1m\"\n";
+    let world = world_with(wire).await;
+    let service = Service::of(&world, Backpressure::BestEffort, None, 0);
+    service.follow(&world).await;
+    let asked = [("scope", "github:issues.read"), ("task", "nightly")];
+    let token = world.exchange("workflow:demo", "demo", &asked).await.token().to_owned();
+    let reporting = service.report(&world.issuer);
+    let revoked = || {
+        let list = world.broker.store.mirror();
+        list.entry(SelectorKind::Task, "nightly").is_some()
+    };
+    for verb in ["issues.read", "issues.write", "issues.write"] {
+        let call = Call { tool: "github", verb, args: None };
+        let decision = service.verifier.check(&Presented::bearer(&token), &call);
+        assert_eq!(decision.is_allowed(), verb == "issues.read");
+    }
+    service.uploaded().await;
+    assert!(!revoked(), "two are not three");
+    let call = Call { tool: "github", verb: "repo.delete", args: None };
+    assert!(!service.verifier.check(&Presented::bearer(&token), &call).is_allowed());
+    let waited = async {
+        while !revoked() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waited).await.expect("the task is revoked");
+    reporting.stop().await;
 }
 
 #[tokio::test]
