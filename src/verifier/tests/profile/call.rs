@@ -33,7 +33,7 @@ fn a_call_that_cannot_be_read_is_malformed() {
         (deep, "the arguments are not sound JSON"),
     ] {
         let error = Args::from_json(json.as_bytes()).unwrap_err().to_string();
-        let decision = verifier().refuse(Reason::CallMalformed, &error);
+        let decision = verifier().refuse(Reason::CallMalformed, &error, None);
         assert!(!decision.is_allowed() && decision.reason == Some(Reason::CallMalformed));
         assert!(decision.detail.unwrap().contains(says), "{error}");
     }
