@@ -92,7 +92,7 @@ const MODULES: [(&str, &[&str]); 29] = [
             "telemetry",
         ],
     ),
-    ("decisions", &["broker", "exchange", "store", "telemetry", "tripwire", "verifiers"]),
+    ("decisions", &["broker", "exchange", "policy", "store", "telemetry", "tripwire", "verifiers"]),
     ("setup", &["activation", "audit", "broker", "config", "keyring", "store", "policy"]),
     ("telemetry", &["broker", "exchange", "http"]),
     (

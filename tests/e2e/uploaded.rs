@@ -125,7 +125,7 @@ impl Service {
         let mut config = ReporterConfig::new(url);
         (config.upload_every, config.retry) = (Duration::from_millis(20), Duration::from_millis(20));
         let [key, _] = keys();
-        let identity = Identity::Key { verifier: "github".parse().unwrap(), key };
+        let identity = Identity::key("github".parse().unwrap(), key);
         let (trust, clock): (_, Arc<dyn Clock>) = (Arc::clone(&self.trust), self.clock.clone());
         let reporter = Reporter::new(config, identity, trust, clock, Arc::new(SystemRandom)).unwrap();
         let reporter = reporter.uploads(Arc::clone(&self.recorder));

@@ -15,6 +15,7 @@ use shortbread_protocol::verifiers::{BatchAnswer, CallRecord, DECISIONS_TYPE, MA
 
 use crate::broker::Broker;
 use crate::exchange::{Context, Refusal};
+use crate::policy::Policy;
 use crate::store::AuditEntry;
 use crate::telemetry;
 use crate::tripwire::Refused;
@@ -59,6 +60,10 @@ pub async fn take(broker: &Broker, body: &[u8], context: &Context) -> Result<Bat
         .for_each(|refused| broker.tripwires.note(&refused));
     answer.recorded = new.iter().filter(|new| **new).count() as u64;
     answer.known = sound.len() as u64 - answer.recorded;
+    let denials = sound.iter().zip(&new).filter(|(_, new)| **new);
+    let policy = broker.policy.in_force();
+    let refused = denials.filter_map(|(sound, _)| refused(policy.as_ref()?, &sound.record));
+    refused.for_each(|refused| broker.tripwires.note(&refused));
     telemetry::uploaded(sent.verifier.as_str(), &answer);
     Ok(answer)
 }
@@ -123,6 +128,21 @@ fn data(sent: &Spoken<Unread>, record: &CallRecord, now: Timestamp) -> Value {
         "stage": record.stage, "revocation_seq": record.list_seq, "list_age": record.list_age,
         "degraded": Some(record.step).filter(|step| *step > Step::Poll), "segment": segment,
         "verifier": sent.verifier, "instance": &*sent.instance, "received": now.to_string(), "error_class": null,
+    })
+}
+
+/// What a denial says to the tripwires: of a believed workflow, in a task, about a verb of the catalogue.
+fn refused(policy: &Policy, record: &CallRecord) -> Option<Refused> {
+    let reason = Reason::from_code(record.reason.as_deref()?)?;
+    let operation = Operation { tool: record.tool.parse().ok()?, verb: record.verb.parse().ok()? };
+    Some(Refused {
+        workflow: record.workflow.as_deref()?.parse().ok()?,
+        task: record.task.as_deref()?.parse().ok()?,
+        access: policy.catalogue().verb(&operation)?.access,
+        tool: operation.tool,
+        reason,
+        decision: record.id.clone(),
+        at: Timestamp::from_millis(record.at),
     })
 }
 

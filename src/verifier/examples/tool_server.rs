@@ -4,6 +4,9 @@
 //! tool_server --broker http://127.0.0.1:8700 --root keys/root.pub.pem \
 //!     --audience https://tools.acme.example/github --listen 127.0.0.1:8801 --state /var/lib/tool-server
 //! ```
+//! With `--verifier github --verifier-key keys/github-tool.pem` the broker is told how far the list is and what was decided;
+//! the policy names the verifier and its tools. `--mirror URL` names where else the list can be had.
+//!
 //! A proxy in front passes `https://tools.acme.example/github/repos` on as `/repos`: the audience is the URL under which
 //! clients reach this service, or else `--url` says it.
 //!
@@ -27,23 +30,27 @@ use axum::body::Bytes;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json, Router};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use http::request::Parts;
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 use shortbread_protocol::call::Args;
-use shortbread_protocol::clock::SystemClock;
+use shortbread_protocol::clock::{Clock, SystemClock};
 use shortbread_protocol::json as strict;
-use shortbread_protocol::keys::PublicKey;
+use shortbread_protocol::keys::{PrivateKey, PublicKey};
+use shortbread_protocol::names::VerifierName;
 use shortbread_protocol::normalise::directory;
 use shortbread_protocol::random::SystemRandom;
 use shortbread_verifier::decision::{Checker, Decision};
 use shortbread_verifier::feed::{Feed, FeedConfig};
 use shortbread_verifier::list::{Pin, Trust};
+use shortbread_verifier::report::{
+    Backpressure, Identity, Recorder, RecorderConfig, Reporter, ReporterConfig,
+};
 use shortbread_verifier::tower::{
     CheckLayer, Mapped, OriginError, Unmapped, metadata_url, protected_resource,
 };
-use shortbread_verifier::{Verifier, VerifierConfig};
+use shortbread_verifier::{Sink, Verifier, VerifierConfig};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -76,9 +83,29 @@ struct Options {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8801")]
     listen: SocketAddr,
-    /// Where to remember how far the revocation list has come.
+    /// Where to remember how far the revocation list has come, and to keep decisions until they are uploaded.
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
+    /// Another place that serves the revocation list; may be given several times.
+    #[arg(long = "mirror", value_name = "URL")]
+    mirrors: Vec<String>,
+    /// The name under which the policy registers this service as a verifier.
+    #[arg(long, value_name = "NAME", requires = "verifier_key")]
+    verifier: Option<VerifierName>,
+    /// The verifier's key (PKCS#8 PEM).
+    #[arg(long, value_name = "FILE", requires = "verifier")]
+    verifier_key: Option<PathBuf>,
+    /// What happens to a call whose decision there is no room to record.
+    #[arg(long, value_enum, default_value = "best-effort", requires = "verifier")]
+    record: Record,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Record {
+    /// It goes on, and the record is lost and counted.
+    BestEffort,
+    /// It is denied.
+    Required,
 }
 
 #[tokio::main]
@@ -97,16 +124,25 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
     let pem = std::fs::read_to_string(&options.root)
         .map_err(|e| format!("cannot read the root key {}: {e}", options.root.display()))?;
     let root = PublicKey::from_pem(&pem).map_err(|e| format!("{}: {e}", options.root.display()))?;
-    let issuer = options.issuer.unwrap_or_else(|| options.broker.clone());
-    let clock = Arc::new(SystemClock::start());
-    let trust = Arc::new(Trust::new(Pin { issuer: issuer.clone(), root }, clock, Some(&options.state))?);
-    let feed = Feed::new(Arc::clone(&trust), &FeedConfig::new(options.broker), Arc::new(SystemRandom))?;
+    let issuer = options.issuer.clone().unwrap_or_else(|| options.broker.clone());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let pin = Pin { issuer: issuer.clone(), root };
+    let trust = Arc::new(Trust::new(pin, Arc::clone(&clock), Some(&options.state))?);
+    let config = FeedConfig { mirrors: options.mirrors.clone(), ..FeedConfig::new(&options.broker) };
+    let feed = Feed::new(Arc::clone(&trust), &config, Arc::new(SystemRandom))?;
 
     let audience = options.audience.clone();
-    let verifier = Verifier::new(trust, VerifierConfig { audience })?;
+    let mut verifier = Verifier::new(Arc::clone(&trust), VerifierConfig { audience })?;
 
     let (stop, stopped) = watch::channel(());
-    let following = tokio::spawn(feed.run(closed(stopped.clone())));
+    let mut beside = vec![tokio::spawn(feed.run(closed(stopped.clone())))];
+    if let Some(identity) = identity(&options)? {
+        let recorder = Arc::new(recorder(&options)?);
+        verifier = verifier.sink(Arc::clone(&recorder) as Arc<dyn Sink>);
+        let config = ReporterConfig::new(&options.broker);
+        let reporter = Reporter::new(config, identity, trust, clock, Arc::new(SystemRandom))?;
+        beside.push(tokio::spawn(reporter.uploads(recorder).run(closed(stopped.clone()))));
+    }
     let listener = TcpListener::bind(options.listen).await?;
     writeln!(std::io::stdout(), "listening on http://{}", listener.local_addr()?)?;
     let url = options.url.as_deref().unwrap_or(&options.audience);
@@ -116,8 +152,32 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
         drop(stop);
     });
     axum::serve(listener, router).with_graceful_shutdown(closed(stopped)).await?;
-    following.await?;
+    for task in beside {
+        task.await?;
+    }
     Ok(())
+}
+
+/// Who this service is to the broker, if it is told.
+fn identity(options: &Options) -> Result<Option<Identity>, Box<dyn Error>> {
+    let Some((verifier, path)) = options.verifier.clone().zip(options.verifier_key.as_ref()) else {
+        return Ok(None);
+    };
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| format!("cannot read the verifier's key {}: {e}", path.display()))?;
+    // A key file may begin with a comment.
+    let pem = text.find("-----BEGIN").and_then(|at| text.get(at..)).unwrap_or_default();
+    let key = PrivateKey::from_pem(pem).map_err(|e| format!("{}: {e}", path.display()))?;
+    Ok(Some(Identity::key(verifier, key)))
+}
+
+fn recorder(options: &Options) -> Result<Recorder, Box<dyn Error>> {
+    let backpressure = match options.record {
+        Record::BestEffort => Backpressure::BestEffort,
+        Record::Required => Backpressure::Required,
+    };
+    let dir = Some(options.state.join("decisions"));
+    Ok(Recorder::new(&RecorderConfig { backpressure, dir, ..RecorderConfig::default() })?)
 }
 
 async fn closed(mut stopped: watch::Receiver<()>) {

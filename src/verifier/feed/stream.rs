@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::{Buf as _, Bytes};
 use reqwest::Response;
 use shortbread_protocol::revocations::DeltaRef;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{sleep, timeout};
 
 use super::error::FeedError;
 use super::fetch::failed;
@@ -37,7 +37,7 @@ pub(super) async fn run(core: Arc<Core>) {
         };
         if timeout(wait, core.back.notified()).await.is_ok() {
             backoff.reset();
-            tokio::time::sleep(spread(RETURN, 0.0, 1.0, &*random)).await;
+            sleep(spread(RETURN, 0.0, 1.0, &*random)).await;
         }
     }
 }
@@ -46,10 +46,13 @@ pub(super) async fn run(core: Arc<Core>) {
 async fn follow(core: &Core, backoff: &mut Backoff) -> Result<std::convert::Infallible, FeedError> {
     let fetch = &core.broker.fetch;
     let mut reader = Reader::new(fetch.stream(core.trust.state().seq()).await?);
-    let mut deadline = Instant::now() + core.config.silence;
+    let mut quiet = std::pin::pin!(sleep(core.config.silence));
     let mut heads = 0_u32;
     loop {
-        let frame = timeout_at(deadline, reader.next()).await.map_err(|_| FeedError::Silent)??;
+        let frame = tokio::select! {
+            frame = reader.next() => frame?,
+            () = &mut quiet => return Err(FeedError::Silent),
+        };
         // A delta without a head that asks for it: what it leads to is here already.
         let Frame::Head(head) = frame else { continue };
         let applied = match core.settle(fetch, head, &mut reader).await {
@@ -63,7 +66,7 @@ async fn follow(core: &Core, backoff: &mut Backoff) -> Result<std::convert::Infa
         }
         if applied.is_some() || heads == 0 {
             heads = heads.saturating_add(1);
-            deadline = Instant::now() + core.config.silence;
+            quiet.set(sleep(core.config.silence));
             core.stream.succeeded();
             core.ladder.pushed("stream");
         }

@@ -24,13 +24,19 @@ pub enum Identity {
         /// The verifier's name.
         verifier: VerifierName,
         /// Its key.
-        key: PrivateKey,
+        key: Box<PrivateKey>,
     },
     /// A token of an issuer that the policy names; asked for whenever a lease is, on a thread that may block.
     Token(Arc<dyn Fn() -> io::Result<String> + Send + Sync>),
 }
 
 impl Identity {
+    /// The key that the policy registers for a verifier.
+    #[must_use]
+    pub fn key(verifier: VerifierName, key: PrivateKey) -> Self {
+        Self::Key { verifier, key: Box::new(key) }
+    }
+
     /// A token in a file that the platform keeps fresh, such as a projected service account token.
     #[must_use]
     pub fn token_file(path: impl Into<PathBuf>) -> Self {

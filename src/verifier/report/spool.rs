@@ -5,14 +5,18 @@
 //! again, and what its last line lacks is left out. How far the broker has everything stands in a file beside them;
 //! should that be lost, records are sent again, and the broker knows them by their ids.
 
+mod steps;
+
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use shortbread_protocol::verifiers::CallRecord;
 use thiserror::Error;
+
+use steps::Extent;
+pub(super) use steps::{Cleared, Plan, Portion};
 
 const LOCK: &str = "lock";
 const CURSOR: &str = "uploaded";
@@ -77,46 +81,6 @@ struct Segment {
     from: u64,
     /// Lines in between.
     waiting: u64,
-}
-
-/// A part of the oldest file that is to be uploaded.
-#[derive(Clone, Debug)]
-pub(super) struct Extent {
-    path: PathBuf,
-    number: u64,
-    from: u64,
-    to: u64,
-}
-
-/// Some records of an extent.
-#[derive(Debug)]
-pub(super) struct Portion {
-    pub(super) records: Vec<CallRecord>,
-    /// Lines that are no records: somebody else wrote them, or the disk did.
-    pub(super) damaged: u64,
-    number: u64,
-    from: u64,
-    upto: u64,
-    lines: u64,
-}
-
-/// What to do once the broker has everything up to a place. Run it without holding the spool.
-#[derive(Debug)]
-pub(super) struct Cleared {
-    dir: PathBuf,
-    number: u64,
-    upto: u64,
-    remove: Vec<PathBuf>,
-}
-
-/// What to write through to the disk. Run it without holding the spool.
-#[derive(Debug)]
-pub(super) struct Plan {
-    files: Vec<Arc<File>>,
-    dir: Option<PathBuf>,
-    sealed: usize,
-    records: usize,
-    named: u64,
 }
 
 impl Spool {
@@ -299,68 +263,6 @@ impl Spool {
         let (len, from) = (whole as u64, from as u64);
         self.bytes += len;
         self.segments.push_back(Segment { number, len, from, waiting });
-        Ok(())
-    }
-}
-
-impl Extent {
-    /// Its first records: at most so many, of at most so many bytes, but at least one line.
-    pub(super) fn read(&self, most: usize, limit: usize) -> io::Result<Portion> {
-        let size = (self.to - self.from).min(limit as u64);
-        let mut bytes = Vec::new();
-        match File::open(&self.path) {
-            Ok(mut file) => {
-                file.seek(SeekFrom::Start(self.from))?;
-                file.take(size).read_to_end(&mut bytes)?;
-            }
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
-            Err(cause) => return Err(cause),
-        }
-        let (number, from) = (self.number, self.from);
-        let mut portion = Portion { records: Vec::new(), damaged: 0, number, from, upto: from, lines: 0 };
-        for line in bytes.split_inclusive(|b| *b == b'\n').take(most) {
-            let whole = line.ends_with(b"\n");
-            if !whole && portion.lines > 0 {
-                break;
-            }
-            portion.lines += u64::from(whole);
-            portion.upto += line.len() as u64;
-            match serde_json::from_slice(line) {
-                Ok(record) if whole => portion.records.push(record),
-                _ => portion.damaged += 1,
-            }
-        }
-        if bytes.is_empty() {
-            // Somebody cut or removed the file under us: there is nothing to wait for.
-            (portion.upto, portion.damaged) = (self.to, 1);
-        }
-        Ok(portion)
-    }
-}
-
-impl Cleared {
-    /// Writes down how far the broker has everything, and removes what is done with.
-    pub(super) fn run(&self) -> io::Result<()> {
-        let temporary = self.dir.join(format!("{CURSOR}.new"));
-        let wrote = fs::write(&temporary, format!("{} {}\n", self.number, self.upto))
-            .and_then(|()| fs::rename(&temporary, self.dir.join(CURSOR)));
-        // Room comes back even on a full disk.
-        let removed = self.remove.iter().try_for_each(|path| match fs::remove_file(path) {
-            Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(cause),
-            _ => Ok(()),
-        });
-        wrote.and(removed)
-    }
-}
-
-impl Plan {
-    pub(super) fn run(&self) -> io::Result<()> {
-        self.files.iter().try_for_each(|file| file.sync_data())?;
-        // Only Unix lets a directory be opened for that.
-        #[cfg(unix)]
-        if let Some(dir) = &self.dir {
-            File::open(dir)?.sync_all()?;
-        }
         Ok(())
     }
 }

@@ -187,7 +187,7 @@ fn reporter(
     trust: &Arc<Trust>,
     clock: &Arc<ManualClock>,
 ) -> Result<Reporter, ReportError> {
-    let identity = Identity::Key { verifier: "github".parse().unwrap(), key: key(9) };
+    let identity = Identity::key("github".parse().unwrap(), key(9));
     let shared: Arc<dyn Clock> = clock.clone();
     Reporter::new(config, identity, Arc::clone(trust), shared, Arc::new(SeededRandom::new(5)))
 }
@@ -223,7 +223,7 @@ async fn an_instance_is_heard_of_at_once_on_each_change_and_at_its_end() {
     assert!(!assertion.assertion.is_empty());
     stage.apply(7);
     stage.until("a report of the list", |heard| heard.reports.last().is_some_and(|r| r.contents == 5)).await;
-    let told = stage.heard.lock().unwrap().reports.last().cloned().unwrap();
+    let told = stage.heard.lock().unwrap().reports.last().copied().unwrap();
     assert_eq!((told.seq, told.keys_version, told.age, told.step), (7, 1, Some(0), Step::Disk));
     assert_eq!(told.applied_at, Some(NOW * 1000));
     // A heartbeat says nothing new; a list that grew too old for writes does, though nobody touched it.
@@ -234,7 +234,7 @@ async fn an_instance_is_heard_of_at_once_on_each_change_and_at_its_end() {
     assert_eq!(stage.heard.lock().unwrap().reports.len(), before);
     stage.clock.advance(Duration::from_secs(400));
     stage.until("its step", |heard| heard.reports.last().is_some_and(|r| r.step == Step::ReadsOnly)).await;
-    let told = stage.heard.lock().unwrap().reports.last().cloned().unwrap();
+    let told = stage.heard.lock().unwrap().reports.last().copied().unwrap();
     assert_eq!((told.seq, told.applied_at), (8, Some(NOW * 1000)), "the contents are as old as they were");
     stage.stop().await;
     assert_eq!(stage.heard.lock().unwrap().goodbyes, 1);

@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use shortbread_protocol::verifiers::CallRecord;
 
 use super::*;
 
