@@ -263,7 +263,7 @@ impl Sqlite {
     }
 
     pub(super) async fn publish_keys(&self, record: KeyRecord, audit: AuditEntry) -> Result<(), KeyError> {
-        self.write(move |unit| keys::publish(unit, &record, &audit)).await
+        self.write_first(move |unit| keys::publish(unit, &record, &audit)).await
     }
 
     pub(super) async fn key_documents(&self) -> Result<Vec<KeyRecord>, StoreError> {
@@ -275,7 +275,7 @@ impl Sqlite {
         record: BreakGlassRecord,
         audit: AuditEntry,
     ) -> Result<bool, StoreError> {
-        self.write(move |unit| keys::break_glass(unit, &record, &audit)).await
+        self.write_first(move |unit| keys::break_glass(unit, &record, &audit)).await
     }
 
     pub(super) async fn break_glass(&self) -> Result<Option<BreakGlassRecord>, StoreError> {
