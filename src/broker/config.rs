@@ -226,6 +226,9 @@ pub struct Limits {
     pub in_flight: usize,
     /// DPoP proofs of exchanges that are remembered at a time, each for about a minute; at most 21 bytes each.
     pub proofs: usize,
+    /// Streams of the revocation list at a time and client address, which may be a proxy's. In all there are 2,048, and of
+    /// the last quarter an address has 16.
+    pub streams: usize,
 }
 
 impl Default for Limits {
@@ -236,6 +239,7 @@ impl Default for Limits {
             admin_per_second: 50,
             in_flight: 1024,
             proofs: 1_000_000,
+            streams: 512,
         }
     }
 }
@@ -332,6 +336,7 @@ impl Config {
             || self.limits.failures_per_minute == 0
             || self.limits.in_flight == 0
             || self.limits.proofs == 0
+            || self.limits.streams == 0
         {
             return Err("a limit of 0 would refuse everything; leave it out for the default".to_owned());
         }
