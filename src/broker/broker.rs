@@ -253,14 +253,13 @@ impl Broker {
 
     /// Publishes heads on time, prunes the store and sweeps the limits until it is dropped.
     pub async fn chores(self: Arc<Self>) {
-        tokio::join!(self.publisher.report_age(), self.rounds());
+        tokio::join!(self.publisher.report_age(), self.rounds(), self.follow_break_glass(), self.tidy());
     }
 
     async fn rounds(&self) {
         let mut failing = false;
         loop {
             tokio::time::sleep(PERIOD - Duration::from_secs(1)).await;
-            self.look_at_break_glass().await;
             match self.publish().await {
                 Ok(_) if failing => {
                     failing = false;
@@ -274,6 +273,21 @@ impl Broker {
                 Err(_) => {}
             }
             self.show();
+        }
+    }
+
+    // Beside the heads: a file that cannot be read to its end, as on a disk that hangs, must not end them.
+    async fn follow_break_glass(&self) {
+        loop {
+            tokio::time::sleep(PERIOD - Duration::from_secs(1)).await;
+            self.look_at_break_glass().await;
+        }
+    }
+
+    // Beside the heads: pruning waits in line with the exchanges, and no flood of them may make a head late.
+    async fn tidy(&self) {
+        loop {
+            tokio::time::sleep(PERIOD - Duration::from_secs(1)).await;
             self.limits.sweep();
             self.prune(self.clock.now()).await;
         }
