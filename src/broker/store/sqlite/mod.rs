@@ -221,7 +221,11 @@ impl Sqlite {
     }
 
     pub(super) async fn prune(&self, now: Timestamp) -> Result<Pruned, StoreError> {
-        self.write(move |unit| upkeep::prune(unit, now)).await
+        // Looking through a long list takes a while, and the thread that writes is for the switch.
+        let list = self.mirror();
+        let due = tokio::task::spawn_blocking(move || upkeep::due(&list, now)).await;
+        let due = due.map_err(|_| unavailable(&self.path, "looking for what is due broke off"))?;
+        self.write(move |unit| upkeep::prune(unit, now, &due)).await
     }
 
     pub(super) async fn record_lease(&self, new: NewLease) -> Result<u64, RecordError> {
