@@ -33,11 +33,7 @@ pub(super) fn next_head(
 }
 
 /// Removes what nobody needs any more; `due` is what may have to change its place in the list.
-pub(super) fn prune(
-    unit: &mut Unit<'_>,
-    now: Timestamp,
-    due: &[Key],
-) -> Result<Pruned, Failure<StoreError>> {
+pub(super) fn prune(unit: &mut Unit<'_>, now: Timestamp, due: &[Key]) -> Result<Pruned, Failure<StoreError>> {
     let replays = forget_replays(unit, now)?;
     let delisted = relist(unit, now, due)?;
     let over = retry::forget(unit.conn, now, ROWS)?.max(descent::forget(unit.conn, now, ROWS)?);
@@ -101,7 +97,11 @@ fn relist(unit: &mut Unit<'_>, now: Timestamp, due: &[Key]) -> Result<usize, Fai
     let mut update = unit.conn.prepare_cached(sql)?;
     for (kind, value, entry) in &entries {
         update.execute(params![kind.as_str(), value.as_ref(), !entry.listed])?;
-        unit.change(Change::Set(*kind, Arc::clone(value), Entry { listed: !entry.listed, ..(*entry).clone() }));
+        unit.change(Change::Set(
+            *kind,
+            Arc::clone(value),
+            Entry { listed: !entry.listed, ..(*entry).clone() },
+        ));
     }
     let mut update = unit.conn.prepare_cached("UPDATE revoked_block SET listed = ?2 WHERE hash = ?1")?;
     for (hash, block) in &blocks {
