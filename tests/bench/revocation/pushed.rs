@@ -33,9 +33,6 @@ pub fn quiet(served: &Served, fleet: &Fleet, rounds: usize) -> Outcome<Vec<Figur
 }
 
 pub fn laden(served: &Served, fleet: &Fleet, rounds: usize) -> Outcome<Vec<Figure>> {
-    fleet.runtime.block_on(fill(served))?;
-    fleet
-        .wait("every verifier holds the large list", |trust| trust.state().contents() >= fleet_goal(fleet))?;
     let name = |what: &str, load: &str| {
         format!("revocation.last_of_{VERIFIERS}, {ENTRIES} entries{load} ({what}, {rounds} revocations)")
     };
