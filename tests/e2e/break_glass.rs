@@ -82,7 +82,10 @@ async fn operators_are_told_that_the_root_key_spoke() {
     let world = paging(&server, "").start().await;
     put(&world, &signed(&world, 100, FOREVER)).await;
     let notice = told(&server, "revocation.set").await;
-    assert_eq!((&notice["data"]["by"], &notice["data"]["what"]), (&json!("root key"), &json!(["everything"])));
+    assert_eq!(
+        (&notice["data"]["by"], &notice["data"]["what"]),
+        (&json!("root key"), &json!(["everything"]))
+    );
     put(&world, &signed(&world, 101, 0)).await;
     assert_eq!(told(&server, "revocation.lifted").await["data"]["by"], "root key");
 }
