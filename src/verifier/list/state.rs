@@ -11,6 +11,7 @@ use shortbread_protocol::names::KeyName;
 use shortbread_protocol::revocations::{BreakGlass, Head};
 use shortbread_protocol::verifiers::Step;
 
+use super::head::MAX_AHEAD;
 use super::set::RevocationSet;
 use crate::windows::Windows;
 
@@ -22,10 +23,12 @@ const MAX_DRIFT: Duration = Duration::from_secs(5);
 pub enum Age {
     /// There is no list yet: deny everything.
     None,
-    /// There is one, but how old it is cannot be known: the clock jumped, the head or the key that signed it expired,
+    /// There is one, but how old it is cannot be known: the clock jumped. Deny whatever needs a list of some age.
+    Unsure,
+    /// There is one that must not be relied on any more, whatever its age: the head or the key that signed it expired,
     /// a newer key document no longer names that key, or two different heads were signed with one sequence. Deny
     /// whatever needs a list of some age.
-    Unsure,
+    Expired,
     /// So many seconds since the applied head was issued, at least.
     Seconds(u64),
 }
@@ -236,7 +239,8 @@ impl State {
     pub(crate) fn age_at(&self, now: Seen) -> Age {
         match &self.list {
             None => Age::None,
-            Some(_) if self.distrusted => Age::Unsure,
+            Some(list) if self.distrusted && list.mark.is_ahead(now.wall) => Age::Unsure,
+            Some(_) if self.distrusted => Age::Expired,
             Some(list) => list.mark.age(now),
         }
     }
@@ -249,12 +253,21 @@ fn next_epoch() -> u64 {
 }
 
 impl Mark {
+    /// Whether the head was issued further ahead of this moment than any that is taken: the clock went back.
+    pub(super) const fn is_ahead(&self, wall: Timestamp) -> bool {
+        self.issued > wall.seconds().saturating_add(MAX_AHEAD)
+    }
+
     fn age(&self, now: Seen) -> Age {
         let elapsed = now.monotonic.saturating_sub(self.seen.monotonic);
         let expected = self.seen.wall.plus(elapsed);
         let drift = now.wall.since(expected).max(expected.since(now.wall));
-        if drift > MAX_DRIFT || now.wall.seconds() >= self.expires {
+        // First: by a clock that jumped nothing can be called expired.
+        if drift > MAX_DRIFT {
             return Age::Unsure;
+        }
+        if now.wall.seconds() >= self.expires {
+            return Age::Expired;
         }
         let since_issued = now.wall.seconds().saturating_sub(self.issued);
         // Rounded up, so that a window of 60 s ends after 60 s.

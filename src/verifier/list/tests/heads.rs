@@ -59,9 +59,9 @@ fn two_heads_with_one_sequence_end_the_trust_until_a_higher_one() {
     let (broker, clock) = (Broker::new(), clock());
     let trust = following(&broker, &clock, None);
     assert_eq!(code(trust.offer_head(&broker.signed(10, NOW + 1))), "equivocation");
-    assert_eq!(trust.age(), Age::Unsure);
+    assert_eq!(trust.age(), Age::Expired);
     assert!(matches!(trust.offer_head(&broker.signed(10, NOW)), Ok(Next::Nothing)));
-    assert_eq!(trust.age(), Age::Unsure);
+    assert_eq!(trust.age(), Age::Expired);
     assert!(matches!(trust.offer_head(&broker.signed(11, NOW)), Ok(Next::Nothing)));
     assert_eq!(trust.age(), Age::Seconds(0));
 }

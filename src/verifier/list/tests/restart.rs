@@ -65,7 +65,7 @@ fn an_equivocation_and_a_clock_that_went_back_outlast_a_restart() {
     clock.jump_to(Timestamp::from_seconds(NOW));
     assert_eq!(code(trust.offer_head(&broker.signed(10, NOW + 1))), "equivocation");
     drop(trust);
-    assert_eq!(open(&clock, Some(tmp.path())).unwrap().age(), Age::Unsure);
+    assert_eq!(open(&clock, Some(tmp.path())).unwrap().age(), Age::Expired);
 }
 
 #[test]
