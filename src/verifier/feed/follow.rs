@@ -227,8 +227,8 @@ fn issued(head: &[u8]) -> Option<u64> {
 }
 
 impl FeedError {
-    /// Whether the source is merely behind.
+    /// Whether the source is merely behind, as a cache is for a moment: also behind a change of keys.
     pub(super) const fn is_older(&self) -> bool {
-        matches!(self, Self::Refused(Refused::Older { .. }))
+        matches!(self, Self::Refused(Refused::Older { .. } | Refused::KeysOlder { .. }))
     }
 }

@@ -18,8 +18,8 @@ use shortbread_protocol::verifiers::Step as Rung;
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::list::Age;
 use crate::list::testing::{Broker, NOW, clock, open};
+use crate::list::{Age, Next};
 
 /// What the server answers, and what it was asked.
 #[derive(Default)]
@@ -178,6 +178,31 @@ async fn an_older_head_is_refused_but_no_reason_to_ask_less_often() {
     assert_eq!(feed.step().await.unwrap(), Step::Older);
     assert!(feed.delay() <= Duration::from_millis(13));
     assert_eq!((trust.state().seq(), trust.status().heads_refused["older"]), (10, 1));
+}
+
+#[tokio::test]
+async fn a_source_that_lags_behind_a_change_of_keys_is_behind_and_nothing_worse() {
+    let (server, mut broker) = (Server::start().await, Broker::new());
+    server.publish(&broker, 10, NOW);
+    let (trust, mut feed) = server.feed();
+    feed.step().await.unwrap();
+    let lagging = server.served().head.clone();
+    broker.document.version = 2;
+    let rotated = broker.signed(6, NOW);
+    trust.offer_keys(&broker.keys()).unwrap();
+    assert!(matches!(trust.offer_head(&rotated), Ok(Next::Nothing)), "sequences begin anew");
+    // By its tag, and by its text once the tag is another.
+    assert_eq!(feed.step().await.unwrap(), Step::Older);
+    assert_eq!((server.served().unchanged, feed.status().sources[1].state), (1, BreakerState::Closed));
+    server.served().head =
+        [lagging.as_slice(), lagging.split(|b| *b == b'\n').nth_back(1).unwrap(), b"\n"].concat();
+    assert_eq!(feed.step().await.unwrap(), Step::Older);
+    assert_eq!(trust.status().heads_refused["keys_older"], 1);
+    // A good source is not called old for a sequence that went down.
+    server.publish(&broker, 6, NOW);
+    assert_eq!(feed.step().await.unwrap(), Step::Unchanged);
+    assert_eq!(feed.step().await.unwrap(), Step::Unchanged);
+    assert_eq!(server.served().unchanged, 2);
 }
 
 #[tokio::test]

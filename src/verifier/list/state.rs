@@ -206,6 +206,13 @@ impl State {
         self.list.as_ref().map_or(0, |list| list.seq)
     }
 
+    /// How far the head in force has come: the version of the key document that it names, then its sequence. It never
+    /// goes down; 0 and 0 for none.
+    #[cfg(feature = "feed")]
+    pub(crate) fn reached(&self) -> (u64, u64) {
+        self.list.as_ref().map_or((0, 0), |list| (list.version, list.seq))
+    }
+
     /// The sequence of the last change that the entries in force hold; 0 for none.
     #[must_use]
     pub fn contents(&self) -> u64 {
