@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::StatusCode;
 use shortbread_protocol::random::Random;
 use shortbread_protocol::revocations::DeltaRef;
 use tokio::sync::{Mutex, Notify, Semaphore};
@@ -140,15 +141,33 @@ impl Core {
                     let came = pushed.soon(&named).await;
                     match self.offer_pushed(came, named).await {
                         Some(next) => next,
-                        None => {
-                            let body = fetch.delta(&named).await?;
-                            self.hop(move |trust| Ok(trust.offer_delta(&body.unpack()?)?)).await?
-                        }
+                        None => self.delta(fetch, named).await?,
                     }
                 }
             }
         }
         Err(FeedError::Unsettled)
+    }
+
+    /// Fetches a delta and offers it. Where the source answers, but has no such delta, the whole list leads there too.
+    async fn delta(&self, fetch: &Fetch, named: DeltaRef) -> Result<Next, FeedError> {
+        let error = match fetch.delta(&named).await {
+            Ok(body) => match self.hop(move |trust| Ok(trust.offer_delta(&body.unpack()?)?)).await {
+                Ok(next) => return Ok(next),
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        match self.trust.instead_of(&named) {
+            Some(whole) if error.is_about_the_file() => {
+                tracing::debug!(
+                    error.class = error.code(),
+                    "the whole list is fetched, for want of a delta: {error}"
+                );
+                Ok(Next::Snapshot(whole))
+            }
+            _ => Err(error),
+        }
     }
 
     /// Offers a head, and the delta behind it if that is what it asks for: most changes take one turn.
@@ -227,6 +246,17 @@ fn issued(head: &[u8]) -> Option<u64> {
 }
 
 impl FeedError {
+    /// Whether the source is there and can answer, but not with this file.
+    fn is_about_the_file(&self) -> bool {
+        match self {
+            Self::Status { status, .. } => {
+                !status.is_server_error() && *status != StatusCode::TOO_MANY_REQUESTS
+            }
+            Self::TooLarge { .. } | Self::Packed { .. } | Self::Refused(_) => true,
+            _ => false,
+        }
+    }
+
     /// Whether the source is merely behind, as a cache is for a moment: also behind a change of keys.
     pub(super) const fn is_older(&self) -> bool {
         matches!(self, Self::Refused(Refused::Older { .. } | Refused::KeysOlder { .. }))

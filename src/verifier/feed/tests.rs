@@ -169,6 +169,36 @@ async fn what_is_not_as_the_head_says_is_not_taken_and_asked_for_again() {
 }
 
 #[tokio::test]
+async fn where_a_delta_is_not_to_be_had_the_whole_list_is_fetched() {
+    let (server, mut broker) = (Server::start().await, Broker::new());
+    server.publish(&broker, 10, NOW);
+    let (trust, mut feed) = server.feed();
+    feed.step().await.unwrap();
+    let old = broker.snapshot.clone();
+    broker.revoke(11, "payroll");
+    server.publish(&broker, 11, NOW);
+    // What it serves under the name of the delta is none.
+    let (head, _) = broker.after(&old, 11);
+    server.served().head = crate::list::testing::sign(&head);
+    server.served().asked.clear();
+    assert_eq!(feed.step().await.unwrap(), Step::Applied { seq: 11 });
+    assert_eq!(trust.state().contents(), 11);
+    let asked = server.served().asked.clone();
+    let kinds: Vec<_> = asked.iter().filter_map(|asked| asked.split('/').next()).collect();
+    assert_eq!(kinds, ["head", "delta", "snapshot"]);
+    // Where the whole list needs that delta too, nothing else leads there, and nothing is asked for in vain.
+    let old = broker.snapshot.clone();
+    let before = broker.head(12, NOW).snapshot;
+    broker.revoke(12, "mail");
+    let (head, _) = broker.after(&old, 12);
+    server.served().head =
+        crate::list::testing::sign(&shortbread_protocol::revocations::Head { snapshot: before, ..head });
+    server.served().asked.clear();
+    assert!(feed.step().await.is_err());
+    assert_eq!(server.served().asked.len(), 2);
+}
+
+#[tokio::test]
 async fn an_older_head_is_refused_but_no_reason_to_ask_less_often() {
     let (server, broker) = (Server::start().await, Broker::new());
     server.publish(&broker, 10, NOW);
