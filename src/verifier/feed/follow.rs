@@ -1,12 +1,13 @@
 //! What all sources share: a head is offered, and what it asks for is fetched and offered too.
 
-use std::sync::Arc;
+use std::sync::{self, Arc, PoisonError};
 use std::time::Duration;
 
 use reqwest::StatusCode;
 use shortbread_protocol::random::Random;
 use shortbread_protocol::revocations::DeltaRef;
 use tokio::sync::{Mutex, Notify, Semaphore};
+use tokio::time::timeout;
 
 use super::config::FeedConfig;
 use super::error::FeedError;
@@ -41,8 +42,10 @@ pub(super) struct Core {
     pub(super) lost: Notify,
     /// The broker answers again: open the stream.
     pub(super) back: Notify,
-    /// One head at a time: the trust waits for the files of the last one that was offered.
+    /// Two sources need not fetch the same files at one time.
     turn: Mutex<()>,
+    /// The head that was offered last: the trust waits for its files. Held while one of them is offered.
+    offered: Arc<sync::Mutex<Option<Arc<Vec<u8>>>>>,
     /// Offers that have begun: they run to their end even where nobody waits for them.
     under_way: Arc<Semaphore>,
 }
@@ -98,6 +101,7 @@ impl Core {
             lost: Notify::new(),
             back: Notify::new(),
             turn: Mutex::new(()),
+            offered: Arc::default(),
             under_way: Arc::new(Semaphore::new(MOST_UNDER_WAY as usize)),
         })
     }
@@ -119,7 +123,8 @@ impl Core {
         head: Vec<u8>,
         pushed: &mut impl Pushed,
     ) -> Result<Option<u64>, FeedError> {
-        let _turn = self.turn.lock().await;
+        // A source that takes its time holds the others up no longer than one that does not answer.
+        let _turn = timeout(self.config.timeout, self.turn.lock()).await;
         let before = self.trust.state();
         let (seq, contents) = (before.seq(), before.contents());
         drop(before);
@@ -135,13 +140,13 @@ impl Core {
                 }
                 Next::Snapshot(file) => {
                     let body = fetch.snapshot(&file).await?;
-                    self.hop(move |trust| Ok(trust.offer_snapshot(&body.unpack()?)?)).await?
+                    self.offer_file(&head, move |trust| Ok(trust.offer_snapshot(&body.unpack()?)?)).await?
                 }
                 Next::Delta(named) => {
                     let came = pushed.soon(&named).await;
-                    match self.offer_pushed(came, named).await {
+                    match self.offer_pushed(&head, came, named).await {
                         Some(next) => next,
-                        None => self.delta(fetch, named).await?,
+                        None => self.delta(fetch, &head, named).await?,
                     }
                 }
             }
@@ -150,12 +155,13 @@ impl Core {
     }
 
     /// Fetches a delta and offers it. Where the source answers, but has no such delta, the whole list leads there too.
-    async fn delta(&self, fetch: &Fetch, named: DeltaRef) -> Result<Next, FeedError> {
-        let error = match fetch.delta(&named).await {
-            Ok(body) => match self.hop(move |trust| Ok(trust.offer_delta(&body.unpack()?)?)).await {
-                Ok(next) => return Ok(next),
-                Err(error) => error,
-            },
+    async fn delta(&self, fetch: &Fetch, head: &Arc<Vec<u8>>, named: DeltaRef) -> Result<Next, FeedError> {
+        let came = async {
+            let body = fetch.delta(&named).await?;
+            self.offer_file(head, move |trust| Ok(trust.offer_delta(&body.unpack()?)?)).await
+        };
+        let error = match came.await {
+            Ok(next) => return Ok(next),
             Err(error) => error,
         };
         match self.trust.instead_of(&named) {
@@ -171,9 +177,15 @@ impl Core {
     }
 
     /// Offers a head, and the delta behind it if that is what it asks for: most changes take one turn.
-    async fn offer_head(&self, head: &Arc<Vec<u8>>, came: Option<PackedDelta>) -> Result<Next, FeedError> {
-        let head = Arc::clone(head);
+    pub(super) async fn offer_head(
+        &self,
+        head: &Arc<Vec<u8>>,
+        came: Option<PackedDelta>,
+    ) -> Result<Next, FeedError> {
+        let (head, last) = (Arc::clone(head), Arc::clone(&self.offered));
         let offered = self.hop(move |trust| {
+            let mut last = lock(&last);
+            *last = Some(Arc::clone(&head));
             let next = trust.offer_head(&head)?;
             match (next, came) {
                 (Next::Delta(named), Some(delta)) => Ok(take(trust, &delta, named).unwrap_or(next)),
@@ -183,9 +195,42 @@ impl Core {
         offered.await.inspect_err(refused)
     }
 
-    async fn offer_pushed(&self, came: Option<PackedDelta>, named: DeltaRef) -> Option<Next> {
+    async fn offer_pushed(
+        &self,
+        head: &Arc<Vec<u8>>,
+        came: Option<PackedDelta>,
+        named: DeltaRef,
+    ) -> Option<Next> {
         let delta = came?;
-        self.hop(move |trust| Ok(take(trust, &delta, named))).await.ok()?
+        self.offer_file(head, move |trust| {
+            take(trust, &delta, named).ok_or(FeedError::Packed { what: "delta" })
+        })
+        .await
+        .ok()
+    }
+
+    /// Offers a file that a head asked for. When another head was offered meanwhile, this one is offered once more
+    /// before; when it is older by then, a later one brings more than it could.
+    pub(super) async fn offer_file(
+        &self,
+        head: &Arc<Vec<u8>>,
+        offer: impl FnOnce(&Trust) -> Result<Next, FeedError> + Send + 'static,
+    ) -> Result<Next, FeedError> {
+        let (head, last) = (Arc::clone(head), Arc::clone(&self.offered));
+        let offered = self.hop(move |trust| {
+            let mut last = lock(&last);
+            if last.as_ref().is_some_and(|last| Arc::ptr_eq(last, &head)) {
+                return offer(trust);
+            }
+            *last = Some(Arc::clone(&head));
+            match trust.offer_head(&head).map_err(FeedError::from) {
+                Ok(Next::Nothing) => Ok(Next::Nothing),
+                Err(error) if error.is_older() => Ok(Next::Nothing),
+                Err(error) => Err(error),
+                Ok(_) => offer(trust),
+            }
+        });
+        offered.await
     }
 
     fn settled(&self, seq: u64, contents: u64, head: &[u8]) -> Option<u64> {
@@ -223,6 +268,10 @@ impl Core {
     pub(super) async fn rest(&self) {
         drop(self.under_way.acquire_many(MOST_UNDER_WAY).await);
     }
+}
+
+fn lock<T>(mutex: &sync::Mutex<T>) -> sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Puts a delta in force that came with its head. `None` when it is another, or is not what its name says: then it is

@@ -1,6 +1,7 @@
 //! The feed against a small server on this machine.
 
 mod figures;
+mod held;
 mod push;
 
 use std::sync::{Arc, Mutex, MutexGuard};
