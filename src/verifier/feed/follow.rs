@@ -16,7 +16,7 @@ use super::frames::PackedDelta;
 use super::ladder::Ladder;
 use super::source::{Gate, Source};
 use super::telemetry;
-use crate::list::{Age, Next, Refused, Trust};
+use crate::list::{Next, Refused, Seen, Trust};
 
 // Key document, once more when its bytes differ, snapshot, delta, and the head again after a key document.
 const MAX_ROUNDS: usize = 6;
@@ -113,7 +113,8 @@ impl Core {
 
     /// Whether the list in force is young enough for the source that just gave it to be a good one.
     pub(super) fn is_fresh(&self) -> bool {
-        matches!(self.trust.age(), Age::Seconds(age) if age <= self.config.stale.as_secs())
+        let state = self.trust.state();
+        state.is_followed(Seen::now(self.trust.clock()), self.config.stale)
     }
 
     /// Offers a head and fetches what it asks for, until it is in force. Gives the sequence if it was not before.

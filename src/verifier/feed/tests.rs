@@ -247,6 +247,29 @@ async fn a_key_document_of_another_root_gives_no_list() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_ahead_makes_no_source_a_bad_one_while_newer_heads_come() {
+    let (server, broker, clock) = (Server::start().await, Broker::new(), clock());
+    let trust = Arc::new(open(&clock, None).unwrap());
+    let config = FeedConfig::new(&server.url);
+    let mut feed = Feed::new(Arc::clone(&trust), &config, Arc::new(SeededRandom::new(1))).unwrap();
+    for beat in 0..8 {
+        server.publish(&broker, 10 + beat, NOW - 29 + 5 * beat);
+        assert_eq!(feed.step().await.unwrap(), Step::Applied { seq: 10 + beat });
+        let status = feed.status();
+        assert_eq!((status.step, status.sources[1].state), (Rung::Poll, BreakerState::Closed), "{beat}");
+        clock.advance(Duration::from_secs(5));
+    }
+    // One that stands still is left as soon as any other is.
+    clock.advance(Duration::from_secs(11));
+    feed.step().await.unwrap();
+    assert_eq!((trust.age(), feed.status().step), (Age::Seconds(45), Rung::Disk));
+    // And further behind than any clock may be ahead is behind.
+    server.publish(&broker, 20, NOW + 51 - 46);
+    feed.step().await.unwrap();
+    assert_eq!((trust.age(), feed.status().step), (Age::Seconds(46), Rung::Disk));
+}
+
+#[tokio::test]
 async fn run_follows_until_it_is_stopped() {
     let (server, broker) = (Server::start().await, Broker::new());
     server.publish(&broker, 10, NOW);

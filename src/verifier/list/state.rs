@@ -213,6 +213,17 @@ impl State {
         self.list.as_ref().map_or((0, 0), |list| (list.version, list.seq))
     }
 
+    /// Whether a source that led to this list just now is not behind: the list is no older than `limit`; or no older
+    /// than that and as far as a clock may be ahead, while newer heads keep coming within `limit`. By a clock that is
+    /// ahead every source's list is old, and leaving them all for it would only make it older.
+    #[cfg(feature = "feed")]
+    pub(crate) fn is_followed(&self, now: Seen, limit: Duration) -> bool {
+        let (Age::Seconds(age), Some(list)) = (self.age_at(now), &self.list) else { return false };
+        let since_seen = now.monotonic.saturating_sub(list.mark.seen.monotonic);
+        let limits = limit.as_secs();
+        age <= limits || age <= limits.saturating_add(MAX_AHEAD) && since_seen <= limit
+    }
+
     /// The sequence of the last change that the entries in force hold; 0 for none.
     #[must_use]
     pub fn contents(&self) -> u64 {
