@@ -69,6 +69,23 @@ fn an_equivocation_and_a_clock_that_went_back_outlast_a_restart() {
 }
 
 #[test]
+fn an_equivocation_outlasts_a_list_that_is_lost_with_it() {
+    let (broker, clock) = (Broker::new(), clock());
+    let tmp = tempfile::tempdir().unwrap();
+    let trust = following(&broker, &clock, Some(tmp.path()));
+    assert_eq!(code(trust.offer_head(&broker.signed(10, NOW + 1))), "equivocation");
+    drop(trust);
+    fs::remove_file(tmp.path().join(dir::snapshot_name(&broker.head(1, NOW).snapshot.sha256))).unwrap();
+    for _ in 0..2 {
+        let trust = open(&clock, Some(tmp.path())).unwrap();
+        // Written once more, with no list in force.
+        trust.offer_keys(&broker.keys()).unwrap();
+        assert!(matches!(trust.offer_head(&broker.signed(10, NOW)), Ok(Next::Nothing)));
+        assert_eq!(trust.age(), Age::None, "neither of the two counts");
+    }
+}
+
+#[test]
 fn a_damaged_floor_stops_the_start() {
     let (broker, clock) = (Broker::new(), clock());
     let tmp = tempfile::tempdir().unwrap();
