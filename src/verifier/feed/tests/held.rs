@@ -3,6 +3,7 @@
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinSet;
 
+use super::push::Pusher;
 use super::*;
 use crate::feed::follow::Asked;
 
@@ -83,4 +84,21 @@ async fn files_of_two_heads_at_once_are_taken_for_the_head_that_asked() {
     let offered = core.offer_file(&head, move |trust| Ok(trust.offer_snapshot(&bytes)?)).await;
     assert!(matches!(offered, Ok(Next::Nothing)), "it is older by now, and no failure of its source");
     assert_eq!(core.trust.status().files_refused.len(), 0);
+}
+
+#[cfg(feature = "report")]
+#[tokio::test]
+async fn a_break_glass_head_that_was_not_judged_is_asked_for_again() {
+    let (server, stop) = (Pusher::start().await, crate::list::testing::stop(7, NOW));
+    server.put("break-glass", stop.clone());
+    let trust = Arc::new(open(&clock(), None).unwrap());
+    let failed = std::sync::atomic::AtomicBool::new(false);
+    trust.watch(Arc::new(move |_| {
+        assert!(failed.swap(true, std::sync::atomic::Ordering::Relaxed), "whoever is told fails once");
+    }));
+    let core = Core::new(trust, &server.config(), Arc::new(SeededRandom::new(1))).unwrap();
+    glass::ask_all(&core).await;
+    assert!(core.broker.is_news(&stop));
+    glass::ask_all(&core).await;
+    assert!(!core.broker.is_news(&stop));
 }
