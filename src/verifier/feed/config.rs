@@ -20,7 +20,8 @@ pub struct FeedConfig {
     /// The time between two polls where nothing is pushed, give or take a quarter; while the broker is away between
     /// half of it and all of it. A revocation takes effect about this much later.
     pub interval: Duration,
-    /// How often the broker and each mirror are asked for a break-glass head, give or take a quarter.
+    /// How often the broker and each mirror are asked for a break-glass head, give or take a quarter; the broker only
+    /// every fourth time while its stream lives.
     pub break_glass_interval: Duration,
     /// How long an answer may stay away, and the longest pause within one. A snapshot may take twelve times as long.
     pub timeout: Duration,

@@ -9,12 +9,18 @@ use super::follow::{Core, refused};
 use super::pace::spread;
 use super::source::Source;
 
+/// How many times as long the broker is left alone while its stream lives.
+const PUSHED: u32 = 4;
+
 /// Asks one source again and again; `at` is its place among the sources.
 pub(super) async fn run(core: Arc<Core>, at: usize) {
     while let Some(source) = core.sources().nth(at) {
         ask(&core, source).await;
-        let wait = spread(core.config.break_glass_interval, 0.75, 1.25, &*core.random.0);
-        tokio::time::sleep(wait).await;
+        // A broker that pushes is not the one that hides it: that is what mirrors are for. A thousand verifiers that
+        // each kept a second connection for this would cost it more than all of their streams.
+        let pushed = at == 0 && core.ladder.is_live();
+        let interval = core.config.break_glass_interval * if pushed { PUSHED } else { 1 };
+        tokio::time::sleep(spread(interval, 0.75, 1.25, &*core.random.0)).await;
     }
 }
 
