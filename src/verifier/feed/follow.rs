@@ -165,15 +165,18 @@ impl Core {
             Ok(next) => return Ok(next),
             Err(error) => error,
         };
-        match self.trust.instead_of(&named) {
-            Some(whole) if error.is_about_the_file() => {
+        if !error.is_about_the_file() {
+            return Err(error);
+        }
+        match self.hop(move |trust| Ok(trust.instead_of(&named))).await? {
+            Some(whole) => {
                 tracing::debug!(
                     error.class = error.code(),
                     "the whole list is fetched, for want of a delta: {error}"
                 );
                 Ok(Next::Snapshot(whole))
             }
-            _ => Err(error),
+            None => Err(error),
         }
     }
 
@@ -211,7 +214,7 @@ impl Core {
     }
 
     /// Offers a file that a head asked for. When another head was offered meanwhile, this one is offered once more
-    /// before; when it is older by then, a later one brings more than it could.
+    /// before, for it may be older by then.
     pub(super) async fn offer_file(
         &self,
         head: &Arc<Vec<u8>>,
@@ -224,11 +227,9 @@ impl Core {
                 return offer(trust);
             }
             *last = Some(Arc::clone(&head));
-            match trust.offer_head(&head).map_err(FeedError::from) {
-                Ok(Next::Nothing) => Ok(Next::Nothing),
-                Err(error) if error.is_older() => Ok(Next::Nothing),
-                Err(error) => Err(error),
-                Ok(_) => offer(trust),
+            match trust.offer_head(&head)? {
+                Next::Nothing => Ok(Next::Nothing),
+                _ => offer(trust),
             }
         });
         offered.await
