@@ -108,6 +108,19 @@ fn a_snapshot_whose_contents_are_not_what_the_head_says_is_refused() {
 }
 
 #[test]
+fn a_state_that_was_replaced_is_not_taken_apart_by_the_check_that_still_reads_it() {
+    let (broker, clock) = (Broker::new(), clock());
+    let trust = following(&broker, &clock, None);
+    let before = Arc::downgrade(&trust.state());
+    let check = trust.glance();
+    trust.offer_head(&broker.signed(11, NOW)).unwrap();
+    drop(check);
+    assert!(before.upgrade().is_some());
+    trust.offer_head(&broker.signed(12, NOW)).unwrap();
+    assert!(before.upgrade().is_none(), "and not kept for longer");
+}
+
+#[test]
 fn a_heartbeat_carries_the_global_stop() {
     let (broker, clock) = (Broker::new(), clock());
     let trust = following(&broker, &clock, None);
