@@ -166,10 +166,9 @@ impl Spool {
         let segment = self.segments.iter_mut().find(place)?;
         segment.from = portion.upto;
         segment.waiting = segment.waiting.saturating_sub(portion.lines);
-        if segment.from >= segment.len {
-            segment.waiting = 0;
-        }
-        self.damaged += portion.damaged;
+        // What is left of a file that was cut or removed under us is not there to be read.
+        let gone = if segment.from >= segment.len { std::mem::take(&mut segment.waiting) } else { 0 };
+        self.damaged += portion.damaged.max(gone);
         let mut remove = Vec::new();
         while let Some(first) = self.segments.front().copied()
             && first.from >= first.len

@@ -88,6 +88,16 @@ fn a_file_cut_at_any_byte_keeps_its_whole_lines() {
 }
 
 #[test]
+fn every_line_of_a_file_that_was_removed_under_us_is_counted() {
+    let tmp = tempfile::tempdir().unwrap();
+    let mut spool = Spool::open(tmp.path(), 1 << 20).unwrap();
+    (0..5).for_each(|n| spool.append(&line(n)).unwrap());
+    fs::remove_file(spool.path(1)).unwrap();
+    assert_eq!(upload(&mut spool, 64), [0_u64; 0]);
+    assert_eq!((spool.waiting(), spool.damaged()), (0, 5));
+}
+
+#[test]
 fn lines_of_strangers_are_left_out_and_counted() {
     let tmp = tempfile::tempdir().unwrap();
     let mut bytes = line(1);
