@@ -368,6 +368,21 @@ async fn a_disk_that_fails_refuses_what_must_be_recorded_until_it_works_again() 
 }
 
 #[tokio::test]
+async fn a_directory_that_is_removed_under_open_files_records_nothing_any_more() {
+    let tmp = tempfile::tempdir().unwrap();
+    let dir = tmp.path().join("spool");
+    let required = recorder(Backpressure::Required, Some(&dir), 1 << 20, 10);
+    assert!(decide(&required, 1, "github"));
+    std::fs::remove_dir_all(&dir).unwrap();
+    eventually("a refusal", || !decide(&required, 2, "github")).await;
+    // Another one in its place is not ours.
+    std::fs::create_dir(&dir).unwrap();
+    std::fs::write(dir.join("lock"), "").unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!decide(&required, 3, "github") && required.status().disk.is_some());
+}
+
+#[tokio::test]
 async fn best_effort_uploads_from_memory_while_its_disk_fails() {
     let tmp = tempfile::tempdir().unwrap();
     let (dir, gone) = (tmp.path().join("spool"), tmp.path().join("gone"));
