@@ -28,7 +28,8 @@ pub struct FeedConfig {
     /// A stream that brings no newer head for this long is dead. The broker sends one every few seconds.
     pub silence: Duration,
     /// A source counts as failed while the list that it leads to is older than this, though it answers: three heads
-    /// are missing then.
+    /// are missing then. By a clock that is up to 30 s ahead every list looks older: so much more is allowed as long as
+    /// no newer head stays away for this long.
     pub stale: Duration,
     /// When a source that fails is left alone for a while.
     pub breaker: BreakerConfig,

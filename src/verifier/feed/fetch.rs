@@ -162,7 +162,10 @@ impl Fetch {
     async fn send(&self, ask: &Ask, headers: HeaderMap) -> Result<Response, FeedError> {
         let url = format!("{}/revocations/{}", self.base, ask.path);
         let request = self.http.get(url).headers(headers).timeout(ask.timeout);
-        request.send().await.map_err(|e| failed(ask.what, &e))
+        // A large file may take long once it comes; that it comes is not waited for longer than for any other.
+        let slow = |_| FeedError::Http { what: ask.what, cause: "no answer in time".to_owned() };
+        let response = timeout(self.timeout.min(ask.timeout), request.send()).await.map_err(slow)?;
+        response.map_err(|e| failed(ask.what, &e))
     }
 
     async fn read(&self, ask: &Ask, mut response: Response, limit: u64) -> Result<Vec<u8>, FeedError> {

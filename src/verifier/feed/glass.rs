@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::error::FeedError;
 use super::fetch::Fetched;
 use super::follow::{Core, refused};
 use super::pace::spread;
@@ -36,8 +37,10 @@ async fn ask(core: &Core, source: &Source) {
     match source.fetch.break_glass(source.break_glass_tag().as_ref()).await {
         Ok(None | Some(Fetched::Unchanged)) => {}
         Ok(Some(Fetched::New { bytes, etag })) if source.is_news(&bytes) => {
-            offer(core, name, bytes.clone()).await;
-            source.served_break_glass(etag, bytes);
+            // What was not judged must be served again.
+            if offer(core, name, bytes.clone()).await {
+                source.served_break_glass(etag, bytes);
+            }
         }
         Ok(Some(Fetched::New { bytes, etag })) => source.served_break_glass(etag, bytes),
         Err(error) => {
@@ -46,10 +49,12 @@ async fn ask(core: &Core, source: &Source) {
     }
 }
 
-async fn offer(core: &Core, name: &str, bytes: Vec<u8>) {
+/// Whether it was judged.
+async fn offer(core: &Core, name: &str, bytes: Vec<u8>) -> bool {
     let before = core.trust.state().break_glass().map(|known| known.seq);
     let offered = core.hop(move |trust| Ok(trust.offer_break_glass(&bytes)?)).await.inspect_err(refused);
     let known = core.trust.state().break_glass().copied();
+    let judged = matches!(offered, Ok(()) | Err(FeedError::Refused(_)));
     match (offered, known) {
         (Err(error), _) => {
             tracing::warn!(
@@ -66,4 +71,5 @@ async fn offer(core: &Core, name: &str, bytes: Vec<u8>) {
         ),
         (Ok(()), _) => {}
     }
+    judged
 }
