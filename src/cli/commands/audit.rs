@@ -155,6 +155,7 @@ fn what(event: &Value) -> String {
     list("/data/granted", operation)
         .or_else(|| list("/data/requested", operation))
         .or_else(|| list("/data/entries", revoked))
+        .or_else(|| event.pointer("/data").and_then(operation))
         .or_else(version)
         .or_else(|| event.pointer("/data/operation").and_then(Value::as_str).map(str::to_owned))
         .unwrap_or_default()
@@ -217,6 +218,11 @@ mod tests {
             "data": {"entries": [{"what": "workflow demo", "before": null}], "reason": "why", "outcome": "done"},
         });
         assert!(read(&set).contains("revocation set workflow demo  (why)"));
+        let call = json!({
+            "id": "dec_4", "type": "dev.shortbread.call.decision.v1", "time": "t", "subject": "workflow/demo",
+            "data": {"outcome": "deny", "reasons": ["not_granted"], "tool": "github", "verb": "issues.write"},
+        });
+        assert!(read(&call).contains("call decision github/issues.write  (not_granted)"));
         assert!(!read(&json!(null)).is_empty(), "an entry of a newer form is still shown");
     }
 }

@@ -279,7 +279,11 @@ fn touched(answer: &ChangeAnswer) -> String {
         return "what could not be counted in time".to_owned();
     }
     let touched = &answer.touched;
-    format!("{} of {}", count(touched.tokens, "token"), count(touched.workflows, "workflow or operator"))
+    let holders = match touched.workflows {
+        1 => "1 workflow or operator".to_owned(),
+        many => format!("{many} workflows or operators"),
+    };
+    format!("{} of {holders}", count(touched.tokens, "living token"))
 }
 
 /// Signs a stop and its lift into temporary files, and reads them back as a verifier would.
@@ -316,9 +320,17 @@ impl Drop for Temporary {
     }
 }
 
+// Who serves a mirror's files is no broker.
+fn without_broker(text: &str, mirror: &str) -> String {
+    text.replace(&format!("no connection to the broker at {mirror}"), "no connection")
+}
+
 async fn mirrored(mirror: &str, now: Timestamp) -> Result<String, Failure> {
     let source = Broker::new(mirror)?;
-    let head = published::head(&source, None).await?;
+    let head = published::head(&source, None).await.map_err(|failure| {
+        let fix = "Start the web server of this mirror, and renew its files with `shortbread revocations publish --watch`.";
+        Failure::new(format!("{mirror} serves no list: {}", without_broker(&failure.to_string(), mirror)), fix)
+    })?;
     let age = now.since(Timestamp::from_seconds(head.issued)).as_secs();
     if now.seconds() >= head.expires {
         let fix = "Find out why it is not refreshed; verifiers that follow it deny everything.";

@@ -87,6 +87,9 @@ pub(crate) async fn run(args: &RevokeArgs, context: &Context) -> Result<(), Fail
     if !context.ui.is_json() {
         let done = if args.dry_run { "would revoke" } else { "revoked" };
         say(context, done, &selectors, &answer);
+        if answer.touched.tokens == 0 && !answer.touched.uncounted && answer.warnings.is_empty() {
+            context.ui.remark("no living token is concerned; check the spelling if you expected some");
+        }
     }
     let waited = match args.wait {
         Some(patience) => Some(wait(context, &args.connection, &selectors, &answer, patience).await),

@@ -64,7 +64,7 @@ const METADATA: &str = "/.well-known/oauth-protected-resource";
 /// A pretend GitHub that checks Shortbread tokens.
 #[derive(Debug, Parser)]
 struct Options {
-    /// The broker's URL; heads are polled there.
+    /// The broker's URL; the revocation list is followed there.
     #[arg(long, value_name = "URL")]
     broker: String,
     /// The issuer that tokens name, where it is not the broker's URL.
