@@ -125,7 +125,7 @@ fn say(args: &BreakGlassArgs, context: &Context, head: &BreakGlass, origin: &str
         ("file", args.out.display().to_string()),
         ("put it on", format!("every mirror, as {}/revocations/break-glass", args.issuer)),
         ("and", "beside the broker's key document as break-glass.txt; the broker sees it within seconds, or on SIGHUP".to_owned()),
-        ("takes effect", "as verifiers poll, every two seconds; one that reaches no mirror denies everything after 15m".to_owned()),
+        ("takes effect", "as verifiers ask for it, every 5 s; one that reaches neither mirror nor broker denies everything after 15m".to_owned()),
         ("lift it", format!("shortbread break-glass --lift --root {} --issuer {} --out lift.txt", args.root.display(), args.issuer)),
     ]);
     if args.seq.is_some_and(|seq| seq < head.issued) {

@@ -23,6 +23,9 @@ use crate::published;
 use crate::text::{count, span};
 use crate::ui::{Piece, Style};
 
+/// A list that is older than so many seconds stops the first calls at verifiers that have nothing better.
+const STALE: u64 = 60;
+
 /// Walk through the emergency without changing anything, and see how long each step takes.
 ///
 /// The switch (`revoke --all`, as a dry run), what it would hit, who has the list, the break-glass file (signed into a
@@ -335,6 +338,11 @@ async fn mirrored(mirror: &str, now: Timestamp) -> Result<String, Failure> {
     if now.seconds() >= head.expires {
         let fix = "Find out why it is not refreshed; verifiers that follow it deny everything.";
         return Err(Failure::new(format!("{mirror} serves list {}, which is over", head.seq), fix));
+    }
+    if age > STALE {
+        let fix = "Renew its files all the time: `shortbread revocations publish DIR --watch`.";
+        let what = format!("{mirror} serves list {}, signed {} ago: it is not renewed", head.seq, span(age));
+        return Err(Failure::new(what, fix));
     }
     let there = match source.get("/revocations/break-glass").await?.status {
         200 => "and a break-glass file",

@@ -143,7 +143,9 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
         let reporter = Reporter::new(config, identity, trust, clock, Arc::new(SystemRandom))?;
         beside.push(tokio::spawn(reporter.uploads(recorder).run(closed(stopped.clone()))));
     }
-    let listener = TcpListener::bind(options.listen).await?;
+    let listener = TcpListener::bind(options.listen)
+        .await
+        .map_err(|e| format!("cannot listen on {}: {e}", options.listen))?;
     writeln!(std::io::stdout(), "listening on http://{}", listener.local_addr()?)?;
     let url = options.url.as_deref().unwrap_or(&options.audience);
     let router = router(Arc::new(verifier), &options.audience, &issuer, url)?;
