@@ -106,6 +106,14 @@ impl Failure {
         self
     }
 
+    /// The same with one more thing to do, where nothing was refused.
+    pub(crate) fn also(self, more: &str) -> Self {
+        match self {
+            Self::Failed { what, fix } => Self::Failed { what, fix: format!("{fix} {more}") },
+            other => other,
+        }
+    }
+
     /// What the one who meets it can do.
     pub(crate) fn fix(&self) -> String {
         match self {

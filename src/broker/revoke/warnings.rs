@@ -49,12 +49,12 @@ fn unknown(broker: &Broker, selector: &Selector) -> Option<String> {
         SelectorKind::Verb => value.parse().is_ok_and(|operation| catalogue.verb(&operation).is_some()),
         _ => true,
     };
-    let named = match selector.kind() {
-        SelectorKind::Access => "tool of this access",
-        kind => kind.as_str(),
+    let (kind, value) = match (selector.kind(), value.split_once('/')) {
+        (SelectorKind::Access, Some((tool, _))) => ("tool", tool),
+        (kind, _) => (kind.as_str(), value),
     };
     (!known).then(|| {
-        format!("the policy in force has no such {named}: {value}; check the spelling, or nothing is stopped by it")
+        format!("the policy in force has no {kind} {value}: unless the spelling is right, this stops nothing")
     })
 }
 
