@@ -26,8 +26,8 @@ Examples:
   shortbread explain policy.not_granted
 
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
-Settings come from flags, then SHORTBREAD_BROKER, SHORTBREAD_KEY, SHORTBREAD_OPERATOR and SHORTBREAD_ROOT, then the
-file that `shortbread login` writes (SHORTBREAD_CONFIG names another one).";
+Settings come from flags, then SHORTBREAD_BROKER, SHORTBREAD_KEY, SHORTBREAD_OPERATOR and
+SHORTBREAD_ROOT, then the file that `shortbread login` writes (SHORTBREAD_CONFIG names another one).";
 
 /// What the program does: one line here and one in `commands::run` for each.
 #[derive(Debug, Subcommand)]

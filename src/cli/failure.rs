@@ -22,6 +22,9 @@ pub(crate) struct Refusal {
     pub(crate) request_id: String,
     /// Whether the same request may pass later.
     pub(crate) retryable: bool,
+    /// What to do about it here, where the reason's own advice is for somebody else.
+    #[serde(skip)]
+    pub(crate) advice: Option<String>,
 }
 
 impl From<OAuthError> for Refusal {
@@ -32,6 +35,7 @@ impl From<OAuthError> for Refusal {
             decision_id: error.shortbread.decision_id,
             request_id: error.shortbread.request_id,
             retryable: error.shortbread.retryable,
+            advice: None,
         }
     }
 }
@@ -44,6 +48,7 @@ impl From<Problem> for Refusal {
             decision_id: problem.decision_id,
             request_id: problem.request_id,
             retryable: problem.retryable,
+            advice: None,
         }
     }
 }
@@ -91,13 +96,33 @@ impl Failure {
         matches!(self, Self::Refused(refusal) if refusal.reason == code)
     }
 
+    /// The same with this advice, where the broker refused for this reason.
+    pub(crate) fn advise(mut self, code: &str, advice: impl FnOnce() -> String) -> Self {
+        if let Self::Refused(refusal) = &mut self
+            && refusal.reason == code
+        {
+            refusal.advice = Some(advice());
+        }
+        self
+    }
+
+    /// The same with one more thing to do, where nothing was refused.
+    pub(crate) fn also(self, more: &str) -> Self {
+        match self {
+            Self::Failed { what, fix } => Self::Failed { what, fix: format!("{fix} {more}") },
+            other => other,
+        }
+    }
+
     /// What the one who meets it can do.
     pub(crate) fn fix(&self) -> String {
         match self {
             Self::Failed { fix, .. } => fix.clone(),
-            Self::Refused(refusal) => Reason::from_code(&refusal.reason)
-                .map_or("Give the decision id to an operator.", Reason::action)
-                .to_owned(),
+            Self::Refused(refusal) => refusal.advice.clone().unwrap_or_else(|| {
+                Reason::from_code(&refusal.reason)
+                    .map_or("Give the decision id to an operator.", Reason::action)
+                    .to_owned()
+            }),
             Self::Usage(_) | Self::Told => String::new(),
         }
     }

@@ -83,7 +83,7 @@ pub(crate) fn private_key(path: &Path, passphrase: Option<&Passphrase>) -> Resul
         let fix = match error {
             KeyError::Encrypted => "Set SHORTBREAD_KEY_PASSPHRASE for this command.",
             KeyError::Passphrase => "Correct SHORTBREAD_KEY_PASSPHRASE or the passphrase file.",
-            _ => "Make one with `shortbread keys generate --purpose operator --out FILE`.",
+            _ => "Name the file of the private key, the one without .pub; `shortbread keys generate` makes a new one.",
         };
         Failure::new(format!("{} is {error}", path.display()), fix)
     })

@@ -40,6 +40,10 @@ fn main() -> ExitCode {
         }
     };
     match runtime.block_on(commands::run(&cli.command, &context)) {
+        Ok(()) if context.ui.has_lost() => {
+            context.ui.complain("the answer could not be written whole: the disk or device of standard output is full or failed");
+            ExitCode::FAILURE
+        }
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             failure.report(&context.ui);

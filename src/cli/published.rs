@@ -53,7 +53,7 @@ async fn believed(broker: &Broker, root: &PublicKey) -> Result<(HeadLines, KeyDo
         .map_err(|error| Failure::new(error.to_string(), fix))?;
     if head.keys != (document.version, KeyDocument::hash(signed.as_bytes())) {
         return Err(Failure::new(
-            "the revocation head names another key document than the broker serves",
+            "the revocation list names another key document than the broker serves",
             fix,
         ));
     }
@@ -85,7 +85,7 @@ fn peek(head: &str) -> Result<HeadLines, Failure> {
 
 fn strange() -> Failure {
     let fix = "Check that the address is that of a Shortbread broker of this version.";
-    Failure::new("what the broker serves is not a revocation head or key document", fix)
+    Failure::new("what the broker serves is not a revocation list or key document", fix)
 }
 
 /// The token keys of a document that may be relied on at a moment.

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use shortbread_protocol::admin::SelectorBody;
-use shortbread_protocol::revocations::{Selector, SelectorKind};
+use shortbread_protocol::revocations::{Selector, SelectorError, SelectorKind};
 
 use crate::failure::Failure;
 
@@ -64,7 +64,7 @@ impl SelectorArgs {
     pub(crate) fn selectors(&self) -> Result<Vec<Selector>, Failure> {
         let mut selectors = Vec::new();
         for (kind, value) in self.combined()? {
-            let selector = Selector::new(kind, &value).map_err(|error| Failure::usage(error.to_string()))?;
+            let selector = Selector::new(kind, &value).map_err(|error| unfit(kind, &value, error))?;
             if !selectors.contains(&selector) {
                 selectors.push(selector);
             }
@@ -111,6 +111,16 @@ impl SelectorArgs {
         }
         Ok(all)
     }
+}
+
+// In the words of the flag: the rule alone, and what it was held against.
+fn unfit(kind: SelectorKind, value: &str, error: SelectorError) -> Failure {
+    let cause = match error {
+        SelectorError::Value { cause, .. } => cause,
+        other @ SelectorError::Kind(_) => other.to_string(),
+    };
+    let rule = cause.split_once(" is not valid: ").map_or(cause.as_str(), |(_, rule)| rule);
+    Failure::usage(format!("--{kind} {value:?} is not valid: {rule}"))
 }
 
 /// The selectors as the admin API takes them.
@@ -193,6 +203,11 @@ mod tests {
         ] {
             assert!(read(bad).is_err(), "{bad}");
         }
+        assert_eq!(
+            read("--verb github:issues.read").unwrap_err(),
+            "--verb \"github:issues.read\" is not valid: write it as tool/verb, such as github/issues.read"
+        );
+        assert!(read("--access writ").unwrap_err().starts_with("--access \"writ\" is not valid: "));
         assert!(reason("  ").is_err() && reason(&"x".repeat(501)).is_err());
         assert_eq!(reason(" why ").unwrap(), "why");
     }

@@ -1,14 +1,18 @@
 //! The one way out: everything that people or programs read goes through here.
 
 use std::future::Future;
-use std::io::{IsTerminal as _, Write};
+use std::io::{ErrorKind, IsTerminal as _, Write};
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::context::Env;
 use crate::text::{escape, escape_json, width};
+
+/// Whether a part of the answer could not be written.
+static LOST: AtomicBool = AtomicBool::new(false);
 
 /// How a piece of text is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +67,11 @@ impl Ui {
         }
     }
 
+    /// Whether a part of the answer could not be written, as on a full disk.
+    pub(crate) fn has_lost(self) -> bool {
+        LOST.load(Ordering::Relaxed)
+    }
+
     /// Whether programs read the answer.
     pub(crate) const fn is_json(&self) -> bool {
         self.json
@@ -75,7 +84,7 @@ impl Ui {
 
     /// A line of the answer in styled pieces.
     pub(crate) fn pieces(&self, pieces: &[Piece]) {
-        put(&mut std::io::stdout().lock(), &paint(pieces, self.colour_out));
+        answer(&paint(pieces, self.colour_out));
     }
 
     /// A heading of the answer.
@@ -105,25 +114,25 @@ impl Ui {
     pub(crate) fn json(&self, value: &impl Serialize) {
         // What commands hand over are plain structs and JSON values, which always serialise.
         let text = serde_json::to_string_pretty(value).unwrap_or_default();
-        put(&mut std::io::stdout().lock(), &escape_json(&text));
+        answer(&escape_json(&text));
     }
 
     /// One JSON value on one line, for answers that are a stream of them.
     pub(crate) fn json_line(&self, value: &impl Serialize) {
         let text = serde_json::to_string(value).unwrap_or_default();
-        put(&mut std::io::stdout().lock(), &escape_json(&text));
+        answer(&escape_json(&text));
     }
 
     /// An error's first line, on stderr.
     pub(crate) fn complain(&self, text: &str) {
         let pieces = [(Style::Bad, "error: ".to_owned()), (Style::Plain, text.to_owned())];
-        put(&mut std::io::stderr().lock(), &paint(&pieces, self.colour_err));
+        complaint(&paint(&pieces, self.colour_err));
     }
 
     /// More lines about an error, on stderr.
     pub(crate) fn complain_lines(&self, text: &str) {
         for line in text.lines() {
-            put(&mut std::io::stderr().lock(), &escape(line));
+            complaint(&escape(line));
         }
     }
 
@@ -133,20 +142,20 @@ impl Ui {
             .iter()
             .map(|(name, value)| vec![(Style::Dim, format!("  {name}")), (Style::Plain, value.clone())]);
         for row in columns(rows.collect()) {
-            put(&mut std::io::stderr().lock(), &paint(&row, self.colour_err));
+            complaint(&paint(&row, self.colour_err));
         }
     }
 
     /// An error as JSON, on stderr.
     pub(crate) fn complain_json(&self, value: &impl Serialize) {
         let text = serde_json::to_string(value).unwrap_or_default();
-        put(&mut std::io::stderr().lock(), &escape_json(&text));
+        complaint(&escape_json(&text));
     }
 
     /// A remark that is no part of the answer, on stderr; programs do not get it.
     pub(crate) fn remark(&self, text: &str) {
         if !self.json {
-            put(&mut std::io::stderr().lock(), &paint(&[(Style::Dim, text.to_owned())], self.colour_err));
+            complaint(&paint(&[(Style::Dim, text.to_owned())], self.colour_err));
         }
     }
 
@@ -220,9 +229,22 @@ fn status(text: &str) {
     let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
 }
 
-// A reader that went away (`| head`) is no failure of the command.
-fn put(to: &mut impl Write, text: &str) {
-    let _ = to.write_all(format!("{text}\n").as_bytes()).and_then(|()| to.flush());
+// A reader that went away (`| head`) is no failure of the command; a disk that took half a token is.
+fn answer(text: &str) {
+    if let Err(error) = put(&mut std::io::stdout().lock(), text)
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        LOST.store(true, Ordering::Relaxed);
+    }
+}
+
+// Nobody is left to tell that there is no place for an error.
+fn complaint(text: &str) {
+    let _ = put(&mut std::io::stderr().lock(), text);
+}
+
+fn put(to: &mut impl Write, text: &str) -> std::io::Result<()> {
+    to.write_all(format!("{text}\n").as_bytes()).and_then(|()| to.flush())
 }
 
 fn paint(pieces: &[Piece], colour: bool) -> String {

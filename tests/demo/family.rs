@@ -20,8 +20,8 @@ pub(crate) async fn pass_on(stage: &Stage, held: &Held) -> Outcome {
     let clock = SystemClock::start();
     stage.shortbread(&["revoke", "--token", &held.id, "--reason", "found in a log"])?;
     let said = held.agent(stage).read_until_refused().await?;
-    let took = clock.monotonic().as_secs_f64();
-    refusal(&format!("The agent, {took:.1} s after the operator's command"), &said, 403, "revoked.token")?;
+    let took = clock.monotonic().as_millis();
+    refusal(&format!("The agent, {took} ms after the operator's command"), &said, 403, "revoked.token")?;
     let copy = at_service(stage, Credential::Bound(&copy, &held.key));
     refusal("The narrower copy, at its next call", &copy.read().await?, 403, "revoked.token")?;
     refusal("The sub-agent, at its next call", &child.agent(stage).read().await?, 403, "revoked.token")

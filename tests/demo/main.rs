@@ -4,7 +4,10 @@
 
 mod agent;
 mod family;
+mod fleet;
+mod gone;
 mod lost;
+mod mirror;
 mod old_way;
 mod page;
 mod stage;
@@ -38,6 +41,7 @@ async fn run(once: bool) -> Outcome {
     let mut stage = Stage::set(&programs).await?;
     let told = story::tell(&stage).await;
     if told.is_ok() && !once {
+        stage.bring_back()?;
         story::encore(&stage);
         stage.stay().await?;
     }

@@ -1,8 +1,9 @@
-//! The processes of the demo: the broker and the tool service, each the real program, each ended when the story is over.
+//! The processes of the demo: the broker and the tool service (a mirror runs in this one), each the real program, each ended when the story is over.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -10,7 +11,7 @@ use shortbread_protocol::dpop::ProofKey;
 use shortbread_protocol::keys::PrivateKey;
 use tempfile::TempDir;
 
-use crate::Outcome;
+use crate::{Outcome, mirror};
 
 /// The audience that the example policy of `dev` gives its tool.
 const AUDIENCE: &str = "http://127.0.0.1:8801";
@@ -20,11 +21,14 @@ pub(crate) struct Stage {
     /// The folder of the programs.
     pub(crate) programs: PathBuf,
     folder: TempDir,
-    children: Vec<Child>,
+    /// The broker first.
+    children: Mutex<Vec<Child>>,
     /// The broker's public URL.
     pub(crate) issuer: String,
     /// The tool service's address.
     pub(crate) tool: String,
+    /// The address of a mirror of the revocation list; its folder is empty at first.
+    pub(crate) mirror: String,
     /// What `dev` said of itself.
     pub(crate) told: Value,
     /// For requests.
@@ -38,37 +42,105 @@ impl Stage {
         let mut stage = Self {
             programs: programs.to_owned(),
             folder,
-            children: Vec::new(),
+            children: Mutex::default(),
             issuer: String::new(),
             tool: String::new(),
+            mirror: String::new(),
             told: Value::Null,
             http: reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?,
         };
-        let data = stage.path("data");
-        let mut dev = stage.program("shortbread");
-        dev.args(["--json", "dev", "--listen", "127.0.0.1:0", "--data"]).arg(&data);
-        let line = stage.start(dev, |line| line.starts_with('{') && line.contains("workflow_key"))?;
-        stage.told = serde_json::from_str(&line)?;
+        stage.mirror = mirror::serve(stage.path("mirror")).await?;
+        stage.told = serde_json::from_str(&stage.start_broker("127.0.0.1:0")?)?;
         stage.issuer = stage.at("issuer");
-        let mut tool = Command::new(programs.join("examples").join("tool_server"));
-        stage.tool = free_address()?;
-        let listen = stage.tool.trim_start_matches("http://").to_owned();
+        stage.register()?;
+        stage.start_tool()?;
+        // Proofs from the second in which a service started are refused: it cannot know whether they were used before.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        stage.wait_for_list().await?;
+        Ok(stage)
+    }
+
+    fn start_broker(&self, listen: &str) -> Outcome<String> {
+        let mut dev = self.program("shortbread");
+        dev.args(["--json", "dev", "--listen", listen, "--data"]).arg(self.path("data"));
+        self.start(dev, |line| line.starts_with('{') && line.contains("workflow_key"))
+    }
+
+    // Two verifiers with a key each, one for each tool. `dev` puts the policy in force when it is saved.
+    fn register(&self) -> Outcome {
+        let mut policy = std::fs::read_to_string(self.at("policy"))?;
+        for tool in ["github", "payments"] {
+            let file = self.verifier_key(tool).display().to_string();
+            self.shortbread(&["keys", "generate", "--purpose", "verifier", "--out", &file])?;
+            policy.push_str(&format!(
+                "\n[[identities]]\nverifier = \"{tool}\"\ntools = [\"{tool}\"]\nkey = \"keys/verifier-{tool}.pub.pem\"\n"
+            ));
+        }
+        Ok(std::fs::write(self.at("policy"), policy)?)
+    }
+
+    fn start_tool(&mut self) -> Outcome {
+        let mut tool = Command::new(self.programs.join("examples").join("tool_server"));
+        self.tool = free_address()?;
+        let listen = self.tool.trim_start_matches("http://").to_owned();
         tool.args([
             "--broker",
-            &stage.issuer,
+            &self.issuer,
             "--audience",
             AUDIENCE,
             "--listen",
             &listen,
             "--url",
-            &stage.tool,
+            &self.tool,
+            "--mirror",
+            &self.mirror,
+            "--verifier",
+            "github",
         ]);
-        tool.arg("--root").arg(stage.at("root")).arg("--state").arg(stage.path("tool"));
-        stage.start(tool, |line| line.starts_with("listening on "))?;
-        // Proofs from the second in which a service started are refused: it cannot know whether they were used before.
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        stage.wait_for_list().await?;
-        Ok(stage)
+        tool.arg("--verifier-key").arg(self.verifier_key("github"));
+        tool.arg("--root").arg(self.at("root")).arg("--state").arg(self.path("tool"));
+        self.start(tool, |line| line.starts_with("listening on ")).map(drop)
+    }
+
+    /// The file of a verifier's private key.
+    pub(crate) fn verifier_key(&self, tool: &str) -> PathBuf {
+        self.path("data").join("keys").join(format!("verifier-{tool}.pem"))
+    }
+
+    /// The file of the private root key, which would be kept elsewhere.
+    pub(crate) fn root_key(&self) -> String {
+        self.path("data").join("keys").join("root.pem").display().to_string()
+    }
+
+    /// Where the mirror has its break-glass file.
+    pub(crate) fn glass(&self) -> PathBuf {
+        self.path("mirror").join("revocations").join("break-glass")
+    }
+
+    /// Kills the broker.
+    pub(crate) fn end_broker(&self) {
+        let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(broker) = children.first_mut() {
+            end(broker);
+        }
+    }
+
+    /// Lifts what the root key stopped and starts the broker again, at the same address.
+    pub(crate) fn bring_back(&self) -> Outcome {
+        let out = self.glass();
+        std::fs::remove_file(&out)?;
+        let (out, root) = (out.display().to_string(), self.root_key());
+        self.shortbread(&[
+            "break-glass",
+            "--lift",
+            "--root",
+            &root,
+            "--issuer",
+            &self.issuer,
+            "--out",
+            &out,
+        ])?;
+        self.start_broker(self.issuer.trim_start_matches("http://")).map(drop)
     }
 
     /// Something that `dev` said of itself.
@@ -102,18 +174,21 @@ impl Stage {
 
     /// Runs a command of `shortbread` to its end and gives what it printed.
     pub(crate) fn shortbread(&self, args: &[&str]) -> Outcome<String> {
-        let output = self.program("shortbread").args(args).output()?;
-        if output.status.success() {
-            return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
-        }
-        Err(format!("shortbread {} failed: {}", args.join(" "), String::from_utf8_lossy(&output.stderr))
-            .into())
+        said(args, &self.program("shortbread").args(args).output()?)
     }
 
-    fn start(&mut self, mut command: Command, ready: impl Fn(&str) -> bool) -> Outcome<String> {
+    /// The same, while other things go on.
+    pub(crate) async fn shortbread_beside(&self, args: &[&str]) -> Outcome<String> {
+        let mut command = self.program("shortbread");
+        command.args(args);
+        let output = tokio::task::spawn_blocking(move || command.output()).await??;
+        said(args, &output)
+    }
+
+    fn start(&self, mut command: Command, ready: impl Fn(&str) -> bool) -> Outcome<String> {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).stdin(Stdio::null()).spawn()?;
         let out = child.stdout.take().ok_or("no output")?;
-        self.children.push(child);
+        self.children.lock().unwrap_or_else(PoisonError::into_inner).push(child);
         let mut lines = BufReader::new(out);
         let mut line = String::new();
         while lines.read_line(&mut line)? > 0 {
@@ -146,12 +221,9 @@ impl Stage {
 
     /// Ends what was started.
     pub(crate) fn clear(&mut self) {
-        for child in &mut self.children {
-            // Ended already is as good.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        self.children.clear();
+        let children = self.children.get_mut().unwrap_or_else(PoisonError::into_inner);
+        children.iter_mut().for_each(end);
+        children.clear();
     }
 }
 
@@ -159,6 +231,19 @@ impl Drop for Stage {
     fn drop(&mut self) {
         self.clear();
     }
+}
+
+fn end(child: &mut Child) {
+    // Ended already is as good.
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+fn said(args: &[&str], output: &Output) -> Outcome<String> {
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    }
+    Err(format!("shortbread {} failed: {}", args.join(" "), String::from_utf8_lossy(&output.stderr)).into())
 }
 
 // Proofs name the URL of the service, so it must be known before there is a listener.

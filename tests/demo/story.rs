@@ -5,10 +5,11 @@ use shortbread_protocol::dpop::ProofKey;
 
 use crate::Outcome;
 use crate::agent::{Agent, Credential, ISSUE, Said};
+use crate::fleet::Fleet;
 use crate::old_way::{SHARED_KEY, serve};
 use crate::page::{passed, refused, say, scene, show, told};
 use crate::stage::Stage;
-use crate::{family, lost, switch, thief};
+use crate::{family, gone, lost, switch, thief};
 
 /// What the agent asks for.
 pub(crate) const SCOPE: &str = "github:files.read github:issues.read github:issues.write";
@@ -57,7 +58,9 @@ pub(crate) async fn tell(stage: &Stage) -> Outcome {
     thief::steal(stage, &held).await?;
     family::pass_on(stage, &held).await?;
     let held = lost::ask_twice(stage).await?;
-    switch::pull(stage, &held).await
+    let fleet = Fleet::follow(stage).await?;
+    switch::pull(stage, &held, &fleet).await?;
+    gone::lose(stage, &held, &fleet).await
 }
 
 async fn shared_key(stage: &Stage) -> Outcome {
@@ -123,13 +126,17 @@ async fn argument_trick(stage: &Stage, held: &Held) -> Outcome {
 /// Where to go on playing.
 pub(crate) fn encore(stage: &Stage) {
     scene("Go on playing");
-    say("The broker and the tool service stay up until you press Ctrl-C. In another terminal:");
+    say(
+        "The root key lifted the stop and the broker runs again; it and the tool service stay up until you press Ctrl-C. \
+         In another terminal:",
+    );
     show(&format!("export PATH={}:$PATH", stage.programs.display()));
     show(&format!("export SHORTBREAD_CONFIG={}", stage.path("data").join("client.toml").display()));
-    show("shortbread lift --workflow demo --reason \"fixed\"   # reaches the tool service within seconds");
+    show("shortbread revocations status --watch");
     let key = stage.at("workflow_key");
     show(&format!(
         "shortbread exchange --workflow demo --key {key} --scope github:issues.read --token > token"
     ));
+    show("shortbread revoke --tool github --reason \"trying the switch\" --wait=5s");
     show(&format!("curl -H \"Authorization: Bearer $(cat token)\" {}/repos", stage.tool));
 }

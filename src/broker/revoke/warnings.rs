@@ -1,5 +1,6 @@
 //! What an operator should know before the switch is pressed.
 
+use shortbread_protocol::names::ToolName;
 use shortbread_protocol::revocations::{Selector, SelectorKind};
 
 use super::Caller;
@@ -33,8 +34,28 @@ fn one(broker: &Broker, target: &Target, caller: &Caller) -> Option<String> {
         _ if reaches_admin(selector) => Some(format!(
             "{selector} reaches the broker's own tool shortbread: operators keep revoking, lifting and reading what is revoked, and lose what else it names until it is lifted"
         )),
-        _ => None,
+        _ => unknown(broker, selector),
     }
+}
+
+// A slip of the pen would otherwise stop nothing and look as if it did.
+fn unknown(broker: &Broker, selector: &Selector) -> Option<String> {
+    let policy = broker.policy.in_force()?;
+    let (catalogue, value) = (policy.catalogue(), selector.value());
+    let tool = |name: &str| name.parse().is_ok_and(|name: ToolName| catalogue.tools.contains_key(&name));
+    let known = match selector.kind() {
+        SelectorKind::Tool => tool(value),
+        SelectorKind::Access => value.split_once('/').is_none_or(|(name, _)| tool(name)),
+        SelectorKind::Verb => value.parse().is_ok_and(|operation| catalogue.verb(&operation).is_some()),
+        _ => true,
+    };
+    let (kind, value) = match (selector.kind(), value.split_once('/')) {
+        (SelectorKind::Access, Some((tool, _))) => ("tool", tool),
+        (kind, _) => (kind.as_str(), value),
+    };
+    (!known).then(|| {
+        format!("the policy in force has no {kind} {value}: unless the spelling is right, this stops nothing")
+    })
 }
 
 fn everything() -> String {

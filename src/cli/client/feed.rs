@@ -72,7 +72,7 @@ impl Broker {
         let (status, mut body) = (response.status().as_u16(), Vec::new());
         while let Some(chunk) = response.chunk().await.map_err(|error| self.unreachable(&error))? {
             if body.len() + chunk.len() > limit {
-                let what = format!("{} sends more bytes than its revocation head says", self.url);
+                let what = format!("{} sends more bytes than its revocation list says", self.url);
                 let fix = "Check that this is the address of a Shortbread broker, and try again.";
                 return Err(Failure::new(what, fix));
             }
@@ -83,7 +83,7 @@ impl Broker {
 
     fn silent(&self) -> Failure {
         let what = format!("the broker at {} sent nothing for {} s", self.url, SILENCE.as_secs());
-        Failure::new(what, "Look at its log: it signs a head every few seconds.")
+        Failure::new(what, "Look at its log: it signs a list every few seconds.")
     }
 }
 

@@ -118,11 +118,21 @@ impl<'c> Session<'c> {
         let answer = self
             .broker
             .token(self.context, &self.signer, Some(&self.key), &[("scope", &self.operation.scope())])
-            .await?;
+            .await
+            .map_err(|failure| failure.advise("identity.invalid", || self.wrong_key()))?;
         let until = Timestamp::from_seconds(now.seconds().saturating_add(answer.expires_in));
         let token = answer.access_token.clone();
         self.held = Some((answer, until));
         Ok(token)
+    }
+
+    // The broker does not say which it was, so that nobody can try names and keys.
+    fn wrong_key(&self) -> String {
+        format!(
+            "Check that the policy registers this very key for {}, and that this machine's clock is right. \
+             `shortbread doctor` looks at both; `shortbread login --key FILE` takes another key.",
+            self.signer.subject().replacen(':', " ", 1)
+        )
     }
 }
 

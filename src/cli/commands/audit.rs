@@ -155,6 +155,8 @@ fn what(event: &Value) -> String {
     list("/data/granted", operation)
         .or_else(|| list("/data/requested", operation))
         .or_else(|| list("/data/entries", revoked))
+        .or_else(|| event.pointer("/data").and_then(operation))
+        .or_else(|| tripped(event))
         .or_else(version)
         .or_else(|| event.pointer("/data/operation").and_then(Value::as_str).map(str::to_owned))
         .unwrap_or_default()
@@ -170,6 +172,14 @@ fn operation(item: &Value) -> Option<String> {
         None => item.get("verb").and_then(Value::as_str).into_iter().collect(),
     };
     Some(verbs.iter().map(|verb| format!("{tool}/{verb}")).collect::<Vec<_>>().join(", "))
+}
+
+// What a tripwire revoked: a task, which its entry names on its own.
+fn tripped(event: &Value) -> Option<String> {
+    event.pointer("/data/tripwire")?;
+    let task = event.pointer("/data/task")?.as_str()?;
+    let refusals = event.pointer("/data/count").and_then(Value::as_u64).unwrap_or_default();
+    Some(format!("task {task}, refused {refusals} times"))
 }
 
 fn revoked(item: &Value) -> Option<String> {
@@ -217,6 +227,16 @@ mod tests {
             "data": {"entries": [{"what": "workflow demo", "before": null}], "reason": "why", "outcome": "done"},
         });
         assert!(read(&set).contains("revocation set workflow demo  (why)"));
+        let call = json!({
+            "id": "dec_4", "type": "dev.shortbread.call.decision.v1", "time": "t", "subject": "workflow/demo",
+            "data": {"outcome": "deny", "reasons": ["not_granted"], "tool": "github", "verb": "issues.write"},
+        });
+        assert!(read(&call).contains("call decision github/issues.write  (not_granted)"));
+        let tripped = json!({
+            "id": "dec_5", "type": "dev.shortbread.revocation.set.v1", "time": "t", "subject": "tripwire/w",
+            "data": {"entries": 1, "outcome": "done", "task": "t-7", "count": 3, "tripwire": {"name": "w"}},
+        });
+        assert!(read(&tripped).contains("revocation set task t-7, refused 3 times"));
         assert!(!read(&json!(null)).is_empty(), "an entry of a newer form is still shown");
     }
 }

@@ -6,9 +6,11 @@ use clap::Args;
 use serde_json::json;
 use shortbread_broker::config::check_issuer;
 use shortbread_protocol::clock::{FOREVER, Timestamp};
+use shortbread_protocol::keys::PublicKey;
 use shortbread_protocol::revocations::{BreakGlass, origin};
 
 use super::keys::root;
+use crate::config::{ClientConfig, Settings};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::files;
@@ -56,6 +58,15 @@ pub(crate) struct BreakGlassArgs {
 pub(crate) fn run(args: &BreakGlassArgs, context: &Context) -> Result<(), Failure> {
     check_issuer(&args.issuer).map_err(Failure::usage)?;
     let root = root(context, &args.root, args.passphrase_file.as_deref())?;
+    if pinned(context, &args.issuer).is_some_and(|pinned| pinned != root.public()) {
+        let what = format!(
+            "{} is not the root key of {}: the settings of this machine pin another one, and no verifier would believe the file",
+            args.root.display(),
+            args.issuer
+        );
+        let fix = "Name the private half of the root key. If the pinned one is outdated, run this with SHORTBREAD_CONFIG=/dev/null.";
+        return Err(Failure::new(what, fix));
+    }
     let head = head(args.lift, args.issued_so_far, args.seq, context.now());
     let origin = origin(&args.issuer);
     files::create(&args.out, head.sign(&origin, &root).as_bytes(), false)?;
@@ -66,8 +77,18 @@ pub(crate) fn run(args: &BreakGlassArgs, context: &Context) -> Result<(), Failur
         }));
         return Ok(());
     }
-    say(args, context, &head, &origin);
+    say(args, context, &head, &origin, &root.public());
     Ok(())
+}
+
+// The root key that this machine pins for the issuer. It is a help against the wrong file, and nothing that is needed: without
+// settings, or with damaged ones, the command goes on.
+fn pinned(context: &Context, issuer: &str) -> Option<PublicKey> {
+    let settings = Settings::at(ClientConfig::path(&context.env).ok()?, None, &context.env).ok()?;
+    if settings.values.broker.as_deref() != Some(issuer) {
+        return None;
+    }
+    settings.root(None).ok()?
 }
 
 /// What the root key is to say.
@@ -82,7 +103,7 @@ pub(super) fn head(lift: bool, issued_so_far: bool, seq: Option<u64>, now: Times
     BreakGlass { seq: seq.unwrap_or(issued), issued, global }
 }
 
-fn say(args: &BreakGlassArgs, context: &Context, head: &BreakGlass, origin: &str) {
+fn say(args: &BreakGlassArgs, context: &Context, head: &BreakGlass, origin: &str, root: &PublicKey) {
     let does = match head.global {
         0 => "lifts every earlier break-glass file: nothing is dead by the root key any more".to_owned(),
         FOREVER => "every token is refused, whenever it was issued, until a newer break-glass file lifts it"
@@ -100,10 +121,11 @@ fn say(args: &BreakGlassArgs, context: &Context, head: &BreakGlass, origin: &str
         ("does", does),
         ("does not", not.to_owned()),
         ("number", format!("{} (a verifier that has seen a higher one does not take it)", head.seq)),
+        ("root key", format!("{} (a verifier that pins another one does not believe it)", root.thumbprint())),
         ("file", args.out.display().to_string()),
         ("put it on", format!("every mirror, as {}/revocations/break-glass", args.issuer)),
         ("and", "beside the broker's key document as break-glass.txt; the broker sees it within seconds, or on SIGHUP".to_owned()),
-        ("takes effect", "as verifiers poll, every two seconds; one that reaches no mirror denies everything after 15m".to_owned()),
+        ("takes effect", "as verifiers ask for it, every 5 s; one that reaches neither mirror nor broker denies everything after 15m".to_owned()),
         ("lift it", format!("shortbread break-glass --lift --root {} --issuer {} --out lift.txt", args.root.display(), args.issuer)),
     ]);
     if args.seq.is_some_and(|seq| seq < head.issued) {

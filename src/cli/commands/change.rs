@@ -20,7 +20,7 @@ pub(super) fn say(context: &Context, done: &str, selectors: &[Selector], answer:
     pairs.extend(names(&answer.touched));
     if let Some(seq) = answer.seq {
         let head = answer.head.map(|head| format!(", in list {head}")).unwrap_or_default();
-        pairs.push(("sequence", format!("{seq}{head}")));
+        pairs.push(("change", format!("{seq}{head}")));
     }
     pairs.extend(bounds(answer).into_iter().map(|(call, at)| ("bound", bound(call, at, context.now()))));
     pairs.push(("decision", answer.decision_id.clone()));

@@ -23,6 +23,9 @@ use crate::published;
 use crate::text::{count, span};
 use crate::ui::{Piece, Style};
 
+/// A list that is older than so many seconds stops the first calls at verifiers that have nothing better.
+const STALE: u64 = 60;
+
 /// Walk through the emergency without changing anything, and see how long each step takes.
 ///
 /// The switch (`revoke --all`, as a dry run), what it would hit, who has the list, the break-glass file (signed into a
@@ -279,7 +282,11 @@ fn touched(answer: &ChangeAnswer) -> String {
         return "what could not be counted in time".to_owned();
     }
     let touched = &answer.touched;
-    format!("{} of {}", count(touched.tokens, "token"), count(touched.workflows, "workflow or operator"))
+    let holders = match touched.workflows {
+        1 => "1 workflow or operator".to_owned(),
+        many => format!("{many} workflows or operators"),
+    };
+    format!("{} of {holders}", count(touched.tokens, "living token"))
 }
 
 /// Signs a stop and its lift into temporary files, and reads them back as a verifier would.
@@ -316,13 +323,26 @@ impl Drop for Temporary {
     }
 }
 
+// Who serves a mirror's files is no broker.
+fn without_broker(text: &str, mirror: &str) -> String {
+    text.replace(&format!("no connection to the broker at {mirror}"), "no connection")
+}
+
 async fn mirrored(mirror: &str, now: Timestamp) -> Result<String, Failure> {
     let source = Broker::new(mirror)?;
-    let head = published::head(&source, None).await?;
+    let head = published::head(&source, None).await.map_err(|failure| {
+        let fix = "Start the web server of this mirror, and renew its files with `shortbread revocations publish --watch`.";
+        Failure::new(format!("{mirror} serves no list: {}", without_broker(&failure.to_string(), mirror)), fix)
+    })?;
     let age = now.since(Timestamp::from_seconds(head.issued)).as_secs();
     if now.seconds() >= head.expires {
         let fix = "Find out why it is not refreshed; verifiers that follow it deny everything.";
         return Err(Failure::new(format!("{mirror} serves list {}, which is over", head.seq), fix));
+    }
+    if age > STALE {
+        let fix = "Renew its files all the time: `shortbread revocations publish DIR --watch`.";
+        let what = format!("{mirror} serves list {}, signed {} ago: it is not renewed", head.seq, span(age));
+        return Err(Failure::new(what, fix));
     }
     let there = match source.get("/revocations/break-glass").await?.status {
         200 => "and a break-glass file",

@@ -14,6 +14,10 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::selectors::{SelectorArgs, bodies, reason};
 
+/// What is left when the broker does not answer.
+const LAST_RESORT: &str = "Nothing was confirmed as revoked. If the broker is lost, the offline root key stops everything: \
+                           `shortbread break-glass --help`.";
+
 /// Stop tokens and calls: what is named here is refused until it is lifted.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -83,10 +87,14 @@ pub(crate) async fn run(args: &RevokeArgs, context: &Context) -> Result<(), Fail
         dry_run: args.dry_run,
     };
     let mut session = Session::open(context, &args.connection, "revocations.revoke")?;
-    let answer: ChangeAnswer = session.post("/api/v1/revocations", &body).await?;
+    let answer: ChangeAnswer =
+        session.post("/api/v1/revocations", &body).await.map_err(|failure| failure.also(LAST_RESORT))?;
     if !context.ui.is_json() {
         let done = if args.dry_run { "would revoke" } else { "revoked" };
         say(context, done, &selectors, &answer);
+        if answer.touched.tokens == 0 && !answer.touched.uncounted && answer.warnings.is_empty() {
+            context.ui.remark("no living token is concerned; check the spelling if you expected some");
+        }
     }
     let waited = match args.wait {
         Some(patience) => Some(wait(context, &args.connection, &selectors, &answer, patience).await),

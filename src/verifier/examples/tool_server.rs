@@ -64,7 +64,7 @@ const METADATA: &str = "/.well-known/oauth-protected-resource";
 /// A pretend GitHub that checks Shortbread tokens.
 #[derive(Debug, Parser)]
 struct Options {
-    /// The broker's URL; heads are polled there.
+    /// The broker's URL; the revocation list is followed there.
     #[arg(long, value_name = "URL")]
     broker: String,
     /// The issuer that tokens name, where it is not the broker's URL.
@@ -143,7 +143,9 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
         let reporter = Reporter::new(config, identity, trust, clock, Arc::new(SystemRandom))?;
         beside.push(tokio::spawn(reporter.uploads(recorder).run(closed(stopped.clone()))));
     }
-    let listener = TcpListener::bind(options.listen).await?;
+    let listener = TcpListener::bind(options.listen)
+        .await
+        .map_err(|e| format!("cannot listen on {}: {e}", options.listen))?;
     writeln!(std::io::stdout(), "listening on http://{}", listener.local_addr()?)?;
     let url = options.url.as_deref().unwrap_or(&options.audience);
     let router = router(Arc::new(verifier), &options.audience, &issuer, url)?;

@@ -98,7 +98,7 @@ impl Mirror {
         let Some(bytes) = disk::read(&path)? else { return Ok(None) };
         let head = Head::peek(&bytes, &self.origin).map_err(|error| {
             let fix = "Name the folder of this broker's mirror, or an empty one.";
-            Failure::new(format!("{} is no head of {}: {error}", path.display(), self.origin), fix)
+            Failure::new(format!("{} is not a list of {}: {error}", path.display(), self.origin), fix)
         })?;
         Ok(Some((head, bytes)))
     }
@@ -108,13 +108,13 @@ impl Mirror {
         let Some((last, known)) = last else { return Ok(()) };
         if head.seq < last.seq {
             let what =
-                format!("the broker serves head {}, but the mirror has head {} already", head.seq, last.seq);
+                format!("the broker serves list {}, but the mirror has list {} already", head.seq, last.seq);
             let fix = "A cache on the way may be behind, or the broker's store was restored from an old copy: \
                        look at both before you empty the mirror.";
             return Err(Failure::new(what, fix));
         }
         if head.seq == last.seq && bytes != known.as_slice() {
-            let what = format!("the broker signed two different heads with the number {}", head.seq);
+            let what = format!("the broker signed two different lists with the number {}", head.seq);
             return Err(Failure::new(what, "Two brokers sign with one key: stop one of them."));
         }
         Ok(())
@@ -139,7 +139,7 @@ impl Mirror {
             },
         };
         if KeyDocument::hash(&document) != hash {
-            return Err(Failure::new("the key document is not the one that the head names", FIX));
+            return Err(Failure::new("the key document is not the one that the list names", FIX));
         }
         if let Some(root) = &self.root {
             let failed = |error: String| Failure::new(error, FIX);
@@ -172,7 +172,7 @@ impl Mirror {
         };
         if !file.fits(&fetched) {
             return Err(Failure::new(
-                format!("/revocations/{path} is not the file that the head names"),
+                format!("/revocations/{path} is not the file that the list names"),
                 FIX,
             ));
         }

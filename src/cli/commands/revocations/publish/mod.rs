@@ -35,14 +35,14 @@ Examples:
   shortbread revocations publish /srv/mirror --root keys/root.pub.pem
   shortbread revocations publish /srv/mirror --watch
 
-DIR/revocations/head stands in its place only when every file that it names does. Copy the other files first and it
-last where they are copied on. A verifier follows a mirror as it follows a broker, and believes neither: it checks
-signatures, hashes and order itself.")]
+DIR/revocations/head is written last, when every file that it names is there; where the files are
+copied on, copy it last too. A verifier follows a mirror as it follows a broker, and believes
+neither: it checks signatures, hashes and order itself.")]
 pub(super) struct PublishArgs {
     /// Where the files go: served as the root of the mirror's address.
     #[arg(value_name = "DIR")]
     dir: PathBuf,
-    /// Go on with every new head until stopped.
+    /// Go on with every new list until stopped.
     #[arg(long)]
     watch: bool,
     /// The broker's public root key: check signatures too, before anything is written [default: SHORTBREAD_ROOT, then
@@ -85,7 +85,7 @@ async fn once(mirror: &Mirror, broker: &Broker, context: &Context) -> Result<Wri
         let head = broker.file("/revocations/head", MAX_HEAD as u64).await?;
         let head = head.ok_or_else(|| {
             let fix = "Check that the address is that of a Shortbread broker.";
-            Failure::new(format!("{} serves no revocation head", broker.url()), fix)
+            Failure::new(format!("{} serves no revocation list", broker.url()), fix)
         })?;
         match mirror.bring(broker, &head, context.now()).await? {
             Some(written) => return Ok(written),
@@ -174,7 +174,7 @@ fn say(context: &Context, event: &str, text: &str) {
     }
 }
 
-// A head every few seconds says nothing to people; what came with it does.
+// A list every few seconds says nothing to people; what came with it does.
 fn tell(written: &Written, context: &Context) {
     if context.ui.is_json() {
         context.ui.json_line(&body(written));
@@ -197,7 +197,7 @@ fn tell_once(mirror: &Mirror, written: &Written, context: &Context) {
 fn sentence(written: &Written) -> String {
     let Written { seq, contents, files, bytes, removed, .. } = written;
     let old = if *removed > 0 { format!(", {} removed", count(*removed, "old file")) } else { String::new() };
-    format!("head {seq} written, list {contents}: {}, {bytes} bytes{old}", count(*files, "new file"))
+    format!("list {seq} written, last change {contents}: {}, {bytes} bytes{old}", count(*files, "new file"))
 }
 
 fn body(written: &Written) -> serde_json::Value {
