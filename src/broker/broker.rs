@@ -226,7 +226,7 @@ impl Broker {
     /// When the store or the key fails; what was served stays.
     pub async fn publish(&self) -> Result<Arc<Published>, PublishError> {
         let published = self.publisher.publish().await?;
-        self.instances.changed(self.store.mirror().changed_seq(), self.clock.now());
+        self.instances.changed(published.contents, self.clock.now());
         Ok(published)
     }
 

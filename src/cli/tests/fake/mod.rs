@@ -111,7 +111,7 @@ fn answer(request: &str, body: &Value, url: &str) -> (u16, String) {
             json!({
                 "seq": if body["reason"] == "soon over" || body["reason"] == "far off" { 17 } else { 18 }, "head": 19,
                 "touched": {"tokens": 12, "workflows": 1, "tools": 2},
-                "decision_id": "dec_revoked", "bound": if body["reason"] == "soon over" { now + 1 } else { now + 300 },
+                "decision_id": "dec_revoked", "bound": if body["reason"] == "soon over" { now + 2 } else { now + 300 },
             }),
         ),
         "GET /api/v1/revocations/status" => (200, status(now, request.contains("seq=17"))),
