@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use shortbread_protocol::revocations::BreakGlass;
+
 use super::error::FeedError;
 use super::fetch::Fetched;
 use super::follow::{Core, refused};
@@ -51,25 +53,49 @@ async fn ask(core: &Core, source: &Source) {
 
 /// Whether it was judged.
 async fn offer(core: &Core, name: &str, bytes: Vec<u8>) -> bool {
-    let before = core.trust.state().break_glass().map(|known| known.seq);
+    let before = core.trust.state().break_glass().copied();
     let offered = core.hop(move |trust| Ok(trust.offer_break_glass(&bytes)?)).await.inspect_err(refused);
     let known = core.trust.state().break_glass().copied();
     let judged = matches!(offered, Ok(()) | Err(FeedError::Refused(_)));
-    match (offered, known) {
-        (Err(error), _) => {
-            tracing::warn!(
-                feed.source = name,
-                error.class = error.code(),
-                "a break-glass head is not taken: {error}"
-            );
-        }
-        (Ok(()), Some(known)) if Some(known.seq) != before => tracing::error!(
+    if let Err(error) = offered {
+        tracing::warn!(
+            feed.source = name,
+            error.class = error.code(),
+            "a break-glass head is refused: {error}"
+        );
+    }
+    if let Some(known) = spoken(before, known) {
+        tracing::error!(
             feed.source = name,
             break_glass.seq = known.seq,
             break_glass.global = known.global,
             "the offline root key has spoken: tokens issued before the second it names are dead"
-        ),
-        (Ok(()), _) => {}
+        );
     }
     judged
+}
+
+/// What counts now, when it did not before. Of two with one sequence the one that stops more counts, though it is
+/// refused too.
+fn spoken(before: Option<BreakGlass>, known: Option<BreakGlass>) -> Option<BreakGlass> {
+    known.filter(|known| Some(*known) != before)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_with_one_sequence_the_one_that_counts_is_told() {
+        let stop = |seq, global| Some(BreakGlass { seq, issued: 5, global });
+        for (before, known, told) in [
+            (None, stop(7, 10), true),
+            (stop(7, 10), stop(7, 10), false),
+            (stop(7, 10), stop(7, 20), true),
+            (stop(7, 10), stop(8, 0), true),
+            (stop(7, 10), None, false),
+        ] {
+            assert_eq!(spoken(before, known), known.filter(|_| told));
+        }
+    }
 }
