@@ -7,6 +7,7 @@ use metrics::gauge;
 use shortbread_protocol::clock::{Clock, Timestamp};
 use shortbread_protocol::event::{Decision, EventType};
 use shortbread_protocol::random::{Random, RandomError};
+use shortbread_protocol::revocations::Cause;
 use thiserror::Error;
 use tokio::sync::Semaphore;
 
@@ -23,7 +24,7 @@ use crate::limits::Limits;
 use crate::notices::{Notice, Notices, WebhookError};
 use crate::proofs::Proofs;
 use crate::publish::{PERIOD, PublishError, Published, Publisher};
-use crate::store::{PolicyAction, Store, StoreError};
+use crate::store::{PolicyAction, Store, StoreError, Target};
 use crate::tripwire::{Publish, Switch, Tripwires};
 
 /// The most steps of one pruning: more than can have come since the last, so that nothing piles up.
@@ -246,21 +247,35 @@ impl Broker {
         let Ok(decision) = self.decision(None) else {
             return;
         };
-        if let Err(error) = self.break_glass.look(&decision).await {
-            tracing::error!(error = %error, "the break-glass file was not taken; what was taken before stays");
+        match self.break_glass.look(&decision).await {
+            Ok(true) => self.tell_break_glass(decision.id),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::error!(error = %error, "the break-glass file was not taken; what was taken before stays");
+            }
         }
+    }
+
+    // Operators hear of it like of every revocation, all the more if it was none of them.
+    fn tell_break_glass(&self, decision: String) {
+        let Some(head) = self.break_glass.current() else { return };
+        let (what, by) = (vec![Target::All.to_string()], "root key".to_owned());
+        let seq = self.store.mirror().changed_seq();
+        self.notices.tell(&match head.head.global {
+            0 => Notice::Lifted { what, by, seq, revive: true, tokens: None, decision },
+            _ => Notice::Revoked { what, by, seq, cause: Cause::Incident, tokens: None, decision },
+        });
     }
 
     /// Publishes heads on time, prunes the store and sweeps the limits until it is dropped.
     pub async fn chores(self: Arc<Self>) {
-        tokio::join!(self.publisher.report_age(), self.rounds());
+        tokio::join!(self.publisher.report_age(), self.rounds(), self.follow_break_glass(), self.tidy());
     }
 
     async fn rounds(&self) {
         let mut failing = false;
         loop {
             tokio::time::sleep(PERIOD - Duration::from_secs(1)).await;
-            self.look_at_break_glass().await;
             match self.publish().await {
                 Ok(_) if failing => {
                     failing = false;
@@ -274,6 +289,21 @@ impl Broker {
                 Err(_) => {}
             }
             self.show();
+        }
+    }
+
+    // Beside the heads: a file that cannot be read to its end, as on a disk that hangs, must not end them.
+    async fn follow_break_glass(&self) {
+        loop {
+            tokio::time::sleep(PERIOD - Duration::from_secs(1)).await;
+            self.look_at_break_glass().await;
+        }
+    }
+
+    // Beside the heads: pruning waits in line with the exchanges, and no flood of them may make a head late.
+    async fn tidy(&self) {
+        loop {
+            tokio::time::sleep(PERIOD - Duration::from_secs(1)).await;
             self.limits.sweep();
             self.prune(self.clock.now()).await;
         }

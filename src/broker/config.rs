@@ -224,8 +224,13 @@ pub struct Limits {
     pub admin_per_second: u32,
     /// Requests in flight.
     pub in_flight: usize,
+    /// Connections at a time from one address, which may be a proxy's.
+    pub connections: usize,
     /// DPoP proofs of exchanges that are remembered at a time, each for about a minute; at most 21 bytes each.
     pub proofs: usize,
+    /// Streams of the revocation list at a time and client address, which may be a proxy's. In all there are 2,048, and of
+    /// the last quarter an address has 16.
+    pub streams: usize,
 }
 
 impl Default for Limits {
@@ -235,7 +240,9 @@ impl Default for Limits {
             failures_per_minute: 60,
             admin_per_second: 50,
             in_flight: 1024,
+            connections: 1024,
             proofs: 1_000_000,
+            streams: 512,
         }
     }
 }
@@ -332,6 +339,8 @@ impl Config {
             || self.limits.failures_per_minute == 0
             || self.limits.in_flight == 0
             || self.limits.proofs == 0
+            || self.limits.streams == 0
+            || self.limits.connections == 0
         {
             return Err("a limit of 0 would refuse everything; leave it out for the default".to_owned());
         }

@@ -52,7 +52,8 @@ pub(crate) fn start_failure(error: &dyn std::error::Error) -> Failure {
 pub(crate) async fn run(broker: Arc<Broker>, ready: impl FnOnce()) -> Result<(), Failure> {
     let server = Server::bind(broker.config.listen, router(Arc::clone(&broker)))
         .await
-        .map_err(|e| start_failure(&e))?;
+        .map_err(|e| start_failure(&e))?
+        .from_one(broker.config.limits.connections);
     if let Some(address) = broker.config.network.metrics {
         let handle = telemetry::collect().map_err(|e| start_failure(&e))?;
         let metrics = telemetry::bind_metrics(address, handle).await.map_err(|e| start_failure(&e))?;

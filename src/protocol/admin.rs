@@ -164,6 +164,9 @@ pub struct ChangeAnswer {
     /// The same by access.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bounds: Option<Bounds>,
+    /// The broker's clock when it answered, in seconds since the epoch: what `bound` is measured with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub now: Option<u64>,
 }
 
 /// One revocation in force.
@@ -330,7 +333,7 @@ pub struct VerifierBody {
 pub struct ToolBody {
     /// Its name.
     pub tool: String,
-    /// Whether somebody decides its calls, and every one of them said that it enforces.
+    /// Whether every verifier that serves it runs, and every instance said that it enforces.
     pub enforced: bool,
     /// The instances that decide its calls.
     pub instances: StateCounts,
@@ -356,7 +359,8 @@ pub struct StatusAnswer {
     pub instances: StateCounts,
     /// Every tool of the catalogue, by name.
     pub tools: Vec<ToolBody>,
-    /// Those tools for which nobody reports: that a revocation reached them is known by its bound alone.
+    /// Those tools for which nobody reports, or some verifier that serves them has no instance that does: that a
+    /// revocation reached all of it is known by its bound alone.
     pub unreported: Vec<String>,
     /// Every verifier of the policy, by name.
     pub verifiers: Vec<VerifierBody>,

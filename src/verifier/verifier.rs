@@ -188,6 +188,7 @@ impl Verifier {
         let age = match state.age_at(now) {
             Age::Seconds(age) => age,
             Age::Unsure => return Err(because(Reason::ClockUnsure)),
+            Age::Expired => return Err(because(Reason::ListTooOld)),
             Age::None => return Err(because(Reason::ListMissing)),
         };
         decision.list_age = Some(age);

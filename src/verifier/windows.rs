@@ -35,7 +35,7 @@ impl Windows {
     #[must_use]
     pub const fn step(&self, source: Step, age: Age) -> Step {
         match age {
-            Age::None | Age::Unsure => Step::Deny,
+            Age::None | Age::Unsure | Age::Expired => Step::Deny,
             Age::Seconds(age) if age > self.read => Step::Deny,
             Age::Seconds(age) if age > self.write => Step::ReadsOnly,
             Age::Seconds(_) => source,
@@ -52,6 +52,7 @@ mod tests {
         let step = |age| Windows::default().step(Step::Stream, age);
         assert_eq!([step(Age::Seconds(0)), step(Age::Seconds(300))], [Step::Stream; 2]);
         assert_eq!([step(Age::Seconds(301)), step(Age::Seconds(900))], [Step::ReadsOnly; 2]);
-        assert_eq!([step(Age::Seconds(901)), step(Age::None), step(Age::Unsure)], [Step::Deny; 3]);
+        let none = [Age::Seconds(901), Age::None, Age::Unsure, Age::Expired];
+        assert_eq!(none.map(step), [Step::Deny; 4]);
     }
 }

@@ -47,7 +47,8 @@ async fn serving(folder: &Path) -> Outcome<()> {
     let keyring = Keyring::read(&config.keys, &config.issuer, true, Arc::clone(&clock))?;
     let (address, fetch) = (config.listen, Arc::new(HttpFetch::new()?));
     let broker = Broker::start(Parts { config, keyring, store, clock, random, fetch }).await?;
-    let server = Server::bind(address, router(Arc::clone(&broker))).await?;
+    let from_one = broker.config.limits.connections;
+    let server = Server::bind(address, router(Arc::clone(&broker))).await?.from_one(from_one);
     let chores = tokio::spawn(broker.chores());
     // On a port of its own choice: nobody reads them here, but keeping them is part of the work.
     let kept = tokio::spawn(telemetry::bind_metrics(([127, 0, 0, 1], 0).into(), metrics).await?);
@@ -188,7 +189,8 @@ fn spawn(folder: &Path) -> Outcome<Child> {
 fn prepare(folder: &Path, issuer: &str, address: SocketAddr) -> Outcome<()> {
     let config = format!(
         "issuer = \"{issuer}\"\nlisten = \"{address}\"\n\n\
-         [limits]\nexchanges_per_second = 1000000\nfailures_per_minute = 1000000\nin_flight = 4096\nadmin_per_second = 1000000\n"
+         [limits]\nexchanges_per_second = 1000000\nfailures_per_minute = 1000000\nin_flight = 4096\nadmin_per_second = 1000000\n\
+         connections = 4096\nstreams = 2048\n"
     );
     write(folder.join("broker.toml"), config)?;
     write(folder.join("policy.toml"), POLICY)?;

@@ -190,6 +190,26 @@ async fn a_restart_keeps_leases_and_numbers_and_silences_nobody() {
 }
 
 #[tokio::test]
+async fn a_tool_is_enforced_when_each_of_its_verifiers_says_so() {
+    let world = world(&two()).await;
+    let enforced = async || {
+        let seen = status(&world, "").await;
+        let tools = seen["tools"].as_array().unwrap();
+        let tool = tools.iter().find(|tool| tool["tool"] == "github").unwrap();
+        (tool["enforced"].clone(), seen["unreported"].clone())
+    };
+    let one = lease(&world, "github", &github(), 1).await;
+    let seq = change(&world).await;
+    assert_eq!(one.report(&world, seq).await.status, 200);
+    let alone = enforced().await;
+    assert_eq!(alone, (json!(false), json!(["github", "payments"])), "nothing is known of the other one");
+    let other = lease(&world, "both", &both(), 2).await;
+    assert_eq!(enforced().await, (json!(false), json!([])), "behind is told by its state");
+    assert_eq!(other.report(&world, seq).await.status, 200);
+    assert_eq!(enforced().await, (json!(true), json!([])));
+}
+
+#[tokio::test]
 async fn the_policy_in_force_decides_at_each_message() {
     let world = world(&two()).await;
     let (one, wide) = (lease(&world, "github", &github(), 1).await, lease(&world, "both", &both(), 2).await);

@@ -189,6 +189,7 @@ fn a_config_that_cannot_be_is_refused() {
             vec!["10.0.0.0/64", "10.0.0.0/8"],
         ),
         (format!("{issuer}[limits]\nin_flight = 0"), vec!["limit of 0"]),
+        (format!("{issuer}[limits]\nstreams = 0"), vec!["limit of 0"]),
         (format!("{issuer}{issuer}"), vec!["duplicate key"]),
         ("issuer = \"http://broker.acme.example\"".to_owned(), vec!["not a URL like https://"]),
         ("issuer = \"http://localhost.acme.example\"".to_owned(), vec!["not a URL like https://"]),

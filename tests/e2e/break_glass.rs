@@ -8,9 +8,10 @@ use shortbread_protocol::key_document::{KeyDocument, Rotation};
 use shortbread_protocol::keys::PrivateKey;
 use shortbread_protocol::revocations::{BreakGlass, origin};
 use shortbread_tests::process::Home;
-use shortbread_tests::{Answer, World};
+use shortbread_tests::{Answer, Loopback, World};
 use shortbread_verifier::list::Refused;
 
+use crate::paged::{paging, told};
 use crate::revoked::{ALLOWED, Use, ask};
 
 const READ: &str = "github/issues.read";
@@ -73,6 +74,20 @@ async fn the_broker_stops_and_passes_it_on() {
         log.iter().filter(|entry| is(&entry.body)).count()
     };
     assert_eq!((of_root("revocation.set"), of_root("revocation.lifted")), (1, 1));
+}
+
+#[tokio::test]
+async fn operators_are_told_that_the_root_key_spoke() {
+    let server = Loopback::start().await;
+    let world = paging(&server, "").start().await;
+    put(&world, &signed(&world, 100, FOREVER)).await;
+    let notice = told(&server, "revocation.set").await;
+    assert_eq!(
+        (&notice["data"]["by"], &notice["data"]["what"]),
+        (&json!("root key"), &json!(["everything"]))
+    );
+    put(&world, &signed(&world, 101, 0)).await;
+    assert_eq!(told(&server, "revocation.lifted").await["data"]["by"], "root key");
 }
 
 #[tokio::test]

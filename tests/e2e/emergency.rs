@@ -260,6 +260,11 @@ async fn the_bound_is_as_long_as_the_windows_that_living_tokens_bear() {
         let from = world.clock.now().seconds();
         let latest = [privileged, write, read].into_iter().flatten().max();
         assert_eq!(answer.body["bound"].as_u64(), latest, "{answer:?}");
+        assert_eq!(
+            answer.body["now"].as_u64(),
+            Some(from),
+            "whoever waits need not trust a clock of their own"
+        );
         [after(privileged, from), after(write, from), after(read, from)]
     };
     assert_eq!(bounds("workflow", "demo").await, [Some(60), Some(300), Some(900)]);

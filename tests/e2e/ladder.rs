@@ -318,11 +318,7 @@ async fn a_restart_without_a_broker_begins_with_the_list_on_disk() {
     // Once more, so that what is on disk is not what an earlier test left.
     rig.revoke_other();
     tool.passes(seq).await;
-    let on_disk = || {
-        let head = std::fs::read_to_string(dir.join("head.note")).unwrap_or_default();
-        head.contains(&format!("\nseq {}\n", tool.seq()))
-    };
-    wait("the head on disk", PATIENCE, on_disk).await.unwrap();
+    assert!(tool.trust.settle(PATIENCE), "the list is on disk");
     rig.kill();
     let seq = tool.seq();
     tool.stop().await;

@@ -254,7 +254,8 @@ fn dev_needs_nothing_and_serve_wants_nothing_of_it() {
     home.ok(&["doctor"]);
     home.ok(&["login", "--key", ".shortbread/keys/operator.pem", "--operator", "dev"]);
     home.ok(&["keys", "list", "--root", ".shortbread/keys/root.pub.pem"]);
-    let config = home.read(".shortbread/broker.toml").replace("\n\n", "\npolicy = \"../policy.toml\"\n\n");
+    let config =
+        home.read(".shortbread/broker.toml").replacen("\n\n", "\npolicy = \"../policy.toml\"\n\n", 1);
     home.refused(&["dev", "--listen", &address], &["shortbread.db", "another process"]);
     broker.signal("INT");
     assert_eq!(broker.wait().code(), Some(0), "{}", broker.said());

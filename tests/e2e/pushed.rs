@@ -217,6 +217,15 @@ async fn streams_are_limited_and_polling_goes_on() {
 }
 
 #[tokio::test]
+async fn how_many_streams_an_address_has_is_a_setting() {
+    let world = World::builder().config("[limits]\nstreams = 2").start().await;
+    let (_one, _other) = (Reader::open(&world, None).await, Reader::open(&world, None).await);
+    let refused = world.get("/revocations/stream").await;
+    assert_eq!((refused.status, refused.reason()), (503, "overloaded"));
+    assert_eq!(world.head().await.status, 200);
+}
+
+#[tokio::test]
 async fn files_are_compressed_for_those_who_take_it_and_never_change() {
     let world = World::start().await;
     let selectors: Vec<_> =

@@ -16,7 +16,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
-use serde_json::Value;
+use serde_json::{Value, json};
 use shortbread_protocol::clock::{Clock, ManualClock};
 use shortbread_protocol::keys::{PrivateKey, PublicKey};
 use shortbread_protocol::random::SystemRandom;
@@ -307,6 +307,41 @@ async fn denied_calls_of_a_task_trip_a_tripwire_and_allowed_ones_do_not() {
     reporting.stop().await;
     let again = world.exchange("workflow:demo", "demo", &asked).await;
     assert_eq!(again.reason(), "revoked.task");
+}
+
+#[tokio::test]
+async fn a_lifted_task_has_its_full_count_again() {
+    let wire = "[[tripwires]]\nname = \"calls\"\naccess = \"write\"\nrefusals = 3\nwithin = \"1h\"\ntool = \"github\"\n";
+    let world = world_with(wire).await;
+    let service = Service::of(&world, Backpressure::BestEffort, None, 0);
+    service.follow(&world).await;
+    let asked = [("scope", "github:issues.read"), ("task", "nightly")];
+    let token = world.exchange("workflow:demo", "demo", &asked).await.token().to_owned();
+    let reporting = service.report(&world.issuer);
+    let revoked = || world.broker.store.mirror().entry(SelectorKind::Task, "nightly").is_some();
+    let refused = async |times| {
+        for _ in 0..times {
+            let call = Call { tool: "github", verb: "repo.delete", args: None };
+            let seen =
+                service.verifier.check(&Presented { token: Some(&token), proof: None, trace: None }, &call);
+            assert_eq!(seen.reason, Some(Reason::NotGranted));
+        }
+        service.uploaded().await;
+        for _ in 0..30 {
+            if revoked() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        revoked()
+    };
+    assert!(refused(3).await);
+    let task = json!([{ "kind": "task", "value": "nightly" }]);
+    let lifted = world.lift_with(json!({ "selectors": task, "revive": true })).await;
+    assert_eq!(lifted.status, 200, "{lifted:?}");
+    assert!(!refused(2).await, "the refusal that tripped it does not count once more");
+    assert!(refused(1).await);
+    reporting.stop().await;
 }
 
 #[tokio::test]

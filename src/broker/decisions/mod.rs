@@ -54,10 +54,6 @@ pub async fn take(broker: &Broker, body: &[u8], context: &Context) -> Result<Bat
         }
     }
     let new = record(broker, &sent, &sound, now).await?;
-    let first = sound.iter().zip(&new).filter(|(_, new)| **new);
-    first
-        .filter_map(|(sound, _)| refusal(broker, &sound.record))
-        .for_each(|refused| broker.tripwires.note(&refused));
     answer.recorded = new.iter().filter(|new| **new).count() as u64;
     answer.known = sound.len() as u64 - answer.recorded;
     let denials = sound.iter().zip(&new).filter(|(_, new)| **new);
@@ -81,22 +77,6 @@ async fn record(
     let entries = sound.iter().map(|sound| entry(broker, sent, sound, now)).collect();
     let verifier = sent.verifier.to_string();
     Ok(broker.store.record_calls(entries, move |body| is_by(body, &verifier)).await?)
-}
-
-/// What tripwires count of a denied call: that of a workflow's token, for a verb of known access.
-fn refusal(broker: &Broker, record: &CallRecord) -> Option<Refused> {
-    let operation: Operation = format!("{}/{}", record.tool, record.verb).parse().ok()?;
-    // What was not granted has no access in the token; the policy knows it.
-    let listed = || Some(broker.policy.in_force()?.catalogue().verb(&operation)?.access);
-    Some(Refused {
-        workflow: record.workflow.as_ref()?.parse().ok()?,
-        task: record.task.as_ref()?.parse().ok()?,
-        access: record.access.or_else(listed)?,
-        reason: Reason::from_code(record.reason.as_ref()?)?,
-        decision: record.id.clone(),
-        at: Timestamp::from_millis(record.at),
-        tool: operation.tool.clone(),
-    })
 }
 
 fn entry(broker: &Broker, sent: &Spoken<Unread>, sound: &Sound, now: Timestamp) -> AuditEntry {

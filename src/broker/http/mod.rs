@@ -107,7 +107,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
 /// The broker's HTTP service.
 pub fn router(broker: Arc<Broker>) -> Router {
     let in_flight = Arc::new(Semaphore::new(broker.config.limits.in_flight));
-    let streams = Connections::new(serve::MAX_CONNECTIONS / 2, stream::MAX_FROM_ONE);
+    let streams = Connections::new(serve::MAX_CONNECTIONS / 2, broker.config.limits.streams);
     let app = App { broker, in_flight, aside: Arc::new(Semaphore::new(ASIDE)), streams };
     let (public, admin) = documented();
     let (router, _) = public.merge(admin).split_for_parts();

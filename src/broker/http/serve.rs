@@ -20,15 +20,13 @@ use tokio::sync::watch;
 use tower::ServiceExt as _;
 
 use super::connections::{Connections, Place};
+use crate::config;
 
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HEADERS: usize = 16 * 1024;
 
 /// Connections at a time. Those beyond are closed at once; the limit on open files should be above.
 pub(super) const MAX_CONNECTIONS: usize = 4096;
-
-/// Connections at a time from one address, which may be a proxy's.
-const MAX_FROM_ONE: usize = 1024;
 
 /// Why nothing is served.
 #[derive(Debug, Error)]
@@ -60,6 +58,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     router: Router,
+    from_one: usize,
 }
 
 impl Server {
@@ -71,7 +70,13 @@ impl Server {
         let failed = |cause| ServeError::Listen { address, cause };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address, router })
+        Ok(Self { listener, address, router, from_one: config::Limits::default().connections })
+    }
+
+    /// With so many connections at a time from one address, which may be a proxy's, instead of the default.
+    #[must_use]
+    pub fn from_one(self, connections: usize) -> Self {
+        Self { from_one: connections, ..self }
     }
 
     /// Where it listens.
@@ -94,7 +99,7 @@ impl Server {
             .timer(TokioTimer::new())
             .max_header_list_size(16 * 1024)
             .keep_alive_interval(Some(HEADER_TIMEOUT));
-        let connections = Connections::new(MAX_CONNECTIONS, MAX_FROM_ONE);
+        let connections = Connections::new(MAX_CONNECTIONS, self.from_one);
         let mut stop = std::pin::pin!(stop);
         let (stopping, told) = watch::channel(false);
         let shared = Shared { router: self.router, stopping: Stopping(told) };

@@ -22,9 +22,6 @@ use crate::exchange::Context;
 use crate::publish::Published;
 use crate::telemetry;
 
-/// The most streams at a time from one address, which may be a proxy's.
-pub(super) const MAX_FROM_ONE: usize = 512;
-
 /// How long a reader waits that found no place; the list can be polled meanwhile.
 const LATER: Duration = Duration::from_secs(5);
 

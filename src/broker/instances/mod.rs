@@ -157,11 +157,16 @@ pub struct Room<'i> {
     pub evicted: Vec<String>,
     /// How far the instance is: it had a lease before, or all is zero.
     pub progress: Progress,
+    // The same as they were: they come back when no lease is recorded.
+    dead: Vec<Instance>,
 }
 
 impl Drop for Room<'_> {
     fn drop(&mut self) {
         let mut known = self.instances.lock();
+        for dead in self.dead.drain(..) {
+            known.by_id.entry(Arc::from(dead.lease.instance.as_str())).or_insert(dead);
+        }
         if let Some(count) = known.reserved.get_mut(&self.verifier) {
             *count -= 1;
             if *count == 0 {
@@ -214,20 +219,23 @@ impl Instances {
         }
         let progress = before.map_or_else(Progress::default, |before| before.progress);
         let new = usize::from(before.is_none());
-        let mut evicted = Vec::new();
+        let mut dead: Vec<Instance> = Vec::new();
         if known.count(Some(&lease.verifier)) + new > MOST_OF_ONE {
-            evicted.push(known.evict(Some(&lease.verifier), now).ok_or(LeaseError::Full)?);
+            dead.push(known.evict(Some(&lease.verifier), now).ok_or(LeaseError::Full)?);
         }
+        // Whoever gave way above gives way here too.
         if known.count(None) + new > MOST {
-            evicted.push(known.evict(None, now).ok_or(LeaseError::Full)?);
+            dead.push(known.evict(None, now).ok_or(LeaseError::Full)?);
         }
+        let evicted = dead.iter().map(|dead| dead.lease.instance.clone()).collect();
         *known.reserved.entry(lease.verifier.clone()).or_default() += 1;
         let progress = Progress { seen: now.wall, silent: None, gone: None, ..progress };
-        Ok(Room { instances: self, verifier: lease.verifier.clone(), evicted, progress })
+        Ok(Room { instances: self, verifier: lease.verifier.clone(), evicted, progress, dead })
     }
 
     /// Lets an instance in whose lease is recorded.
-    pub fn admit(&self, lease: Lease, key: PublicKey, room: Room<'_>, now: Now) {
+    pub fn admit(&self, lease: Lease, key: PublicKey, mut room: Room<'_>, now: Now) {
+        room.dead.clear();
         let instance = Instance::leased(lease, key, room.progress, now.monotonic);
         self.lock().by_id.insert(Arc::from(instance.lease.instance.as_str()), instance);
         drop(room);
@@ -399,7 +407,7 @@ impl Known {
         }
     }
 
-    fn evict(&mut self, verifier: Option<&VerifierName>, now: Now) -> Option<String> {
+    fn evict(&mut self, verifier: Option<&VerifierName>, now: Now) -> Option<Instance> {
         let of_it = |instance: &&Instance| verifier.is_none_or(|name| instance.lease.verifier == *name);
         let dead =
             self.by_id.values().filter(of_it).filter(|instance| {
@@ -409,7 +417,6 @@ impl Known {
         let oldest =
             dead.min_by_key(|instance| (instance.progress.gone.is_none(), instance.progress.seen))?;
         let instance = oldest.lease.instance.clone();
-        self.by_id.remove(instance.as_str());
-        Some(instance)
+        self.by_id.remove(instance.as_str())
     }
 }

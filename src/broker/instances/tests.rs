@@ -59,6 +59,11 @@ fn one_verifier_has_so_many_instances_and_the_dead_go_first() {
         instances.hear(&format!("instance-{seed}"), 1, report(0), now(late)).unwrap();
     }
     instances.hear("instance-9", 2, Said::Goodbye, now(late)).unwrap();
+    // A lease that is not recorded after all makes nobody forgotten.
+    let room = instances.room(&lease("github", 5000), now(late)).unwrap();
+    assert_eq!(room.evicted, ["instance-9"]);
+    drop(room);
+    assert!(instances.find("instance-9", now(late)).is_some());
     for (seed, dead) in [(5000, 9), (5001, 7), (5002, 8)] {
         let evicted = admit(&instances, lease("github", seed), key, late);
         assert_eq!(evicted, Ok(vec![format!("instance-{dead}")]));

@@ -23,9 +23,9 @@ pub enum Notice {
     Revoked {
         /// What, as selectors such as `task nightly`, or `everything`.
         what: Vec<String>,
-        /// Who: an operator's name, or `tripwire/NAME`.
+        /// Who: an operator's name, `tripwire/NAME`, or `root key` for a break-glass head.
         by: String,
-        /// The sequence of the change.
+        /// The sequence of the change; for a break-glass head, which is beside the list, that of the list then.
         seq: u64,
         /// Why, as the public list has it.
         cause: Cause,

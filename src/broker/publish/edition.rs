@@ -46,6 +46,8 @@ pub(super) struct Edition {
 /// What the publisher works with, one at a time.
 #[derive(Debug, Default)]
 pub(super) struct Desk {
+    /// The last time that signing was begun and came to its end.
+    pub(super) signed: u64,
     published: Option<Arc<Edition>>,
     // Contents of earlier heads, newest first.
     recent: VecDeque<u64>,

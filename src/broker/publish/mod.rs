@@ -15,6 +15,7 @@ pub use file::{DeltaFile, File, SnapshotFile};
 pub use published::Published;
 pub(crate) use snapshot::cause;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as Lock, PoisonError};
 use std::time::Duration;
 
@@ -76,6 +77,8 @@ pub struct Publisher {
     current: watch::Sender<Option<Arc<Published>>>,
     history: Lock<History>,
     desk: Mutex<Desk>,
+    // How many times signing was begun; moved on only at the desk.
+    begun: AtomicU64,
 }
 
 impl Publisher {
@@ -91,8 +94,8 @@ impl Publisher {
             history.note(head.seq, head.contents());
         }
         let (current, history) = (watch::Sender::new(None), Lock::new(history));
-        let desk = Mutex::default();
-        Self { store, keyring, clock, origin: origin.into(), current, history, desk }
+        let (desk, begun) = (Mutex::default(), AtomicU64::new(0));
+        Self { store, keyring, clock, origin: origin.into(), current, history, desk, begun }
     }
 
     /// What is served now; nothing before the first head.
@@ -114,19 +117,31 @@ impl Publisher {
     }
 
     /// Signs a new head over the list as it stands. Once this returns, every change that was confirmed before is in
-    /// the head that is served.
+    /// the head that is served. Those who come while another is signed share the next: however many ask, nobody waits
+    /// for more than two.
     ///
     /// # Errors
     /// When the store or the key fails; what was served stays.
     pub async fn publish(&self) -> Result<Arc<Published>, PublishError> {
+        let before = self.begun.load(Ordering::SeqCst);
         let mut desk = self.desk.lock().await;
+        // Begun after this was asked for, so it looked at everything that was confirmed before.
+        if desk.signed > before
+            && let Some(current) = self.current()
+        {
+            return Ok(current);
+        }
+        let turn = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
         for _ in 0..TRIES {
             let list = self.store.mirror();
             let edition = desk.edition(&list, &self.origin).await?;
             // Asked for each try: a key document may come into force in between.
             let keys = self.keyring.heads().ok_or(PublishError::Key)?;
             match self.sign(&edition, keys).await {
-                Ok(head) => return Ok(self.serve(&mut desk, &head, &edition, &list)),
+                Ok(head) => {
+                    desk.signed = turn;
+                    return Ok(self.serve(&mut desk, &head, &edition, &list));
+                }
                 Err(HeadError::Declined) => {}
                 Err(error) => return Err(error.into()),
             }

@@ -281,6 +281,25 @@ impl Bench {
 }
 
 #[tokio::test]
+async fn those_who_come_at_once_share_a_head_that_has_all_their_changes() {
+    let bench = Bench::new();
+    let (store, publisher) = (&bench.store, &bench.publisher);
+    let before = publisher.publish().await.unwrap().seq;
+    let one = async |n: u64| {
+        stop(store, &format!("w{n}")).await;
+        let confirmed = store.mirror().changed_seq();
+        let head = publisher.publish().await.unwrap();
+        assert!(head.contents >= confirmed && publisher.current().unwrap().seq >= head.seq);
+    };
+    let changes = 64;
+    futures_util::future::join_all((0..changes).map(one)).await;
+    let heads = store.seq() - before - changes;
+    assert!(heads < changes / 2, "{heads} heads for {changes} changes that came at once");
+    let asked = async || publisher.publish().await.unwrap().seq;
+    assert!(asked().await < asked().await, "one after the other, each has its own");
+}
+
+#[tokio::test]
 async fn the_snapshot_stays_and_deltas_lead_on_from_it_and_from_recent_lists() {
     let bench = Bench::new();
     let (_, first) = bench.publish().await;

@@ -124,7 +124,8 @@ pub async fn revoke(
     let head = broker.publish().await?;
     let bounds = bounds::of(broker, &targets, stored).await;
     let done = ChangeAnswer { seq: Some(changed.seq), head: Some(head.seq), ..answer(touched, decision) };
-    Ok(ChangeAnswer { warnings, bounds: Some(bounds), bound: bounds.latest(), ..done })
+    let now = Some(broker.clock.now().seconds());
+    Ok(ChangeAnswer { warnings, bounds: Some(bounds), bound: bounds.latest(), now, ..done })
 }
 
 /// Lifts for an operator, all that is named or nothing. When this returns, the head that is served carries it.
@@ -269,6 +270,7 @@ fn answer(touched: Touched, decision: &Decision) -> ChangeAnswer {
         decision_id: decision.id.clone(),
         bound: None,
         bounds: None,
+        now: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Who enforces the list already, as operators are told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -186,19 +186,28 @@ impl Counts {
 
     fn tell(self, policy: &Policy, broker: &Broker, answer: &mut StatusAnswer) {
         answer.instances = self.all;
+        let roster = broker.instances.roster(policy);
+        let runs = |name: &VerifierName| self.verifiers.get(name).is_some_and(|counts| counts.running() > 0);
+        // Of a tool that two verifiers serve, what one says tells nothing of the other's calls.
+        let mute: BTreeSet<&ToolName> = roster
+            .verifiers()
+            .into_iter()
+            .filter(|(name, _)| !runs(name))
+            .flat_map(|(_, tools)| tools)
+            .collect();
+        let unreported = |tool: &ToolName, counts: &StateCounts| counts.running() == 0 || mute.contains(tool);
         answer.unreported = self
             .tools
             .iter()
-            .filter(|(_, counts)| counts.running() == 0)
+            .filter(|(tool, counts)| unreported(tool, counts))
             .map(|(tool, _)| tool.to_string())
             .collect();
-        let tool = |(tool, instances): (ToolName, StateCounts)| ToolBody {
+        let tool = |(tool, instances): (&ToolName, &StateCounts)| ToolBody {
             tool: tool.to_string(),
-            enforced: instances.all_enforce(),
-            instances,
+            enforced: instances.all_enforce() && !unreported(tool, instances),
+            instances: *instances,
         };
-        answer.tools = self.tools.into_iter().map(tool).collect();
-        let roster = broker.instances.roster(policy);
+        answer.tools = self.tools.iter().map(tool).collect();
         let verifiers = roster.verifiers().into_iter().map(|(name, tools)| VerifierBody {
             verifier: name.to_string(),
             tools: tools.into_iter().map(ToString::to_string).collect(),

@@ -20,14 +20,16 @@ pub struct FeedConfig {
     /// The time between two polls where nothing is pushed, give or take a quarter; while the broker is away between
     /// half of it and all of it. A revocation takes effect about this much later.
     pub interval: Duration,
-    /// How often the broker and each mirror are asked for a break-glass head, give or take a quarter.
+    /// How often the broker and each mirror are asked for a break-glass head, give or take a quarter; the broker only
+    /// every fourth time while its stream lives.
     pub break_glass_interval: Duration,
     /// How long an answer may stay away, and the longest pause within one. A snapshot may take twelve times as long.
     pub timeout: Duration,
     /// A stream that brings no newer head for this long is dead. The broker sends one every few seconds.
     pub silence: Duration,
     /// A source counts as failed while the list that it leads to is older than this, though it answers: three heads
-    /// are missing then.
+    /// are missing then. By a clock that is up to 30 s ahead every list looks older: so much more is allowed as long as
+    /// no newer head stays away for this long.
     pub stale: Duration,
     /// When a source that fails is left alone for a while.
     pub breaker: BreakerConfig,

@@ -17,6 +17,8 @@ use super::frames::gunzip;
 
 const MAX_ETAG: usize = 128;
 const SNAPSHOT_PATIENCE: u32 = 12;
+/// How long a connection is kept without a request: shorter than any server lets it be, so that none is met half closed.
+const IDLE: Duration = Duration::from_secs(4);
 const EVENTS: &str = "text/event-stream";
 // What gzip adds to bytes that it cannot make shorter.
 const GZIP_MORE: u64 = 1024;
@@ -57,6 +59,7 @@ impl Fetch {
             .redirect(redirect::Policy::none())
             .referer(false)
             .connect_timeout(config.timeout)
+            .pool_idle_timeout(IDLE)
             .tcp_nodelay(true);
         if is_loopback(&url) {
             http = http.no_proxy();
@@ -159,7 +162,10 @@ impl Fetch {
     async fn send(&self, ask: &Ask, headers: HeaderMap) -> Result<Response, FeedError> {
         let url = format!("{}/revocations/{}", self.base, ask.path);
         let request = self.http.get(url).headers(headers).timeout(ask.timeout);
-        request.send().await.map_err(|e| failed(ask.what, &e))
+        // A large file may take long once it comes; that it comes is not waited for longer than for any other.
+        let slow = |_| FeedError::Http { what: ask.what, cause: "no answer in time".to_owned() };
+        let response = timeout(self.timeout.min(ask.timeout), request.send()).await.map_err(slow)?;
+        response.map_err(|e| failed(ask.what, &e))
     }
 
     async fn read(&self, ask: &Ask, mut response: Response, limit: u64) -> Result<Vec<u8>, FeedError> {

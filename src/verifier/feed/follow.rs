@@ -1,11 +1,13 @@
 //! What all sources share: a head is offered, and what it asks for is fetched and offered too.
 
-use std::sync::Arc;
+use std::sync::{self, Arc, PoisonError};
 use std::time::Duration;
 
+use reqwest::StatusCode;
 use shortbread_protocol::random::Random;
 use shortbread_protocol::revocations::DeltaRef;
 use tokio::sync::{Mutex, Notify, Semaphore};
+use tokio::time::timeout;
 
 use super::config::FeedConfig;
 use super::error::FeedError;
@@ -14,7 +16,7 @@ use super::frames::PackedDelta;
 use super::ladder::Ladder;
 use super::source::{Gate, Source};
 use super::telemetry;
-use crate::list::{Age, Next, Refused, Trust};
+use crate::list::{Next, Refused, Seen, Trust};
 
 // Key document, once more when its bytes differ, snapshot, delta, and the head again after a key document.
 const MAX_ROUNDS: usize = 6;
@@ -40,8 +42,10 @@ pub(super) struct Core {
     pub(super) lost: Notify,
     /// The broker answers again: open the stream.
     pub(super) back: Notify,
-    /// One head at a time: the trust waits for the files of the last one that was offered.
+    /// Two sources need not fetch the same files at one time.
     turn: Mutex<()>,
+    /// The head that was offered last: the trust waits for its files. Held while one of them is offered.
+    offered: Arc<sync::Mutex<Option<Arc<Vec<u8>>>>>,
     /// Offers that have begun: they run to their end even where nobody waits for them.
     under_way: Arc<Semaphore>,
 }
@@ -97,6 +101,7 @@ impl Core {
             lost: Notify::new(),
             back: Notify::new(),
             turn: Mutex::new(()),
+            offered: Arc::default(),
             under_way: Arc::new(Semaphore::new(MOST_UNDER_WAY as usize)),
         })
     }
@@ -108,7 +113,8 @@ impl Core {
 
     /// Whether the list in force is young enough for the source that just gave it to be a good one.
     pub(super) fn is_fresh(&self) -> bool {
-        matches!(self.trust.age(), Age::Seconds(age) if age <= self.config.stale.as_secs())
+        let state = self.trust.state();
+        state.is_followed(Seen::now(self.trust.clock()), self.config.stale)
     }
 
     /// Offers a head and fetches what it asks for, until it is in force. Gives the sequence if it was not before.
@@ -118,7 +124,8 @@ impl Core {
         head: Vec<u8>,
         pushed: &mut impl Pushed,
     ) -> Result<Option<u64>, FeedError> {
-        let _turn = self.turn.lock().await;
+        // A source that takes its time holds the others up no longer than one that does not answer.
+        let _turn = timeout(self.config.timeout, self.turn.lock()).await;
         let before = self.trust.state();
         let (seq, contents) = (before.seq(), before.contents());
         drop(before);
@@ -134,16 +141,13 @@ impl Core {
                 }
                 Next::Snapshot(file) => {
                     let body = fetch.snapshot(&file).await?;
-                    self.hop(move |trust| Ok(trust.offer_snapshot(&body.unpack()?)?)).await?
+                    self.offer_file(&head, move |trust| Ok(trust.offer_snapshot(&body.unpack()?)?)).await?
                 }
                 Next::Delta(named) => {
                     let came = pushed.soon(&named).await;
-                    match self.offer_pushed(came, named).await {
+                    match self.offer_pushed(&head, came, named).await {
                         Some(next) => next,
-                        None => {
-                            let body = fetch.delta(&named).await?;
-                            self.hop(move |trust| Ok(trust.offer_delta(&body.unpack()?)?)).await?
-                        }
+                        None => self.delta(fetch, &head, named).await?,
                     }
                 }
             }
@@ -151,10 +155,41 @@ impl Core {
         Err(FeedError::Unsettled)
     }
 
+    /// Fetches a delta and offers it. Where the source answers, but has no such delta, the whole list leads there too.
+    async fn delta(&self, fetch: &Fetch, head: &Arc<Vec<u8>>, named: DeltaRef) -> Result<Next, FeedError> {
+        let came = async {
+            let body = fetch.delta(&named).await?;
+            self.offer_file(head, move |trust| Ok(trust.offer_delta(&body.unpack()?)?)).await
+        };
+        let error = match came.await {
+            Ok(next) => return Ok(next),
+            Err(error) => error,
+        };
+        if !error.is_about_the_file() {
+            return Err(error);
+        }
+        match self.hop(move |trust| Ok(trust.instead_of(&named))).await? {
+            Some(whole) => {
+                tracing::debug!(
+                    error.class = error.code(),
+                    "the whole list is fetched, for want of a delta: {error}"
+                );
+                Ok(Next::Snapshot(whole))
+            }
+            None => Err(error),
+        }
+    }
+
     /// Offers a head, and the delta behind it if that is what it asks for: most changes take one turn.
-    async fn offer_head(&self, head: &Arc<Vec<u8>>, came: Option<PackedDelta>) -> Result<Next, FeedError> {
-        let head = Arc::clone(head);
+    pub(super) async fn offer_head(
+        &self,
+        head: &Arc<Vec<u8>>,
+        came: Option<PackedDelta>,
+    ) -> Result<Next, FeedError> {
+        let (head, last) = (Arc::clone(head), Arc::clone(&self.offered));
         let offered = self.hop(move |trust| {
+            let mut last = lock(&last);
+            *last = Some(Arc::clone(&head));
             let next = trust.offer_head(&head)?;
             match (next, came) {
                 (Next::Delta(named), Some(delta)) => Ok(take(trust, &delta, named).unwrap_or(next)),
@@ -164,9 +199,40 @@ impl Core {
         offered.await.inspect_err(refused)
     }
 
-    async fn offer_pushed(&self, came: Option<PackedDelta>, named: DeltaRef) -> Option<Next> {
+    async fn offer_pushed(
+        &self,
+        head: &Arc<Vec<u8>>,
+        came: Option<PackedDelta>,
+        named: DeltaRef,
+    ) -> Option<Next> {
         let delta = came?;
-        self.hop(move |trust| Ok(take(trust, &delta, named))).await.ok()?
+        self.offer_file(head, move |trust| {
+            take(trust, &delta, named).ok_or(FeedError::Packed { what: "delta" })
+        })
+        .await
+        .ok()
+    }
+
+    /// Offers a file that a head asked for. When another head was offered meanwhile, this one is offered once more
+    /// before, for it may be older by then.
+    pub(super) async fn offer_file(
+        &self,
+        head: &Arc<Vec<u8>>,
+        offer: impl FnOnce(&Trust) -> Result<Next, FeedError> + Send + 'static,
+    ) -> Result<Next, FeedError> {
+        let (head, last) = (Arc::clone(head), Arc::clone(&self.offered));
+        let offered = self.hop(move |trust| {
+            let mut last = lock(&last);
+            if last.as_ref().is_some_and(|last| Arc::ptr_eq(last, &head)) {
+                return offer(trust);
+            }
+            *last = Some(Arc::clone(&head));
+            match trust.offer_head(&head)? {
+                Next::Nothing => Ok(Next::Nothing),
+                _ => offer(trust),
+            }
+        });
+        offered.await
     }
 
     fn settled(&self, seq: u64, contents: u64, head: &[u8]) -> Option<u64> {
@@ -206,6 +272,10 @@ impl Core {
     }
 }
 
+fn lock<T>(mutex: &sync::Mutex<T>) -> sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Puts a delta in force that came with its head. `None` when it is another, or is not what its name says: then it is
 /// fetched.
 fn take(trust: &Trust, delta: &PackedDelta, named: DeltaRef) -> Option<Next> {
@@ -227,8 +297,19 @@ fn issued(head: &[u8]) -> Option<u64> {
 }
 
 impl FeedError {
-    /// Whether the source is merely behind.
+    /// Whether the source is there and can answer, but not with this file.
+    fn is_about_the_file(&self) -> bool {
+        match self {
+            Self::Status { status, .. } => {
+                !status.is_server_error() && *status != StatusCode::TOO_MANY_REQUESTS
+            }
+            Self::TooLarge { .. } | Self::Packed { .. } | Self::Refused(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the source is merely behind, as a cache is for a moment: also behind a change of keys.
     pub(super) const fn is_older(&self) -> bool {
-        matches!(self, Self::Refused(Refused::Older { .. }))
+        matches!(self, Self::Refused(Refused::Older { .. } | Refused::KeysOlder { .. }))
     }
 }

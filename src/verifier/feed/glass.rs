@@ -3,17 +3,24 @@
 
 use std::sync::Arc;
 
+use super::error::FeedError;
 use super::fetch::Fetched;
 use super::follow::{Core, refused};
 use super::pace::spread;
 use super::source::Source;
 
+/// How many times as long the broker is left alone while its stream lives.
+const PUSHED: u32 = 4;
+
 /// Asks one source again and again; `at` is its place among the sources.
 pub(super) async fn run(core: Arc<Core>, at: usize) {
     while let Some(source) = core.sources().nth(at) {
         ask(&core, source).await;
-        let wait = spread(core.config.break_glass_interval, 0.75, 1.25, &*core.random.0);
-        tokio::time::sleep(wait).await;
+        // A broker that pushes is not the one that hides it: that is what mirrors are for. A thousand verifiers that
+        // each kept a second connection for this would cost it more than all of their streams.
+        let pushed = at == 0 && core.ladder.is_live();
+        let interval = core.config.break_glass_interval * if pushed { PUSHED } else { 1 };
+        tokio::time::sleep(spread(interval, 0.75, 1.25, &*core.random.0)).await;
     }
 }
 
@@ -30,8 +37,10 @@ async fn ask(core: &Core, source: &Source) {
     match source.fetch.break_glass(source.break_glass_tag().as_ref()).await {
         Ok(None | Some(Fetched::Unchanged)) => {}
         Ok(Some(Fetched::New { bytes, etag })) if source.is_news(&bytes) => {
-            offer(core, name, bytes.clone()).await;
-            source.served_break_glass(etag, bytes);
+            // What was not judged must be served again.
+            if offer(core, name, bytes.clone()).await {
+                source.served_break_glass(etag, bytes);
+            }
         }
         Ok(Some(Fetched::New { bytes, etag })) => source.served_break_glass(etag, bytes),
         Err(error) => {
@@ -40,10 +49,12 @@ async fn ask(core: &Core, source: &Source) {
     }
 }
 
-async fn offer(core: &Core, name: &str, bytes: Vec<u8>) {
+/// Whether it was judged.
+async fn offer(core: &Core, name: &str, bytes: Vec<u8>) -> bool {
     let before = core.trust.state().break_glass().map(|known| known.seq);
     let offered = core.hop(move |trust| Ok(trust.offer_break_glass(&bytes)?)).await.inspect_err(refused);
     let known = core.trust.state().break_glass().copied();
+    let judged = matches!(offered, Ok(()) | Err(FeedError::Refused(_)));
     match (offered, known) {
         (Err(error), _) => {
             tracing::warn!(
@@ -60,4 +71,5 @@ async fn offer(core: &Core, name: &str, bytes: Vec<u8>) {
         ),
         (Ok(()), _) => {}
     }
+    judged
 }

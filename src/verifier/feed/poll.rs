@@ -99,15 +99,20 @@ impl Poll {
         let patience = if trial { TRIAL } else { core.config.timeout };
         match source.fetch.head(known.as_ref().map(|(etag, _)| etag), patience).await? {
             Fetched::Unchanged => {
-                let (offered, seen) = (known.map_or(0, |(_, seq)| seq), core.trust.state().seq());
+                // Sequences begin anew with a key document.
+                let (offered, seen) =
+                    (known.map_or((0, 0), |(_, reached)| reached), core.trust.state().reached());
+                if offered.0 < seen.0 {
+                    return Err(Refused::KeysOlder { offered: offered.0, seen: seen.0 }.into());
+                }
                 if offered < seen {
-                    return Err(Refused::Older { offered, seen }.into());
+                    return Err(Refused::Older { offered: offered.1, seen: seen.1 }.into());
                 }
                 Ok(Step::Unchanged)
             }
             Fetched::New { bytes, etag } => {
                 let applied = core.settle(&source.fetch, bytes, &mut Asked).await?;
-                source.served(etag, core.trust.state().seq());
+                source.served(etag, core.trust.state().reached());
                 Ok(applied.map_or(Step::Unchanged, |seq| Step::Applied { seq }))
             }
         }

@@ -98,7 +98,7 @@ pub(super) struct Source {
 /// What it served last, to ask for no more than what is new.
 #[derive(Clone, Debug, Default)]
 struct Said {
-    head: Option<(HeaderValue, u64)>,
+    head: Option<(HeaderValue, (u64, u64))>,
     break_glass: Option<HeaderValue>,
     break_glass_bytes: Vec<u8>,
 }
@@ -109,14 +109,14 @@ impl Source {
         Ok(Self { fetch, gate, said: Mutex::default() })
     }
 
-    /// The tag of the head that it served last, and that head's sequence.
-    pub(super) fn head(&self) -> Option<(HeaderValue, u64)> {
+    /// The tag of the head that it served last, and how far that head had come.
+    pub(super) fn head(&self) -> Option<(HeaderValue, (u64, u64))> {
         self.lock().head.clone()
     }
 
     /// Only once that head is in force: until then it must be served again.
-    pub(super) fn served(&self, etag: Option<HeaderValue>, seq: u64) {
-        self.lock().head = etag.map(|etag| (etag, seq));
+    pub(super) fn served(&self, etag: Option<HeaderValue>, reached: (u64, u64)) {
+        self.lock().head = etag.map(|etag| (etag, reached));
     }
 
     pub(super) fn break_glass_tag(&self) -> Option<HeaderValue> {

@@ -1,6 +1,7 @@
 //! The feed against a small server on this machine.
 
 mod figures;
+mod held;
 mod push;
 
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -18,8 +19,8 @@ use shortbread_protocol::verifiers::Step as Rung;
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::list::Age;
 use crate::list::testing::{Broker, NOW, clock, open};
+use crate::list::{Age, Next};
 
 /// What the server answers, and what it was asked.
 #[derive(Default)]
@@ -169,6 +170,36 @@ async fn what_is_not_as_the_head_says_is_not_taken_and_asked_for_again() {
 }
 
 #[tokio::test]
+async fn where_a_delta_is_not_to_be_had_the_whole_list_is_fetched() {
+    let (server, mut broker) = (Server::start().await, Broker::new());
+    server.publish(&broker, 10, NOW);
+    let (trust, mut feed) = server.feed();
+    feed.step().await.unwrap();
+    let old = broker.snapshot.clone();
+    broker.revoke(11, "payroll");
+    server.publish(&broker, 11, NOW);
+    // What it serves under the name of the delta is none.
+    let (head, _) = broker.after(&old, 11);
+    server.served().head = crate::list::testing::sign(&head);
+    server.served().asked.clear();
+    assert_eq!(feed.step().await.unwrap(), Step::Applied { seq: 11 });
+    assert_eq!(trust.state().contents(), 11);
+    let asked = server.served().asked.clone();
+    let kinds: Vec<_> = asked.iter().filter_map(|asked| asked.split('/').next()).collect();
+    assert_eq!(kinds, ["head", "delta", "snapshot"]);
+    // Where the whole list needs that delta too, nothing else leads there, and nothing is asked for in vain.
+    let old = broker.snapshot.clone();
+    let before = broker.head(12, NOW).snapshot;
+    broker.revoke(12, "mail");
+    let (head, _) = broker.after(&old, 12);
+    server.served().head =
+        crate::list::testing::sign(&shortbread_protocol::revocations::Head { snapshot: before, ..head });
+    server.served().asked.clear();
+    assert!(feed.step().await.is_err());
+    assert_eq!(server.served().asked.len(), 2);
+}
+
+#[tokio::test]
 async fn an_older_head_is_refused_but_no_reason_to_ask_less_often() {
     let (server, broker) = (Server::start().await, Broker::new());
     server.publish(&broker, 10, NOW);
@@ -181,6 +212,31 @@ async fn an_older_head_is_refused_but_no_reason_to_ask_less_often() {
 }
 
 #[tokio::test]
+async fn a_source_that_lags_behind_a_change_of_keys_is_behind_and_nothing_worse() {
+    let (server, mut broker) = (Server::start().await, Broker::new());
+    server.publish(&broker, 10, NOW);
+    let (trust, mut feed) = server.feed();
+    feed.step().await.unwrap();
+    let lagging = server.served().head.clone();
+    broker.document.version = 2;
+    let rotated = broker.signed(6, NOW);
+    trust.offer_keys(&broker.keys()).unwrap();
+    assert!(matches!(trust.offer_head(&rotated), Ok(Next::Nothing)), "sequences begin anew");
+    // By its tag, and by its text once the tag is another.
+    assert_eq!(feed.step().await.unwrap(), Step::Older);
+    assert_eq!((server.served().unchanged, feed.status().sources[1].state), (1, BreakerState::Closed));
+    server.served().head =
+        [lagging.as_slice(), lagging.split(|b| *b == b'\n').nth_back(1).unwrap(), b"\n"].concat();
+    assert_eq!(feed.step().await.unwrap(), Step::Older);
+    assert_eq!(trust.status().heads_refused["keys_older"], 1);
+    // A good source is not called old for a sequence that went down.
+    server.publish(&broker, 6, NOW);
+    assert_eq!(feed.step().await.unwrap(), Step::Unchanged);
+    assert_eq!(feed.step().await.unwrap(), Step::Unchanged);
+    assert_eq!(server.served().unchanged, 2);
+}
+
+#[tokio::test]
 async fn a_key_document_of_another_root_gives_no_list() {
     let (server, broker) = (Server::start().await, Broker::new());
     server.publish(&broker, 10, NOW);
@@ -188,6 +244,29 @@ async fn a_key_document_of_another_root_gives_no_list() {
     let (trust, mut feed) = server.feed();
     assert_eq!(feed.step().await.unwrap_err().code(), "keys_refused");
     assert_eq!(trust.age(), Age::None);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_ahead_makes_no_source_a_bad_one_while_newer_heads_come() {
+    let (server, broker, clock) = (Server::start().await, Broker::new(), clock());
+    let trust = Arc::new(open(&clock, None).unwrap());
+    let config = FeedConfig::new(&server.url);
+    let mut feed = Feed::new(Arc::clone(&trust), &config, Arc::new(SeededRandom::new(1))).unwrap();
+    for beat in 0..8 {
+        server.publish(&broker, 10 + beat, NOW - 29 + 5 * beat);
+        assert_eq!(feed.step().await.unwrap(), Step::Applied { seq: 10 + beat });
+        let status = feed.status();
+        assert_eq!((status.step, status.sources[1].state), (Rung::Poll, BreakerState::Closed), "{beat}");
+        clock.advance(Duration::from_secs(5));
+    }
+    // One that stands still is left as soon as any other is.
+    clock.advance(Duration::from_secs(11));
+    feed.step().await.unwrap();
+    assert_eq!((trust.age(), feed.status().step), (Age::Seconds(45), Rung::Disk));
+    // And further behind than any clock may be ahead is behind.
+    server.publish(&broker, 20, NOW + 51 - 46);
+    feed.step().await.unwrap();
+    assert_eq!((trust.age(), feed.status().step), (Age::Seconds(46), Rung::Disk));
 }
 
 #[tokio::test]

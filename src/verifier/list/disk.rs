@@ -172,8 +172,9 @@ impl Disk {
         if put.is_ok() {
             let in_force = head.is_some();
             floor.list = saved.list_after(head, arrivals);
-            arrivals.clear();
+            // Until a floor names them they are what leads to the list in force: the next write needs them.
             self.dir.put_floor(&floor)?;
+            arrivals.clear();
             saved.list.clone_from(&floor.list);
             self.prune(&saved)?;
             if saved.behind && in_force {

@@ -135,7 +135,7 @@ impl Ratchet {
             keys: self.keys,
             head: self.head.map(|highest| highest.reached),
             break_glass: self.stop.clone(),
-            equivocation: state.distrusted,
+            equivocation: state.distrusted || self.contested,
             document: self.document.as_ref().map(|known| known.note.to_string()),
             list: None,
         };

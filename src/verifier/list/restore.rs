@@ -8,7 +8,7 @@ use shortbread_protocol::revocations::{BreakGlass, Delta, MAX_DELTA, MAX_SNAPSHO
 
 use super::dir::{Dir, delta_name, snapshot_name};
 use super::floor::{Floor, List, Part, Step};
-use super::head::{self, MAX_AHEAD};
+use super::head;
 use super::ratchet::{Highest, Known, Ratchet, sha256, text};
 use super::set::RevocationSet;
 use super::state::{Applied, Mark, Seen, State};
@@ -48,8 +48,7 @@ pub(super) fn restore(
     }
     if let Some(list) = &state.list {
         // From the future: this machine's clock went back while the process was away, and no age can be told.
-        let ahead = list.mark.issued > now.wall.seconds().saturating_add(MAX_AHEAD);
-        state.distrusted = floor.equivocation || ahead;
+        state.distrusted = floor.equivocation || list.mark.is_ahead(now.wall);
     }
     restore_break_glass(floor, pin, origin, &mut ratchet, state)
 }

@@ -11,6 +11,7 @@ use shortbread_protocol::names::KeyName;
 use shortbread_protocol::revocations::{BreakGlass, Head};
 use shortbread_protocol::verifiers::Step;
 
+use super::head::MAX_AHEAD;
 use super::set::RevocationSet;
 use crate::windows::Windows;
 
@@ -22,10 +23,12 @@ const MAX_DRIFT: Duration = Duration::from_secs(5);
 pub enum Age {
     /// There is no list yet: deny everything.
     None,
-    /// There is one, but how old it is cannot be known: the clock jumped, the head or the key that signed it expired,
+    /// There is one, but how old it is cannot be known: the clock jumped. Deny whatever needs a list of some age.
+    Unsure,
+    /// There is one that must not be relied on any more, whatever its age: the head or the key that signed it expired,
     /// a newer key document no longer names that key, or two different heads were signed with one sequence. Deny
     /// whatever needs a list of some age.
-    Unsure,
+    Expired,
     /// So many seconds since the applied head was issued, at least.
     Seconds(u64),
 }
@@ -203,6 +206,24 @@ impl State {
         self.list.as_ref().map_or(0, |list| list.seq)
     }
 
+    /// How far the head in force has come: the version of the key document that it names, then its sequence. It never
+    /// goes down; 0 and 0 for none.
+    #[cfg(feature = "feed")]
+    pub(crate) fn reached(&self) -> (u64, u64) {
+        self.list.as_ref().map_or((0, 0), |list| (list.version, list.seq))
+    }
+
+    /// Whether a source that led to this list just now is not behind: the list is no older than `limit`; or no older
+    /// than that and as far as a clock may be ahead, while newer heads keep coming within `limit`. By a clock that is
+    /// ahead every source's list is old, and leaving them all for it would only make it older.
+    #[cfg(feature = "feed")]
+    pub(crate) fn is_followed(&self, now: Seen, limit: Duration) -> bool {
+        let (Age::Seconds(age), Some(list)) = (self.age_at(now), &self.list) else { return false };
+        let since_seen = now.monotonic.saturating_sub(list.mark.seen.monotonic);
+        let limits = limit.as_secs();
+        age <= limits || age <= limits.saturating_add(MAX_AHEAD) && since_seen <= limit
+    }
+
     /// The sequence of the last change that the entries in force hold; 0 for none.
     #[must_use]
     pub fn contents(&self) -> u64 {
@@ -236,7 +257,8 @@ impl State {
     pub(crate) fn age_at(&self, now: Seen) -> Age {
         match &self.list {
             None => Age::None,
-            Some(_) if self.distrusted => Age::Unsure,
+            Some(list) if self.distrusted && list.mark.is_ahead(now.wall) => Age::Unsure,
+            Some(_) if self.distrusted => Age::Expired,
             Some(list) => list.mark.age(now),
         }
     }
@@ -249,12 +271,21 @@ fn next_epoch() -> u64 {
 }
 
 impl Mark {
+    /// Whether the head was issued further ahead of this moment than any that is taken: the clock went back.
+    pub(super) const fn is_ahead(&self, wall: Timestamp) -> bool {
+        self.issued > wall.seconds().saturating_add(MAX_AHEAD)
+    }
+
     fn age(&self, now: Seen) -> Age {
         let elapsed = now.monotonic.saturating_sub(self.seen.monotonic);
         let expected = self.seen.wall.plus(elapsed);
         let drift = now.wall.since(expected).max(expected.since(now.wall));
-        if drift > MAX_DRIFT || now.wall.seconds() >= self.expires {
+        // First: by a clock that jumped nothing can be called expired.
+        if drift > MAX_DRIFT {
             return Age::Unsure;
+        }
+        if now.wall.seconds() >= self.expires {
+            return Age::Expired;
         }
         let since_issued = now.wall.seconds().saturating_sub(self.issued);
         // Rounded up, so that a window of 60 s ends after 60 s.

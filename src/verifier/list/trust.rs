@@ -14,6 +14,8 @@ use shortbread_protocol::verifiers::Step as Source;
 use super::dir::Dir;
 use super::disk::{Arrival, Body, Disk};
 use super::floor::FloorError;
+#[cfg(feature = "feed")]
+use super::head;
 use super::ratchet::{Ratchet, Status};
 use super::refused::Refused;
 use super::restore;
@@ -176,6 +178,17 @@ impl Trust {
         let mut ratchet = self.lock();
         let result = self.take_delta(&mut ratchet, bytes, self.clock.now());
         result.inspect_err(|refused| ratchet.count_file(refused))
+    }
+
+    /// The whole list that the pending head names, for when a delta that it asked for is not to be had; `None` where
+    /// that list leads nowhere without the same delta.
+    #[cfg(feature = "feed")]
+    pub(crate) fn instead_of(&self, delta: &DeltaRef) -> Option<FileRef> {
+        let ratchet = self.lock();
+        let head = &ratchet.pending.as_ref()?.head;
+        let whole = head.snapshot;
+        let leads = whole.seq == head.contents() || head::delta_from(head, whole.seq)? != *delta;
+        leads.then_some(whole)
     }
 
     /// Takes a break-glass head that the pinned root key signed, unless a later one is known or the key document says

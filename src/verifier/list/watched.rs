@@ -1,6 +1,6 @@
 //! The state that checks read, and who is told when it was replaced.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
 
@@ -13,12 +13,14 @@ pub(crate) type Watcher = Arc<dyn Fn(&State) + Send + Sync>;
 /// A state behind one atomic pointer.
 pub(super) struct Watched {
     state: ArcSwap<State>,
+    /// The state before. Should a check have the last hold on a large list, a call would wait until it is taken apart.
+    before: Mutex<Option<Arc<State>>>,
     watcher: OnceLock<Watcher>,
 }
 
 impl Watched {
     pub(super) fn from_pointee(state: State) -> Self {
-        Self { state: ArcSwap::from_pointee(state), watcher: OnceLock::new() }
+        Self { state: ArcSwap::from_pointee(state), before: Mutex::default(), watcher: OnceLock::new() }
     }
 
     pub(super) fn load(&self) -> Guard<Arc<State>> {
@@ -30,7 +32,9 @@ impl Watched {
     }
 
     pub(super) fn store(&self, state: Arc<State>) {
-        self.state.store(Arc::clone(&state));
+        let replaced = self.state.swap(Arc::clone(&state));
+        let before = self.before.lock().unwrap_or_else(PoisonError::into_inner).replace(replaced);
+        drop(before);
         if let Some(watcher) = self.watcher.get() {
             watcher(&state);
         }

@@ -128,8 +128,13 @@ impl Recorder {
             (Place::Spool(portion), Some(spool)) => self.shared.clear(spool, portion),
             _ => {
                 let mut queue = lock(&self.shared.queue);
-                let taken = std::mem::take(&mut queue.taken);
-                queue.records.drain(..taken);
+                // By their ids: they may have been put back and taken again together with others.
+                for record in &taken.records {
+                    if queue.records.front().is_some_and(|first| first.id == record.id) {
+                        queue.records.pop_front();
+                        queue.taken = queue.taken.saturating_sub(1);
+                    }
+                }
                 Ok(())
             }
         }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use steps::Extent;
-pub(super) use steps::{Cleared, Plan, Portion};
+pub(super) use steps::{Cleared, Home, Plan, Portion};
 
 const LOCK: &str = "lock";
 const CURSOR: &str = "uploaded";
@@ -69,6 +69,7 @@ pub(super) struct Spool {
     named: u64,
     bytes: u64,
     damaged: u64,
+    home: Home,
     _lock: File,
 }
 
@@ -92,6 +93,7 @@ impl Spool {
         };
         fs::create_dir_all(dir).map_err(failed(dir))?;
         let lock = take(dir)?;
+        let home = Home::of(dir, &lock).map_err(failed(dir))?;
         let cursor = cursor(dir);
         let mut spool = Self {
             dir: dir.to_owned(),
@@ -104,6 +106,7 @@ impl Spool {
             named: 0,
             bytes: 0,
             damaged: 0,
+            home,
             _lock: lock,
         };
         for number in numbers(dir).map_err(failed(dir))? {
@@ -166,10 +169,9 @@ impl Spool {
         let segment = self.segments.iter_mut().find(place)?;
         segment.from = portion.upto;
         segment.waiting = segment.waiting.saturating_sub(portion.lines);
-        if segment.from >= segment.len {
-            segment.waiting = 0;
-        }
-        self.damaged += portion.damaged;
+        // What is left of a file that was cut or removed under us is not there to be read.
+        let gone = if segment.from >= segment.len { std::mem::take(&mut segment.waiting) } else { 0 };
+        self.damaged += portion.damaged.max(gone);
         let mut remove = Vec::new();
         while let Some(first) = self.segments.front().copied()
             && first.from >= first.len
@@ -190,7 +192,7 @@ impl Spool {
         let files = self.sealed.iter().chain(&self.active).cloned().collect();
         let dir = (self.named < self.next).then(|| self.dir.clone());
         let (sealed, records, named) = (self.sealed.len(), self.unsynced, self.next);
-        Some(Plan { files, dir, sealed, records, named })
+        Some(Plan { files, dir, home: self.home.clone(), sealed, records, named })
     }
 
     /// Notes that a plan was carried out.
@@ -206,6 +208,11 @@ impl Spool {
         self.active = None;
         self.sealed.clear();
         self.unsynced = 0;
+    }
+
+    /// The directory, to ask whether it is still there.
+    pub(super) fn home(&self) -> Home {
+        self.home.clone()
     }
 
     fn path(&self, number: u64) -> PathBuf {
@@ -265,15 +272,6 @@ impl Spool {
         self.segments.push_back(Segment { number, len, from, waiting });
         Ok(())
     }
-}
-
-/// Whether the disk takes another file.
-pub(super) fn probe(dir: &Path) -> io::Result<()> {
-    let path = dir.join("probe");
-    let mut file = File::create(&path)?;
-    file.write_all(&[b'\n'; 4096])?;
-    file.sync_all()?;
-    fs::remove_file(path)
 }
 
 fn take(dir: &Path) -> Result<File, SpoolError> {

@@ -251,6 +251,27 @@ async fn a_lease_that_was_lost_is_taken_again_with_another_key() {
     stage.stop().await;
 }
 
+#[test]
+fn what_was_put_back_and_taken_again_with_more_is_not_done_with_by_a_late_answer() {
+    let recorder = recorder(Backpressure::BestEffort, None, 0, 100);
+    let counts = |taken: &recorder::Taken| -> Vec<u64> {
+        taken.records.iter().map(|record| record.halves().unwrap().1).collect()
+    };
+    let take = || recorder.take(64, 100_000).unwrap().unwrap();
+    (0..3).for_each(|n| assert!(decide(&recorder, n, "github")));
+    let first = take();
+    (3..8).for_each(|n| assert!(decide(&recorder, n, "github")));
+    // The lease ends while the first answer is still being noted.
+    recorder.put_back();
+    let second = take();
+    assert_eq!(counts(&second), [0, 1, 2, 3, 4, 5, 6, 7]);
+    recorder.done(&first, &[]).unwrap();
+    recorder.put_back();
+    assert_eq!((recorder.status().waiting, counts(&take())), (5, vec![3, 4, 5, 6, 7]));
+    recorder.done(&second, &[]).unwrap();
+    assert_eq!(recorder.status().waiting, 0);
+}
+
 #[tokio::test]
 async fn a_loss_is_told_once_whatever_becomes_of_the_lease() {
     let recorder = recorder(Backpressure::BestEffort, None, 0, 2);
@@ -344,6 +365,21 @@ async fn a_disk_that_fails_refuses_what_must_be_recorded_until_it_works_again() 
     std::fs::rename(&gone, &dir).unwrap();
     eventually("the disk", || decide(&required, 2, "github")).await;
     assert_eq!(required.status().disk, None);
+}
+
+#[tokio::test]
+async fn a_directory_that_is_removed_under_open_files_records_nothing_any_more() {
+    let tmp = tempfile::tempdir().unwrap();
+    let dir = tmp.path().join("spool");
+    let required = recorder(Backpressure::Required, Some(&dir), 1 << 20, 10);
+    assert!(decide(&required, 1, "github"));
+    std::fs::remove_dir_all(&dir).unwrap();
+    eventually("a refusal", || !decide(&required, 2, "github")).await;
+    // Another one in its place is not ours.
+    std::fs::create_dir(&dir).unwrap();
+    std::fs::write(dir.join("lock"), "").unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!decide(&required, 3, "github") && required.status().disk.is_some());
 }
 
 #[tokio::test]

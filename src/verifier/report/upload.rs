@@ -77,7 +77,8 @@ impl Reporter {
                 return Ok(true);
             }
         };
-        let answered = (answer.recorded + answer.known).saturating_add(answer.refused.len() as u64);
+        let answered =
+            answer.recorded.saturating_add(answer.known).saturating_add(answer.refused.len() as u64);
         if answered != taken.records.len() as u64 {
             recorder.put_back();
             return Err(ReportError::Answer(WHAT));

@@ -83,7 +83,7 @@ impl Watch {
             break_glass: state.break_glass().map_or(0, |known| known.seq),
             age: match state.age_at(now) {
                 Age::Seconds(age) => Some(age),
-                Age::None | Age::Unsure => None,
+                Age::None | Age::Unsure | Age::Expired => None,
             },
             applied_at: applied.filter(|(of, _)| *of == contents).map(|(_, at)| at),
             step: state.step_at(now, &self.windows),

@@ -186,6 +186,9 @@ fn what_was_valid_ends_on_time() {
     assert_eq!(all(&verifier), [Some(Reason::Expired), Some(Reason::Expired), None]);
     at(301 + 30, &world);
     assert_eq!(check(&verifier, &long, &READ), Some(Reason::ClockUnsure));
+    at(300, &world);
+    world.clock.advance(Duration::from_secs(1000));
+    assert_eq!(check(&verifier, &long, &READ), Some(Reason::ListTooOld), "the head has expired");
 }
 
 #[test]

@@ -33,9 +33,6 @@ pub fn quiet(served: &Served, fleet: &Fleet, rounds: usize) -> Outcome<Vec<Figur
 }
 
 pub fn laden(served: &Served, fleet: &Fleet, rounds: usize) -> Outcome<Vec<Figure>> {
-    fleet.runtime.block_on(fill(served))?;
-    fleet
-        .wait("every verifier holds the large list", |trust| trust.state().contents() >= fleet_goal(fleet))?;
     let name = |what: &str, load: &str| {
         format!("revocation.last_of_{VERIFIERS}, {ENTRIES} entries{load} ({what}, {rounds} revocations)")
     };
@@ -96,21 +93,20 @@ async fn once(fleet: &Fleet, operator: &mut Operator, token: &str) -> Outcome<Sa
     })
 }
 
-/// Revokes tasks that nobody has, until the list is as large as it is to be.
-async fn fill(served: &Served) -> Outcome<()> {
-    let mut operator = Operator::sign_in(served).await?;
-    let values: Vec<String> = (0..ENTRIES).map(|n| format!("tsk_of_a_measurement_{n}")).collect();
-    for (at, chunk) in values.chunks(100).enumerate() {
-        progress::say(&format!("revocation: {} of {ENTRIES} entries", at * 100));
-        operator.renew(served).await?;
-        let chunk: Vec<&str> = chunk.iter().map(String::as_str).collect();
-        operator.revoke("task", &chunk).await?;
-    }
-    Ok(())
-}
-
-fn fleet_goal(fleet: &Fleet) -> u64 {
-    fleet.trusts.iter().map(|trust| trust.state().contents()).max().unwrap_or(0)
+/// Revokes tokens that nobody has, until the list is as large as it is to be.
+pub fn fill(served: &Served) -> Outcome<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut operator = Operator::sign_in(served).await?;
+        let values: Vec<String> = (0..ENTRIES).map(|n| format!("tok_of_a_measurement_{n}")).collect();
+        for (at, chunk) in values.chunks(100).enumerate() {
+            progress::say(&format!("revocation: {} of {ENTRIES} entries", at * 100));
+            operator.renew(served).await?;
+            let chunk: Vec<&str> = chunk.iter().map(String::as_str).collect();
+            operator.revoke("token", &chunk).await?;
+        }
+        Ok(())
+    })
 }
 
 fn sorted(samples: &[Sample]) -> (Vec<f64>, Vec<f64>) {

@@ -221,7 +221,11 @@ impl Sqlite {
     }
 
     pub(super) async fn prune(&self, now: Timestamp) -> Result<Pruned, StoreError> {
-        self.write(move |unit| upkeep::prune(unit, now)).await
+        // Looking through a long list takes a while, and the thread that writes is for the switch.
+        let list = self.mirror();
+        let due = tokio::task::spawn_blocking(move || upkeep::due(&list, now)).await;
+        let due = due.map_err(|_| unavailable(&self.path, "looking for what is due broke off"))?;
+        self.write(move |unit| upkeep::prune(unit, now, &due)).await
     }
 
     pub(super) async fn record_lease(&self, new: NewLease) -> Result<u64, RecordError> {
@@ -263,7 +267,7 @@ impl Sqlite {
     }
 
     pub(super) async fn publish_keys(&self, record: KeyRecord, audit: AuditEntry) -> Result<(), KeyError> {
-        self.write(move |unit| keys::publish(unit, &record, &audit)).await
+        self.write_first(move |unit| keys::publish(unit, &record, &audit)).await
     }
 
     pub(super) async fn key_documents(&self) -> Result<Vec<KeyRecord>, StoreError> {
@@ -275,7 +279,7 @@ impl Sqlite {
         record: BreakGlassRecord,
         audit: AuditEntry,
     ) -> Result<bool, StoreError> {
-        self.write(move |unit| keys::break_glass(unit, &record, &audit)).await
+        self.write_first(move |unit| keys::break_glass(unit, &record, &audit)).await
     }
 
     pub(super) async fn break_glass(&self) -> Result<Option<BreakGlassRecord>, StoreError> {

@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use rusqlite::params;
 use shortbread_protocol::clock::Timestamp;
-use shortbread_protocol::revocations::SelectorKind;
 
 use super::change::changed;
 use super::sql::Int;
 use super::unit::{Failure, Unit, refuse};
 use super::{descent, retry};
-use crate::store::revocations::{Block, Change, Entry};
-use crate::store::{Head, HeadError, HeadFacts, Pruned, StoreError};
+use crate::store::revocations::{Block, Change, Entry, Revocations};
+use crate::store::{Head, HeadError, HeadFacts, Key, Pruned, StoreError};
 
 /// The most rows of one kind that one call touches, so that no exchange waits long behind it.
 const ROWS: u16 = 1000;
@@ -33,9 +32,10 @@ pub(super) fn next_head(
     Ok(head)
 }
 
-pub(super) fn prune(unit: &mut Unit<'_>, now: Timestamp) -> Result<Pruned, Failure<StoreError>> {
+/// Removes what nobody needs any more; `due` is what may have to change its place in the list.
+pub(super) fn prune(unit: &mut Unit<'_>, now: Timestamp, due: &[Key]) -> Result<Pruned, Failure<StoreError>> {
     let replays = forget_replays(unit, now)?;
-    let delisted = relist(unit, now)?;
+    let delisted = relist(unit, now, due)?;
     let over = retry::forget(unit.conn, now, ROWS)?.max(descent::forget(unit.conn, now, ROWS)?);
     Ok(Pruned { replays, delisted, more: replays.max(delisted).max(over) >= ROWS.into() })
 }
@@ -57,26 +57,51 @@ fn forget_replays(unit: &mut Unit<'_>, now: Timestamp) -> Result<usize, rusqlite
     Ok(removed)
 }
 
-// Both ways, so that a clock that went too far and came back takes no revocation off the list for good.
-fn relist(unit: &mut Unit<'_>, now: Timestamp) -> Result<usize, Failure<StoreError>> {
+/// What has to leave the list by now, or to come back to it, as far as one call goes. Both ways, so that a clock that went
+/// too far and came back takes no revocation off the list for good.
+pub(super) fn due(list: &Revocations, now: Timestamp) -> Vec<Key> {
+    let now = now.seconds();
+    let entries = list.entries().filter(|(_, _, entry)| is_misplaced(entry.until, entry.listed, now));
+    let blocks = list.blocks().filter(|(_, block)| is_misplaced(Some(block.until), block.listed, now));
+    let entries = entries.map(|(kind, value, _)| Key::Selector(kind, value.into())).take(ROWS.into());
+    entries.chain(blocks.map(|(hash, _)| Key::Block(*hash)).take(ROWS.into())).collect()
+}
+
+fn is_misplaced(until: Option<u64>, listed: bool, now: u64) -> bool {
+    until.is_some_and(|until| listed != (until > now))
+}
+
+// What changed since it was looked at counts as it is now.
+fn relist(unit: &mut Unit<'_>, now: Timestamp, due: &[Key]) -> Result<usize, Failure<StoreError>> {
     let now = now.seconds();
     let revocations = unit.state.revocations.clone();
-    let due = |until: u64, listed: bool| listed != (until > now);
-    let entries: Vec<(SelectorKind, &str, &Entry)> = revocations
-        .entries()
-        .filter(|(_, _, entry)| entry.until.is_some_and(|until| due(until, entry.listed)))
-        .take(ROWS.into())
-        .collect();
-    let blocks: Vec<(&[u8; 16], &Block)> =
-        revocations.blocks().filter(|(_, block)| due(block.until, block.listed)).take(ROWS.into()).collect();
+    let (mut entries, mut blocks) = (Vec::new(), Vec::new());
+    for key in due {
+        match key {
+            Key::Selector(kind, value) => {
+                let entry = revocations.entry(*kind, value);
+                let entry = entry.filter(|entry| is_misplaced(entry.until, entry.listed, now));
+                entries.extend(entry.map(|entry| (*kind, value, entry)));
+            }
+            Key::Block(hash) => {
+                let block = revocations.block(hash);
+                let block = block.filter(|block| is_misplaced(Some(block.until), block.listed, now));
+                blocks.extend(block.map(|block| (hash, block)));
+            }
+        }
+    }
     if entries.is_empty() && blocks.is_empty() {
         return Ok(0);
     }
     let sql = "UPDATE revocation SET listed = ?3 WHERE kind = ?1 AND value = ?2";
     let mut update = unit.conn.prepare_cached(sql)?;
     for (kind, value, entry) in &entries {
-        update.execute(params![kind.as_str(), value, !entry.listed])?;
-        unit.change(Change::Set(*kind, (*value).into(), Entry { listed: !entry.listed, ..(*entry).clone() }));
+        update.execute(params![kind.as_str(), value.as_ref(), !entry.listed])?;
+        unit.change(Change::Set(
+            *kind,
+            Arc::clone(value),
+            Entry { listed: !entry.listed, ..(*entry).clone() },
+        ));
     }
     let mut update = unit.conn.prepare_cached("UPDATE revoked_block SET listed = ?2 WHERE hash = ?1")?;
     for (hash, block) in &blocks {

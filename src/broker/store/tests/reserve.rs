@@ -1,5 +1,7 @@
 //! With the store at its limit exchanges end first; the switch goes on in what is kept for it.
 
+use shortbread_protocol::clock::FOREVER;
+
 use super::*;
 
 const RESERVE: u64 = 64 * 4096;
@@ -50,6 +52,21 @@ async fn the_switch_goes_on_where_exchanges_end() {
     assert_eq!(store.audit_size(), recorded + 61);
     drop(store);
     assert_eq!(place.open().audit_size(), recorded + 61);
+}
+
+#[tokio::test]
+async fn the_root_key_is_obeyed_where_exchanges_end() {
+    let place = Place::new();
+    drop(place.create());
+    let store = limited(&place, 64 + 16);
+    fill(&store).await;
+    let refused = store.record_exchange(exchange(10_000, "enrich", NOW.seconds())).await.unwrap_err();
+    assert!(matches!(refused, RecordError::Store(StoreError::AtReserve { .. })), "{refused}");
+    let head = BreakGlassRecord { seq: 7, global: FOREVER, signed: vec![1, 2, 3], at: NOW };
+    assert!(store.keep_break_glass(head, audit("stop")).await.unwrap());
+    assert_eq!(store.mirror().stopped(), FOREVER);
+    let record = KeyRecord { version: 2, signed: vec![4], by: "alice".to_owned(), at: NOW };
+    store.publish_keys(record, audit("a key that leaked is taken out of the document")).await.unwrap();
 }
 
 #[tokio::test]

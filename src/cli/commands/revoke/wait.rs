@@ -67,7 +67,10 @@ pub(super) async fn wait(
         return Err(Failure::new("the broker did not say which change to wait for, or until when", fix));
     };
     let session = Session::open(context, connection, "revocations.read")?;
-    let mut wait = Wait { context, session, selectors, seq, bound, status: None, may_look: true, told: None };
+    // An operator's own clock may be ahead, and the bound would seem to have passed.
+    let left = left(bound, answer.now.unwrap_or_else(|| context.now().seconds()));
+    let mut wait =
+        Wait { context, session, selectors, seq, bound, left, status: None, may_look: true, told: None };
     let ended = tokio::select! {
         ended = wait.until_over() => Ok(ended),
         () = limit(patience) => Err("it was not over in the time given"),
@@ -127,6 +130,8 @@ struct Wait<'c> {
     seq: u64,
     /// In seconds since the epoch, by the broker's clock.
     bound: u64,
+    /// How long that was when the broker answered.
+    left: Duration,
     /// What the broker said last.
     status: Option<StatusAnswer>,
     /// Whether this operator may see who enforces it.
@@ -137,8 +142,7 @@ struct Wait<'c> {
 impl Wait<'_> {
     async fn until_over(&mut self) -> Ended {
         let clock = &self.context.clock;
-        // By our own wall clock, until the broker says once what its clock shows; then on the monotonic one.
-        let mut deadline = clock.monotonic() + left(self.bound, self.context.now().seconds());
+        let mut deadline = clock.monotonic() + self.left;
         let mut measured = false;
         loop {
             let answered = self.may_look && self.look().await;

@@ -54,5 +54,8 @@ fn an_expired_head_has_no_age() {
     clock.advance(Duration::from_secs(899));
     assert_eq!(trust.age(), Age::Seconds(899));
     clock.advance(Duration::from_secs(1));
+    assert_eq!(trust.age(), Age::Expired);
+    // Beyond its end by a jump says nothing of its age.
+    clock.jump_to(Timestamp::from_seconds(NOW + 5000));
     assert_eq!(trust.age(), Age::Unsure);
 }

@@ -126,7 +126,7 @@ fn it_is_no_list_and_makes_none_younger() {
     assert_eq!(trust.age(), Age::Seconds(100));
     assert_eq!(code(trust.offer_head(&broker.signed(10, NOW + 1))), "equivocation");
     trust.offer_break_glass(&stop(9, LATER)).unwrap();
-    assert_eq!((trust.age(), global(&trust)), (Age::Unsure, LATER));
+    assert_eq!((trust.age(), global(&trust)), (Age::Expired, LATER));
 }
 
 #[test]

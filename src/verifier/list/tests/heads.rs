@@ -59,9 +59,9 @@ fn two_heads_with_one_sequence_end_the_trust_until_a_higher_one() {
     let (broker, clock) = (Broker::new(), clock());
     let trust = following(&broker, &clock, None);
     assert_eq!(code(trust.offer_head(&broker.signed(10, NOW + 1))), "equivocation");
-    assert_eq!(trust.age(), Age::Unsure);
+    assert_eq!(trust.age(), Age::Expired);
     assert!(matches!(trust.offer_head(&broker.signed(10, NOW)), Ok(Next::Nothing)));
-    assert_eq!(trust.age(), Age::Unsure);
+    assert_eq!(trust.age(), Age::Expired);
     assert!(matches!(trust.offer_head(&broker.signed(11, NOW)), Ok(Next::Nothing)));
     assert_eq!(trust.age(), Age::Seconds(0));
 }
@@ -105,6 +105,19 @@ fn a_snapshot_whose_contents_are_not_what_the_head_says_is_refused() {
     head.snapshot.seq = 12;
     trust.offer_head(&sign(&head)).unwrap();
     assert_eq!(trust.offer_snapshot(&broker.snapshot()).unwrap_err().code(), "hash_mismatch");
+}
+
+#[test]
+fn a_state_that_was_replaced_is_not_taken_apart_by_the_check_that_still_reads_it() {
+    let (broker, clock) = (Broker::new(), clock());
+    let trust = following(&broker, &clock, None);
+    let before = Arc::downgrade(&trust.state());
+    let check = trust.glance();
+    trust.offer_head(&broker.signed(11, NOW)).unwrap();
+    drop(check);
+    assert!(before.upgrade().is_some());
+    trust.offer_head(&broker.signed(12, NOW)).unwrap();
+    assert!(before.upgrade().is_none(), "and not kept for longer");
 }
 
 #[test]

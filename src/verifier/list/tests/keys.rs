@@ -105,7 +105,7 @@ fn a_stolen_key_that_a_newer_document_drops_leaves_no_mark() {
     assert!(trust.state().set().unwrap().is_empty());
     let broker = rotated(&broker);
     trust.offer_keys(&broker.keys()).unwrap();
-    assert_eq!(trust.age(), Age::Unsure);
+    assert_eq!(trust.age(), Age::Expired);
     let head = by_new_key(&broker.head(11, NOW));
     // It is not swallowed while its list is on its way.
     assert!(matches!(trust.offer_head(&head), Ok(Next::Snapshot(_))));
@@ -200,9 +200,9 @@ fn a_list_is_relied_on_no_longer_than_the_key_that_signed_its_head() {
     clock.advance(Duration::from_secs(49));
     assert_eq!(trust.age(), Age::Seconds(49));
     clock.advance(Duration::from_secs(1));
-    assert_eq!(trust.age(), Age::Unsure);
+    assert_eq!(trust.age(), Age::Expired);
     // A new document may end it earlier, or later.
-    for (not_after, age) in [(NOW + 10, Age::Unsure), (NOW + 900, Age::Seconds(50))] {
+    for (not_after, age) in [(NOW + 10, Age::Expired), (NOW + 900, Age::Seconds(50))] {
         let trust = open(&clock, None).unwrap();
         let mut broker = Broker::new();
         trust.offer_keys(&broker.keys()).unwrap();

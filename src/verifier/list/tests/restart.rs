@@ -65,7 +65,24 @@ fn an_equivocation_and_a_clock_that_went_back_outlast_a_restart() {
     clock.jump_to(Timestamp::from_seconds(NOW));
     assert_eq!(code(trust.offer_head(&broker.signed(10, NOW + 1))), "equivocation");
     drop(trust);
-    assert_eq!(open(&clock, Some(tmp.path())).unwrap().age(), Age::Unsure);
+    assert_eq!(open(&clock, Some(tmp.path())).unwrap().age(), Age::Expired);
+}
+
+#[test]
+fn an_equivocation_outlasts_a_list_that_is_lost_with_it() {
+    let (broker, clock) = (Broker::new(), clock());
+    let tmp = tempfile::tempdir().unwrap();
+    let trust = following(&broker, &clock, Some(tmp.path()));
+    assert_eq!(code(trust.offer_head(&broker.signed(10, NOW + 1))), "equivocation");
+    drop(trust);
+    fs::remove_file(tmp.path().join(dir::snapshot_name(&broker.head(1, NOW).snapshot.sha256))).unwrap();
+    for _ in 0..2 {
+        let trust = open(&clock, Some(tmp.path())).unwrap();
+        // Written once more, with no list in force.
+        trust.offer_keys(&broker.keys()).unwrap();
+        assert!(matches!(trust.offer_head(&broker.signed(10, NOW)), Ok(Next::Nothing)));
+        assert_eq!(trust.age(), Age::None, "neither of the two counts");
+    }
 }
 
 #[test]
@@ -97,6 +114,29 @@ fn a_floor_that_cannot_be_written_is_reported_and_the_head_applied() {
     trust.offer_head(&broker.signed(12, NOW)).unwrap();
     trust.settle(LONG);
     assert_eq!(trust.status().floor_error, None);
+    // The files that came while the floor was not written are in it now.
+    let before = answers(&trust);
+    drop(trust);
+    let trust = open(&clock, Some(tmp.path())).unwrap();
+    assert_eq!((answers(&trust), trust.status().last_error), (before, None));
+}
+
+#[test]
+fn a_delta_that_came_while_the_floor_could_not_be_written_is_there_after_a_restart() {
+    let (mut broker, clock) = (Broker::new(), clock());
+    let tmp = tempfile::tempdir().unwrap();
+    let trust = following(&broker, &clock, Some(tmp.path()));
+    assert!(trust.settle(LONG));
+    fs::create_dir(tmp.path().join("floor.json.new")).unwrap();
+    revoke_by_delta(&trust, &mut broker, 0);
+    trust.settle(LONG);
+    assert!(trust.status().floor_error.is_some());
+    fs::remove_dir(tmp.path().join("floor.json.new")).unwrap();
+    revoke_by_delta(&trust, &mut broker, 1);
+    let before = answers(&trust);
+    drop(trust);
+    let trust = open(&clock, Some(tmp.path())).unwrap();
+    assert_eq!((answers(&trust), trust.status().last_error), (before, None));
 }
 
 /// What a verifier answers, in words that can be compared.

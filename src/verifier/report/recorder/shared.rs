@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
@@ -12,7 +11,7 @@ use shortbread_protocol::verifiers::CallRecord;
 use tokio::sync::Notify;
 
 use super::{Backpressure, RecorderConfig};
-use crate::report::spool::{self, Portion, Spool, Unspooled};
+use crate::report::spool::{Portion, Spool, Unspooled};
 use crate::verifier::Unrecorded;
 
 /// How long records are gathered before they are written through to the disk, unless there are [`GROUP`] before.
@@ -29,7 +28,6 @@ const TURN: Duration = Duration::from_micros(50);
 pub(super) struct Shared {
     pub(super) required: bool,
     pub(super) capacity: usize,
-    pub(super) dir: Option<PathBuf>,
     /// Held for moments only, never during input or output.
     pub(super) queue: Mutex<Queue>,
     pub(super) work: Condvar,
@@ -69,7 +67,6 @@ impl Shared {
         Self {
             required: config.backpressure == Backpressure::Required,
             capacity: config.queue,
-            dir: config.dir.clone(),
             queue: Mutex::default(),
             work: Condvar::new(),
             spool: spool.map(Mutex::new),
@@ -186,10 +183,13 @@ impl Shared {
 
     fn sync(&self) {
         let Some(spool) = &self.spool else { return };
-        let plan = lock(spool).plan();
+        let (plan, home) = {
+            let spool = lock(spool);
+            (spool.plan(), spool.home())
+        };
         let synced = match &plan {
             Some(plan) => plan.run(),
-            None if self.failing.load(Ordering::Relaxed) => self.dir.as_deref().map_or(Ok(()), spool::probe),
+            None if self.failing.load(Ordering::Relaxed) => home.probe(),
             None => return,
         };
         match (synced, &plan) {

@@ -1,13 +1,13 @@
 //! What is done beside the spool, without holding it: reading, clearing away, writing through to the disk.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::path::PathBuf;
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use shortbread_protocol::verifiers::CallRecord;
 
-use super::CURSOR;
+use super::{CURSOR, LOCK};
 
 /// A part of the oldest file that is to be uploaded.
 #[derive(Clone, Debug)]
@@ -44,9 +44,53 @@ pub(in crate::report) struct Cleared {
 pub(in crate::report) struct Plan {
     pub(super) files: Vec<Arc<File>>,
     pub(super) dir: Option<PathBuf>,
+    pub(super) home: Home,
     pub(super) sealed: usize,
     pub(super) records: usize,
     pub(super) named: u64,
+}
+
+/// The directory that was taken. Files that were open when somebody removed it go on taking what nobody will find.
+#[derive(Clone, Debug)]
+pub(in crate::report) struct Home {
+    dir: PathBuf,
+    inode: u64,
+}
+
+impl Home {
+    pub(super) fn of(dir: &Path, lock: &File) -> io::Result<Self> {
+        Ok(Self { dir: dir.to_owned(), inode: inode(&lock.metadata()?) })
+    }
+
+    /// Whether the lock that was taken is still there, and so what lies beside it.
+    fn check(&self) -> io::Result<()> {
+        if inode(&fs::metadata(self.dir.join(LOCK))?) == self.inode {
+            return Ok(());
+        }
+        let what = "the directory was replaced by another one; start the service again";
+        Err(io::Error::new(io::ErrorKind::NotFound, what))
+    }
+
+    /// Whether the disk takes another file.
+    pub(in crate::report) fn probe(&self) -> io::Result<()> {
+        self.check()?;
+        let path = self.dir.join("probe");
+        let mut file = File::create(&path)?;
+        file.write_all(&[b'\n'; 4096])?;
+        file.sync_all()?;
+        fs::remove_file(path)
+    }
+}
+
+#[cfg(unix)]
+fn inode(metadata: &fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(metadata)
+}
+
+// That it is there has to do.
+#[cfg(not(unix))]
+fn inode(_: &fs::Metadata) -> u64 {
+    0
 }
 
 impl Extent {
@@ -102,6 +146,7 @@ impl Cleared {
 impl Plan {
     pub(in crate::report) fn run(&self) -> io::Result<()> {
         self.files.iter().try_for_each(|file| file.sync_data())?;
+        self.home.check()?;
         // Only Unix lets a directory be opened for that.
         #[cfg(unix)]
         if let Some(dir) = &self.dir {

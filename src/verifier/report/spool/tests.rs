@@ -88,6 +88,32 @@ fn a_file_cut_at_any_byte_keeps_its_whole_lines() {
 }
 
 #[test]
+fn every_line_of_a_file_that_was_removed_under_us_is_counted() {
+    let tmp = tempfile::tempdir().unwrap();
+    let mut spool = Spool::open(tmp.path(), 1 << 20).unwrap();
+    (0..5).for_each(|n| spool.append(&line(n)).unwrap());
+    fs::remove_file(spool.path(1)).unwrap();
+    assert_eq!(upload(&mut spool, 64), [0_u64; 0]);
+    assert_eq!((spool.waiting(), spool.damaged()), (0, 5));
+}
+
+#[test]
+fn a_directory_that_was_removed_or_replaced_holds_nothing_of_ours() {
+    let tmp = tempfile::tempdir().unwrap();
+    let dir = tmp.path().join("spool");
+    let mut spool = Spool::open(&dir, 1 << 20).unwrap();
+    spool.append(&line(1)).unwrap();
+    sync(&mut spool);
+    fs::remove_dir_all(&dir).unwrap();
+    // Into a file that has no name any more.
+    spool.append(&line(2)).unwrap();
+    assert!(spool.plan().unwrap().run().is_err());
+    let other = Spool::open(&dir, 1 << 20).unwrap();
+    assert!(spool.plan().unwrap().run().is_err() && spool.home().probe().is_err());
+    assert!(other.home().probe().is_ok());
+}
+
+#[test]
 fn lines_of_strangers_are_left_out_and_counted() {
     let tmp = tempfile::tempdir().unwrap();
     let mut bytes = line(1);
@@ -126,10 +152,10 @@ fn a_write_that_fails_leaves_no_half_line_and_no_heap_of_files() {
     fs::rename(&dir, tmp.path().join("gone")).unwrap();
     for _ in 0..3 {
         assert!(matches!(spool.append(&line(3)), Err(Unspooled::Failed(_))));
-        assert!(probe(&dir).is_err());
+        assert!(spool.home().probe().is_err());
     }
     fs::rename(tmp.path().join("gone"), &dir).unwrap();
-    probe(&dir).unwrap();
+    spool.home().probe().unwrap();
     spool.append(&line(3)).unwrap();
     assert_eq!(spool.waiting(), 3);
 }

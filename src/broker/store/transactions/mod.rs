@@ -1,0 +1,9 @@
+//! The methods of the store: each a whole transaction, or a read. They only choose the backend.
+
+mod decisions;
+mod instances;
+mod keys;
+mod log;
+mod notices;
+mod policies;
+mod switch;
