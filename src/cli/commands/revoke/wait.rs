@@ -1,6 +1,7 @@
 //! `shortbread revoke --wait`: until every verifier has said that it enforces the change, or none that conforms can allow
 //! it any more.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -80,7 +81,7 @@ pub(super) async fn wait(
     match ended {
         Ok(ended) => {
             let (by, text) = match ended {
-                Ended::Reported => ("reports", format!("all verifiers enforce it: {standing}")),
+                Ended::Reported => ("reports", enforced(wait.status.as_ref(), selectors, &standing)),
                 Ended::Bound => (
                     "bound",
                     format!(
@@ -100,6 +101,18 @@ pub(super) async fn wait(
                 clock(bound)
             ),
         )),
+    }
+}
+
+// Others than those of its tools may be behind or silent.
+fn enforced(status: Option<&StatusAnswer>, selectors: &[Selector], standing: &str) -> String {
+    let everybody = status.is_some_and(|status| status.instances.all_enforce());
+    match tools(selectors) {
+        Some(tools) if !everybody => {
+            let tools = tools.into_iter().collect::<Vec<_>>().join(", ");
+            format!("all verifiers of {tools} enforce it (of all tools: {standing})")
+        }
+        _ => format!("all verifiers enforce it: {standing}"),
     }
 }
 
@@ -201,10 +214,23 @@ impl Wait<'_> {
     }
 }
 
-/// Whether there is nothing left to wait for: everybody reported it, and somebody reports for every tool that it may
-/// concern.
+/// Whether there is nothing left to wait for: everybody whom it may concern reported it, and somebody reports for every
+/// tool that it may concern. An instance that decides about other tools alone is not waited for.
 fn is_enforced(status: &StatusAnswer, selectors: &[Selector]) -> bool {
-    status.instances.all_enforce() && unreported(status, selectors).is_empty()
+    let reported = match tools(selectors) {
+        Some(tools) => tools.iter().all(|tool| {
+            let body = status.tools.iter().find(|body| body.tool == **tool);
+            body.map_or(&status.instances, |body| &body.instances).all_enforce()
+        }),
+        None => status.instances.all_enforce(),
+    };
+    reported && unreported(status, selectors).is_empty()
+}
+
+/// The tools that it concerns, where each selector names one.
+fn tools(selectors: &[Selector]) -> Option<BTreeSet<&str>> {
+    let tools: Option<BTreeSet<&str>> = selectors.iter().map(tool_of).collect();
+    tools.filter(|tools| !tools.is_empty())
 }
 
 /// The tools that the change may concern and for which nobody reports.
@@ -214,12 +240,16 @@ fn unreported<'s>(status: &'s StatusAnswer, selectors: &[Selector]) -> Vec<&'s s
 }
 
 fn concerns(selector: &Selector, tool: &str) -> bool {
-    let named = match selector.kind() {
+    tool_of(selector).is_none_or(|named| named == tool)
+}
+
+/// The one tool that a selector is about.
+fn tool_of(selector: &Selector) -> Option<&str> {
+    match selector.kind() {
         SelectorKind::Tool => Some(selector.value()),
         SelectorKind::Verb | SelectorKind::Access => selector.value().split_once('/').map(|(tool, _)| tool),
         _ => None,
-    };
-    named.is_none_or(|named| named == tool)
+    }
 }
 
 /// `998 of 1,000 enforce it; behind 1, silent 1: github/host-7, payments/host-2 silent since 12:01:03`.
@@ -296,6 +326,27 @@ mod tests {
             assert!(is_enforced(&nobody, &selector(kind, value)), "{value}");
         }
         assert!(!is_enforced(&nobody, &selector(SelectorKind::Access, "write")));
+    }
+
+    #[test]
+    fn an_instance_of_another_tool_is_not_waited_for() {
+        let mut late = status(1, 0, 1, &[]);
+        let body = |tool: &str, silent: u64| {
+            json!({
+                "tool": tool, "enforced": silent == 0,
+                "instances": { "enforcing": 1, "behind": 0, "silent": silent, "gone": 0 },
+            })
+        };
+        late.tools = serde_json::from_value(json!([body("github", 1), body("payments", 0)])).unwrap();
+        let payments = selector(SelectorKind::Access, "payments/write");
+        assert!(is_enforced(&late, &payments));
+        assert!(
+            enforced(Some(&late), &payments, "1 of 2").starts_with("all verifiers of payments enforce it")
+        );
+        let both = [payments.clone(), selector(SelectorKind::Tool, "github")].concat();
+        assert!(!is_enforced(&late, &both) && !is_enforced(&late, &selector(SelectorKind::Tool, "github")));
+        assert!(!is_enforced(&late, &selector(SelectorKind::Workflow, "demo")), "it may use any tool");
+        assert!(!is_enforced(&late, &[]) && !is_enforced(&late, &selector(SelectorKind::Tool, "stripe")));
     }
 
     #[test]
