@@ -50,9 +50,12 @@ impl Fleet {
         }
         let fleet = Self { runtime, clock, trusts, verifiers };
         fleet.wait("every verifier has a list", |trust| trust.state().seq() > 0)?;
-        let pushed = handles.iter().filter(|handle| handle.status().step == Step::Stream).count();
-        if pushed < count {
-            return Err(format!("only {pushed} of {count} verifiers are pushed to").into());
+        let until = fleet.clock.monotonic() + PATIENCE;
+        while handles.iter().any(|handle| handle.status().step != Step::Stream) {
+            if fleet.clock.monotonic() > until {
+                return Err("not every verifier is pushed to".into());
+            }
+            std::thread::sleep(Duration::from_millis(100));
         }
         Ok(fleet)
     }
