@@ -139,18 +139,8 @@ impl Broker {
         let publisher = Publisher::new(store.clone(), Arc::clone(&keyring), Arc::clone(&clock), &issuer);
         let publisher = Arc::new(publisher);
         publisher.publish().await?;
-        let notices = Notices::new(config.webhook.as_ref(), Arc::clone(&clock), Arc::clone(&random))?;
-        let notices = Arc::new(notices);
-        let watch = Watch {
-            notices: Arc::downgrade(&notices),
-            store: store.clone(),
-            scribe: scribe.clone(),
-            clock: Arc::clone(&clock),
-            random: Arc::clone(&random),
-        };
-        let watcher: Watcher = Arc::new(move |moved: &Moved| watch.moved(moved));
-        let breakers = Maker::new(config.breakers, Arc::clone(&clock), watcher);
-        notices.carry(&store, &breakers).await?;
+        let tellers = (store.clone(), scribe.clone(), Arc::clone(&clock), Arc::clone(&random));
+        let (notices, breakers) = told(&config, tellers).await?;
         let identities = Identities::new(Arc::clone(&clock), fetch, &issuer).guarded(breakers);
         let policy = PolicyHolder::load(store.clone(), &issuer, scribe.clone()).await?;
         let (tripwires, tripped) = Tripwires::new(Arc::clone(&clock));
@@ -335,6 +325,26 @@ impl Broker {
             }
         }
     }
+}
+
+/// The way to operators, and breakers whose moves go that way.
+async fn told(
+    config: &Config,
+    (store, scribe, clock, random): (Store, Scribe, Arc<dyn Clock>, Arc<dyn Random>),
+) -> Result<(Arc<Notices>, Maker), StartError> {
+    let notices = Notices::new(config.webhook.as_ref(), Arc::clone(&clock), Arc::clone(&random))?;
+    let notices = Arc::new(notices);
+    let watch = Watch {
+        notices: Arc::downgrade(&notices),
+        store: store.clone(),
+        scribe,
+        clock: Arc::clone(&clock),
+        random,
+    };
+    let watcher: Watcher = Arc::new(move |moved: &Moved| watch.moved(moved));
+    let breakers = Maker::new(config.breakers, clock, watcher);
+    notices.carry(&store, &breakers).await?;
+    Ok((notices, breakers))
 }
 
 /// Sees breakers open and close: in the log, the audit log, and to operators.
