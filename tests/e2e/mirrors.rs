@@ -163,6 +163,6 @@ fn what_is_published_holds_together_or_is_not_written() {
     std::fs::write(&head, text.replacen(seq, "seq 999999", 1)).unwrap();
     home.refused(&PUBLISH, &["the mirror has list 999999 already", "what to do"]);
     std::fs::write(&head, text.replacen(&address, "other.example", 1)).unwrap();
-    home.refused(&PUBLISH, &["is no head of", "an empty one"]);
+    home.refused(&PUBLISH, &["is not a list of", "an empty one"]);
     home.refused(&["revocations", "publish", "mirror", "--broker", "http://127.0.0.1:9"], &["no connection"]);
 }
