@@ -18,6 +18,7 @@ pub mod limits;
 pub mod mint;
 pub mod notices;
 pub mod policy;
+mod private;
 pub mod proofs;
 pub mod publish;
 pub mod revoke;

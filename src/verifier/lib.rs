@@ -7,6 +7,8 @@ pub mod decision;
 pub mod feed;
 pub mod list;
 pub mod narrow;
+#[cfg(any(feature = "feed", feature = "report"))]
+mod net;
 mod proof;
 pub mod replay;
 #[cfg(feature = "report")]

@@ -21,17 +21,18 @@ const NOT_EMBEDDED: [&str; 9] =
 
 /// Which modules of the broker a module may import, from the bottom up. `http` is at the top: nobody's but that of
 /// `telemetry`, which serves metrics with the same listener.
-const MODULES: [(&str, &[&str]); 29] = [
+const MODULES: [(&str, &[&str]); 30] = [
     ("config", &[]),
     ("delimited", &[]),
+    ("private", &[]),
     ("policy", &[]),
     ("signer", &[]),
     ("store", &[]),
     ("proofs", &["telemetry"]),
     ("breaker", &["config"]),
-    ("notices", &["breaker", "config", "identity", "store"]),
+    ("notices", &["breaker", "config", "identity", "private", "store"]),
     ("audit", &["store"]),
-    ("keyring", &["audit", "config", "signer", "store"]),
+    ("keyring", &["audit", "config", "private", "signer", "store"]),
     ("identity", &["breaker", "delimited", "policy"]),
     ("limits", &["config", "policy"]),
     ("mint", &["policy", "signer"]),

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::error::KeyringError;
 use crate::config::{Keys, Passphrase};
+use crate::private::is_private;
 
 /// Public halves of the sample keys in `keys.example`, and the mark of keys that `dev` makes.
 const EXAMPLES: [&str; 6] = [
@@ -117,21 +118,12 @@ pub(super) const fn is_no_key(error: &KeyringError) -> bool {
     matches!(error, KeyringError::Kind { cause: KeyError::Private, .. })
 }
 
-#[cfg(unix)]
 fn refuse_open(path: &Path) -> Result<(), KeyringError> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let metadata =
-        std::fs::metadata(path).map_err(|cause| KeyringError::Unreadable { path: path.to_owned(), cause })?;
-    if metadata.permissions().mode() & 0o077 == 0 {
-        Ok(())
-    } else {
-        Err(KeyringError::Open { path: path.to_owned() })
+    match is_private(path) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(KeyringError::Open { path: path.to_owned() }),
+        Err(cause) => Err(KeyringError::Unreadable { path: path.to_owned(), cause }),
     }
-}
-
-#[cfg(not(unix))]
-fn refuse_open(_: &Path) -> Result<(), KeyringError> {
-    Ok(())
 }
 
 #[cfg(test)]

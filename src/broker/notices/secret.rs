@@ -10,6 +10,8 @@ use sha2::Sha256;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::private::is_private;
+
 /// What a secret begins with.
 const PREFIX: &str = "whsec_";
 
@@ -83,21 +85,12 @@ pub(super) fn read(path: &Path) -> Result<Zeroizing<String>, SecretError> {
     Ok(Zeroizing::new(text.trim().to_owned()))
 }
 
-#[cfg(unix)]
 fn refuse_open(path: &Path) -> Result<(), SecretError> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let metadata =
-        std::fs::metadata(path).map_err(|cause| SecretError::Unreadable { path: path.to_owned(), cause })?;
-    if metadata.permissions().mode() & 0o077 == 0 {
-        Ok(())
-    } else {
-        Err(SecretError::Open { path: path.to_owned() })
+    match is_private(path) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(SecretError::Open { path: path.to_owned() }),
+        Err(cause) => Err(SecretError::Unreadable { path: path.to_owned(), cause }),
     }
-}
-
-#[cfg(not(unix))]
-fn refuse_open(_: &Path) -> Result<(), SecretError> {
-    Ok(())
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use reqwest::Url;
 
 use super::error::FeedError;
+use crate::net;
 use crate::windows::Windows;
 
 /// Where the list comes from and how it is asked for. Every default works; `base_url` alone has none.
@@ -85,33 +86,9 @@ impl FeedConfig {
     /// The address, if it may be followed: without credentials, query or fragment, and without `http` to other
     /// machines.
     pub(super) fn checked(&self, address: &str) -> Result<Url, FeedError> {
-        let refuse = |cause| FeedError::Address { url: redacted(address), cause };
-        let url = Url::parse(address).map_err(|_| refuse("it is not a URL"))?;
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(refuse("it must not hold a user name or password"));
-        }
-        if url.query().is_some() || url.fragment().is_some() {
-            return Err(refuse("it must not have a query or fragment"));
-        }
-        match url.scheme() {
-            "https" => Ok(url),
-            "http" if self.allow_http || is_loopback(&url) => Ok(url),
-            "http" => {
-                Err(refuse("use https; http is for this machine alone, unless it is allowed expressly"))
-            }
-            _ => Err(refuse("use https")),
-        }
+        let refuse = |cause| FeedError::Address { url: net::redacted(address), cause };
+        net::checked(address, self.allow_http).map_err(refuse)
     }
-}
-
-pub(super) fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-// What stands before an `@` may be a password.
-fn redacted(url: &str) -> String {
-    url.rsplit_once('@').map_or(url, |(_, rest)| rest).chars().take(256).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! The requests: no redirects, a time limit, and never more bytes than there may be.
 
-use std::error::Error as _;
 use std::time::Duration;
 
 use reqwest::header::{
@@ -11,9 +10,10 @@ use shortbread_protocol::key_document::MAX_KEY_DOCUMENT;
 use shortbread_protocol::revocations::{DeltaRef, FileRef, MAX_HEAD};
 use tokio::time::timeout;
 
-use super::config::{FeedConfig, is_loopback};
+use super::config::FeedConfig;
 use super::error::FeedError;
 use super::frames::gunzip;
+use crate::net::{is_loopback, with_causes};
 
 const MAX_ETAG: usize = 128;
 const SNAPSHOT_PATIENCE: u32 = 12;
@@ -198,13 +198,6 @@ impl Body {
     }
 }
 
-/// The error with its causes: the first one alone says only that the request failed.
 pub(super) fn failed(what: &'static str, error: &reqwest::Error) -> FeedError {
-    let mut cause = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        cause = format!("{cause}: {error}");
-        next = error.source();
-    }
-    FeedError::Http { what, cause }
+    FeedError::Http { what, cause: with_causes(error) }
 }

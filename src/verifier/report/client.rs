@@ -1,10 +1,9 @@
 //! The requests: no redirects, a time limit, and never more bytes than there may be.
 
-use std::error::Error as _;
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Client as Http, Response, StatusCode, Url, redirect};
+use reqwest::{Client as Http, Response, StatusCode, redirect};
 use serde::de::DeserializeOwned;
 use shortbread_protocol::json;
 use shortbread_protocol::random::RandomError;
@@ -13,6 +12,7 @@ use shortbread_protocol::verifiers::{LEASE, LeaseAnswer, LeaseBody};
 use thiserror::Error;
 
 use super::ReporterConfig;
+use crate::net::{self, with_causes};
 
 // An answer to a batch names at most 64 records, an answer to a lease the tools of one verifier.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -108,13 +108,14 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(config: &ReporterConfig) -> Result<Self, ReportError> {
-        let url = checked(config)?;
+        let refuse = |cause| ReportError::Address { url: net::redacted(&config.base_url), cause };
+        let url = net::checked(&config.base_url, config.allow_http).map_err(refuse)?;
         let mut http = Http::builder()
             .redirect(redirect::Policy::none())
             .referer(false)
             .connect_timeout(config.timeout)
             .timeout(config.timeout);
-        if is_loopback(&url) {
+        if net::is_loopback(&url) {
             http = http.no_proxy();
         }
         let http = http.build().map_err(|e| failed("lease", &e))?;
@@ -174,46 +175,6 @@ async fn read(what: &'static str, mut response: Response) -> Result<Vec<u8>, Rep
     Ok(bytes)
 }
 
-/// The address, if it may be reported to: without credentials, query or fragment, and without `http` to other machines.
-fn checked(config: &ReporterConfig) -> Result<Url, ReportError> {
-    let shown = || {
-        // What stands before an `@` may be a password.
-        config
-            .base_url
-            .rsplit_once('@')
-            .map_or(&*config.base_url, |(_, rest)| rest)
-            .chars()
-            .take(256)
-            .collect()
-    };
-    let refuse = |cause| ReportError::Address { url: shown(), cause };
-    let url = Url::parse(&config.base_url).map_err(|_| refuse("it is not a URL"))?;
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(refuse("it must not hold a user name or password"));
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(refuse("it must not have a query or fragment"));
-    }
-    match url.scheme() {
-        "https" => Ok(url),
-        "http" if config.allow_http || is_loopback(&url) => Ok(url),
-        "http" => Err(refuse("use https; http is for this machine alone, unless it is allowed expressly")),
-        _ => Err(refuse("use https")),
-    }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-/// The error with its causes: the first one alone says only that the request failed.
 fn failed(what: &'static str, error: &reqwest::Error) -> ReportError {
-    let mut cause = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        cause = format!("{cause}: {error}");
-        next = error.source();
-    }
-    ReportError::Http { what, cause }
+    ReportError::Http { what, cause: with_causes(error) }
 }
