@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwapOption;
+use bytes::Bytes;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use shortbread_protocol::clock::FOREVER;
@@ -77,7 +78,7 @@ pub struct Served {
     /// What it says.
     pub head: BreakGlass,
     /// Its exact bytes.
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
     /// Its entity tag: the hash of the bytes, quoted.
     pub etag: String,
 }
@@ -208,6 +209,6 @@ impl BreakGlassWatch {
 impl Served {
     fn new(head: BreakGlass, bytes: Vec<u8>) -> Self {
         let etag = format!("\"{}\"", hex::encode(Sha256::digest(&bytes)));
-        Self { head, bytes, etag }
+        Self { head, bytes: bytes.into(), etag }
     }
 }

@@ -1,13 +1,14 @@
 //! The break-glass head, for verifiers and mirrors.
 
 use axum::extract::{Extension, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use shortbread_protocol::admin::Problem;
 use shortbread_protocol::reason::Reason;
 
 use super::App;
 use super::failure::Failure;
+use super::lists::signed;
 use crate::exchange::Context;
 
 /// What the offline root key said last; 404 when it never spoke.
@@ -21,11 +22,5 @@ pub(super) async fn head(
     let Some(current) = app.broker.break_glass.current() else {
         return Failure::new(Reason::NotFound, "there is no break-glass head").answer(&context.decision);
     };
-    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    let fresh =
-        [(header::ETAG, current.etag.clone()), (header::CACHE_CONTROL, "public, max-age=1".to_owned())];
-    if known.is_some_and(|known| known.split(',').any(|tag| tag.trim() == current.etag)) {
-        return (StatusCode::NOT_MODIFIED, fresh).into_response();
-    }
-    (fresh, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], current.bytes.clone()).into_response()
+    signed(&headers, &current.etag, current.bytes.clone())
 }

@@ -2,19 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Extension, State};
 use axum::http::HeaderMap;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use shortbread_protocol::admin::Problem;
-use shortbread_protocol::reason::Reason;
 use shortbread_protocol::verifiers::BatchAnswer;
 
 use super::App;
-use super::failure::Failure;
-use super::verifiers::body_of;
+use super::body::{self, answer, to_the_end};
 use crate::decisions;
 use crate::exchange::Context;
 
@@ -28,12 +25,10 @@ pub(super) async fn take(
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let done = async {
-        let body = body_of(&headers, &body, "application/jose")?.clone();
+        let body = body::of_type(&headers, &body, "application/jose")?.clone();
         let (broker, context) = (Arc::clone(&app.broker), context.clone());
         // To its end, even when the caller hangs up: what is recorded is counted once.
-        let take = async move { decisions::take(&broker, &body, &context).await };
-        let taken = tokio::spawn(take).await.map_err(|_| Failure::plain(Reason::Internal))?;
-        Ok::<_, Failure>(taken?)
+        to_the_end(async move { decisions::take(&broker, &body, &context).await }).await
     };
-    done.await.map_or_else(|failure| failure.answer(&context.decision), |answer| Json(answer).into_response())
+    answer(done.await, &context)
 }

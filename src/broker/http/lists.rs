@@ -18,6 +18,7 @@ use crate::publish::{DeltaFile, File, SnapshotFile};
 
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 const BYTES: &str = "application/octet-stream";
+const NOTE: &str = "text/plain; charset=utf-8";
 
 /// The signed head.
 #[utoipa::path(get, path = "/revocations/head", tag = "revocations", params(("If-None-Match" = Option<String>, Header, description = "The entity tag that the reader has")),
@@ -30,12 +31,16 @@ pub(super) async fn head(
     let Some(current) = app.broker.publisher.current() else {
         return Failure::plain(Reason::StoreUnavailable).answer(&context.decision);
     };
-    let fresh =
-        [(header::ETAG, current.etag.clone()), (header::CACHE_CONTROL, "public, max-age=1".to_owned())];
-    if knows(&headers, &current.etag) {
+    signed(&headers, &current.etag, current.head.clone())
+}
+
+/// A signed note that another one may replace at any moment, unless the reader has this one.
+pub(super) fn signed(headers: &HeaderMap, etag: &str, note: Bytes) -> Response {
+    let fresh = [(header::ETAG, etag), (header::CACHE_CONTROL, "public, max-age=1")];
+    if knows(headers, etag) {
         return (StatusCode::NOT_MODIFIED, fresh).into_response();
     }
-    (fresh, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], current.head.clone()).into_response()
+    (fresh, [(header::CONTENT_TYPE, NOTE)], note).into_response()
 }
 
 /// A snapshot by its sequence and hash, as the head names it.
@@ -89,13 +94,10 @@ pub(super) async fn keys(
     Extension(context): Extension<Context>,
     version: Result<Path<String>, PathRejection>,
 ) -> Response {
-    // One spelling each, so that a cache holds each once.
-    let version = version.ok().and_then(|Path(text)| Some((text.parse::<u64>().ok()?, text)));
-    let version = version.filter(|(number, text)| number.to_string() == *text);
-    match version.and_then(|(number, _)| app.broker.keyring.published(number)) {
+    let version = version.ok().and_then(|Path(text)| number(&text));
+    match version.and_then(|version| app.broker.keyring.published(version)) {
         Some(signed) => {
-            let kind = "text/plain; charset=utf-8";
-            let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, IMMUTABLE)];
+            let headers = [(header::CONTENT_TYPE, NOTE), (header::CACHE_CONTROL, IMMUTABLE)];
             (headers, Bytes::from_owner(signed)).into_response()
         }
         None => Failure::new(Reason::NotFound, "no such key document; the head names the one in force")

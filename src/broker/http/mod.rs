@@ -1,6 +1,7 @@
 //! HTTP: translates, decides nothing. Every route goes through one documented router.
 
 mod admin;
+mod body;
 mod break_glass;
 mod connections;
 mod context;

@@ -10,26 +10,23 @@ pub(super) mod verifiers;
 
 use std::convert::Infallible;
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, Method, StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
-use serde::Serialize;
+use axum::http::{HeaderMap, Method, header};
 use serde_json::json;
 use shortbread_protocol::call::Args;
 use shortbread_protocol::dpop::Proof;
 use shortbread_protocol::event::EventType;
-use shortbread_protocol::json as strict;
 use shortbread_protocol::names::{Operation, OperatorName, ToolName};
 use shortbread_protocol::reason::Reason;
 use shortbread_protocol::revocations::SelectorKind;
 use shortbread_verifier::chain::{Token, TokenError, decode};
 use shortbread_verifier::scope::{Demand, Scope};
 
+use super::body;
+use super::body::{answer, to_the_end, unread};
 use super::failure::Failure;
-use super::is_of_type;
 use crate::audit::Counted;
 use crate::broker::Broker;
 use crate::exchange::Context;
@@ -177,49 +174,16 @@ fn still_granted(broker: &Broker, scope: &Scope, operator: &OperatorName, verb: 
     broker.policy.in_force().is_none_or(|policy| policy.lets(operator, &operation, &intent))
 }
 
-/// The answer to a request of the admin API.
-pub(super) fn answer<T: Serialize>(done: Result<T, Failure>, context: &Context) -> Response {
-    match done {
-        Ok(answer) => Json(answer).into_response(),
-        Err(failure) => failure.answer(&context.decision),
-    }
-}
-
 impl Sent {
     /// Reads the JSON body strictly.
     pub(super) fn read<T: serde::de::DeserializeOwned>(&self) -> Result<T, Failure> {
-        strict::read_as(self.json()?).map_err(|error| unread(&error))
+        body::read(self.json()?)
     }
 
     /// The body of a request that has one, said to be JSON.
     fn json(&self) -> Result<&Bytes, Failure> {
-        let malformed = |detail: &str| Failure::new(Reason::RequestMalformed, detail);
-        let body = self.body.as_ref().map_err(|rejection| match rejection.status() {
-            status @ StatusCode::PAYLOAD_TOO_LARGE => {
-                malformed("the body has more than 64 KiB").status(status)
-            }
-            _ => malformed("the body could not be read"),
-        })?;
-        if !is_of_type(&self.headers, "application/json") {
-            let failure = malformed("send the body as application/json");
-            return Err(failure.status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
-        }
-        Ok(body)
+        body::of_type(&self.headers, &self.body, "application/json")
     }
-}
-
-fn unread(error: &impl std::fmt::Display) -> Failure {
-    // An unknown member is named, and may be long.
-    let error: String = error.to_string().chars().take(300).collect();
-    Failure::new(Reason::RequestMalformed, format!("the body is not read: {error}"))
-}
-
-/// Runs a change to its end, even when the caller hangs up or their time is over: what the store holds and what this
-/// process works with must not part.
-pub(super) async fn to_the_end<T: Send + 'static>(
-    change: impl Future<Output = Result<T, Failure>> + Send + 'static,
-) -> Result<T, Failure> {
-    tokio::spawn(change).await.unwrap_or_else(|_| Err(Failure::plain(Reason::Internal)))
 }
 
 fn credentials(headers: &HeaderMap) -> Result<&str, Failure> {
