@@ -33,9 +33,6 @@ pub const MOST: usize = 10_000;
 /// The most of them of one verifier.
 pub const MOST_OF_ONE: usize = 1000;
 
-/// How long a count of those with an older key document is good.
-const COUNT_EVERY: Duration = Duration::from_secs(1);
-
 /// How long an instance that said goodbye is still shown.
 const GONE_FOR: Duration = Duration::from_secs(24 * 3600);
 /// How long an instance that fell silent is waited for.
@@ -138,15 +135,6 @@ struct Known {
     // Leases that are being recorded, so that no crowd at the door gets past the limits.
     reserved: HashMap<VerifierName, usize>,
     changes: Changes,
-    older: Option<Older>,
-}
-
-/// How many had an older key document than this version, counted at a moment: it is asked for with every token.
-#[derive(Clone, Copy)]
-struct Older {
-    version: u64,
-    at: Duration,
-    count: usize,
 }
 
 /// Room for one more instance, while its lease is recorded.
@@ -187,7 +175,7 @@ impl Instances {
         });
         let mut changes = Changes::default();
         changes.note(contents, now.wall);
-        let known = Known { by_id: known.collect(), reserved: HashMap::new(), changes, older: None };
+        let known = Known { by_id: known.collect(), reserved: HashMap::new(), changes };
         Self {
             known: Mutex::new(known),
             roster: ArcSwap::from_pointee(Roster::default()),
@@ -276,16 +264,11 @@ impl Instances {
         }
     }
 
-    /// How many of those that report have an older key document than this version. It may be a second old.
+    /// How many of those that report have an older key document than this version. Looks at all of them: whoever
+    /// asks with every token keeps the count for a while, as the keyring does.
     #[must_use]
     pub fn with_older_keys(&self, version: u64, policy: &Policy, now: Duration) -> usize {
-        let known = |known: &Known| known.older.filter(|older| older.version == version);
-        if let Some(older) = known(&self.lock())
-            && now.saturating_sub(older.at) < COUNT_EVERY
-        {
-            return older.count;
-        }
-        let count = self.look(policy, |instances, changes| {
+        self.look(policy, |instances, changes| {
             let reports = |instance: &Instance| {
                 let state = instance.state(changes.last(), now);
                 instance.progress.n > 0 && !matches!(state, InstanceState::Silent | InstanceState::Gone)
@@ -293,9 +276,7 @@ impl Instances {
             instances
                 .filter(|(instance, _)| reports(instance) && instance.progress.keys_version < version)
                 .count()
-        });
-        self.lock().older = Some(Older { version, at: now, count });
-        count
+        })
     }
 
     /// What must be written down, told and forgotten. What is forgotten is so at once; what is written down counts as
