@@ -131,11 +131,7 @@ impl Lanes {
         if waiting.ended {
             return Err(Ended);
         }
-        let queue = match lane {
-            Lane::First => &mut waiting.first,
-            Lane::Usual => &mut waiting.usual,
-        };
-        queue.push_back(Queued { job, _place: place });
+        waiting.queue(lane).push_back(Queued { job, _place: place });
         drop(waiting);
         self.ready.notify_one();
         Ok(())
@@ -183,6 +179,13 @@ impl Lanes {
 }
 
 impl Waiting {
+    fn queue(&mut self, lane: Lane) -> &mut VecDeque<Queued> {
+        match lane {
+            Lane::First => &mut self.first,
+            Lane::Usual => &mut self.usual,
+        }
+    }
+
     fn group(&mut self) -> Option<Group> {
         let lane = match (self.first.is_empty(), self.usual.is_empty()) {
             (true, true) => return None,
@@ -192,10 +195,7 @@ impl Waiting {
         };
         let most = if lane == Lane::Usual && !self.first.is_empty() { SHARE } else { GROUP };
         self.passed = if lane == Lane::First && !self.usual.is_empty() { self.passed + 1 } else { 0 };
-        let queue = match lane {
-            Lane::First => &mut self.first,
-            Lane::Usual => &mut self.usual,
-        };
+        let queue = self.queue(lane);
         let most = most.min(queue.len());
         Some(Group { lane, jobs: queue.drain(..most).map(|queued| queued.job).collect() })
     }
