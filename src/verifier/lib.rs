@@ -9,6 +9,8 @@ pub mod list;
 pub mod narrow;
 #[cfg(any(feature = "feed", feature = "report"))]
 mod net;
+#[cfg(any(feature = "feed", feature = "report"))]
+mod pace;
 mod proof;
 pub mod replay;
 #[cfg(feature = "report")]

@@ -133,7 +133,7 @@ impl Core {
         let mut next = self.offer_head(&head, pushed.here()).await?;
         for _ in 0..MAX_ROUNDS {
             next = match next {
-                Next::Nothing => return Ok(self.settled(seq, contents, &head)),
+                Next::Nothing => return Ok(self.settled(seq, contents)),
                 Next::Keys { version, .. } => {
                     let keys = fetch.keys(version).await?;
                     self.hop(move |trust| Ok(trust.offer_keys(&keys)?)).await?;
@@ -235,11 +235,11 @@ impl Core {
         offered.await
     }
 
-    fn settled(&self, seq: u64, contents: u64, head: &[u8]) -> Option<u64> {
+    fn settled(&self, seq: u64, contents: u64) -> Option<u64> {
         let state = self.trust.state();
         if state.contents() != contents
             && contents != 0
-            && let Some(issued) = issued(head)
+            && let Some(issued) = state.issued()
         {
             let now = self.trust.clock().now();
             let since = now.millis().saturating_sub(issued.saturating_mul(1000));
@@ -288,12 +288,6 @@ pub(super) fn refused(error: &FeedError) {
     if let FeedError::Refused(refused) = error {
         telemetry::head_refused(refused.code());
     }
-}
-
-/// When a head says that it was issued. Only for heads that are in force: nothing is checked here.
-fn issued(head: &[u8]) -> Option<u64> {
-    let text = std::str::from_utf8(head).ok()?;
-    text.lines().find_map(|line| line.strip_prefix("issued ")?.parse().ok())
 }
 
 impl FeedError {

@@ -8,8 +8,8 @@ use shortbread_protocol::revocations::BreakGlass;
 use super::error::FeedError;
 use super::fetch::Fetched;
 use super::follow::{Core, refused};
-use super::pace::spread;
 use super::source::Source;
+use crate::pace::spread;
 
 /// How many times as long the broker is left alone while its stream lives.
 const PUSHED: u32 = 4;

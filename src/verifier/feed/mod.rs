@@ -9,7 +9,6 @@ mod follow;
 mod frames;
 mod glass;
 mod ladder;
-mod pace;
 mod poll;
 mod source;
 mod status;

@@ -11,9 +11,9 @@ use super::breaker::BreakerState;
 use super::error::FeedError;
 use super::fetch::Fetched;
 use super::follow::{Asked, Core};
-use super::pace::spread;
 use super::source::Source;
 use crate::list::Refused;
+use crate::pace::spread;
 
 /// How long the answer of a source that failed lately is waited for: the others must not wait for it.
 const TRIAL: Duration = Duration::from_secs(1);

@@ -13,7 +13,10 @@ use super::error::FeedError;
 use super::fetch::failed;
 use super::follow::{Core, Pushed};
 use super::frames::{Frame, Frames, PackedDelta};
-use super::pace::{Backoff, spread};
+use crate::pace::{Backoff, spread};
+
+/// The first wait before a stream is opened again.
+const FIRST: Duration = Duration::from_millis(250);
 
 /// How long a head waits for the delta behind it.
 const BEHIND: Duration = Duration::from_millis(250);
@@ -24,7 +27,7 @@ const STEADY: u32 = 2;
 
 /// Opens the stream, follows it to its end, and opens it again.
 pub(super) async fn run(core: Arc<Core>) {
-    let (mut backoff, random) = (Backoff::default(), Arc::clone(&core.random.0));
+    let (mut backoff, random) = (Backoff::new(FIRST), Arc::clone(&core.random.0));
     loop {
         let wait = if core.stream.permits() {
             let Err(error) = follow(&core, &mut backoff).await;

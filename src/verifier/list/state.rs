@@ -224,6 +224,12 @@ impl State {
         age <= limits || age <= limits.saturating_add(MAX_AHEAD) && since_seen <= limit
     }
 
+    /// When the head in force was issued, in seconds since the epoch.
+    #[cfg(feature = "feed")]
+    pub(crate) fn issued(&self) -> Option<u64> {
+        self.list.as_ref().map(|list| list.mark.issued)
+    }
+
     /// The sequence of the last change that the entries in force hold; 0 for none.
     #[must_use]
     pub fn contents(&self) -> u64 {

@@ -6,47 +6,34 @@ use std::time::Duration;
 
 use shortbread_protocol::random::Random;
 
-const LONGEST: Duration = Duration::from_secs(30);
+use crate::pace;
+
 /// The longest that a broker can tell an instance to stay away.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) struct Backoff {
-    shortest: Duration,
-    failures: u32,
+    waits: pace::Backoff,
     random: Arc<dyn Random>,
 }
 
 impl Backoff {
-    pub(super) const fn new(shortest: Duration, random: Arc<dyn Random>) -> Self {
-        Self { shortest, failures: 0, random }
+    pub(super) const fn new(first: Duration, random: Arc<dyn Random>) -> Self {
+        Self { waits: pace::Backoff::new(first), random }
     }
 
     pub(super) const fn succeeded(&mut self) {
-        self.failures = 0;
+        self.waits.reset();
     }
 
-    /// After one more failure: twice as long each time, 30 s at most, of that between half and all; and not before the
-    /// broker said to come back.
+    /// After one more failure; and not before the broker said to come back.
     pub(super) fn failed(&mut self, wanted: Option<Duration>) -> Duration {
-        let doubled = self.shortest.saturating_mul(2_u32.saturating_pow(self.failures)).min(LONGEST);
-        self.failures = self.failures.saturating_add(1);
-        let delay = doubled.mul_f64(0.5 + fraction(&*self.random) / 2.0);
-        delay.max(wanted.unwrap_or_default().min(PATIENCE))
-    }
-}
-
-/// Between 0 and 1. Without randomness instances are less spread, which is no reason not to report.
-pub(super) fn fraction(random: &dyn Random) -> f64 {
-    let mut bytes = [0; 4];
-    match random.fill(&mut bytes) {
-        Ok(()) => f64::from(u32::from_be_bytes(bytes)) / f64::from(u32::MAX),
-        Err(_) => 0.5,
+        self.waits.next(&*self.random).max(wanted.unwrap_or_default().min(PATIENCE))
     }
 }
 
 impl fmt::Debug for Backoff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Backoff").field("failures", &self.failures).finish_non_exhaustive()
+        f.debug_struct("Backoff").field("waits", &self.waits).finish_non_exhaustive()
     }
 }
 

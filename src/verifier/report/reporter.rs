@@ -17,12 +17,13 @@ use shortbread_protocol::verifiers::{
     GOODBYE, GOODBYE_TYPE, Goodbye, LeaseBody, Message, REPORT, REPORT_EVERY, REPORT_TYPE, ReportAnswer,
 };
 
-use super::backoff::{Backoff, fraction};
+use super::backoff::Backoff;
 use super::client::{Client, ReportError};
 use super::identity::Identity;
 use super::recorder::Recorder;
 use super::watch::{Position, Watch};
 use crate::list::Trust;
+use crate::pace::spread;
 use crate::windows::Windows;
 
 /// How long a change may wait for others, so that a thousand instances do not answer in the same millisecond.
@@ -237,7 +238,7 @@ impl Reporter {
                 // Whichever is first.
                 let _ = tokio::time::timeout(LOOK, self.watch.changed()).await;
             }
-            tokio::time::sleep(SPREAD.mul_f64(fraction(&*self.random))).await;
+            tokio::time::sleep(spread(SPREAD, 0.0, 1.0, &*self.random)).await;
         };
         let _ = tokio::time::timeout(lease.report_every, changed).await;
     }

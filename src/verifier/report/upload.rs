@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use shortbread_protocol::verifiers::{Batch, BatchAnswer, DECISIONS, DECISIONS_TYPE, MAX_BATCH, MAX_MESSAGE};
 
-use super::backoff::fraction;
 use super::client::ReportError;
 use super::recorder::{Recorder, Taken};
 use super::reporter::{Lease, Reporter};
+use crate::pace::spread;
 
 const WHAT: &str = "batch of decisions";
 // What base64 leaves of a message, less room for its header, its signature and who is addressed.
@@ -109,7 +109,7 @@ impl Reporter {
 
     /// Waits until there is a batch, or for as long as the oldest record may wait, give or take a quarter.
     async fn gather(&self, recorder: &Recorder) {
-        let until = self.config.upload_every.mul_f64(0.75 + fraction(&*self.random) / 2.0);
+        let until = spread(self.config.upload_every, 0.75, 1.25, &*self.random);
         let full = async {
             while recorder.status().waiting < MAX_BATCH as u64 {
                 recorder.news().await;

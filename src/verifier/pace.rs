@@ -4,36 +4,42 @@ use std::time::Duration;
 
 use shortbread_protocol::random::Random;
 
-/// The first wait before a stream is opened again.
-const FIRST: Duration = Duration::from_millis(250);
-/// And the longest.
+/// The longest wait after failures.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// A span anywhere between these shares of it. Without randomness waits are less spread, which is no reason not to go
-/// on.
-pub(super) fn spread(span: Duration, low: f64, high: f64, random: &dyn Random) -> Duration {
+/// Between 0 and 1. Without randomness waits are less spread, which is no reason not to go on.
+fn fraction(random: &dyn Random) -> f64 {
     let mut bytes = [0; 4];
-    let fraction = match random.fill(&mut bytes) {
+    match random.fill(&mut bytes) {
         Ok(()) => f64::from(u32::from_be_bytes(bytes)) / f64::from(u32::MAX),
         Err(_) => 0.5,
-    };
-    span.mul_f64(low + (high - low) * fraction)
+    }
 }
 
-/// The waits before a stream is opened again: from 250 ms, twice as long after each failure, 30 s at most, and then
-/// anything between half of it and all of it.
-#[derive(Debug, Default)]
-pub(super) struct Backoff {
+/// A span anywhere between these shares of it.
+pub(crate) fn spread(span: Duration, low: f64, high: f64, random: &dyn Random) -> Duration {
+    span.mul_f64(low + (high - low) * fraction(random))
+}
+
+/// The waits after failures: the first, then twice as long each time, 30 s at most, and of that anything between half and
+/// all.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    first: Duration,
     failures: u32,
 }
 
 impl Backoff {
-    pub(super) fn reset(&mut self) {
+    pub(crate) const fn new(first: Duration) -> Self {
+        Self { first, failures: 0 }
+    }
+
+    pub(crate) const fn reset(&mut self) {
         self.failures = 0;
     }
 
-    pub(super) fn next(&mut self, random: &dyn Random) -> Duration {
-        let longest = FIRST.saturating_mul(2_u32.saturating_pow(self.failures)).min(LONGEST);
+    pub(crate) fn next(&mut self, random: &dyn Random) -> Duration {
+        let longest = self.first.saturating_mul(2_u32.saturating_pow(self.failures)).min(LONGEST);
         self.failures = self.failures.saturating_add(1);
         spread(longest, 0.5, 1.0, random)
     }
@@ -46,7 +52,7 @@ mod tests {
 
     #[test]
     fn errors_make_it_slower_up_to_a_limit_and_success_ends_that() {
-        let (mut backoff, random) = (Backoff::default(), SeededRandom::new(1));
+        let (mut backoff, random) = (Backoff::new(Duration::from_millis(250)), SeededRandom::new(1));
         let within = |backoff: &mut Backoff, low: u64, high: u64| {
             let wait = backoff.next(&random);
             let span = Duration::from_millis(low)..=Duration::from_millis(high);
