@@ -21,7 +21,7 @@ const NOT_EMBEDDED: [&str; 9] =
 
 /// Which modules of the broker a module may import, from the bottom up. `http` is at the top: nobody's but that of
 /// `telemetry`, which serves metrics with the same listener.
-const MODULES: [(&str, &[&str]); 31] = [
+const MODULES: [(&str, &[&str]); 32] = [
     ("config", &[]),
     ("delimited", &[]),
     ("private", &[]),
@@ -42,6 +42,7 @@ const MODULES: [(&str, &[&str]); 31] = [
     ("publish", &["keyring", "store", "telemetry"]),
     ("break_glass", &["audit", "keyring", "store"]),
     ("tripwire", &["audit", "notices", "policy", "store"]),
+    ("log", &["config", "keyring", "notices", "store"]),
     (
         "broker",
         &[
@@ -54,6 +55,7 @@ const MODULES: [(&str, &[&str]); 31] = [
             "instances",
             "keyring",
             "limits",
+            "log",
             "notices",
             "proofs",
             "publish",

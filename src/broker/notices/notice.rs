@@ -125,10 +125,19 @@ pub enum Notice {
         /// Its version.
         version: u64,
     },
+    /// A checkpoint of the audit log, for whoever keeps it outside the broker.
+    LogCheckpoint {
+        /// How many entries it covers.
+        size: u64,
+        /// The root of the tree over them, in base64.
+        root: String,
+        /// The signed note.
+        note: String,
+    },
 }
 
 /// The kinds of notice, as the configuration names them.
-pub const KINDS: [&str; 10] = [
+pub const KINDS: [&str; 11] = [
     "revocation.set",
     "revocation.lifted",
     "verifier.silent",
@@ -139,6 +148,7 @@ pub const KINDS: [&str; 10] = [
     "tripwire.capped",
     "policy.activated",
     "keys.activated",
+    "log.checkpoint",
 ];
 
 /// How much a notice matters when there is no room for all.
@@ -179,6 +189,7 @@ impl Notice {
             Self::Capped { .. } => "tripwire.capped",
             Self::PolicyActivated { .. } => "policy.activated",
             Self::KeysActivated { .. } => "keys.activated",
+            Self::LogCheckpoint { .. } => "log.checkpoint",
         }
     }
 
@@ -187,7 +198,9 @@ impl Notice {
     pub const fn weight(&self) -> Weight {
         match self {
             Self::Revoked { .. } | Self::Tripped { .. } => Weight::High,
-            Self::VerifierBack { .. } | Self::BreakerClosed { .. } => Weight::Low,
+            Self::VerifierBack { .. } | Self::BreakerClosed { .. } | Self::LogCheckpoint { .. } => {
+                Weight::Low
+            }
             _ => Weight::Middle,
         }
     }
@@ -226,6 +239,9 @@ impl Notice {
                 "decision_id": decision,
             }),
             Self::KeysActivated { version } => json!({ "version": version }),
+            Self::LogCheckpoint { size, root, note } => {
+                json!({ "size": size, "root": root, "note": note })
+            }
         }
     }
 }
@@ -278,6 +294,9 @@ impl fmt::Display for Notice {
                 write!(f, "{by} {how} version {version} (decision {decision})")
             }
             Self::KeysActivated { version } => write!(f, "key document version {version} was activated"),
+            Self::LogCheckpoint { size, root, .. } => {
+                write!(f, "the audit log has {size} entries and the root {root}")
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ mod sqlite;
 #[cfg(test)]
 mod tests;
 mod transactions;
+mod tree;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,8 +24,8 @@ pub use self::model::{
     AUDIT_LIMIT, Activate, Activation, ActivePolicy, AuditEntry, BlockChanged, BreakGlassRecord, Changed,
     ChangedEntry, Counts, Exchange, Head, HeadFacts, Hit, Kept, KeyRecord, Lease, Lift, LiftMode, Meta,
     NAMED, NewLease, NewPolicy, Notes, Options, PolicyAction, PolicyVersion, Preview, Progress, Pruned,
-    Replay, Retry, Revoke, RevokeBlock, RevokeMode, StoreKind, StoredEntry, TAIL_LIMIT, Target, Tie,
-    TokenRecord, Touched, Use, WaitingNotice,
+    Replay, Retry, Revoke, RevokeBlock, RevokeMode, StoreKind, StoredCheckpoint, StoredEntry, TAIL_LIMIT,
+    Target, Tie, TokenRecord, Touched, Use, WaitingNotice,
 };
 pub use self::revocations::{Block, Entry, Revocations, Revoked, Standing};
 use self::sqlite::Sqlite;

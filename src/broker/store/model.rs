@@ -14,6 +14,7 @@ use super::revocations::{Revocations, Standing};
 mod changes;
 mod instances;
 mod keys;
+mod log;
 mod policies;
 
 pub use self::changes::{
@@ -21,6 +22,7 @@ pub use self::changes::{
 };
 pub use self::instances::{Lease, NewLease, Progress};
 pub use self::keys::{BreakGlassRecord, KeyRecord};
+pub use self::log::StoredCheckpoint;
 pub use self::policies::{Activate, Activation, ActivePolicy, NewPolicy, PolicyAction, PolicyVersion};
 
 /// The most bytes an audit entry may have: a C2SP log tile gives its length two bytes.
