@@ -47,6 +47,7 @@ mod revoked;
 mod rotation;
 mod secrets;
 mod strangers;
+mod tried;
 mod tripwires;
 mod uploaded;
 mod vectors;
