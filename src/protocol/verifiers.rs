@@ -32,6 +32,38 @@ pub const SILENT_AFTER: u64 = 3 * REPORT_EVERY;
 pub const MAX_BATCH: usize = 64;
 /// The most bytes of one signed message.
 pub const MAX_MESSAGE: usize = 64 * 1024;
+/// The stage of a record that says how an earlier call came out. It is no call of its own.
+pub const RESULT_STAGE: &str = "result";
+/// The most that one record may say something cost, in millionths of the unit that the team counts in: 2^53, the last
+/// number up to which JSON keeps every one.
+pub const MAX_COST_MICROS: u64 = 1 << 53;
+
+/// How a task came out, as is known once it is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskOutcome {
+    /// It did what it was for.
+    Completed,
+    /// It did, after somebody put right what it had done.
+    Corrected,
+    /// It did not.
+    Failed,
+}
+
+impl TaskOutcome {
+    /// All of them, best first.
+    pub const ALL: [Self; 3] = [Self::Completed, Self::Corrected, Self::Failed];
+
+    /// The word for it, in records and reports.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Corrected => "corrected",
+            Self::Failed => "failed",
+        }
+    }
+}
 
 /// On which step of its fallback ladder a verifier stands, from best to worst.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -169,7 +201,8 @@ pub struct CallRecord {
     /// The declared intent; `undeclared` where there is none, `unknown` where the token was not believed.
     #[serde(default)]
     pub intent: Option<String>,
-    /// Where the decision fell: `token`, `list`, `revocation`, `evaluate`, `proof`, `call` or `record`.
+    /// Where the decision fell: `token`, `list`, `revocation`, `evaluate`, `proof`, `call` or `record`; [`RESULT_STAGE`]
+    /// where this is the result of a call that was decided before.
     #[serde(default)]
     pub stage: Option<String>,
     /// `allow` or `deny`.
@@ -208,6 +241,12 @@ pub struct CallRecord {
     /// Where on its ladder the verifier stood.
     #[serde(default)]
     pub step: Step,
+    /// How the task of an allowed call came out, once that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_outcome: Option<TaskOutcome>,
+    /// What an allowed call cost, in millionths of the unit that the team counts in; at most [`MAX_COST_MICROS`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_micros: Option<u64>,
 }
 
 impl CallRecord {
@@ -220,6 +259,12 @@ impl CallRecord {
         let (series, count) = digits.split_at_checked(16).filter(|_| lower)?;
         let half = |text| u64::from_str_radix(text, 16).ok();
         half(series).zip(half(count).filter(|count| count >> 60 == 0))
+    }
+
+    /// Whether it says how an earlier call came out, and is no call of its own.
+    #[must_use]
+    pub fn is_result(&self) -> bool {
+        self.stage.as_deref() == Some(RESULT_STAGE)
     }
 
     /// What a record lacks without which it is refused: the first of id, `trace_id`, `intent`, `stage`, `outcome`.

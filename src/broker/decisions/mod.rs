@@ -56,11 +56,12 @@ pub async fn take(broker: &Broker, body: &[u8], context: &Context) -> Result<Bat
     let new = record(broker, &sent, &sound, now).await?;
     answer.recorded = new.iter().filter(|new| **new).count() as u64;
     answer.known = sound.len() as u64 - answer.recorded;
-    let denials = sound.iter().zip(&new).filter(|(_, new)| **new);
+    let new: Vec<&CallRecord> =
+        sound.iter().zip(&new).filter(|(_, new)| **new).map(|(sound, _)| &sound.record).collect();
     let policy = broker.policy.in_force();
-    let refused = denials.filter_map(|(sound, _)| refused(policy.as_ref()?, &sound.record));
+    let refused = new.iter().filter_map(|record| refused(policy.as_ref()?, record));
     refused.for_each(|refused| broker.tripwires.note(&refused));
-    telemetry::uploaded(sent.verifier.as_str(), &answer);
+    telemetry::uploaded(sent.verifier.as_str(), &answer, &new);
     Ok(answer)
 }
 
@@ -101,14 +102,24 @@ fn data(sent: &Spoken<Unread>, record: &CallRecord, now: Timestamp) -> Value {
         release: None,
     };
     let named = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
-    json!({
+    let mut data = json!({
         "outcome": record.outcome, "reasons": record.reason.iter().collect::<Vec<_>>(),
         "workflow": record.workflow, "operator": record.operator, "intent": record.intent, "task": record.task,
         "token": record.token, "tool": named(&record.tool), "verb": named(&record.verb), "access": record.access,
         "stage": record.stage, "revocation_seq": record.list_seq, "list_age": record.list_age,
         "degraded": Some(record.step).filter(|step| *step > Step::Poll), "segment": segment,
         "verifier": sent.verifier, "instance": &*sent.instance, "received": now.to_string(), "error_class": null,
-    })
+    });
+    // Few calls have these.
+    let more = [
+        ("task_outcome", record.task_outcome.map(|outcome| Value::from(outcome.as_str()))),
+        ("cost_micros", record.cost_micros.map(Value::from)),
+    ];
+    let more = more.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    if let Some(data) = data.as_object_mut() {
+        data.extend(more);
+    }
+    data
 }
 
 /// What a denial says to the tripwires: of a believed workflow, in a task, about a verb of the catalogue.
