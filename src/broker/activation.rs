@@ -139,6 +139,11 @@ pub fn read_policy(path: &Path, kind: StoreKind, options: &Options) -> Result<Po
     Policy::compile(&source, &shown, &files, options).map_err(ActivationError::Problems)
 }
 
+// How the file of a bundle was named when it was taken in.
+fn named(bundle: &[u8]) -> String {
+    serde_json::from_slice::<Bundle>(bundle).map_or_else(|_| "policy".to_owned(), |bundle| bundle.file)
+}
+
 // Keys that `dev` made, and the sample keys, are no keys for a broker that matters.
 fn known_key(text: &str, kind: StoreKind) -> Option<String> {
     if kind == StoreKind::Dev {
@@ -338,9 +343,22 @@ impl PolicyHolder {
         let _turn = self.turn.lock().await;
         let bundle = self.store.policy_bundle(version).await?.ok_or(ActivationError::Unknown(version))?;
         let policy = self.compile_bundle(version, &bundle)?;
+        if action == PolicyAction::Activate {
+            // Going back is for emergencies: what was observed then and is over is enforced.
+            let untimely = policy.untimely(&named(&bundle), decision.at);
+            if !untimely.is_empty() {
+                return Err(ActivationError::Problems(untimely));
+            }
+        }
         self.second_operator(version, &policy, actor, monotonic)?;
         let (operator, at) = (actor.name().to_owned(), decision.at);
-        let data = json!({ "policy": policy.digest(), "version": version, "operator": operator, "before": self.version() });
+        let observed = policy.observed(at);
+        let observed: BTreeMap<_, _> =
+            observed.iter().map(|(tool, until)| (tool, until.to_string())).collect();
+        let data = json!({
+            "policy": policy.digest(), "version": version, "operator": operator, "before": self.version(),
+            "observed": observed,
+        });
         let audit =
             self.scribe.entry(EventType::PolicyActivated, decision, format!("operator/{operator}"), data);
         match self.store.activate_policy(Activate { version, operator, action, at }, audit).await {

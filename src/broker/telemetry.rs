@@ -69,6 +69,11 @@ pub fn collect() -> Result<PrometheusHandle, BuildError> {
         "shortbread_call_decisions_total",
         "Call decisions that verifiers uploaded, by verifier and outcome: recorded, known, or what is wrong with them; result for what became of an earlier call."
     );
+    describe_counter!(
+        "shortbread_calls_observed_total",
+        "Calls that verifiers let pass in observe mode, by verifier and the reason for which they would be denied."
+    );
+    describe_gauge!("shortbread_tools_observed", "Tools that the policy in force does not enforce now.");
     describe();
     Ok(handle)
 }
@@ -215,6 +220,10 @@ pub(crate) fn uploaded(verifier: &str, answer: &BatchAnswer, new: &[&CallRecord]
     let results = new.iter().filter(|record| record.is_result()).count() as u64;
     count("recorded", answer.recorded.saturating_sub(results));
     count("result", results);
+    for code in new.iter().filter_map(|record| record.observed.as_deref()) {
+        let labels = [("verifier", verifier.to_owned()), ("reason", code.to_owned())];
+        counter!("shortbread_calls_observed_total", &labels).increment(1);
+    }
     count("known", answer.known);
     answer.refused.iter().for_each(|refused| count(&refused.wrong, 1));
 }

@@ -134,6 +134,9 @@ pub struct LeaseAnswer {
     pub report_every: u64,
     /// After how long without a report the instance counts as silent, in seconds.
     pub silent_after: u64,
+    /// The signed [`Statement`](crate::observe::Statement) of those tools that are not enforced for now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observe: Option<String>,
 }
 
 /// What an instance signs.
@@ -153,7 +156,7 @@ pub struct Message<T> {
 }
 
 /// How far an instance is: on each change of its list, and every [`REPORT_EVERY`] seconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// The sequence of the last head whose entries are applied; 0 for none.
     pub seq: u64,
@@ -173,6 +176,9 @@ pub struct Report {
     pub waiting: u64,
     /// Call decisions that were lost for want of room since the instance began.
     pub lost: u64,
+    /// The tools whose would-be denials it lets pass now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub observing: Vec<ToolName>,
 }
 
 /// An instance stops: it is gone, not silent.
@@ -211,6 +217,9 @@ pub struct CallRecord {
     /// The reason code of a denial.
     #[serde(default)]
     pub reason: Option<String>,
+    /// The reason code for which an allowed call would have been denied, had its tool been enforced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed: Option<String>,
     /// The tool and verb that were called; empty where the call could not be read.
     #[serde(default)]
     pub tool: String,
@@ -321,11 +330,15 @@ pub struct RefusedRecord {
 }
 
 /// The answer to a report or a goodbye.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ReportAnswer {
     /// The sequence of the last change of the broker's list: whoever is below it is behind.
     pub contents: u64,
+    /// The signed [`Statement`](crate::observe::Statement) of those tools that are not enforced for now; without it all
+    /// are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observe: Option<String>,
 }
 
 #[cfg(test)]

@@ -180,6 +180,8 @@ pub struct Decision {
     pub outcome: Outcome,
     /// Why not; `None` when it may.
     pub reason: Option<Reason>,
+    /// Why it would not be, were its tool enforced: it may only because the tool is observed for now.
+    pub observed: Option<Reason>,
     /// More about the reason, in words that the caller may read.
     pub detail: Option<String>,
     /// The id of this decision; `None` where nothing records it.
@@ -211,6 +213,7 @@ impl Decision {
         Self {
             outcome: Outcome::Deny,
             reason: Some(reason),
+            observed: None,
             detail: None,
             id,
             trace: [0; 16],

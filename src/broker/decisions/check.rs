@@ -53,6 +53,11 @@ fn wrong(record: &CallRecord, tools: &[ToolName], now: Timestamp) -> Option<&'st
     let unread = !allowed && tool.is_empty();
     // What was denied came to nothing and cost nothing, and a result says something.
     let resulted = record.task_outcome.is_some() || record.cost_micros.is_some();
+    // What was let pass would have been denied; what is revoked never is.
+    let observed = record.observed.as_deref().map(|code| {
+        allowed && !record.is_result() && Reason::from_code(code).is_some_and(Reason::passes_when_observed)
+    });
+    let unnamed = verb.is_empty() && (!allowed || observed.is_some());
     let reasoned = reason.as_deref().map(|code| Reason::from_code(code).is_some());
     let checks = [
         (record.halves().is_some(), "id"),
@@ -64,7 +69,8 @@ fn wrong(record: &CallRecord, tools: &[ToolName], now: Timestamp) -> Option<&'st
         (record.cost_micros.is_none_or(|cost| allowed && cost <= MAX_COST_MICROS), "cost_micros"),
         (reasoned == if allowed { None } else { Some(true) }, "reason"),
         (served || unread, "tool"),
-        (verb.parse::<VerbName>().is_ok() || (!allowed && verb.is_empty()), "verb"),
+        (observed.unwrap_or(true), "observed"),
+        (verb.parse::<VerbName>().is_ok() || unnamed, "verb"),
         (named::<WorkflowName>(workflow.as_ref()), "workflow"),
         (named::<OperatorName>(operator.as_ref()), "operator"),
         (named::<Task>(task.as_ref()), "task"),
@@ -188,6 +194,29 @@ mod tests {
         assert_eq!(judged(&with("task_outcome", "completed".into())), "task_outcome");
         assert_eq!(judged(&with("cost_micros", 7.into())), "cost_micros");
         assert_eq!(judged(&with("stage", "result".into())), "stage");
+    }
+
+    #[test]
+    fn what_was_let_pass_is_an_allowed_call_with_the_reason_that_it_would_have_been_denied_for() {
+        let observed = |code: &str| {
+            let mut record = with("observed", code.into());
+            (record["outcome"], record["reason"]) = ("allow".into(), Value::Null);
+            record
+        };
+        for reason in Reason::all() {
+            let expected = if reason.passes_when_observed() { "sound" } else { "observed" };
+            assert_eq!(judged(&observed(reason.code())), expected, "{reason}");
+        }
+        assert_eq!(judged(&observed("because")), "observed");
+        assert_eq!(judged(&with("observed", "not_granted".into())), "observed", "of a denied call");
+        let mut odd = observed("not_granted");
+        odd["verb"] = "".into();
+        assert_eq!(judged(&odd), "sound", "what it called was no verb");
+        odd["tool"] = "".into();
+        assert_eq!(judged(&odd), "tool");
+        let mut result = observed("not_granted");
+        (result["stage"], result["task_outcome"]) = ("result".into(), "failed".into());
+        assert_eq!(judged(&result), "observed", "it is counted with its call");
     }
 
     #[test]

@@ -112,6 +112,7 @@ fn data(sent: &Spoken<Unread>, record: &CallRecord, now: Timestamp) -> Value {
     });
     // Few calls have these.
     let more = [
+        ("observed", record.observed.as_deref().map(Value::from)),
         ("task_outcome", record.task_outcome.map(|outcome| Value::from(outcome.as_str()))),
         ("cost_micros", record.cost_micros.map(Value::from)),
     ];

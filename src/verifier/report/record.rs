@@ -28,6 +28,7 @@ pub(super) fn of(decision: &Decision, call: &Call<'_>) -> Option<CallRecord> {
         stage: Some(decision.stage.as_str().to_owned()),
         outcome: Some(if decision.is_allowed() { "allow" } else { "deny" }.to_owned()),
         reason: decision.reason.map(|reason| reason.code().to_owned()),
+        observed: decision.observed.map(|reason| reason.code().to_owned()),
         tool: named::<ToolName>(call.tool),
         verb: named::<VerbName>(call.verb),
         access: decision.access,
@@ -54,6 +55,8 @@ pub(super) fn of_result(decision: &Decision, call: &Call<'_>, result: &TaskResul
         id: decision.id?.of_result(word).to_string(),
         at: result.at.millis(),
         stage: Some(RESULT_STAGE.to_owned()),
+        // That was said of the call, and is counted there.
+        observed: None,
         task_outcome: result.outcome,
         cost_micros: result.cost_micros,
         ..of(decision, call)?
