@@ -1,6 +1,7 @@
 //! What is let pass, and everything that must not be.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use shortbread_protocol::clock::{Clock as _, FOREVER, ManualClock};
 use shortbread_protocol::keys::PrivateKey;
