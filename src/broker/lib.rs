@@ -5,6 +5,7 @@ pub mod audit;
 pub mod break_glass;
 pub mod breaker;
 pub mod broker;
+pub mod cases;
 pub mod config;
 pub mod decisions;
 mod delimited;

@@ -146,7 +146,7 @@ pub fn read_traceparent(header: &str) -> Option<([u8; 16], u8)> {
 }
 
 /// What an entry and a log line are counted by.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Segment {
     /// The workflow or operator.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -21,7 +21,7 @@ const NOT_EMBEDDED: [&str; 9] =
 
 /// Which modules of the broker a module may import, from the bottom up. `http` is at the top: nobody's but that of
 /// `telemetry`, which serves metrics with the same listener.
-const MODULES: [(&str, &[&str]); 30] = [
+const MODULES: [(&str, &[&str]); 31] = [
     ("config", &[]),
     ("delimited", &[]),
     ("private", &[]),
@@ -35,6 +35,7 @@ const MODULES: [(&str, &[&str]); 30] = [
     ("keyring", &["audit", "config", "private", "signer", "store"]),
     ("identity", &["breaker", "delimited", "policy"]),
     ("limits", &["config", "policy"]),
+    ("cases", &["identity", "mint", "policy"]),
     ("mint", &["policy", "signer"]),
     ("instances", &["delimited", "policy", "store"]),
     ("activation", &["audit", "keyring", "policy", "store"]),

@@ -333,6 +333,10 @@ impl Sqlite {
         self.readers.read(move |conn| read::audit_tail(conn, from, limit)).await
     }
 
+    pub(super) async fn audit_place(&self, at: Timestamp) -> Result<u64, StoreError> {
+        self.readers.read(move |conn| read::audit_place(conn, at)).await
+    }
+
     pub(super) async fn audit_by_decision(&self, id: String) -> Result<Vec<StoredEntry>, StoreError> {
         self.readers.read(move |conn| read::audit_by_key(conn, &id)).await
     }
