@@ -315,6 +315,8 @@ impl Broker {
     // What alerts are made of and nothing else would show.
     fn show(&self) {
         gauge!("shortbread_store_failing").set(f64::from(u8::from(self.store.healthy().is_err())));
+        let observed = self.policy.in_force().map_or(0, |policy| policy.observed(self.clock.now()).len());
+        gauge!("shortbread_tools_observed").set(f64::from(u32::try_from(observed).unwrap_or(u32::MAX)));
         for key in &self.keyring.current().document.keys {
             #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
             gauge!("shortbread_key_end_seconds", "purpose" => key.purpose.as_str(), "name" => key.name.to_string())

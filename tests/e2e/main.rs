@@ -34,6 +34,7 @@ mod lifted;
 mod limits;
 mod mirrors;
 mod never_wider;
+mod observed;
 mod openapi;
 mod operators;
 mod paged;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::keys::PublicKey;
 
 use super::error::ActivationError;
@@ -39,6 +40,12 @@ impl Bundle {
     pub(super) fn compile(&self, options: &Options) -> Result<Policy, ActivationError> {
         let files = |name: &str| self.file(name);
         Policy::compile(&self.source, &self.file, &files, options).map_err(ActivationError::Problems)
+    }
+
+    /// Whether what the policy says of times fits this moment.
+    pub(super) fn timely(&self, policy: &Policy, at: Timestamp) -> Result<(), ActivationError> {
+        let untimely = policy.untimely(&self.file, at);
+        if untimely.is_empty() { Ok(()) } else { Err(ActivationError::Problems(untimely)) }
     }
 
     /// What is left of a policy that can no longer be used: its operators.

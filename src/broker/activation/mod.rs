@@ -235,8 +235,12 @@ impl PolicyHolder {
     /// # Errors
     /// When there is none, it no longer passes its checks, or the store fails.
     pub async fn compiled(&self, version: u64) -> Result<Policy, ActivationError> {
+        self.bundle(version).await?.compile(&self.options)
+    }
+
+    async fn bundle(&self, version: u64) -> Result<Bundle, ActivationError> {
         let bytes = self.store.policy_bundle(version).await?.ok_or(ActivationError::Unknown(version))?;
-        Bundle::read(version, &bytes)?.compile(&self.options)
+        Bundle::read(version, &bytes)
     }
 
     /// The version that was taken in last.
@@ -341,7 +345,12 @@ impl PolicyHolder {
         monotonic: Duration,
     ) -> Result<u64, ActivationError> {
         let _turn = self.turn.lock().await;
-        let policy = self.compiled(version).await?;
+        let bundle = self.bundle(version).await?;
+        let policy = bundle.compile(&self.options)?;
+        if action == PolicyAction::Activate {
+            // Going back is for emergencies: what was observed then and is over is enforced.
+            bundle.timely(&policy, decision.at)?;
+        }
         scope.fits(version, &policy)?;
         let whole = scope.workflows.is_none();
         if !whole && version == self.version() {
@@ -349,8 +358,11 @@ impl PolicyHolder {
         }
         self.second_operator(version, &policy, actor, monotonic)?;
         let kind = if whole { EventType::PolicyActivated } else { EventType::PolicyTried };
+        let observing: BTreeMap<_, _> =
+            policy.observed(decision.at).into_iter().map(|(tool, until)| (tool, until.to_string())).collect();
         let data = json!({
             "policy": policy.digest(), "version": version, "operator": actor.name(), "before": self.version(),
+            "observing": observing,
             "action": action.as_str(), "workflows": scope.workflows, "watched_until": scope.until.map(|at| at.to_string()),
             "outcome": "done", "stage": "record", "error_class": null,
         });

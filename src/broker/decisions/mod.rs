@@ -11,7 +11,9 @@ use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::event::{Decision, Event, EventType, Segment};
 use shortbread_protocol::names::Operation;
 use shortbread_protocol::reason::Reason;
-use shortbread_protocol::verifiers::{BatchAnswer, CallRecord, DECISIONS_TYPE, MAX_BATCH, Step};
+use shortbread_protocol::verifiers::{
+    BatchAnswer, CallRecord, DECISIONS_TYPE, MAX_BATCH, RESULT_STAGE, Step,
+};
 
 use crate::broker::Broker;
 use crate::exchange::{Context, Refusal};
@@ -57,16 +59,16 @@ pub async fn take(broker: &Broker, body: &[u8], context: &Context) -> Result<Bat
     let new = record(broker, &sent, &sound, now).await?;
     answer.recorded = new.iter().filter(|new| **new).count() as u64;
     answer.known = sound.len() as u64 - answer.recorded;
-    let denials = sound.iter().zip(&new).filter(|(_, new)| **new);
+    let new: Vec<&CallRecord> =
+        sound.iter().zip(&new).filter(|(_, new)| **new).map(|(sound, _)| &sound.record).collect();
     let policy = broker.policy.in_force();
-    let refused = denials.filter_map(|(sound, _)| refused(policy.as_ref()?, &sound.record));
+    let refused = new.iter().filter_map(|record| refused(policy.as_ref()?, record));
     refused.for_each(|refused| broker.tripwires.note(&refused));
     if let Some(since) = broker.outcomes.since() {
-        let news = sound.iter().zip(&new).filter(|(_, new)| **new);
-        let seen = news.filter_map(|(sound, _)| seen(&sound.record, since));
+        let seen = new.iter().filter_map(|record| seen(record, since));
         seen.for_each(|seen| broker.outcomes.note(&seen, now));
     }
-    telemetry::uploaded(sent.verifier.as_str(), &answer);
+    telemetry::uploaded(sent.verifier.as_str(), &answer, &new);
     Ok(answer)
 }
 
@@ -107,14 +109,25 @@ fn data(sent: &Spoken<Unread>, record: &CallRecord, now: Timestamp) -> Value {
         release: None,
     };
     let named = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
-    json!({
+    let mut data = json!({
         "outcome": record.outcome, "reasons": record.reason.iter().collect::<Vec<_>>(),
         "workflow": record.workflow, "operator": record.operator, "intent": record.intent, "task": record.task,
         "token": record.token, "tool": named(&record.tool), "verb": named(&record.verb), "access": record.access,
         "stage": record.stage, "revocation_seq": record.list_seq, "list_age": record.list_age,
         "degraded": Some(record.step).filter(|step| *step > Step::Poll), "segment": segment,
         "verifier": sent.verifier, "instance": &*sent.instance, "received": now.to_string(), "error_class": null,
-    })
+    });
+    // Few calls have these.
+    let more = [
+        ("observed", record.observed.as_deref().map(Value::from)),
+        ("task_outcome", record.task_outcome.map(|outcome| Value::from(outcome.as_str()))),
+        ("cost_micros", record.cost_micros.map(Value::from)),
+    ];
+    let more = more.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    if let Some(data) = data.as_object_mut() {
+        data.extend(more);
+    }
+    data
 }
 
 /// What a denial says to the tripwires: of a believed workflow, in a task, about a verb of the catalogue.
@@ -134,11 +147,12 @@ fn refused(policy: &Policy, record: &CallRecord) -> Option<Refused> {
 
 /// What a call says about the policy version that is watched: with a token that was made since it came in.
 fn seen(record: &CallRecord, since: Timestamp) -> Option<Seen> {
-    let fate = match record.reason.as_deref() {
+    let fate = match record.reason.as_ref().or(record.observed.as_ref()) {
         None => Fate::Allowed,
         Some(code) => Fate::of(Reason::from_code(code)?)?,
     };
-    if made(record.token.as_deref()?)? < since {
+    // How a task came out is said of a call that was counted when it was decided.
+    if record.stage.as_deref() == Some(RESULT_STAGE) || made(record.token.as_deref()?)? < since {
         return None;
     }
     Some(Seen {

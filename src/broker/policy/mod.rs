@@ -7,6 +7,7 @@ mod cost;
 mod decide;
 pub mod model;
 mod nesting;
+mod observe;
 mod pattern;
 mod problem;
 mod rescue;

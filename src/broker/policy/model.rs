@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use shortbread_protocol::access::Access;
+use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::constraint::Constraint;
 use shortbread_protocol::keys::PublicKey;
 use shortbread_protocol::names::{
@@ -196,6 +197,25 @@ pub struct Tool {
     pub windows: Windows,
     /// Its verbs.
     pub verbs: BTreeMap<VerbName, Verb>,
+    /// Where its calls are observed and not enforced: until when.
+    pub observe: Option<Observe>,
+}
+
+impl Tool {
+    /// Until when the tool is not enforced, where that is so at this moment.
+    #[must_use]
+    pub fn observed_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.observe.map(|observe| observe.until).filter(|until| now < *until)
+    }
+}
+
+/// `mode = "observe"`: calls pass that would be denied, and are recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Observe {
+    /// Enforced from here on.
+    pub until: Timestamp,
+    /// Where the policy says so, in bytes.
+    pub(super) place: usize,
 }
 
 /// One verb of a tool.

@@ -43,6 +43,8 @@ pub(super) struct ToolSource {
     pub(super) verbs: BTreeMap<Spanned<VerbName>, VerbSource>,
     #[serde(default)]
     pub(super) windows: WindowsSource,
+    pub(super) mode: Option<Spanned<String>>,
+    pub(super) until: Option<Spanned<String>>,
 }
 
 /// `windows`: how old the revocation list may be for calls of a tool.
