@@ -21,7 +21,7 @@ const NOT_EMBEDDED: [&str; 9] =
 
 /// Which modules of the broker a module may import, from the bottom up. `http` is at the top: nobody's but that of
 /// `telemetry`, which serves metrics with the same listener.
-const MODULES: [(&str, &[&str]); 31] = [
+const MODULES: [(&str, &[&str]); 32] = [
     ("config", &[]),
     ("delimited", &[]),
     ("private", &[]),
@@ -66,6 +66,7 @@ const MODULES: [(&str, &[&str]); 31] = [
         &[
             "audit",
             "broker",
+            "cases",
             "delimited",
             "identity",
             "mint",
@@ -76,6 +77,7 @@ const MODULES: [(&str, &[&str]); 31] = [
             "tripwire",
         ],
     ),
+    ("inputs", &["broker", "cases", "policy", "store"]),
     ("revoke", &["broker", "exchange", "notices", "policy", "publish", "store"]),
     ("rotation", &["audit", "broker", "keyring", "notices", "publish", "store"]),
     ("introspect", &["broker", "exchange", "policy", "revoke", "store"]),
@@ -106,6 +108,7 @@ const MODULES: [(&str, &[&str]); 31] = [
             "config",
             "decisions",
             "exchange",
+            "inputs",
             "introspect",
             "policy",
             "proofs",
