@@ -30,6 +30,12 @@ pub enum EventType {
     /// A policy came into force.
     #[serde(rename = "dev.shortbread.policy.activated.v1")]
     PolicyActivated,
+    /// A policy version is tried on some workflows.
+    #[serde(rename = "dev.shortbread.policy.tried.v1")]
+    PolicyTried,
+    /// The trial of a policy version ended.
+    #[serde(rename = "dev.shortbread.policy.trial_ended.v1")]
+    PolicyTrialEnded,
     /// A policy version was taken in.
     #[serde(rename = "dev.shortbread.policy.added.v1")]
     PolicyAdded,

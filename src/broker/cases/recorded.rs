@@ -16,7 +16,9 @@ pub enum NoCase {
     #[error("it records no exchange of an identity for a token")]
     Kind,
     /// It records that a token was passed on: the policy takes rights back there and grants none.
-    #[error("it records that a token was passed on: what a child may have was decided when its parent was granted")]
+    #[error(
+        "it records that a token was passed on: what a child may have was decided when its parent was granted"
+    )]
     PassedOn {
         /// The parent's id.
         parent: String,
@@ -127,10 +129,7 @@ fn recorded(event: &Event, data: Data) -> Result<Recorded, NoCase> {
 }
 
 fn is_revoked(code: &str) -> bool {
-    matches!(
-        Reason::from_code(code),
-        Some(Reason::Revoked(_) | Reason::RevokedAll | Reason::RevokedBlock)
-    )
+    matches!(Reason::from_code(code), Some(Reason::Revoked(_) | Reason::RevokedAll | Reason::RevokedBlock))
 }
 
 #[cfg(test)]
@@ -168,7 +167,10 @@ mod tests {
         let recorded = case.recorded.unwrap();
         assert_eq!((recorded.outcome, recorded.reasons.len()), (Outcome::Allow, 0));
         assert_eq!(recorded.granted, ["github/issues.read", "github/issues.write"]);
-        assert_eq!((case.id.as_str(), case.weight, case.segment.tool.as_deref()), ("dec_1", 1, Some("github")));
+        assert_eq!(
+            (case.id.as_str(), case.weight, case.segment.tool.as_deref()),
+            ("dec_1", 1, Some("github"))
+        );
         assert_eq!(case.at.unwrap().to_string(), "2026-11-20T12:00:00Z");
     }
 

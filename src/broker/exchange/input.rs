@@ -115,7 +115,8 @@ fn reads(policy: &Policy, name: &str) -> bool {
         Proof::Oidc(oidc) => oidc.claims.contains_key(name),
         Proof::Key(_) | Proof::Spiffe(_) => false,
     });
-    let inside = |path: &str| path.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    let inside =
+        |path: &str| path.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
     let limits = policy.grants().iter().flat_map(|grant| grant.verbs.values().flatten());
     let mut bound = limits.flat_map(BTreeMap::values);
     matched || bound.any(|limit| matches!(limit, Limit::Claim(path) if inside(path)))
@@ -150,7 +151,9 @@ mod tests {
     fn a_claim_that_a_path_leads_into_is_read() {
         let text = EXAMPLE.replace("claim = \"repository\"", "claim = \"acme.io.repo\"");
         let policy = policy(&text);
-        for (name, read) in [("acme", true), ("acme.io", true), ("acme.io.repo", true), ("acm", false), ("repo", false)] {
+        for (name, read) in
+            [("acme", true), ("acme.io", true), ("acme.io.repo", true), ("acm", false), ("repo", false)]
+        {
             assert_eq!(reads(&policy, name), read, "{name}");
         }
     }

@@ -104,7 +104,12 @@ impl Parent {
                 kept.dropped.insert(operation.to_string(), Reason::PolicyDenied.code().to_owned());
                 continue;
             }
-            for id in grants.iter().map(|grant| &grant.id).filter(|id| !kept.grants.contains(id)).collect::<Vec<_>>() {
+            for id in grants
+                .iter()
+                .map(|grant| &grant.id)
+                .filter(|id| !kept.grants.contains(id))
+                .collect::<Vec<_>>()
+            {
                 kept.grants.push(id.clone());
             }
             for (id, rate) in grants.iter().filter_map(|grant| Some((&grant.id, grant.rate?))) {

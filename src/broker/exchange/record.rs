@@ -23,6 +23,7 @@ use crate::policy::model::Principal;
 use crate::policy::{Granted, Policy, Possession};
 use crate::store::ErasableInput;
 use crate::tripwire::Refused;
+use crate::watch::{Fate, Seen};
 
 /// How far an exchange came, and what was known by then.
 #[derive(Clone, Debug, Default)]
@@ -155,6 +156,7 @@ impl Trail {
     pub(super) fn under(&mut self, policy: &Policy) {
         self.policy = Some(policy.digest().to_owned());
         let mut asked = Vec::new();
+        self.worst.clear();
         for operation in self.requested.iter().filter_map(|text| text.parse::<Operation>().ok()) {
             let Some(verb) = policy.catalogue().verb(&operation) else { continue };
             asked.push((operation.tool.clone(), verb.access));
@@ -189,6 +191,22 @@ impl Trail {
             at: decision.at,
         };
         self.worst.iter().map(refused).collect()
+    }
+
+    /// What the watch counts of a proved workflow's request: for each tool what became of it.
+    pub(super) fn seen(&self, fate: impl Fn(&ToolName) -> Fate) -> Vec<Seen> {
+        let (Some(Principal::Workflow(workflow)), false) = (&self.principal, self.unproved) else {
+            return Vec::new();
+        };
+        let seen = |(tool, access): (&ToolName, &Access)| Seen {
+            workflow: workflow.clone(),
+            intent: self.segment.intent.clone(),
+            tool: tool.clone(),
+            access: *access,
+            fate: fate(tool),
+            call: false,
+        };
+        self.worst.iter().map(seen).collect()
     }
 
     /// Whom the entry concerns.

@@ -18,6 +18,7 @@ mod retry;
 mod schema;
 mod sql;
 mod state;
+mod trial;
 mod unit;
 mod upkeep;
 mod writer;
@@ -42,9 +43,10 @@ use self::writer::{Shared, View, Writer, unavailable};
 use super::revocations::Revocations;
 use super::{
     Activate, ActivateError, Activation, ActivePolicy, AuditEntry, BlockChanged, BreakGlassRecord,
-    ChangeError, Changed, Counts, ErasableInput, Erase, Erased, Exchange, Head, HeadError, HeadFacts, Kept, KeyError, KeyRecord, Lease,
-    Lift, Meta, NewLease, NewPolicy, Notes, Options, PolicyVersion, Preview, Progress, Pruned, RecordError,
-    Replay, Revoke, RevokeBlock, StoreError, StoredEntry, StoredInput, Target, TokenRecord, Use, WaitingNotice,
+    ChangeError, Changed, Counts, ErasableInput, Erase, Erased, Exchange, Head, HeadError, HeadFacts, Kept,
+    KeyError, KeyRecord, Lease, Lift, Meta, NewLease, NewPolicy, Notes, Options, PolicyVersion, Preview,
+    Progress, Pruned, RecordError, Replay, Revoke, RevokeBlock, StoreError, StoredEntry, StoredInput, Target,
+    TokenRecord, Trial, TrialOutcome, Use, WaitingNotice,
 };
 
 /// An open SQLite store. Dropping it waits for what is queued, then closes the file.
@@ -264,8 +266,21 @@ impl Sqlite {
         &self,
         activate: Activate,
         audit: AuditEntry,
-    ) -> Result<Activation, ActivateError> {
-        self.write_first(move |unit| policy::activate(unit, activate.clone(), &audit)).await
+    ) -> Result<Option<Trial>, ActivateError> {
+        self.write_first(move |unit| policy::activate(unit, &activate, &audit)).await
+    }
+
+    pub(super) async fn end_trial(
+        &self,
+        n: u64,
+        outcome: TrialOutcome,
+        audit: AuditEntry,
+    ) -> Result<bool, StoreError> {
+        self.write_first(move |unit| trial::end(unit, n, outcome, &audit)).await
+    }
+
+    pub(super) async fn trials(&self) -> Result<Vec<Trial>, StoreError> {
+        self.readers.read(trial::all).await
     }
 
     pub(super) async fn publish_keys(&self, record: KeyRecord, audit: AuditEntry) -> Result<(), KeyError> {

@@ -77,9 +77,9 @@ async fn erasing_goes_in_steps(store: &Store) {
 /// Whether a file of the store has the mark in it.
 fn is_marked(place: &Place) -> bool {
     let files = std::fs::read_dir(place.0.path()).unwrap();
-    files.map(|file| std::fs::read(file.unwrap().path()).unwrap()).any(|bytes| {
-        bytes.windows(MARK.len()).any(|window| window == MARK)
-    })
+    files
+        .map(|file| std::fs::read(file.unwrap().path()).unwrap())
+        .any(|bytes| bytes.windows(MARK.len()).any(|window| window == MARK))
 }
 
 #[tokio::test]

@@ -3,7 +3,8 @@
 use shortbread_protocol::clock::Timestamp;
 
 use super::super::{
-    AuditEntry, Backend, ErasableInput, Erase, Erased, Store, StoreError, StoredEntry, StoredInput, TokenRecord,
+    AuditEntry, Backend, ErasableInput, Erase, Erased, Store, StoreError, StoredEntry, StoredInput,
+    TokenRecord,
 };
 
 impl Store {

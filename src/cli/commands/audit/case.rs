@@ -57,9 +57,8 @@ fn outcomes() -> impl TypedValueParser<Value = Outcome> {
 }
 
 fn mechanisms() -> impl TypedValueParser<Value = Mechanism> {
-    PossibleValuesParser::new(Mechanism::ALL.map(Mechanism::as_str)).map(|word| {
-        Mechanism::ALL.into_iter().find(|one| one.as_str() == word).unwrap_or(Mechanism::Other)
-    })
+    PossibleValuesParser::new(Mechanism::ALL.map(Mechanism::as_str))
+        .map(|word| Mechanism::ALL.into_iter().find(|one| one.as_str() == word).unwrap_or(Mechanism::Other))
 }
 
 fn formats() -> impl TypedValueParser<Value = Format> {
@@ -95,7 +94,9 @@ pub(super) async fn run(args: &CaseArgs, context: &Context) -> Result<(), Failur
 fn label(args: &CaseArgs) -> Result<Label, Failure> {
     if let Some(code) = &args.reason {
         if args.expect != Outcome::Deny {
-            return Err(Failure::usage("--reason is for a case that is expected to be refused: --expect deny"));
+            return Err(Failure::usage(
+                "--reason is for a case that is expected to be refused: --expect deny",
+            ));
         }
         if Reason::from_code(code).is_none() {
             return Err(Failure::usage(format!(
