@@ -12,6 +12,7 @@ mod delimited;
 pub mod exchange;
 pub mod http;
 pub mod identity;
+pub mod inputs;
 pub mod instances;
 pub mod introspect;
 pub mod keyring;

@@ -21,7 +21,7 @@ const NOT_EMBEDDED: [&str; 9] =
 
 /// Which modules of the broker a module may import, from the bottom up. `http` is at the top: nobody's but that of
 /// `telemetry`, which serves metrics with the same listener.
-const MODULES: [(&str, &[&str]); 33] = [
+const MODULES: [(&str, &[&str]); 34] = [
     ("config", &[]),
     ("delimited", &[]),
     ("private", &[]),
@@ -69,6 +69,7 @@ const MODULES: [(&str, &[&str]); 33] = [
             "activation",
             "audit",
             "broker",
+            "cases",
             "delimited",
             "identity",
             "mint",
@@ -80,6 +81,7 @@ const MODULES: [(&str, &[&str]); 33] = [
             "watch",
         ],
     ),
+    ("inputs", &["broker", "cases", "policy", "store"]),
     ("rollout", &["activation", "broker", "notices", "policy", "store", "watch"]),
     ("revoke", &["broker", "exchange", "notices", "policy", "publish", "store"]),
     ("rotation", &["audit", "broker", "keyring", "notices", "publish", "store"]),
@@ -111,6 +113,7 @@ const MODULES: [(&str, &[&str]); 33] = [
             "config",
             "decisions",
             "exchange",
+            "inputs",
             "introspect",
             "policy",
             "proofs",

@@ -26,6 +26,7 @@ mod given_back;
 mod hardening;
 mod heads;
 mod identities;
+mod inputs;
 mod introspect;
 mod issuers_down;
 mod ladder;
