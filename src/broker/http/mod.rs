@@ -100,6 +100,9 @@ fn documented() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
         .routes(routes!(admin::keys::activate))
         .routes(routes!(admin::audit::tail))
         .routes(routes!(admin::audit::show))
+        .routes(routes!(admin::inputs::cases))
+        .routes(routes!(admin::inputs::case))
+        .routes(routes!(admin::inputs::erase))
         .routes(routes!(log::entries));
     (public, admin)
 }
