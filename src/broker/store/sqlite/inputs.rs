@@ -82,7 +82,7 @@ fn input(row: &Row<'_>, first: usize) -> rusqlite::Result<ErasableInput> {
     Ok(ErasableInput { subject: row.get(first)?, salt: row.get(first + 1)?, body: row.get(first + 2)? })
 }
 
-// Whether SQLite writes zeros over what it deletes.
-fn overwriting(conn: &Connection, on: bool) -> rusqlite::Result<()> {
+/// Whether SQLite writes zeros over what it deletes.
+pub(super) fn overwriting(conn: &Connection, on: bool) -> rusqlite::Result<()> {
     conn.pragma_update_and_check(None, "secure_delete", on, |_| Ok(()))
 }

@@ -14,6 +14,9 @@ use super::sql::{Int, damaged, exec, fault, int};
 use super::tiles;
 use crate::store::{StoreError, tree};
 
+/// How many levels of tiles a log of 2^63 entries can fill.
+const LEVELS: u8 = 7;
+
 /// How many tiles are built in one transaction: a crash loses no more work than that.
 const TILES: usize = 64;
 
@@ -30,7 +33,7 @@ const ENTRIES: u64 = 2 * WIDTH;
 pub(super) fn mend(conn: &Connection, path: &Path, issuer: &str) -> Result<(), StoreError> {
     let failed = |error| fault(path, &error);
     let size = ends_alike(conn).map_err(failed)?;
-    for level in 0..8 {
+    for level in 0..LEVELS {
         let full = size >> (8 * (u32::from(level) + 1));
         let found = tiles::count(conn, level).map_err(failed)?;
         if found > full {

@@ -8,6 +8,7 @@ use shortbread_protocol::event::read_traceparent;
 use shortbread_protocol::log::WIDTH;
 
 use super::checkpoints;
+use super::inputs;
 use super::sql::{Int, int};
 use super::unit::{Failure, Unit};
 use crate::store::StoreError;
@@ -45,11 +46,18 @@ fn forget_tile(conn: &Connection, before: Timestamp) -> rusqlite::Result<bool> {
         return Ok(false);
     }
     forget_keys(conn, from, to)?;
-    for table in ["audit_input", "audit_entry"] {
-        let sql = format!("DELETE FROM {table} WHERE idx >= ?1 AND idx < ?2");
-        conn.prepare_cached(&sql)?.execute(params![Int(from), Int(to)])?;
-    }
+    // What may be erased is gone for good as well when it is too old.
+    inputs::overwriting(conn, true)?;
+    let gone = delete(conn, "audit_input", from, to);
+    inputs::overwriting(conn, false)?;
+    gone?;
+    delete(conn, "audit_entry", from, to)?;
     Ok(true)
+}
+
+fn delete(conn: &Connection, table: &str, from: u64, to: u64) -> rusqlite::Result<()> {
+    let sql = format!("DELETE FROM {table} WHERE idx >= ?1 AND idx < ?2");
+    conn.prepare_cached(&sql)?.execute(params![Int(from), Int(to)]).map(drop)
 }
 
 /// What an entry is found by, as it says itself.
