@@ -94,6 +94,7 @@ fn documented() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
         .routes(routes!(admin::keys::list))
         .routes(routes!(admin::keys::activate))
         .routes(routes!(admin::audit::tail))
+        .routes(routes!(admin::export::export))
         .routes(routes!(admin::audit::show));
     (public, admin)
 }

@@ -7,7 +7,7 @@ mod revocations;
 mod status;
 
 pub use keys::{KeyBody, KeyDocumentBody, KeysAnswer};
-pub use log::{AuditAnswer, AuditEntryBody, Problem};
+pub use log::{AuditAnswer, AuditEntryBody, EXPORT_END, EXPORT_FROM, EXPORT_NEXT, Problem};
 pub use policy::{ActivateBody, PolicyAnswer, PolicyVersionBody};
 pub use revocations::{
     Bounds, ChangeAnswer, LiftBody, LiftPreview, RevocationBody, RevocationsAnswer, RevokeBody, SelectorBody,
