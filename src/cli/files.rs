@@ -180,7 +180,9 @@ impl Fresh {
     /// When it cannot be written or moved there.
     pub(crate) fn finish(mut self) -> Result<(), Failure> {
         let place = self.file.flush().and_then(|()| self.file.get_ref().sync_all());
-        place.and_then(|()| fs::rename(&self.fresh, &self.path)).map_err(|error| unwritten(&self.path, &error))?;
+        place
+            .and_then(|()| fs::rename(&self.fresh, &self.path))
+            .map_err(|error| unwritten(&self.path, &error))?;
         self.placed = true;
         Ok(())
     }
@@ -209,7 +211,9 @@ pub(crate) fn stream(path: &Path) -> Result<BufReader<File>, Failure> {
         let what = format!("{} cannot be read: {cause}", path.display());
         Failure::new(what, "Check the path and its permissions.")
     };
-    let file = File::open(path).and_then(|file| if file.metadata()?.is_dir() { Err(std::io::ErrorKind::IsADirectory.into()) } else { Ok(file) });
+    let file = File::open(path).and_then(|file| {
+        if file.metadata()?.is_dir() { Err(std::io::ErrorKind::IsADirectory.into()) } else { Ok(file) }
+    });
     file.map(|file| BufReader::with_capacity(1 << 20, file)).map_err(|error| failed(error.to_string()))
 }
 

@@ -21,7 +21,7 @@ const NOT_EMBEDDED: [&str; 9] =
 
 /// Which modules of the broker a module may import, from the bottom up. `http` is at the top: nobody's but that of
 /// `telemetry`, which serves metrics with the same listener.
-const MODULES: [(&str, &[&str]); 32] = [
+const MODULES: [(&str, &[&str]); 36] = [
     ("config", &[]),
     ("delimited", &[]),
     ("private", &[]),
@@ -40,9 +40,11 @@ const MODULES: [(&str, &[&str]); 32] = [
     ("mint", &["policy", "signer"]),
     ("instances", &["delimited", "policy", "store"]),
     ("activation", &["audit", "keyring", "policy", "store"]),
+    ("watch", &["activation", "policy"]),
     ("publish", &["keyring", "store", "telemetry"]),
     ("break_glass", &["audit", "keyring", "store"]),
     ("tripwire", &["audit", "notices", "policy", "store"]),
+    ("log", &["config", "keyring", "notices", "store"]),
     (
         "broker",
         &[
@@ -55,18 +57,22 @@ const MODULES: [(&str, &[&str]); 32] = [
             "instances",
             "keyring",
             "limits",
+            "log",
             "notices",
             "proofs",
             "publish",
             "store",
             "tripwire",
+            "watch",
         ],
     ),
     (
         "exchange",
         &[
+            "activation",
             "audit",
             "broker",
+            "cases",
             "delimited",
             "identity",
             "mint",
@@ -75,8 +81,11 @@ const MODULES: [(&str, &[&str]); 32] = [
             "signer",
             "store",
             "tripwire",
+            "watch",
         ],
     ),
+    ("inputs", &["broker", "cases", "policy", "store"]),
+    ("rollout", &["activation", "broker", "notices", "policy", "store", "watch"]),
     ("revoke", &["broker", "exchange", "notices", "policy", "publish", "store"]),
     ("rotation", &["audit", "broker", "keyring", "notices", "publish", "store"]),
     ("introspect", &["broker", "exchange", "policy", "revoke", "store"]),
@@ -95,7 +104,7 @@ const MODULES: [(&str, &[&str]); 32] = [
             "telemetry",
         ],
     ),
-    ("decisions", &["broker", "exchange", "policy", "store", "telemetry", "tripwire", "verifiers"]),
+    ("decisions", &["broker", "exchange", "policy", "store", "telemetry", "tripwire", "verifiers", "watch"]),
     ("setup", &["activation", "audit", "broker", "config", "keyring", "store", "policy"]),
     ("telemetry", &["broker", "exchange", "http"]),
     (
@@ -107,11 +116,13 @@ const MODULES: [(&str, &[&str]); 32] = [
             "config",
             "decisions",
             "exchange",
+            "inputs",
             "introspect",
             "policy",
             "proofs",
             "publish",
             "revoke",
+            "rollout",
             "rotation",
             "store",
             "telemetry",

@@ -17,9 +17,10 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use shortbread_protocol::key_document::{KeyDocument, KeyDocumentError, KeyPurpose};
 use shortbread_protocol::keys::PublicKey;
+use shortbread_protocol::log;
 use thiserror::Error;
 
-use super::checkpoint::{self, hash};
+use super::checkpoint::hash;
 use super::tree::{Hash, Range, subtrees};
 
 /// The version of the format.
@@ -120,7 +121,8 @@ impl Head {
     /// The tree before the first entry, and the subtrees after the last.
     pub(super) fn around(&self) -> Option<(Range, Vec<(u32, Hash)>)> {
         let decode = |texts: &[String]| texts.iter().map(|text| hash(text)).collect::<Option<Vec<Hash>>>();
-        let ordered = self.first <= self.next && self.next <= self.size && self.size <= i64::MAX.unsigned_abs();
+        let ordered =
+            self.first <= self.next && self.next <= self.size && self.size <= i64::MAX.unsigned_abs();
         let (prefix, suffix) = (decode(&self.prefix)?, decode(&self.suffix)?);
         let after = subtrees(self.next, if ordered { self.size } else { self.next });
         let levels = after.into_iter().map(|(level, _)| level).collect::<Vec<_>>();
@@ -161,7 +163,7 @@ fn write_line(to: &mut impl Write, line: &impl Serialize) -> io::Result<()> {
 pub fn keys_of(
     documents: &[String],
     root: &PublicKey,
-    log: &str,
+    origin: &str,
 ) -> Result<(KeyDocument, Vec<PublicKey>), ProofError> {
     let mut newest: Option<KeyDocument> = None;
     let mut all = Vec::new();
@@ -170,8 +172,8 @@ pub fn keys_of(
         let text = signed.split("\n\n").next().unwrap_or_default();
         let issuer = text.lines().find_map(|line| line.strip_prefix("issuer ")).unwrap_or_default();
         let document = KeyDocument::open(signed.as_bytes(), issuer, root).map_err(ProofError::Keys)?;
-        if checkpoint::origin(issuer) != log {
-            return Err(ProofError::Issuer { found: issuer.to_owned(), wanted: log.to_owned() });
+        if log::origin(issuer) != origin {
+            return Err(ProofError::Issuer { found: issuer.to_owned(), wanted: origin.to_owned() });
         }
         all.extend(document.of(KeyPurpose::Audit).map(|key| key.key));
         if newest.as_ref().is_none_or(|known| known.version < document.version) {
@@ -194,8 +196,15 @@ pub(super) struct Proof<R> {
 impl<R: BufRead> Proof<R> {
     /// Reads the first line.
     pub(super) fn open(from: R) -> Result<Self, ProofError> {
-        let head =
-            Head { v: 0, origin: String::new(), first: 0, next: 0, size: 0, prefix: Vec::new(), suffix: Vec::new() };
+        let head = Head {
+            v: 0,
+            origin: String::new(),
+            first: 0,
+            next: 0,
+            size: 0,
+            prefix: Vec::new(),
+            suffix: Vec::new(),
+        };
         let mut proof = Self { head, from, line: 0, left: 0, buffer: Vec::new() };
         proof.read()?;
         let head: Option<Head> = serde_json::from_slice(&proof.buffer).ok();

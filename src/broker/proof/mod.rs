@@ -8,12 +8,12 @@ mod checkpoint;
 mod file;
 mod lines;
 mod report;
-mod tree;
-mod verify;
 #[cfg(test)]
 mod tests;
+mod tree;
+mod verify;
 
-pub use checkpoint::{CheckpointError, Claim, Held, MAX_CHECKPOINT, MAX_HELD, origin, read_held};
+pub use checkpoint::{CheckpointError, Claim, Held, MAX_CHECKPOINT, MAX_HELD, read_held};
 pub use file::{Head, ProofError, Tail, VERSION, keys_of, write_leaf};
 pub use report::{Fault, Finding, Mark, Named, Outside, Report};
 pub use tree::{Hash, Range, leaf, node, subtrees};

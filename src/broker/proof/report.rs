@@ -272,7 +272,10 @@ impl fmt::Display for Finding {
             ),
             Fault::Reordered => {
                 let (places, lines) = (span(self.entries), lines(self.lines));
-                write!(f, "reordered: {lines} of the export does not stand in the order of the log, place {place}{places}")
+                write!(
+                    f,
+                    "reordered: {lines} of the export does not stand in the order of the log, place {place}{places}"
+                )
             }
             Fault::Replaced => write!(
                 f,

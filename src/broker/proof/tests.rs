@@ -16,7 +16,8 @@ fn key(seed: u8) -> PrivateKey {
 }
 
 fn bodies(count: usize) -> Vec<Vec<u8>> {
-    let body = |at| format!("{{\"id\":\"dec_{at}\",\"time\":\"2026-11-20T12:00:{:02}Z\",\"data\":{at}}}", at % 60);
+    let body =
+        |at| format!("{{\"id\":\"dec_{at}\",\"time\":\"2026-11-20T12:00:{:02}Z\",\"data\":{at}}}", at % 60);
     (0..count).map(|at| body(at).into_bytes()).collect()
 }
 
@@ -93,7 +94,8 @@ fn what_is_whole_passes_in_full_and_in_part() {
     for size in [0, 1, 2, 5, 255, 256, 257, 700] {
         let bodies = bodies(size);
         let leaves = leaves(&bodies);
-        for (first, next) in [(0, size), (size / 3, size), (0, size / 2), (size / 3, size / 2), (size, size)] {
+        for (first, next) in [(0, size), (size / 3, size), (0, size / 2), (size / 3, size / 2), (size, size)]
+        {
             let sizes: Vec<usize> = (0..=size).step_by(7).chain([size]).collect();
             let (report, said) =
                 told(&export(&bodies[first..next]), &proof(&leaves, first, next), &held(&leaves, &sizes));
@@ -285,7 +287,9 @@ fn hostile_proofs_are_refused() {
     ] {
         refused(sound.replacen(from, to, 30).as_bytes());
     }
-    assert!(refused(sound.replace("b.example/log", "c.example/log").as_bytes()).contains("not of b.example/log"));
+    assert!(
+        refused(sound.replace("b.example/log", "c.example/log").as_bytes()).contains("not of b.example/log")
+    );
     let other = Trust::Root(key(9).public());
     let failed = verify(&export(&whole)[..], sound.as_bytes(), &other, &[], None, &mut |_, _| {});
     assert!(failed.unwrap_err().to_string().contains("root key"));
@@ -307,7 +311,8 @@ fn a_checkpoint_by_another_key_is_not_believed() {
     let (report, said) = told(&export(&whole), sound.replace(&by(2), &by(50)).as_bytes(), &[]);
     assert!(report.root && said.contains("not believed"), "a token key signs no checkpoints: {said}");
     // After a rotation: the newest document judges the newest checkpoint, older ones those from before.
-    let rotated = format!("{}{{\"keys\":{}}}\n", sound.replace(&by(2), &by(3)), serde_json::json!(document(2, 3)));
+    let rotated =
+        format!("{}{{\"keys\":{}}}\n", sound.replace(&by(2), &by(3)), serde_json::json!(document(2, 3)));
     let (report, said) = told(&export(&whole), rotated.as_bytes(), &held(&leaves, &[7]));
     assert!(report.is_good() && report.keys == Some(2) && report.outside.compared == 1, "{said}");
     let stale = format!("{sound}{{\"keys\":{}}}\n", serde_json::json!(document(2, 3)));

@@ -93,7 +93,8 @@ mod tests {
             [only] => Sha256::digest([&[0], only.as_slice()].concat()).into(),
             many => {
                 // The largest power of two smaller than n.
-                let k = (many.len() - 1).next_power_of_two() / if (many.len() - 1).is_power_of_two() { 1 } else { 2 };
+                let k = (many.len() - 1).next_power_of_two()
+                    / if (many.len() - 1).is_power_of_two() { 1 } else { 2 };
                 Sha256::digest([&[1][..], &mth(&many[..k]), &mth(&many[k..])].concat()).into()
             }
         }
@@ -118,9 +119,7 @@ mod tests {
             &[0x30, 0x31],
             &[0x40, 0x41, 0x42, 0x43],
             &[0x50, 0x51, 0x52, 0x53, 0x54, 0x55, 0x56, 0x57],
-            &[
-                0x60, 0x61, 0x62, 0x63, 0x64, 0x65, 0x66, 0x67, 0x68, 0x69, 0x6a, 0x6b, 0x6c, 0x6d, 0x6e, 0x6f,
-            ],
+            &[0x60, 0x61, 0x62, 0x63, 0x64, 0x65, 0x66, 0x67, 0x68, 0x69, 0x6a, 0x6b, 0x6c, 0x6d, 0x6e, 0x6f],
         ];
         let mut range = Range::default();
         assert_eq!(hex(range.root()), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");

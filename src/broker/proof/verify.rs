@@ -48,7 +48,10 @@ pub fn verify(
     }
     // The head is only opened with both.
     let (before, after) = head.around().unwrap_or_default();
-    let mut check = Check::new(Sides { lines: Lines::new(export), proof, ahead: VecDeque::new(), leaves: VecDeque::new() }, Tree::new(before, held));
+    let mut check = Check::new(
+        Sides { lines: Lines::new(export), proof, ahead: VecDeque::new(), leaves: VecDeque::new() },
+        Tree::new(before, held),
+    );
     check.run(tell)?;
     let Check { sides, mut tree, findings, damages, last, lines, .. } = check;
     after.into_iter().for_each(|(level, root)| tree.join(level, root));
@@ -59,7 +62,11 @@ pub fn verify(
         true => Ok(claim),
         false => Err(super::CheckpointError::Line("size: the proof says another, and it")),
     });
-    let signed = newest.as_ref().ok().map(|claim| claim.root).or_else(|| Claim::read(&tail.checkpoint).ok().map(|claim| claim.root));
+    let signed = newest
+        .as_ref()
+        .ok()
+        .map(|claim| claim.root)
+        .or_else(|| Claim::read(&tail.checkpoint).ok().map(|claim| claim.root));
     let outside = tree.outside(held, &head.origin, &keys.all, head.size, signed.filter(|_| newest.is_ok()));
     let root = signed == Some(tree.range.root());
     let lines_root = damages > 0 && tree.by_lines.is_some_and(|range| signed == Some(range.root()));
@@ -218,7 +225,9 @@ impl Tree {
                     continue;
                 }
             };
-            if *signed.entry(claim.size).or_insert(claim.root) != claim.root && !outside.forks.contains(&claim.size) {
+            if *signed.entry(claim.size).or_insert(claim.root) != claim.root
+                && !outside.forks.contains(&claim.size)
+            {
                 outside.forks.push(claim.size);
             }
             if claim.size > size {

@@ -34,7 +34,8 @@ impl Page {
         }
         answer.success()?;
         let places = number(EXPORT_FROM).zip(number(EXPORT_NEXT)).zip(number(EXPORT_END));
-        let ((from, next), end) = places.ok_or_else(|| answer.strange("it does not say which places it has"))?;
+        let ((from, next), end) =
+            places.ok_or_else(|| answer.strange("it does not say which places it has"))?;
         let lines = answer.body.iter().filter(|byte| **byte == b'\n').count() as u64;
         let whole = answer.body.last().is_none_or(|byte| *byte == b'\n');
         if next.checked_sub(from) != Some(lines) || !whole {

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
+use shortbread_protocol::admin::StatusAnswer;
 use shortbread_protocol::clock::Timestamp;
 
 use crate::cli::Connection;
-use crate::client::{Answer, Broker, sign_in};
+use crate::client::{Answer, Broker, Session, sign_in};
+use crate::commands::revocations::view::observed;
 use crate::config::Settings;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -82,6 +84,7 @@ const CLOCK: &str = "clock";
 const HEAD: &str = "revocation list";
 const POLICY: &str = "policy";
 const KEY: &str = "operator's key";
+const ENFORCED: &str = "enforcement";
 
 /// Runs every check and says what it found.
 ///
@@ -128,12 +131,13 @@ async fn examine(args: &DoctorArgs, context: &Context) -> Vec<Finding> {
     findings.push(head(args, &settings, &broker, context).await);
     findings.push(Finding::of(POLICY, policy(&broker).await));
     findings.push(Finding::of(KEY, key(&settings, &broker, context).await));
+    findings.push(enforced(args, context).await);
     findings
 }
 
 // Every check is named in every run, also when it could not be made.
 fn rest(mut findings: Vec<Finding>, because: &str) -> Vec<Finding> {
-    let all = [CONFIG, REACHABLE, ISSUER, CLOCK, HEAD, POLICY, KEY];
+    let all = [CONFIG, REACHABLE, ISSUER, CLOCK, HEAD, POLICY, KEY, ENFORCED];
     for check in all.into_iter().skip(findings.len()) {
         findings.push(Finding::not_checked(check, because));
     }
@@ -213,6 +217,28 @@ async fn key(settings: &Settings, broker: &Broker, context: &Context) -> Result<
     Ok(format!("{} signs in (tried with {verb})", signer.subject()))
 }
 
+/// Whether the policy enforces every tool. Whoever may not see that is told of nothing.
+async fn enforced(args: &DoctorArgs, context: &Context) -> Finding {
+    let session = Session::open(context, &args.connection, "revocations.read");
+    let status: Result<StatusAnswer, Failure> = match session {
+        Ok(mut session) => session.get("/api/v1/revocations/status").await,
+        Err(failure) => Err(failure),
+    };
+    let status = match status {
+        Ok(status) => status,
+        Err(failure) => return Finding::not_checked(ENFORCED, &failure.to_string()),
+    };
+    let observed: Vec<String> = observed(&status).collect();
+    match observed.as_slice() {
+        [] => Finding::good(ENFORCED, "no tool is exempt"),
+        some => Finding::warning(
+            ENFORCED,
+            format!("not enforcing {}", some.join("; ")),
+            "When the figures say so, take mode and until out of the policy and activate it.",
+        ),
+    }
+}
+
 fn show(context: &Context, finding: &Finding) {
     let (mark, style) = match finding.outcome {
         Outcome::Good => ("\u{2713}", Style::Good),
@@ -279,6 +305,6 @@ mod tests {
     fn every_check_is_named_even_if_the_first_fails() {
         let failure = Failure::new("x", "y");
         let findings = rest(vec![Finding::bad(CONFIG, &failure)], "z");
-        assert_eq!(findings.len(), 7);
+        assert_eq!(findings.len(), 8);
     }
 }

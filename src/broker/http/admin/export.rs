@@ -113,7 +113,10 @@ impl Lines {
         }
         // Two lines for one entry would move every later one.
         if body.contains(&b'\n') {
-            return Err(Failure::new(Reason::Internal, format!("the entry at place {place} has more than one line")));
+            return Err(Failure::new(
+                Reason::Internal,
+                format!("the entry at place {place} has more than one line"),
+            ));
         }
         self.body.extend_from_slice(body);
         self.body.push(b'\n');

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::text::count;
 use crate::ui::{Piece, Style};
 
 /// Time, outcome, who, what, why, and the id to ask on with.
@@ -63,6 +64,7 @@ pub(super) fn what(event: &Value) -> String {
         .or_else(|| event.pointer("/data").and_then(operation))
         .or_else(|| tripped(event))
         .or_else(version)
+        .or_else(|| erased(event))
         .or_else(|| event.pointer("/data/operation").and_then(Value::as_str).map(str::to_owned))
         .unwrap_or_default()
 }
@@ -85,6 +87,12 @@ fn tripped(event: &Value) -> Option<String> {
     let task = event.pointer("/data/task")?.as_str()?;
     let refusals = event.pointer("/data/count").and_then(Value::as_u64).unwrap_or_default();
     Some(format!("task {task}, refused {refusals} times"))
+}
+
+fn erased(event: &Value) -> Option<String> {
+    event.pointer("/data/sub_sha256")?;
+    let inputs = event.pointer("/data/count").and_then(Value::as_u64)?;
+    Some(count(inputs, "input"))
 }
 
 fn revoked(item: &Value) -> Option<String> {
@@ -142,6 +150,11 @@ mod tests {
             "data": {"entries": 1, "outcome": "done", "task": "t-7", "count": 3, "tripwire": {"name": "w"}},
         });
         assert!(read(&tripped).contains("revocation set task t-7, refused 3 times"));
+        let erased = json!({
+            "id": "dec_6", "type": "dev.shortbread.audit.erased.v1", "time": "t", "subject": "operator/alice",
+            "data": {"outcome": "done", "count": 2, "sub_sha256": "00", "reason": "request 17"},
+        });
+        assert!(read(&erased).contains("audit erased 2 inputs  (request 17)"), "{}", read(&erased));
         assert!(!read(&json!(null)).is_empty(), "an entry of a newer form is still shown");
     }
 }

@@ -142,7 +142,8 @@ fn change(entry: &Value) -> Map<String, Value> {
     let version = entry.pointer("/data/version").filter(|version| !version.is_null());
     let version = version.map(|version| version.as_str().map_or_else(|| version.to_string(), str::to_owned));
     let name = what(entry);
-    let uid = text(entry, "/data/policy").or_else(|| text(entry, "/data/approval")).or_else(|| text(entry, "/id"));
+    let uid =
+        text(entry, "/data/policy").or_else(|| text(entry, "/data/approval")).or_else(|| text(entry, "/id"));
     let mut event = of(3004, activity);
     if activity == OTHER {
         event.insert("activity_name".to_owned(), json!(kind));
@@ -241,7 +242,11 @@ mod tests {
     /// What the schema requires of every event.
     #[track_caller]
     fn sound(event: &Value, class: u64, activity: u64) {
-        assert_eq!((&event["class_uid"], &event["activity_id"]), (&json!(class), &json!(activity)), "{event}");
+        assert_eq!(
+            (&event["class_uid"], &event["activity_id"]),
+            (&json!(class), &json!(activity)),
+            "{event}"
+        );
         assert_eq!(event["category_uid"], json!(class / 1000));
         assert_eq!(event["type_uid"], json!(class * 100 + activity));
         assert_eq!(event["time"], json!(1_795_176_000_123u64));
@@ -304,7 +309,10 @@ mod tests {
         sound(&minted, 3003, 1);
         assert_eq!(minted["user"], json!({"name": "demo", "type_id": 99, "type": "workflow", "uid": "ab"}));
         assert_eq!(minted["session"]["expiration_time"], json!(1_795_176_600_000u64));
-        assert_eq!((&minted["privileges"][0], &minted["status_id"]), (&json!("github/issues.read"), &json!(1)));
+        assert_eq!(
+            (&minted["privileges"][0], &minted["status_id"]),
+            (&json!("github/issues.read"), &json!(1))
+        );
         let stranger = json!({"outcome": "deny", "reasons": ["identity.invalid"], "requested": []});
         let refused = event(&entry("token.refused", "unknown", stranger)).unwrap();
         sound(&refused, 3003, 1);

@@ -6,7 +6,7 @@ use shortbread_protocol::admin::{AuditAnswer, AuditEntryBody};
 use shortbread_protocol::clock::Timestamp;
 
 use super::line::kind;
-use super::story;
+use super::{is_id, story};
 use crate::cli::Connection;
 use crate::client::Session;
 use crate::context::Context;
@@ -39,9 +39,10 @@ pub(super) struct ShowArgs {
 /// When the broker cannot be reached or refuses, or nothing bears the id.
 pub(super) async fn run(args: &ShowArgs, context: &Context) -> Result<(), Failure> {
     let id = args.id.as_str();
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-    if !(1..=64).contains(&id.len()) || !id.bytes().all(plain) {
-        return Err(Failure::usage("give a decision id (dec_…), a token id (tok_…) or a trace id (32 hex digits)"));
+    if !is_id(id) {
+        return Err(Failure::usage(
+            "give a decision id (dec_…), a token id (tok_…) or a trace id (32 hex digits)",
+        ));
     }
     let mut session = Session::open(context, &args.connection, "audit.read")?;
     let named = match id.starts_with("tok_") {
@@ -49,7 +50,10 @@ pub(super) async fn run(args: &ShowArgs, context: &Context) -> Result<(), Failur
         false => session.get::<AuditAnswer>(&format!("/api/v1/audit/{id}")).await?.entries,
     };
     if named.is_empty() {
-        return Err(Failure::new(format!("no entry of the audit log bears {id}"), "Check the spelling of the id."));
+        return Err(Failure::new(
+            format!("no entry of the audit log bears {id}"),
+            "Check the spelling of the id.",
+        ));
     }
     if context.ui.is_json() {
         named.iter().for_each(|entry| context.ui.json_line(&entry.event));
@@ -83,7 +87,8 @@ async fn minted(session: &mut Session<'_>, token: &str) -> Result<Vec<AuditEntry
         let lines = page.lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         let events = lines.map(|line| serde_json::from_slice::<Value>(line).unwrap_or_default());
         let ours = |event: &Value| {
-            kind(event) == "token.minted" && event.pointer("/data/token").and_then(Value::as_str) == Some(token)
+            kind(event) == "token.minted"
+                && event.pointer("/data/token").and_then(Value::as_str) == Some(token)
         };
         if let Some((index, event)) = (page.from..).zip(events).find(|(_, event)| ours(event)) {
             return Ok(vec![AuditEntryBody { index, event }]);

@@ -62,17 +62,20 @@ fn depths(entries: &[AuditEntryBody]) -> HashMap<&str, usize> {
     let parents: HashMap<&str, Option<&str>> = entries
         .iter()
         .filter(|entry| kind(&entry.event) == "token.minted")
-        .filter_map(|entry| Some((text(&entry.event, "/data/token")?, text(&entry.event, "/data/identity/parent"))))
+        .filter_map(|entry| {
+            Some((text(&entry.event, "/data/token")?, text(&entry.event, "/data/identity/parent")))
+        })
         .collect();
     let above = |token: &str| {
         let mut parent = parents.get(token).copied().flatten();
         // No token has more ancestors than there are tokens.
-        (0..parents.len()).take_while(|_| {
-            let known = parent.filter(|parent| parents.contains_key(parent));
-            parent = known.and_then(|parent| parents.get(parent).copied().flatten());
-            known.is_some()
-        })
-        .count()
+        (0..parents.len())
+            .take_while(|_| {
+                let known = parent.filter(|parent| parents.contains_key(parent));
+                parent = known.and_then(|parent| parents.get(parent).copied().flatten());
+                known.is_some()
+            })
+            .count()
     };
     parents.keys().map(|token| (*token, above(token))).collect()
 }
@@ -122,9 +125,14 @@ fn particulars(event: &Value) -> String {
     let number = |pointer| event.pointer(pointer).and_then(Value::as_u64);
     let token = (kind(event) == "token.minted").then(|| said("", "/data/token")).flatten();
     let many = number("/data/count").filter(|count| *count > 1).map(|count| format!("{count} times"));
-    let cost = number("/data/cost_micros").map(|cost| format!("cost {}.{:06}", cost / 1_000_000, cost % 1_000_000));
+    let cost =
+        number("/data/cost_micros").map(|cost| format!("cost {}.{:06}", cost / 1_000_000, cost % 1_000_000));
     let dropped = event.pointer("/data/dropped").map(|dropped| {
-        dropped.as_array().map(Vec::len).or_else(|| dropped.as_object().map(serde_json::Map::len)).unwrap_or_default()
+        dropped
+            .as_array()
+            .map(Vec::len)
+            .or_else(|| dropped.as_object().map(serde_json::Map::len))
+            .unwrap_or_default()
     });
     let dropped = dropped.filter(|count| *count > 0).map(|count| format!("{count} not granted"));
     let parts = [
@@ -181,12 +189,42 @@ mod tests {
     #[test]
     fn a_trace_is_told_in_order_of_time_under_what_it_came_from() {
         let entries = [
-            entry(1, "dec_1", "token.minted", 0, json!({"outcome": "allow", "granted": ["github/issues.read"], "token": "tok_a", "task": "t"})),
-            entry(2, "dec_3", "token.minted", 2, json!({"outcome": "allow", "granted": ["github/issues.read"], "token": "tok_b", "identity": {"parent": "tok_a"}})),
+            entry(
+                1,
+                "dec_1",
+                "token.minted",
+                0,
+                json!({"outcome": "allow", "granted": ["github/issues.read"], "token": "tok_a", "task": "t"}),
+            ),
+            entry(
+                2,
+                "dec_3",
+                "token.minted",
+                2,
+                json!({"outcome": "allow", "granted": ["github/issues.read"], "token": "tok_b", "identity": {"parent": "tok_a"}}),
+            ),
             // Verifiers upload later than they decide.
-            entry(5, "dec_2", "call.decision", 1, json!({"outcome": "allow", "tool": "github", "verb": "issues.read", "token": "tok_a", "verifier": "gh"})),
-            entry(6, "dec_4", "call.decision", 70, json!({"outcome": "deny", "tool": "github", "verb": "issues.write", "token": "tok_b", "reasons": ["not_granted"]})),
-            entry(7, "dec_5", "revocation.set", 71, json!({"outcome": "done", "entries": [{"what": "task t"}], "reason": "INC-1"})),
+            entry(
+                5,
+                "dec_2",
+                "call.decision",
+                1,
+                json!({"outcome": "allow", "tool": "github", "verb": "issues.read", "token": "tok_a", "verifier": "gh"}),
+            ),
+            entry(
+                6,
+                "dec_4",
+                "call.decision",
+                70,
+                json!({"outcome": "deny", "tool": "github", "verb": "issues.write", "token": "tok_b", "reasons": ["not_granted"]}),
+            ),
+            entry(
+                7,
+                "dec_5",
+                "revocation.set",
+                71,
+                json!({"outcome": "done", "entries": [{"what": "task t"}], "reason": "INC-1"}),
+            ),
         ];
         assert_eq!(
             read(&entries, "dec_4"),

@@ -188,16 +188,19 @@ mod tests {
         ] {
             assert_eq!(filter.wants(&call, own), wanted, "{filter:?}");
         }
-        let asked = json!({"type": "dev.shortbread.token.refused.v1", "data": {"requested": ["github/issues.read"]}});
+        let asked =
+            json!({"type": "dev.shortbread.token.refused.v1", "data": {"requested": ["github/issues.read"]}});
         assert!(filter(|f| f.tool = some("github")).wants(&asked, own));
         assert!(!filter(|f| f.tool = some("github")).wants(&json!(null), own));
     }
 
     #[test]
     fn own_sign_ins_are_left_out_unless_asked_for() {
-        let minted = |subject: &str, asked: &[&str]| json!({
-            "type": "dev.shortbread.token.minted.v1", "subject": subject, "data": {"outcome": "allow", "requested": asked},
-        });
+        let minted = |subject: &str, asked: &[&str]| {
+            json!({
+                "type": "dev.shortbread.token.minted.v1", "subject": subject, "data": {"outcome": "allow", "requested": asked},
+            })
+        };
         let own = minted("operator/alice", &["shortbread/audit.read"]);
         let (plain, all) = (Filter::default(), filter(|f| f.all = true));
         assert!(!plain.wants(&own, "operator/alice") && all.wants(&own, "operator/alice"));

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
-use shortbread_broker::proof::{Held, Named, ProofError, Report, Trust, origin, read_held, verify};
+use shortbread_broker::proof::{Held, Named, ProofError, Report, Trust, read_held, verify};
 use shortbread_protocol::clock::Timestamp;
+use shortbread_protocol::log::origin;
 
 use super::export::beside;
 use crate::cli::Connection;
@@ -61,7 +62,11 @@ pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<(), Failure> {
     let mut tell = |done: u64, all: u64| {
         if done > 0 && context.ui.has_progress() {
             let percent = done.saturating_mul(100) / all.max(1);
-            context.ui.progress(&format!("checked {} of {} entries ({percent} %)", grouped(done), grouped(all)));
+            context.ui.progress(&format!(
+                "checked {} of {} entries ({percent} %)",
+                grouped(done),
+                grouped(all)
+            ));
         }
     };
     let report = verify(export, proof, &trust, &held, wanted.as_deref(), &mut tell);
@@ -137,7 +142,12 @@ fn unproved(path: &Path, error: &ProofError) -> Failure {
 
 fn say(context: &Context, report: &Report) {
     let ui = context.ui;
-    let entries = format!("{} entries (places {} up to {})", grouped(report.next - report.first), grouped(report.first), grouped(report.next));
+    let entries = format!(
+        "{} entries (places {} up to {})",
+        grouped(report.next - report.first),
+        grouped(report.first),
+        grouped(report.next)
+    );
     if report.is_good() {
         ui.pieces(&[
             (Style::Good, "the log is as it was signed: ".to_owned()),
@@ -174,20 +184,41 @@ fn pairs(report: &Report, now: Timestamp) -> Vec<(&'static str, String)> {
     let mut pairs = vec![("checkpoint", signed)];
     let outside = &report.outside;
     if outside.given == 0 {
-        let none = "none was given: a log that was cut or rewritten and signed again cannot be told from a true one";
+        let none =
+            "none was given: a log that was cut or rewritten and signed again cannot be told from a true one";
         pairs.push(("kept outside", none.to_owned()));
         return pairs;
     }
     let fit = outside.compared - outside.failed;
-    pairs.push(("kept outside", format!("{fit} of {} fit; {} speak of other parts of the log", outside.compared, outside.given - outside.compared)));
+    pairs.push((
+        "kept outside",
+        format!(
+            "{fit} of {} fit; {} speak of other parts of the log",
+            outside.compared,
+            outside.given - outside.compared
+        ),
+    ));
     if let Some(mark) = &outside.last_match {
         let last = mark.last.as_ref().map(Named::to_string).unwrap_or_default();
         let at = mark.at.or_else(|| mark.last.as_ref().and_then(|last| last.time.parse().ok()));
         let age = at.map(|at| format!(", {} old", span(now.since(at).as_secs()))).unwrap_or_default();
-        pairs.push(("newest of them", format!("over {} entries{age}; the last is place {}{last}", grouped(mark.size), mark.size.saturating_sub(1))));
+        pairs.push((
+            "newest of them",
+            format!(
+                "over {} entries{age}; the last is place {}{last}",
+                grouped(mark.size),
+                mark.size.saturating_sub(1)
+            ),
+        ));
         if mark.size < report.size {
             let rest = report.size - mark.size;
-            pairs.push(("on its word alone", format!("the {} entries after that: only the log's own checkpoint covers them", grouped(rest))));
+            pairs.push((
+                "on its word alone",
+                format!(
+                    "the {} entries after that: only the log's own checkpoint covers them",
+                    grouped(rest)
+                ),
+            ));
         }
     }
     pairs

@@ -120,7 +120,8 @@ pub(super) async fn run(args: &ExportArgs, context: &Context) -> Result<(), Fail
         (Some(proof), Some(path)) => {
             let beside = beside(path);
             let mut fresh = Fresh::create(&beside)?;
-            let sound = proof.write(context, session.broker(), (written.first, written.next), &mut fresh).await;
+            let sound =
+                proof.write(context, session.broker(), (written.first, written.next), &mut fresh).await;
             context.ui.progress_over();
             let sound = sound?;
             file.finish()?;
@@ -153,7 +154,8 @@ impl Export<'_> {
             let page = until(page, end);
             let so_far = written.get_or_insert(Written { first: page.from, next: page.from, lines: 0 });
             if page.from != so_far.next {
-                let what = format!("entries {} to {} are gone while they were read", so_far.next, page.from - 1);
+                let what =
+                    format!("entries {} to {} are gone while they were read", so_far.next, page.from - 1);
                 return Err(Failure::new(what, "They were pruned. Export again."));
             }
             let going = so_far.next < page.next;
@@ -190,7 +192,9 @@ impl Export<'_> {
             return Ok(page.next - page.from);
         }
         let (mut out, mut count) = (Vec::new(), 0);
-        for (place, line) in (page.from..).zip(page.lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty())) {
+        for (place, line) in
+            (page.from..).zip(page.lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()))
+        {
             let entry: Value = serde_json::from_slice(line).unwrap_or_default();
             let event = ocsf::event(&entry).ok_or_else(|| {
                 let fix = "Export it with --format jsonl, and check it with `shortbread audit verify`.";

@@ -1,6 +1,7 @@
 //! What proves an export: from the public tiles, not from the export itself, so that they are two witnesses.
 
 use shortbread_broker::proof::{Claim, Head, Range, Tail, subtrees, write_leaf};
+use shortbread_protocol::log::WIDTH;
 
 use super::tiles::Tiles;
 use crate::client::Broker;
@@ -10,8 +11,6 @@ use crate::files::Fresh;
 use crate::published;
 use crate::text::grouped;
 
-/// How many leaves a tile has.
-const TILE: u64 = 256;
 /// How many of the newest key documents go along.
 const DOCUMENTS: u64 = 64;
 
@@ -31,7 +30,10 @@ impl Proof {
             failure.also("Without --out the entries alone are exported, with no proof.")
         })?;
         let claim = Claim::read(&note).map_err(|error| {
-            Failure::new(format!("what the broker serves as its checkpoint: {error}"), "Check that it is a Shortbread broker.")
+            Failure::new(
+                format!("what the broker serves as its checkpoint: {error}"),
+                "Check that it is a Shortbread broker.",
+            )
         })?;
         Ok(Self { claim, note })
     }
@@ -65,20 +67,21 @@ impl Proof {
         let mut tree = Range::new(first, prefix).unwrap_or_default();
         let mut at = first;
         while at < next {
-            let begin = at - at % TILE;
-            let hashes = tiles.tile(0, at / TILE).await?;
+            let begin = at - at % WIDTH;
+            let hashes = tiles.tile(0, at / WIDTH).await?;
             let wanted = (begin..).zip(&hashes).filter(|(place, _)| (first..next).contains(place));
             for (_, hash) in wanted {
                 file.with(|file| write_leaf(file, hash))?;
                 tree.push(*hash);
             }
-            at = begin + TILE;
+            at = begin + WIDTH;
             if context.ui.has_progress() {
                 let done = at.min(next) - first;
                 context.ui.progress(&format!("proof: {} of {} leaves", grouped(done), grouped(next - first)));
             }
         }
-        let joined = subtrees(next, size).into_iter().zip(suffix).all(|((level, _), root)| tree.join(level, root));
+        let joined =
+            subtrees(next, size).into_iter().zip(suffix).all(|((level, _), root)| tree.join(level, root));
         let sound = joined && tree.root() == self.claim.root;
         let tail = Tail { checkpoint: self.note, keys: documents(broker).await? };
         file.with(|file| tail.write(file))?;

@@ -1,13 +1,16 @@
 //! The log's public tiles (C2SP tlog-tiles): hashes, 256 to a tile.
 
-use shortbread_broker::proof::{Hash, Range};
+use std::time::Duration;
 
-use crate::client::Broker;
+use shortbread_broker::proof::{Hash, Range};
+use shortbread_protocol::log::{TilePlace, WIDTH};
+
+use crate::client::{Answer, Broker};
 use crate::failure::Failure;
 
-/// How many hashes a whole tile has, as a power of two.
-const HEIGHT: u32 = 8;
-const WIDTH: u64 = 1 << HEIGHT;
+/// How often a tile is asked for again where there were too many requests, a second apart.
+const PATIENCE: usize = 60;
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// The tiles of a log of a certain size.
 pub(super) struct Tiles<'b> {
@@ -24,25 +27,22 @@ impl<'b> Tiles<'b> {
     ///
     /// # Errors
     /// When the broker cannot be reached or serves something else.
-    pub(super) async fn tile(&self, level: u32, n: u64) -> Result<Vec<Hash>, Failure> {
-        let on_level = self.size.checked_shr(HEIGHT * level).unwrap_or(0);
-        let width = on_level.saturating_sub(n * WIDTH).min(WIDTH);
-        let mut answer = self.broker.get(&path(level, n, width)).await?;
+    pub(super) async fn tile(&self, level: u8, n: u64) -> Result<Vec<Hash>, Failure> {
+        let place = TilePlace { level, n, width: TilePlace::width_in(level, n, self.size) };
+        let mut answer = self.fetch(place).await?;
         // Once a tile is full, its parts need not be kept.
-        if answer.status == 404 && width < WIDTH {
-            answer = self.broker.get(&path(level, n, WIDTH)).await?;
+        if answer.status == 404 && place.width < WIDTH {
+            answer = self.fetch(TilePlace { width: WIDTH, ..place }).await?;
         }
         answer.success()?;
-        let wanted = usize::try_from(width).unwrap_or(usize::MAX) * 32;
+        let wanted = usize::try_from(place.width).unwrap_or(usize::MAX);
         let (hashes, rest) = answer.body.as_chunks::<32>();
-        let whole = answer.body.len() == wanted || answer.body.len() == 32 << HEIGHT;
-        match hashes.get(..wanted / 32).filter(|_| whole && rest.is_empty()) {
-            Some(hashes) => Ok(hashes.to_vec()),
-            None => {
-                let what = format!("tile {n} on level {level} of the log has {} bytes, not {wanted}", answer.body.len());
-                Err(Failure::new(what, "Check that this is a Shortbread broker of this version, and try again."))
-            }
-        }
+        let whole = rest.is_empty() && (hashes.len() == wanted || hashes.len() as u64 == WIDTH);
+        hashes.get(..wanted).filter(|_| whole).map(<[Hash]>::to_vec).ok_or_else(|| {
+            let what =
+                format!("tile {place} of the log has {} bytes, not {}", answer.body.len(), 32 * wanted);
+            Failure::new(what, "Check that this is a Shortbread broker of this version, and try again.")
+        })
     }
 
     /// The root of a whole subtree: of two to the `level` leaves, number `n` of that size.
@@ -50,7 +50,7 @@ impl<'b> Tiles<'b> {
     /// # Errors
     /// As [`Tiles::tile`].
     pub(super) async fn root(&self, level: u32, n: u64) -> Result<Hash, Failure> {
-        let (tile, above) = (level / HEIGHT, level % HEIGHT);
+        let (tile, above) = (u8::try_from(level / 8).unwrap_or(u8::MAX), level % 8);
         let first = n << above;
         let hashes = self.tile(tile, first / WIDTH).await?;
         let mut range = Range::default();
@@ -58,29 +58,16 @@ impl<'b> Tiles<'b> {
         hashes.iter().skip(skip).take(1 << above).for_each(|hash| range.push(*hash));
         Ok(range.root())
     }
-}
 
-/// The address of a tile: its number in groups of three digits, all but the last after an `x`.
-fn path(level: u32, n: u64, width: u64) -> String {
-    let mut number = format!("{:03}", n % 1000);
-    let mut rest = n / 1000;
-    while rest > 0 {
-        number = format!("x{:03}/{number}", rest % 1000);
-        rest /= 1000;
-    }
-    let part = if width < WIDTH { format!(".p/{width}") } else { String::new() };
-    format!("/log/tile/{level}/{number}{part}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tiles_are_addressed_as_the_specification_says() {
-        assert_eq!(path(0, 0, 256), "/log/tile/0/000");
-        assert_eq!(path(1, 67, 5), "/log/tile/1/067.p/5");
-        assert_eq!(path(0, 1_234_067, 256), "/log/tile/0/x001/x234/067");
-        assert_eq!(path(2, 1000, 1), "/log/tile/2/x001/000.p/1");
+    async fn fetch(&self, place: TilePlace) -> Result<Answer, Failure> {
+        let path = format!("/log/tile/{place}");
+        for _ in 0..PATIENCE {
+            let answer = self.broker.get(&path).await?;
+            if answer.status != 429 {
+                return Ok(answer);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        self.broker.get(&path).await
     }
 }
