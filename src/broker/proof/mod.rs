@@ -6,12 +6,14 @@
 mod align;
 mod checkpoint;
 mod file;
+mod growth;
 mod lines;
 mod report;
 #[cfg(test)]
 mod tests;
 mod tree;
 mod verify;
+mod walk;
 
 pub use checkpoint::{CheckpointError, Claim, Held, MAX_CHECKPOINT, MAX_HELD, read_held};
 pub use file::{Head, ProofError, Tail, VERSION, keys_of, write_leaf};

@@ -44,10 +44,11 @@ pub(super) async fn run(args: &ShowArgs, context: &Context) -> Result<(), Failur
             "give a decision id (dec_…), a token id (tok_…) or a trace id (32 hex digits)",
         ));
     }
+    let issued = id.starts_with("tok_").then(|| issued(id)).transpose()?;
     let mut session = Session::open(context, &args.connection, "audit.read")?;
-    let named = match id.starts_with("tok_") {
-        true => minted(&mut session, id).await?,
-        false => session.get::<AuditAnswer>(&format!("/api/v1/audit/{id}")).await?.entries,
+    let named = match issued {
+        Some(issued) => minted(&mut session, id, issued).await?,
+        None => session.get::<AuditAnswer>(&format!("/api/v1/audit/{id}")).await?.entries,
     };
     if named.is_empty() {
         return Err(Failure::new(
@@ -76,11 +77,20 @@ pub(super) async fn run(args: &ShowArgs, context: &Context) -> Result<(), Failur
     Ok(())
 }
 
-// A token's id begins with its time, so its entry is found without looking through the whole log.
-async fn minted(session: &mut Session<'_>, token: &str) -> Result<Vec<AuditEntryBody>, Failure> {
+/// When a token was issued, as its id says.
+fn issued(token: &str) -> Result<Timestamp, Failure> {
     let time = token.get(4..16).and_then(|digits| u64::from_str_radix(digits, 16).ok());
-    let time = time.ok_or_else(|| Failure::usage("a token's id is tok_ and 32 hex digits"))?;
-    let since = Timestamp::from_millis(time.saturating_sub(AROUND));
+    let time = time.filter(|_| token.len() == 36).map(Timestamp::from_millis);
+    time.ok_or_else(|| Failure::usage("a token's id is tok_ and 32 hex digits"))
+}
+
+// A token's entry is found without looking through the whole log.
+async fn minted(
+    session: &mut Session<'_>,
+    token: &str,
+    issued: Timestamp,
+) -> Result<Vec<AuditEntryBody>, Failure> {
+    let since = Timestamp::from_millis(issued.millis().saturating_sub(AROUND));
     let mut path = format!("/api/v1/audit/export?since={since}");
     for _ in 0..PAGES {
         let page = session.page(&path).await?;
