@@ -22,6 +22,7 @@ pub mod mint;
 pub mod notices;
 pub mod policy;
 mod private;
+pub mod proof;
 pub mod proofs;
 pub mod publish;
 pub mod revoke;

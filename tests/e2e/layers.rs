@@ -21,13 +21,14 @@ const NOT_EMBEDDED: [&str; 9] =
 
 /// Which modules of the broker a module may import, from the bottom up. `http` is at the top: nobody's but that of
 /// `telemetry`, which serves metrics with the same listener.
-const MODULES: [(&str, &[&str]); 35] = [
+const MODULES: [(&str, &[&str]); 36] = [
     ("config", &[]),
     ("delimited", &[]),
     ("private", &[]),
     ("policy", &[]),
     ("signer", &[]),
     ("store", &[]),
+    ("proof", &[]),
     ("proofs", &["telemetry"]),
     ("breaker", &["config"]),
     ("notices", &["breaker", "config", "identity", "private", "store"]),

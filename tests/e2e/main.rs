@@ -21,6 +21,7 @@ mod dpop;
 mod durable;
 mod emergency;
 mod exchange;
+mod exported;
 mod full_disk;
 mod given_back;
 mod hardening;

@@ -209,6 +209,7 @@ async fn answers_of_the_exchange_are_as_described() {
 
 const CASES: &str = "/api/v1/audit/cases";
 const STATUS: &str = "/api/v1/revocations/status";
+const EXPORT: &str = "/api/v1/audit/export";
 /// The key document that may follow the one in force, signed.
 fn following(world: &World) -> String {
     let current = world.broker.keyring.current().document.clone();
@@ -282,6 +283,8 @@ async fn answers_of_the_admin_api_are_as_described() {
         ("policy.read", "/api/v1/policy", "/api/v1/policy".to_owned()),
         ("audit.read", "/api/v1/audit", "/api/v1/audit?after=0&limit=5".to_owned()),
         ("audit.read", "/api/v1/audit", "/api/v1/audit?colour=red".to_owned()),
+        ("audit.read", EXPORT, format!("{EXPORT}?from=0&limit=5")),
+        ("audit.read", EXPORT, format!("{EXPORT}?colour=red")),
         ("audit.read", CASES, format!("{CASES}?since=0&from=0&limit=5&operators=true")),
         ("audit.read", CASES, format!("{CASES}?limit=many")),
         ("audit.read", "/api/v1/audit/cases/{id}", format!("{CASES}/{decision}")),

@@ -9,7 +9,9 @@ mod status;
 
 pub use inputs::{EraseAnswer, EraseBody};
 pub use keys::{KeyBody, KeyDocumentBody, KeysAnswer};
-pub use log::{AuditAnswer, AuditEntryBody, ConsistencyAnswer, Problem};
+pub use log::{
+    AuditAnswer, AuditEntryBody, ConsistencyAnswer, EXPORT_END, EXPORT_FROM, EXPORT_NEXT, Problem,
+};
 pub use policy::{ActivateBody, PolicyAnswer, PolicyVersionBody, RollbackBody, TrialBody};
 pub use revocations::{
     Bounds, ChangeAnswer, LiftBody, LiftPreview, RevocationBody, RevocationsAnswer, RevokeBody, SelectorBody,

@@ -2,6 +2,7 @@
 //! to, checked by the broker's own verifier.
 
 pub(super) mod audit;
+pub(super) mod export;
 pub(super) mod inputs;
 pub(super) mod keys;
 pub(super) mod policy;
