@@ -21,7 +21,7 @@ const NOT_EMBEDDED: [&str; 9] =
 
 /// Which modules of the broker a module may import, from the bottom up. `http` is at the top: nobody's but that of
 /// `telemetry`, which serves metrics with the same listener.
-const MODULES: [(&str, &[&str]); 31] = [
+const MODULES: [(&str, &[&str]); 34] = [
     ("config", &[]),
     ("delimited", &[]),
     ("private", &[]),
@@ -39,6 +39,7 @@ const MODULES: [(&str, &[&str]); 31] = [
     ("mint", &["policy", "signer"]),
     ("instances", &["delimited", "policy", "store"]),
     ("activation", &["audit", "keyring", "policy", "store"]),
+    ("watch", &["activation", "policy"]),
     ("publish", &["keyring", "store", "telemetry"]),
     ("break_glass", &["audit", "keyring", "store"]),
     ("tripwire", &["audit", "notices", "policy", "store"]),
@@ -59,13 +60,16 @@ const MODULES: [(&str, &[&str]); 31] = [
             "publish",
             "store",
             "tripwire",
+            "watch",
         ],
     ),
     (
         "exchange",
         &[
+            "activation",
             "audit",
             "broker",
+            "cases",
             "delimited",
             "identity",
             "mint",
@@ -74,8 +78,11 @@ const MODULES: [(&str, &[&str]); 31] = [
             "signer",
             "store",
             "tripwire",
+            "watch",
         ],
     ),
+    ("inputs", &["broker", "cases", "policy", "store"]),
+    ("rollout", &["activation", "broker", "notices", "policy", "store", "watch"]),
     ("revoke", &["broker", "exchange", "notices", "policy", "publish", "store"]),
     ("rotation", &["audit", "broker", "keyring", "notices", "publish", "store"]),
     ("introspect", &["broker", "exchange", "policy", "revoke", "store"]),
@@ -94,7 +101,7 @@ const MODULES: [(&str, &[&str]); 31] = [
             "telemetry",
         ],
     ),
-    ("decisions", &["broker", "exchange", "policy", "store", "telemetry", "tripwire", "verifiers"]),
+    ("decisions", &["broker", "exchange", "policy", "store", "telemetry", "tripwire", "verifiers", "watch"]),
     ("setup", &["activation", "audit", "broker", "config", "keyring", "store", "policy"]),
     ("telemetry", &["broker", "exchange", "http"]),
     (
@@ -106,11 +113,13 @@ const MODULES: [(&str, &[&str]); 31] = [
             "config",
             "decisions",
             "exchange",
+            "inputs",
             "introspect",
             "policy",
             "proofs",
             "publish",
             "revoke",
+            "rollout",
             "rotation",
             "store",
             "telemetry",

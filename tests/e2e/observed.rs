@@ -396,7 +396,7 @@ async fn the_next_policy_ends_it_and_one_that_observes_for_too_long_is_refused_w
     assert_eq!(back.status, 200, "{back:?}");
     let activated = recorded(&world).await;
     let activated = activated.iter().filter(|event| event["type"] == "dev.shortbread.policy.activated.v1");
-    let observed: Vec<_> = activated.map(|event| event["data"]["observed"].clone()).collect();
+    let observed: Vec<_> = activated.map(|event| event["data"]["observing"].clone()).collect();
     let until = Timestamp::from_seconds(START + MONTH).to_string();
     assert_eq!(observed, [json!({ "github": until }), json!({}), json!({})]);
 }

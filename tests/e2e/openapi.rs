@@ -202,6 +202,7 @@ async fn answers_of_the_exchange_are_as_described() {
     checker.check("post", "/oauth/revoke", &world.form("/oauth/revoke", &[("token", granted.token())]).await);
 }
 
+const CASES: &str = "/api/v1/audit/cases";
 const STATUS: &str = "/api/v1/revocations/status";
 /// The key document that may follow the one in force, signed.
 fn following(world: &World) -> String {
@@ -236,6 +237,15 @@ async fn answers_of_the_admin_api_are_as_described() {
         ("policy.activate", "/api/v1/policy/activate", vec![json!({}), json!({ "version": 9 })]),
         ("policy.rollback", "/api/v1/policy/rollback", vec![json!({}), json!({ "version": 9 })]),
         (
+            "audit.erase",
+            "/api/v1/audit/erase",
+            vec![
+                json!({ "subject": "nobody", "reason": "r", "dry_run": true }),
+                json!({ "subject": "nobody", "workflow": "demo", "before": 1, "reason": "r" }),
+                json!({ "subject": "", "reason": "r" }),
+            ],
+        ),
+        (
             "keys.rotate",
             "/api/v1/keys/document",
             vec![
@@ -258,6 +268,7 @@ async fn answers_of_the_admin_api_are_as_described() {
         checker.check("post", path, &world.call("post", path, None, None).await);
     }
     let decision = world.demo("github:issues.read").await.decision().to_owned();
+    let revocation = world.revoke("workflow", "other").await.decision().to_owned();
     for (verb, path, asked) in [
         ("revocations.read", "/api/v1/revocations", "/api/v1/revocations".to_owned()),
         ("revocations.read", STATUS, STATUS.to_owned()),
@@ -266,6 +277,11 @@ async fn answers_of_the_admin_api_are_as_described() {
         ("policy.read", "/api/v1/policy", "/api/v1/policy".to_owned()),
         ("audit.read", "/api/v1/audit", "/api/v1/audit?after=0&limit=5".to_owned()),
         ("audit.read", "/api/v1/audit", "/api/v1/audit?colour=red".to_owned()),
+        ("audit.read", CASES, format!("{CASES}?since=0&from=0&limit=5&operators=true")),
+        ("audit.read", CASES, format!("{CASES}?limit=many")),
+        ("audit.read", "/api/v1/audit/cases/{id}", format!("{CASES}/{decision}")),
+        ("audit.read", "/api/v1/audit/cases/{id}", format!("{CASES}/{revocation}")),
+        ("audit.read", "/api/v1/audit/cases/{id}", format!("{CASES}/none")),
         ("audit.read", "/api/v1/audit/{id}", format!("/api/v1/audit/{decision}")),
         ("audit.read", "/api/v1/audit/{id}", "/api/v1/audit/none".to_owned()),
     ] {

@@ -94,7 +94,10 @@ fn documented() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
         .routes(routes!(admin::keys::list))
         .routes(routes!(admin::keys::activate))
         .routes(routes!(admin::audit::tail))
-        .routes(routes!(admin::audit::show));
+        .routes(routes!(admin::audit::show))
+        .routes(routes!(admin::inputs::cases))
+        .routes(routes!(admin::inputs::case))
+        .routes(routes!(admin::inputs::erase));
     (public, admin)
 }
 

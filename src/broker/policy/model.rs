@@ -383,3 +383,57 @@ pub struct Tripwire {
     /// How many tasks it may revoke within an hour: 1 to 1000.
     pub max_per_hour: u32,
 }
+
+/// A share in thousandths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PerMille(u16);
+
+impl PerMille {
+    /// The nearest to a share from 0 to 1; what lies outside is taken for the nearer end, what is no number for 0.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped before")]
+    pub fn of(share: f64) -> Self {
+        Self((share.clamp(0.0, 1.0) * 1000.0).round() as u16)
+    }
+
+    /// The share, from 0 to 1.
+    #[must_use]
+    pub fn share(self) -> f64 {
+        f64::from(self.0) / 1000.0
+    }
+}
+
+/// `[rollback]`: how much worse a watched version may make things, segment by segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rollback {
+    /// How much the share of refusals may rise.
+    pub max_denied: PerMille,
+    /// How much the share of requests that need an approval may rise.
+    pub max_needs_approval: PerMille,
+    /// How many requests of a segment there must be before it is judged.
+    pub min_requests: u64,
+    /// Segments with limits of their own; the first that fits counts.
+    pub segments: Vec<RollbackSegment>,
+}
+
+impl Default for Rollback {
+    fn default() -> Self {
+        let usual = PerMille::of(0.10);
+        Self { max_denied: usual, max_needs_approval: usual, min_requests: 20, segments: Vec::new() }
+    }
+}
+
+/// Limits for a part of the requests: all its conditions together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RollbackSegment {
+    /// Of this workflow.
+    pub workflow: Option<WorkflowName>,
+    /// For this tool.
+    pub tool: Option<ToolName>,
+    /// For verbs of this access; `write` includes `privileged`.
+    pub access: Option<Access>,
+    /// How much the share of refusals may rise.
+    pub max_denied: PerMille,
+    /// How much the share of requests that need an approval may rise.
+    pub max_needs_approval: PerMille,
+}

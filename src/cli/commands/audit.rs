@@ -1,5 +1,8 @@
 //! `shortbread audit`: who did what, and what was decided.
 
+mod case;
+mod erase;
+
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -10,17 +13,20 @@ use crate::cli::Connection;
 use crate::client::Session;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::text::count;
 use crate::ui::{Piece, Style};
 
 /// How often `--follow` asks for what is new.
 const POLL: Duration = Duration::from_secs(1);
 
-/// Read the audit log: who did what, and what was decided.
+/// Read the audit log: who did what, and what was decided; make cases of decisions, and erase what they depended on.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   shortbread audit tail --follow
-  shortbread audit show dec_0193a5c7e1f27d3a9b4c5d6e7f809112")]
+  shortbread audit show dec_0193a5c7e1f27d3a9b4c5d6e7f809112
+  shortbread audit case dec_0193a5c7e1f27d3a9b4c5d6e7f809112 --expect deny >> cases.jsonl
+  shortbread audit erase --subject repo:acme/web:environment:prod --reason \"request 17\" --dry-run")]
 pub(crate) struct AuditArgs {
     #[command(subcommand)]
     command: AuditCommand,
@@ -52,6 +58,8 @@ enum AuditCommand {
         #[command(flatten)]
         connection: Connection,
     },
+    Case(case::CaseArgs),
+    Erase(erase::EraseArgs),
 }
 
 /// Shows entries.
@@ -62,6 +70,8 @@ pub(crate) async fn run(args: &AuditArgs, context: &Context) -> Result<(), Failu
     match &args.command {
         AuditCommand::Tail { limit, follow, connection } => tail(context, connection, *limit, *follow).await,
         AuditCommand::Show { id, connection } => show(context, connection, id).await,
+        AuditCommand::Case(args) => case::run(args, context).await,
+        AuditCommand::Erase(args) => erase::run(args, context).await,
     }
 }
 
@@ -83,8 +93,7 @@ async fn tail(context: &Context, connection: &Connection, limit: u16, follow: bo
 }
 
 async fn show(context: &Context, connection: &Connection, id: &str) -> Result<(), Failure> {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-    if !(1..=64).contains(&id.len()) || !id.bytes().all(plain) {
+    if !is_id(id) {
         return Err(Failure::usage("give a decision id (dec_…) or a trace id (32 hex digits)"));
     }
     let mut session = Session::open(context, connection, "audit.read")?;
@@ -104,6 +113,12 @@ async fn show(context: &Context, connection: &Connection, id: &str) -> Result<()
         ));
     }
     Ok(())
+}
+
+/// Whether this can be an id, and stand in a URL as it is.
+fn is_id(id: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    (1..=64).contains(&id.len()) && id.bytes().all(plain)
 }
 
 fn say(context: &Context, entry: &AuditEntryBody) {
@@ -158,6 +173,7 @@ fn what(event: &Value) -> String {
         .or_else(|| event.pointer("/data").and_then(operation))
         .or_else(|| tripped(event))
         .or_else(version)
+        .or_else(|| erased(event))
         .or_else(|| event.pointer("/data/operation").and_then(Value::as_str).map(str::to_owned))
         .unwrap_or_default()
 }
@@ -180,6 +196,12 @@ fn tripped(event: &Value) -> Option<String> {
     let task = event.pointer("/data/task")?.as_str()?;
     let refusals = event.pointer("/data/count").and_then(Value::as_u64).unwrap_or_default();
     Some(format!("task {task}, refused {refusals} times"))
+}
+
+fn erased(event: &Value) -> Option<String> {
+    event.pointer("/data/sub_sha256")?;
+    let inputs = event.pointer("/data/count").and_then(Value::as_u64)?;
+    Some(count(inputs, "input"))
 }
 
 fn revoked(item: &Value) -> Option<String> {
@@ -237,6 +259,11 @@ mod tests {
             "data": {"entries": 1, "outcome": "done", "task": "t-7", "count": 3, "tripwire": {"name": "w"}},
         });
         assert!(read(&tripped).contains("revocation set task t-7, refused 3 times"));
+        let erased = json!({
+            "id": "dec_6", "type": "dev.shortbread.audit.erased.v1", "time": "t", "subject": "operator/alice",
+            "data": {"outcome": "done", "count": 2, "sub_sha256": "00", "reason": "request 17"},
+        });
+        assert!(read(&erased).contains("audit erased 2 inputs  (request 17)"), "{}", read(&erased));
         assert!(!read(&json!(null)).is_empty(), "an entry of a newer form is still shown");
     }
 }

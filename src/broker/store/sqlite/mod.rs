@@ -3,6 +3,7 @@
 mod change;
 mod decisions;
 mod descent;
+mod inputs;
 mod instances;
 mod keys;
 mod lanes;
@@ -17,6 +18,7 @@ mod retry;
 mod schema;
 mod sql;
 mod state;
+mod trial;
 mod unit;
 mod upkeep;
 mod writer;
@@ -25,6 +27,7 @@ use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -40,9 +43,10 @@ use self::writer::{Shared, View, Writer, unavailable};
 use super::revocations::Revocations;
 use super::{
     Activate, ActivateError, Activation, ActivePolicy, AuditEntry, BlockChanged, BreakGlassRecord,
-    ChangeError, Changed, Counts, Exchange, Head, HeadError, HeadFacts, Kept, KeyError, KeyRecord, Lease,
-    Lift, Meta, NewLease, NewPolicy, Notes, Options, PolicyVersion, Preview, Progress, Pruned, RecordError,
-    Replay, Revoke, RevokeBlock, StoreError, StoredEntry, Target, TokenRecord, Use, WaitingNotice,
+    ChangeError, Changed, Counts, ErasableInput, Erase, Erased, Exchange, Head, HeadError, HeadFacts, Kept,
+    KeyError, KeyRecord, Lease, Lift, Meta, NewLease, NewPolicy, Notes, Options, PolicyVersion, Preview,
+    Progress, Pruned, RecordError, Replay, Revoke, RevokeBlock, StoreError, StoredEntry, StoredInput, Target,
+    TokenRecord, Trial, TrialOutcome, Use, WaitingNotice,
 };
 
 /// An open SQLite store. Dropping it waits for what is queued, then closes the file.
@@ -86,7 +90,7 @@ impl Sqlite {
         let Opened { path, conn, lock, meta, reserve } = opened;
         let state = State::load(&conn).map_err(|error| fault(&path, &error))?;
         let view = ArcSwap::from_pointee(View::of(&state));
-        let shared = Arc::new(Shared { view, fault: ArcSwapOption::empty() });
+        let shared = Arc::new(Shared { view, fault: ArcSwapOption::empty(), traces: AtomicBool::new(true) });
         let lanes = Lanes::new();
         let taken = Arc::clone(&lanes);
         let writer = Writer::new(conn, path.clone(), state, shared.clone(), reserve);
@@ -262,8 +266,21 @@ impl Sqlite {
         &self,
         activate: Activate,
         audit: AuditEntry,
-    ) -> Result<Activation, ActivateError> {
-        self.write_first(move |unit| policy::activate(unit, activate.clone(), &audit)).await
+    ) -> Result<Option<Trial>, ActivateError> {
+        self.write_first(move |unit| policy::activate(unit, &activate, &audit)).await
+    }
+
+    pub(super) async fn end_trial(
+        &self,
+        n: u64,
+        outcome: TrialOutcome,
+        audit: AuditEntry,
+    ) -> Result<bool, StoreError> {
+        self.write_first(move |unit| trial::end(unit, n, outcome, &audit)).await
+    }
+
+    pub(super) async fn trials(&self) -> Result<Vec<Trial>, StoreError> {
+        self.readers.read(trial::all).await
     }
 
     pub(super) async fn publish_keys(&self, record: KeyRecord, audit: AuditEntry) -> Result<(), KeyError> {
@@ -343,6 +360,39 @@ impl Sqlite {
 
     pub(super) async fn audit_by_trace(&self, trace: [u8; 16]) -> Result<Vec<StoredEntry>, StoreError> {
         self.readers.read(move |conn| read::audit_by_key(conn, &trace)).await
+    }
+
+    pub(super) async fn audit_input(&self, idx: u64) -> Result<Option<ErasableInput>, StoreError> {
+        self.readers.read(move |conn| inputs::at(conn, idx)).await
+    }
+
+    pub(super) async fn audit_inputs(&self, from: u64, limit: usize) -> Result<Vec<StoredInput>, StoreError> {
+        self.readers.read(move |conn| inputs::from(conn, from, limit)).await
+    }
+
+    pub(super) async fn erasable(&self, erase: Erase) -> Result<u64, StoreError> {
+        self.readers.read(move |conn| inputs::count(conn, &erase)).await
+    }
+
+    pub(super) async fn erase_inputs(
+        &self,
+        erase: Erase,
+        audit: Box<dyn FnOnce(&Erased) -> AuditEntry + Send>,
+    ) -> Result<Erased, StoreError> {
+        // Looking for them takes a while, and the thread that writes is for the switch.
+        let wanted = erase.clone();
+        let due = self.readers.read(move |conn| inputs::due(conn, &wanted)).await?;
+        let shared = Arc::clone(&self.shared);
+        let work = move |unit: &mut Unit<'_>| {
+            let erased = inputs::erase(unit, &erase, &due, audit)?;
+            shared.traces.store(true, Ordering::Relaxed);
+            Ok(erased)
+        };
+        self.write(work).await
+    }
+
+    pub(super) fn has_traces(&self) -> bool {
+        self.shared.traces.load(Ordering::Relaxed)
     }
 
     pub(super) async fn token(&self, id: String) -> Result<Option<TokenRecord>, StoreError> {

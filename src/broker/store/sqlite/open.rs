@@ -14,7 +14,7 @@ use super::sql::{Int, fault, io_fault, moment, strange};
 use crate::store::{Meta, Options, StoreError, StoreKind};
 
 /// How long to wait for another program's lock before [`StoreError::Locked`].
-const BUSY: Duration = Duration::from_secs(2);
+pub(super) const BUSY: Duration = Duration::from_secs(2);
 const STATEMENTS: usize = 64;
 
 /// A store that is open and held.

@@ -14,7 +14,7 @@ use super::writer::unavailable;
 use crate::store::{Counts, Notes, StoreError, StoredEntry, TAIL_LIMIT};
 
 /// The highest number that SQLite knows.
-const LAST: u64 = i64::MAX.unsigned_abs();
+pub(super) const LAST: u64 = i64::MAX.unsigned_abs();
 /// How many reads run at a time.
 const READERS: usize = 4;
 
@@ -77,7 +77,7 @@ pub(super) fn audit_by_key(conn: &Connection, key: &dyn ToSql) -> rusqlite::Resu
     conn.prepare_cached(sql)?.query_map(params![key, Int(TAIL_LIMIT as u64)], stored)?.collect()
 }
 
-fn stored(row: &Row<'_>) -> rusqlite::Result<StoredEntry> {
+pub(super) fn stored(row: &Row<'_>) -> rusqlite::Result<StoredEntry> {
     Ok(StoredEntry { idx: int(row, 0)?, at: moment(row, 1)?, body: row.get(2)?, leaf: row.get(3)? })
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, params};
 use sha2::{Digest as _, Sha256};
 
+use super::inputs;
 use super::sql::{Int, exec, fault};
 use super::state::State;
 use crate::store::revocations::{Change, Revocations};
@@ -120,6 +121,9 @@ impl<'a> Unit<'a> {
         key.execute(params![entry.decision, Int(idx)])?;
         if let Some(trace) = entry.trace {
             key.execute(params![trace, Int(idx)])?;
+        }
+        if let Some(input) = &entry.input {
+            inputs::insert(self.conn, idx, input)?;
         }
         self.state.counters.next_idx = idx + 1;
         Ok(idx)

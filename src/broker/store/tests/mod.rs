@@ -14,6 +14,7 @@ macro_rules! on_sqlite {
 mod decisions;
 mod descent;
 mod histories;
+mod inputs;
 mod instances;
 mod keys;
 mod lanes;
@@ -68,7 +69,7 @@ fn meta(kind: StoreKind) -> Meta {
 
 fn audit(decision: &str) -> AuditEntry {
     let body = format!("{{\"id\":{decision:?}}}").into_bytes();
-    AuditEntry { at: NOW, decision: decision.into(), trace: None, body }
+    AuditEntry { at: NOW, decision: decision.into(), trace: None, body, input: None }
 }
 
 fn selectors(workflow: &str, id: &str) -> Vec<(SelectorKind, String)> {
