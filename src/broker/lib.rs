@@ -17,6 +17,7 @@ pub mod instances;
 pub mod introspect;
 pub mod keyring;
 pub mod limits;
+pub mod log;
 pub mod mint;
 pub mod notices;
 pub mod policy;

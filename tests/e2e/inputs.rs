@@ -185,9 +185,9 @@ async fn busy(world: &World, issuer: &FakeIssuer) -> Vec<(Answer, &'static str)>
     let pod = self::pod(world, issuer);
     done.push((exchange(world, &pod, &write, &[]).await, "proof.required"));
     // What others than the policy refuse.
-    let unbound =
-        world.present(&world.assertion("operator:alice", "operator"), &[("scope", "shortbread:audit.read")]);
-    done.push((unbound.await, "proof.required"));
+    let alice = world.assertion("operator:alice", "operator");
+    let unbound = world.present(&alice, &[("scope", "shortbread:audit.read")]).await;
+    done.push((unbound, "proof.required"));
     let elsewhere = [("scope", READ), ("resource", "https://elsewhere.example")];
     done.push((world.exchange("workflow:demo", "demo", &elsewhere).await, "target.unknown"));
     world.revoke("verb", "github/issues.write").await;

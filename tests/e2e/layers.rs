@@ -21,7 +21,7 @@ const NOT_EMBEDDED: [&str; 9] =
 
 /// Which modules of the broker a module may import, from the bottom up. `http` is at the top: nobody's but that of
 /// `telemetry`, which serves metrics with the same listener.
-const MODULES: [(&str, &[&str]); 34] = [
+const MODULES: [(&str, &[&str]); 35] = [
     ("config", &[]),
     ("delimited", &[]),
     ("private", &[]),
@@ -43,6 +43,7 @@ const MODULES: [(&str, &[&str]); 34] = [
     ("publish", &["keyring", "store", "telemetry"]),
     ("break_glass", &["audit", "keyring", "store"]),
     ("tripwire", &["audit", "notices", "policy", "store"]),
+    ("log", &["config", "keyring", "notices", "store"]),
     (
         "broker",
         &[
@@ -55,6 +56,7 @@ const MODULES: [(&str, &[&str]); 34] = [
             "instances",
             "keyring",
             "limits",
+            "log",
             "notices",
             "proofs",
             "publish",

@@ -13,6 +13,7 @@ mod sqlite;
 #[cfg(test)]
 mod tests;
 mod transactions;
+mod tree;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,8 +24,9 @@ pub use self::model::{
     AUDIT_LIMIT, Activate, Activation, ActivePolicy, AuditEntry, BlockChanged, BreakGlassRecord, Changed,
     ChangedEntry, Counts, ErasableInput, Erase, Erased, Exchange, Head, HeadFacts, Hit, Kept, KeyRecord,
     Lease, Lift, LiftMode, Meta, NAMED, NewLease, NewPolicy, Notes, Options, PolicyAction, PolicyVersion,
-    Preview, Progress, Pruned, Replay, Retry, Revoke, RevokeBlock, RevokeMode, StoreKind, StoredEntry,
-    StoredInput, TAIL_LIMIT, Target, Tie, TokenRecord, Touched, Trial, TrialOutcome, Use, WaitingNotice,
+    Preview, Progress, Pruned, Replay, Retry, Revoke, RevokeBlock, RevokeMode, StoreKind, StoredCheckpoint,
+    StoredEntry, StoredInput, TAIL_LIMIT, Target, Tie, TokenRecord, Touched, Trial, TrialOutcome, Use,
+    WaitingNotice,
 };
 pub use self::revocations::{Block, Entry, Revocations, Revoked, Standing};
 use self::sqlite::Sqlite;

@@ -15,6 +15,7 @@ mod changes;
 mod inputs;
 mod instances;
 mod keys;
+mod log;
 mod policies;
 
 pub use self::changes::{
@@ -23,6 +24,7 @@ pub use self::changes::{
 pub use self::inputs::{ErasableInput, Erase, Erased, StoredInput};
 pub use self::instances::{Lease, NewLease, Progress};
 pub use self::keys::{BreakGlassRecord, KeyRecord};
+pub use self::log::StoredCheckpoint;
 pub use self::policies::{
     Activate, Activation, ActivePolicy, NewPolicy, PolicyAction, PolicyVersion, Trial, TrialOutcome,
 };

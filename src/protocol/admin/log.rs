@@ -23,6 +23,20 @@ pub struct AuditAnswer {
     pub next: Option<u64>,
 }
 
+/// `GET /log/consistency/{from}`: that one tree is the beginning of another.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ConsistencyAnswer {
+    /// The size of the earlier tree.
+    pub from: u64,
+    /// The size of the later one.
+    pub to: u64,
+    /// The proof (RFC 6962, section 2.1.2), each hash in base64.
+    pub hashes: Vec<String>,
+    /// The signed checkpoint of the later tree.
+    pub checkpoint: String,
+}
+
 /// What went wrong on the admin API (RFC 9457).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

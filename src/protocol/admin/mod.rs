@@ -9,7 +9,7 @@ mod status;
 
 pub use inputs::{EraseAnswer, EraseBody};
 pub use keys::{KeyBody, KeyDocumentBody, KeysAnswer};
-pub use log::{AuditAnswer, AuditEntryBody, Problem};
+pub use log::{AuditAnswer, AuditEntryBody, ConsistencyAnswer, Problem};
 pub use policy::{ActivateBody, PolicyAnswer, PolicyVersionBody, RollbackBody, TrialBody};
 pub use revocations::{
     Bounds, ChangeAnswer, LiftBody, LiftPreview, RevocationBody, RevocationsAnswer, RevokeBody, SelectorBody,

@@ -1,12 +1,14 @@
 //! The embedded backend: one thread writes, a few connections read.
 
 mod change;
+mod checkpoints;
 mod decisions;
 mod descent;
 mod inputs;
 mod instances;
 mod keys;
 mod lanes;
+mod mend;
 mod notice;
 mod open;
 mod policy;
@@ -14,10 +16,12 @@ mod preview;
 mod read;
 mod record;
 mod reserve;
+mod retention;
 mod retry;
 mod schema;
 mod sql;
 mod state;
+mod tiles;
 mod trial;
 mod unit;
 mod upkeep;
@@ -32,6 +36,7 @@ use std::thread::{self, JoinHandle};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use shortbread_protocol::clock::Timestamp;
+use shortbread_protocol::log::{Hash, TilePlace};
 
 use self::lanes::{Lane, Lanes, Task};
 use self::open::Opened;
@@ -41,12 +46,13 @@ use self::state::State;
 use self::unit::{Failure, Unit, check_audit};
 use self::writer::{Shared, View, Writer, unavailable};
 use super::revocations::Revocations;
+use super::tree::{self, Tiles as _};
 use super::{
     Activate, ActivateError, Activation, ActivePolicy, AuditEntry, BlockChanged, BreakGlassRecord,
     ChangeError, Changed, Counts, ErasableInput, Erase, Erased, Exchange, Head, HeadError, HeadFacts, Kept,
     KeyError, KeyRecord, Lease, Lift, Meta, NewLease, NewPolicy, Notes, Options, PolicyVersion, Preview,
-    Progress, Pruned, RecordError, Replay, Revoke, RevokeBlock, StoreError, StoredEntry, StoredInput, Target,
-    TokenRecord, Trial, TrialOutcome, Use, WaitingNotice,
+    Progress, Pruned, RecordError, Replay, Revoke, RevokeBlock, StoreError, StoredCheckpoint, StoredEntry,
+    StoredInput, Target, TokenRecord, Trial, TrialOutcome, Use, WaitingNotice,
 };
 
 /// An open SQLite store. Dropping it waits for what is queued, then closes the file.
@@ -351,7 +357,53 @@ impl Sqlite {
     }
 
     pub(super) async fn audit_place(&self, at: Timestamp) -> Result<u64, StoreError> {
-        self.readers.read(move |conn| read::audit_place(conn, at)).await
+        self.readers.read(move |conn| checkpoints::place(conn, at)).await
+    }
+
+    pub(super) async fn log_roots(&self, sizes: Vec<u64>) -> Result<Vec<Hash>, StoreError> {
+        let read =
+            move |conn: &rusqlite::Connection| sizes.iter().map(|size| tree::root(conn, *size)).collect();
+        self.readers.read(read).await
+    }
+
+    pub(super) async fn log_inclusion(&self, size: u64, index: u64) -> Result<Vec<Hash>, StoreError> {
+        self.readers.read(move |conn| tree::inclusion(conn, size, index)).await
+    }
+
+    pub(super) async fn log_consistency(&self, from: u64, to: u64) -> Result<Vec<Hash>, StoreError> {
+        self.readers.read(move |conn| tree::consistency(conn, from, to)).await
+    }
+
+    pub(super) async fn log_tile(&self, place: TilePlace) -> Result<Vec<Hash>, StoreError> {
+        self.readers.read(move |conn| conn.hashes(place)).await
+    }
+
+    pub(super) async fn keep_checkpoint(&self, new: StoredCheckpoint) -> Result<bool, StoreError> {
+        self.write(move |unit| checkpoints::keep(unit, &new)).await
+    }
+
+    pub(super) async fn last_checkpoint(&self) -> Result<Option<StoredCheckpoint>, StoreError> {
+        self.readers.read(checkpoints::last).await
+    }
+
+    pub(super) async fn checkpoints(
+        &self,
+        after: u64,
+        limit: u16,
+    ) -> Result<Vec<StoredCheckpoint>, StoreError> {
+        self.readers.read(move |conn| checkpoints::all(conn, after, limit)).await
+    }
+
+    pub(super) async fn audit_places(&self, id: String) -> Result<Vec<u64>, StoreError> {
+        self.readers.read(move |conn| read::audit_places(conn, &id)).await
+    }
+
+    pub(super) async fn prune_log(
+        &self,
+        before: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.write(move |unit| retention::step(unit, before, now)).await
     }
 
     pub(super) async fn audit_by_decision(&self, id: String) -> Result<Vec<StoredEntry>, StoreError> {

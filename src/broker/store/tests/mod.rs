@@ -22,6 +22,8 @@ mod lists;
 mod opening;
 mod reserve;
 mod retries;
+mod rfc6962;
+mod tree;
 mod writer;
 
 use std::path::PathBuf;
