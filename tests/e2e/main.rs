@@ -33,6 +33,7 @@ mod ladder;
 mod layers;
 mod lifted;
 mod limits;
+mod log;
 mod mirrors;
 mod never_wider;
 mod observed;

@@ -160,7 +160,12 @@ async fn the_metadata_leads_to_what_is_served() {
     let world = World::start().await;
     let metadata = world.get("/.well-known/oauth-authorization-server").await;
     assert_eq!(metadata.text("/issuer"), world.issuer);
-    for pointer in ["/jwks_uri", "/shortbread/biscuit_web_keys_uri", "/shortbread/revocations_head_uri"] {
+    for pointer in [
+        "/jwks_uri",
+        "/shortbread/biscuit_web_keys_uri",
+        "/shortbread/revocations_head_uri",
+        "/shortbread/audit_checkpoint_uri",
+    ] {
         let path = metadata.text(pointer).strip_prefix(&world.issuer).unwrap().to_owned();
         assert_eq!(world.get(&path).await.status, 200, "{pointer}");
     }

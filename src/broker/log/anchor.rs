@@ -23,9 +23,19 @@ pub(super) struct Anchors {
     webhook: bool,
     every: Duration,
     notices: Arc<Notices>,
-    // The size of the last that went, and when.
-    last: Option<(u64, Duration)>,
+    written: Last,
+    told: Last,
     failing: bool,
+}
+
+/// The size of the last checkpoint that went somewhere, and when.
+#[derive(Default)]
+struct Last(Option<(u64, Duration)>);
+
+impl Last {
+    fn is_due(&self, size: u64, now: Duration, every: Duration) -> bool {
+        self.0.is_none_or(|(last, at)| last < size && now >= at + every)
+    }
 }
 
 impl Anchors {
@@ -36,27 +46,34 @@ impl Anchors {
             webhook: config.anchor_webhook,
             every: config.anchor_every.0,
             notices,
-            last: None,
+            written: Last::default(),
+            told: Last::default(),
             failing: false,
         }
     }
 
-    /// Anchors a checkpoint unless it went already or one went a moment ago.
+    /// Anchors a checkpoint unless it went already or one went a moment ago. A file that takes nothing is tried again the
+    /// next time, and keeps nobody else from hearing of it.
     pub(super) async fn take(&mut self, signed: &Signed, now: Duration) {
         let size = signed.checkpoint.size;
-        if self.last.is_some_and(|(last, at)| last >= size || now < at + self.every) {
-            return;
-        }
-        let line = line(signed);
-        if let Some(path) = self.file.clone() {
+        if let Some(path) = self.file.clone()
+            && self.written.is_due(size, now, self.every)
+        {
+            let line = line(signed);
             let written = tokio::task::spawn_blocking(move || append(&path, &line)).await;
-            let done = written.unwrap_or_else(|_| Err(io::ErrorKind::Interrupted.into()));
-            if !self.told(done) {
-                return;
+            if self.went(written.unwrap_or_else(|_| Err(io::ErrorKind::Interrupted.into()))) {
+                self.written = Last(Some((size, now)));
             }
         }
-        self.last = Some((size, now));
-        let (root, note) = (STANDARD.encode(signed.checkpoint.root), String::from_utf8_lossy(&signed.note));
+        if self.told.is_due(size, now, self.every) {
+            self.told = Last(Some((size, now)));
+            self.tell(signed);
+        }
+    }
+
+    fn tell(&self, signed: &Signed) {
+        let (size, root) = (signed.checkpoint.size, STANDARD.encode(signed.checkpoint.root));
+        let note = String::from_utf8_lossy(&signed.note);
         if self.stdout {
             tracing::info!(size, root, note = %note, "audit checkpoint");
         }
@@ -66,7 +83,7 @@ impl Anchors {
     }
 
     // Whether it went well; the first failure is told, and the end of them.
-    fn told(&mut self, done: io::Result<()>) -> bool {
+    fn went(&mut self, done: io::Result<()>) -> bool {
         let file = self.file.as_deref().unwrap_or(Path::new("")).display();
         match &done {
             Ok(()) if self.failing => tracing::info!(file = %file, "checkpoints are anchored again"),

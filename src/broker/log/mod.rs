@@ -116,16 +116,19 @@ impl Log {
             clock,
             origin,
         };
-        if let Some(last) = log.store.last_checkpoint().await?
-            // The store was opened, so this one fits the tree.
-            && let Ok(checkpoint) = Checkpoint::unverified(&last.note, &log.origin)
-        {
-            log.current.store(Some(Signed::new(checkpoint, last.at, last.note)));
-        }
+        log.take_up().await?;
         if let Err(error) = log.sign().await {
             tracing::error!(error = %error, "no checkpoint of the audit log could be signed");
         }
         Ok(log)
+    }
+
+    // The store's last checkpoint is served. It fits the tree: the store was opened.
+    async fn take_up(&self) -> Result<Option<Checkpoint>, StoreError> {
+        let Some(last) = self.store.last_checkpoint().await? else { return Ok(None) };
+        let Ok(checkpoint) = Checkpoint::unverified(&last.note, &self.origin) else { return Ok(None) };
+        self.current.store(Some(Signed::new(checkpoint, last.at, last.note)));
+        Ok(Some(checkpoint))
     }
 
     /// What its checkpoints are signed under.
@@ -163,12 +166,14 @@ impl Log {
         let checkpoint = Checkpoint { size, root: *root };
         let (at, note) = (self.clock.now(), self.note(&checkpoint)?);
         // Not shown to anyone before it is kept.
-        if !self.store.keep_checkpoint(StoredCheckpoint { size, at, note: note.clone() }).await? {
-            return Err(LogError::Changed(before));
+        if self.store.keep_checkpoint(StoredCheckpoint { size, at, note: note.clone() }).await? {
+            let signed = Signed::new(checkpoint, at, note);
+            self.current.store(Some(Arc::clone(&signed)));
+            return Ok(signed);
         }
-        let signed = Signed::new(checkpoint, at, note);
-        self.current.store(Some(Arc::clone(&signed)));
-        Ok(signed)
+        // Whoever asked for it the last time did not wait until it was kept.
+        let kept = self.take_up().await? == Some(checkpoint);
+        self.current().filter(|_| kept).ok_or(LogError::Changed(before))
     }
 
     fn note(&self, checkpoint: &Checkpoint) -> Result<Vec<u8>, LogError> {
