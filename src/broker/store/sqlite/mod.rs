@@ -1,8 +1,11 @@
 //! The embedded backend: one thread writes, a few connections read.
 
 mod change;
+pub(super) mod check;
+pub(super) mod copy;
 mod decisions;
 mod descent;
+mod former;
 mod instances;
 mod keys;
 mod lanes;
@@ -13,6 +16,7 @@ mod preview;
 mod read;
 mod record;
 mod reserve;
+pub(super) mod restore;
 mod retry;
 mod schema;
 mod sql;
@@ -42,7 +46,7 @@ use super::{
     Activate, ActivateError, Activation, ActivePolicy, AuditEntry, BlockChanged, BreakGlassRecord,
     ChangeError, Changed, Counts, Exchange, Head, HeadError, HeadFacts, Kept, KeyError, KeyRecord, Lease,
     Lift, Meta, NewLease, NewPolicy, Notes, Options, PolicyVersion, Preview, Progress, Pruned, RecordError,
-    Replay, Revoke, RevokeBlock, StoreError, StoredEntry, Target, TokenRecord, Use, WaitingNotice,
+    Replay, Restored, Revoke, RevokeBlock, StoreError, StoredEntry, Target, TokenRecord, Use, WaitingNotice,
 };
 
 /// An open SQLite store. Dropping it waits for what is queued, then closes the file.
@@ -284,6 +288,15 @@ impl Sqlite {
 
     pub(super) async fn break_glass(&self) -> Result<Option<BreakGlassRecord>, StoreError> {
         self.readers.read(keys::kept_break_glass).await
+    }
+
+    pub(super) async fn restore(
+        &self,
+        settling: Arc<restore::Settling>,
+        now: Timestamp,
+        mut audit: Box<dyn FnMut(&Restored) -> AuditEntry + Send>,
+    ) -> Result<Restored, StoreError> {
+        self.write_first(move |unit| restore::settle(unit, &settling, now, &mut audit)).await
     }
 
     pub(super) fn meta(&self) -> &Meta {
