@@ -64,18 +64,29 @@ pub(crate) fn span(seconds: u64) -> String {
 /// Says how to write it.
 pub(crate) fn parse_span(text: &str) -> Result<u64, String> {
     let wrong = || "write it as seconds, or with a unit: 90s, 10m, 1h".to_owned();
+    if text.ends_with('d') { Err(wrong()) } else { seconds(text).ok_or_else(wrong) }
+}
+
+/// The same with days: `7d`.
+///
+/// # Errors
+/// Says how to write it.
+pub(crate) fn parse_long_span(text: &str) -> Result<u64, String> {
+    seconds(text).ok_or_else(|| "write it as seconds, or with a unit: 90s, 30m, 12h, 7d".to_owned())
+}
+
+fn seconds(text: &str) -> Option<u64> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = match text.strip_prefix(digits).unwrap_or_default() {
         "" | "s" => 1,
         "m" => 60,
         "h" => 3600,
-        _ => return Err(wrong()),
+        "d" => 86_400,
+        _ => return None,
     };
-    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(wrong());
-    }
-    let seconds = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
-    seconds.filter(|seconds| *seconds > 0).ok_or_else(wrong)
+    let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    let number = plain.then(|| digits.parse::<u64>().ok()).flatten();
+    number.and_then(|number| number.checked_mul(unit)).filter(|seconds| *seconds > 0)
 }
 
 /// `1 token`, `2 tokens`.

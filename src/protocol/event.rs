@@ -30,6 +30,12 @@ pub enum EventType {
     /// A policy came into force.
     #[serde(rename = "dev.shortbread.policy.activated.v1")]
     PolicyActivated,
+    /// A policy version is tried on some workflows.
+    #[serde(rename = "dev.shortbread.policy.tried.v1")]
+    PolicyTried,
+    /// The trial of a policy version ended.
+    #[serde(rename = "dev.shortbread.policy.trial_ended.v1")]
+    PolicyTrialEnded,
     /// A policy version was taken in.
     #[serde(rename = "dev.shortbread.policy.added.v1")]
     PolicyAdded,
@@ -149,7 +155,7 @@ pub fn read_traceparent(header: &str) -> Option<([u8; 16], u8)> {
 }
 
 /// What an entry and a log line are counted by.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Segment {
     /// The workflow or operator.
     #[serde(skip_serializing_if = "Option::is_none")]

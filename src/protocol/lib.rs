@@ -19,6 +19,7 @@ pub mod names;
 pub mod normalise;
 pub mod note;
 pub mod oauth;
+pub mod observe;
 pub mod random;
 pub mod reason;
 pub mod revocations;

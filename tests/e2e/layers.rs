@@ -21,7 +21,7 @@ const NOT_EMBEDDED: [&str; 9] =
 
 /// Which modules of the broker a module may import, from the bottom up. `http` is at the top: nobody's but that of
 /// `telemetry`, which serves metrics with the same listener.
-const MODULES: [(&str, &[&str]); 30] = [
+const MODULES: [(&str, &[&str]); 33] = [
     ("config", &[]),
     ("delimited", &[]),
     ("private", &[]),
@@ -35,9 +35,11 @@ const MODULES: [(&str, &[&str]); 30] = [
     ("keyring", &["audit", "config", "private", "signer", "store"]),
     ("identity", &["breaker", "delimited", "policy"]),
     ("limits", &["config", "policy"]),
+    ("cases", &["identity", "mint", "policy"]),
     ("mint", &["policy", "signer"]),
     ("instances", &["delimited", "policy", "store"]),
     ("activation", &["audit", "keyring", "policy", "store"]),
+    ("watch", &["activation", "policy"]),
     ("publish", &["keyring", "store", "telemetry"]),
     ("break_glass", &["audit", "keyring", "store"]),
     ("tripwire", &["audit", "notices", "policy", "store"]),
@@ -58,11 +60,13 @@ const MODULES: [(&str, &[&str]); 30] = [
             "publish",
             "store",
             "tripwire",
+            "watch",
         ],
     ),
     (
         "exchange",
         &[
+            "activation",
             "audit",
             "broker",
             "delimited",
@@ -73,8 +77,10 @@ const MODULES: [(&str, &[&str]); 30] = [
             "signer",
             "store",
             "tripwire",
+            "watch",
         ],
     ),
+    ("rollout", &["activation", "broker", "notices", "policy", "store", "watch"]),
     ("revoke", &["broker", "exchange", "notices", "policy", "publish", "store"]),
     ("rotation", &["audit", "broker", "keyring", "notices", "publish", "store"]),
     ("introspect", &["broker", "exchange", "policy", "revoke", "store"]),
@@ -93,7 +99,7 @@ const MODULES: [(&str, &[&str]); 30] = [
             "telemetry",
         ],
     ),
-    ("decisions", &["broker", "exchange", "policy", "store", "telemetry", "tripwire", "verifiers"]),
+    ("decisions", &["broker", "exchange", "policy", "store", "telemetry", "tripwire", "verifiers", "watch"]),
     ("setup", &["activation", "audit", "broker", "config", "keyring", "store", "policy"]),
     ("telemetry", &["broker", "exchange", "http"]),
     (
@@ -110,6 +116,7 @@ const MODULES: [(&str, &[&str]); 30] = [
             "proofs",
             "publish",
             "revoke",
+            "rollout",
             "rotation",
             "store",
             "telemetry",

@@ -36,9 +36,7 @@ impl Scribe {
         }
         AuditEntry { at: decision.at, decision: decision.id.clone(), trace: Some(decision.trace), body }
     }
-}
 
-impl Scribe {
     /// The entry of a restore: it explains why the log does not fit checkpoints from between the backup and it.
     #[must_use]
     pub fn restored(&self, decision: &Decision, restored: &Restored, policy: Option<u64>) -> AuditEntry {

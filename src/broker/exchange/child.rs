@@ -26,6 +26,7 @@ use super::parent::{Kept, Parent, audience, operations};
 use super::record::{ChildFacts, Trail};
 use super::refusal::Refusal;
 use super::request::Request;
+use crate::activation::Ruling;
 use crate::broker::Broker;
 use crate::mint::{Child, mint_child};
 use crate::policy::Policy;
@@ -44,7 +45,7 @@ pub(super) async fn re_exchange(
     broker: &Broker,
     request: &Request,
     shown: Option<Unproved<'_>>,
-    policy: &Policy,
+    ruling: Ruling,
     trail: &mut Trail,
     context: &Context,
 ) -> Result<TokenAnswer, Refusal> {
@@ -56,7 +57,9 @@ pub(super) async fn re_exchange(
     trail.passed_by_holder();
     let holder = parent.named(&proof)?;
     trail.stage = "policy";
-    let Kept { verbs: kept, dropped, rates } = parent.kept(request, policy)?;
+    let Ruling { version, policy } = broker.policy.tried_on(&parent.principal).unwrap_or(ruling);
+    trail.under(&policy);
+    let Kept { verbs: kept, dropped, rates } = parent.kept(request, &policy)?;
     trail.stage = "limits";
     // A sub-agent's token counts like any other: nobody gets around the rates of the policy with one token.
     within_rates(broker, &parent.principal, &rates)?;
@@ -82,7 +85,7 @@ pub(super) async fn re_exchange(
     trail.stage = "record";
     super::proof::use_up(broker, Some(&proof), &parent.principal)?;
     let seq = broker.store.mirror().changed_seq();
-    let answer = heir.answer(&parent, request, policy, text, seq, context);
+    let answer = heir.answer(&parent, request, &policy, text, seq, context);
     let audit = {
         let facts = ChildFacts {
             token: &heir.token,
@@ -95,7 +98,7 @@ pub(super) async fn re_exchange(
         let data = trail.passed_on(&facts);
         broker.scribe.entry(EventType::TokenMinted, &context.decision, trail.subject(), data)
     };
-    let token = heir.record(&parent, broker.policy.version(), policy);
+    let token = heir.record(&parent, version, &policy);
     let ties = parent.ties(heir.signer.name().as_str());
     let exchange = Exchange { replay: None, token, standing, ties, retry: None, audit };
     broker.store.record_exchange(exchange).await?;

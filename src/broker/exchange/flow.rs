@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use shortbread_protocol::dpop::{Proof, ProofError};
 use shortbread_protocol::event::{Decision, EventType};
+use shortbread_protocol::names::ToolName;
 use shortbread_protocol::oauth::TokenAnswer;
 use shortbread_protocol::reason::Reason;
 
@@ -17,12 +18,14 @@ use super::refusal::Refusal;
 use super::request::{self, GrantType, Request, Subject};
 use super::retry::{RetryKey, repeat};
 use super::targets::targets;
+use crate::activation::Ruling;
 use crate::audit::Counted;
 use crate::broker::Broker;
 use crate::identity::Verified;
 use crate::policy::model::{Principal, Rate};
 use crate::policy::{self, Granted, Policy, builtin, decide};
 use crate::store::{Exchange, Kept, RecordError, Replay};
+use crate::watch::Fate;
 
 /// The longest life of an operator's token.
 const OPERATOR_TTL: Duration = Duration::from_secs(900);
@@ -88,11 +91,11 @@ async fn run(
     let shown = proof::read(sent.dpop)?;
     let chosen = sent.idempotency_key.map_err(|why| Refusal::new(Reason::RequestMalformed, why))?;
     trail.stage = "policy";
-    let policy = under(broker, &request)?;
-    trail.under(&policy);
+    let ruling = under(broker, &request)?;
+    trail.under(&ruling.policy);
     if request.subject == Subject::Token {
         return match chosen {
-            None => re_exchange(broker, &request, shown, &policy, trail, context).await,
+            None => re_exchange(broker, &request, shown, ruling, trail, context).await,
             Some(_) => {
                 let detail =
                     "Idempotency-Key is not served where a token is passed on; each proof is new anyway";
@@ -101,7 +104,11 @@ async fn run(
         };
     }
     trail.stage = "identity";
-    let (identity, principal) = identify(broker, &request, &policy, context, trail).await?;
+    let (identity, principal) = identify(broker, &request, &ruling.policy, context, trail).await?;
+    let (identity, Ruling { version, policy }) = match broker.policy.tried_on(&principal) {
+        Some(tried) => (known_to(broker, &request, &tried.policy, &principal, context, trail).await?, tried),
+        None => (identity, ruling),
+    };
     trail.stage = "proof";
     let proof = proof::check(broker, shown, &principal);
     *replay = proof::replay(&identity, &proof);
@@ -142,7 +149,7 @@ async fn run(
     let latency = micros(broker, context);
     let data = trail.granted(&granted, &draft.token_id, expires, seq, latency);
     let audit = broker.scribe.entry(EventType::TokenMinted, &context.decision, trail.subject(), data);
-    let record = draft.record(&granted, &policy, broker.policy.version(), standing.issued, expires);
+    let record = draft.record(&granted, &policy, version, standing.issued, expires);
     proof::use_up(broker, proof.as_ref(), &principal)?;
     // Recorded with its own check of revocations and replay, in one transaction: from here on it is answered.
     let (grant_type, sealed) = (draft.request.grant_type, draft.sealed);
@@ -153,7 +160,10 @@ async fn run(
     let exchange =
         Exchange { replay: used.clone(), token: record, standing, ties: Vec::new(), retry: kept, audit };
     match broker.store.record_exchange(exchange).await {
-        Ok(_) => Ok(answer),
+        Ok(_) => {
+            note_granted(broker, trail, &granted, context);
+            Ok(answer)
+        }
         // The same request, sent twice at once: the other one was first.
         Err(RecordError::Repeated) => match again(broker, retry, context).await? {
             Some(kept) => repeat(broker, kept, used, trail, context).await,
@@ -166,14 +176,25 @@ async fn run(
     }
 }
 
+// Some of what was asked for may have been dropped: to the one who asked that is a refusal.
+fn note_granted(broker: &Broker, trail: &Trail, granted: &Granted, context: &Context) {
+    let dropped = |tool: &ToolName| granted.dropped.iter().any(|(operation, _)| operation.tool == *tool);
+    for seen in trail.seen(|tool| if dropped(tool) { Fate::Denied } else { Fate::Allowed }) {
+        broker.outcomes.note(&seen, context.decision.at);
+    }
+}
+
 // The policy in force; where it cannot be used, what is left of it for operators who press the switch.
-fn under(broker: &Broker, request: &Request) -> Result<Policy, Refusal> {
+fn under(broker: &Broker, request: &Request) -> Result<Ruling, Refusal> {
     let switch = request.subject != Subject::Token
         && !request.asked.is_empty()
         && request.asked.iter().all(|asked| builtin::is_switch(&asked.operation));
-    let left = || broker.policy.switch_only().filter(|_| switch);
-    let policy = broker.policy.in_force().or_else(left);
-    policy.ok_or_else(|| Refusal::plain(Reason::PolicyMissing).after(Duration::from_secs(5)))
+    let left = || broker.policy.switch_only().filter(|_| switch).map(|policy| Ruling { version: 0, policy });
+    broker
+        .policy
+        .ruling()
+        .or_else(left)
+        .ok_or_else(|| Refusal::plain(Reason::PolicyMissing).after(Duration::from_secs(5)))
 }
 
 async fn again(broker: &Broker, retry: Option<RetryKey>, context: &Context) -> Result<Option<Kept>, Refusal> {
@@ -195,6 +216,24 @@ async fn identify(
     let principal = identity.principal(request.client_id.as_deref())?;
     trail.proved(&identity, &principal);
     Ok((identity, principal))
+}
+
+// Whom the policy in force takes for a workflow, the policy that is tried on it must take for the same.
+async fn known_to(
+    broker: &Broker,
+    request: &Request,
+    tried: &Policy,
+    principal: &Principal,
+    context: &Context,
+    trail: &mut Trail,
+) -> Result<Verified, Refusal> {
+    trail.under(tried);
+    let (identity, found) = identify(broker, request, tried, context, trail).await?;
+    if found == *principal {
+        return Ok(identity);
+    }
+    trail.proved(&identity, principal);
+    Err(Refusal::plain(Reason::IdentityUnmatched).because("the policy that is tried takes it for another"))
 }
 
 /// A refused identity counts against the address; an issuer that is down is not the client's failure.
@@ -276,6 +315,9 @@ async fn record_refusal(
     };
     for refused in trail.refusals(refusal.reason, &context.decision) {
         broker.tripwires.note(&refused);
+    }
+    if let Some(fate) = Fate::of(refusal.reason) {
+        trail.seen(|_| fate).iter().for_each(|seen| broker.outcomes.note(seen, context.decision.at));
     }
     let data = trail.refused(&refusal, count, from, micros(broker, context));
     let audit = broker.scribe.entry(EventType::TokenRefused, &context.decision, trail.subject(), data);

@@ -19,6 +19,7 @@ use crate::identity::{Degraded, Verified};
 use crate::policy::model::Principal;
 use crate::policy::{Granted, Policy};
 use crate::tripwire::Refused;
+use crate::watch::{Fate, Seen};
 
 /// How far an exchange came, and what was known by then.
 #[derive(Clone, Debug, Default)]
@@ -117,6 +118,7 @@ impl Trail {
     /// A policy was found.
     pub(super) fn under(&mut self, policy: &Policy) {
         self.policy = Some(policy.digest().to_owned());
+        self.worst.clear();
         for operation in self.requested.iter().filter_map(|text| text.parse::<Operation>().ok()) {
             let Some(verb) = policy.catalogue().verb(&operation) else { continue };
             let worst = self.worst.entry(operation.tool).or_insert(verb.access);
@@ -142,6 +144,22 @@ impl Trail {
             at: decision.at,
         };
         self.worst.iter().map(refused).collect()
+    }
+
+    /// What the watch counts of a proved workflow's request: for each tool what became of it.
+    pub(super) fn seen(&self, fate: impl Fn(&ToolName) -> Fate) -> Vec<Seen> {
+        let (Some(Principal::Workflow(workflow)), false) = (&self.principal, self.unproved) else {
+            return Vec::new();
+        };
+        let seen = |(tool, access): (&ToolName, &Access)| Seen {
+            workflow: workflow.clone(),
+            intent: self.segment.intent.clone(),
+            tool: tool.clone(),
+            access: *access,
+            fate: fate(tool),
+            call: false,
+        };
+        self.worst.iter().map(seen).collect()
     }
 
     /// Whom the entry concerns.

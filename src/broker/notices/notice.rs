@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use shortbread_protocol::access::Access;
 use shortbread_protocol::clock::Timestamp;
-use shortbread_protocol::names::{Task, VerifierName};
+use shortbread_protocol::names::{Task, ToolName, VerifierName, WorkflowName};
 use shortbread_protocol::revocations::Cause;
 
 use crate::breaker::BreakerKind;
@@ -120,6 +120,38 @@ pub enum Notice {
         /// The decision's id.
         decision: String,
     },
+    /// A policy version is tried on some workflows.
+    PolicyTried {
+        /// Its version.
+        version: u64,
+        /// On which workflows.
+        workflows: Vec<String>,
+        /// Who tries it.
+        by: String,
+        /// The decision's id.
+        decision: String,
+    },
+    /// A watched version passed a limit and was taken back.
+    PolicyTakenBack {
+        /// The version.
+        version: u64,
+        /// The version that is in force instead.
+        to: u64,
+        /// Whose requests passed the limit.
+        workflow: WorkflowName,
+        /// For which tool.
+        tool: ToolName,
+        /// Of which access.
+        access: Access,
+        /// `denied` or `needs_approval`.
+        what: &'static str,
+        /// How many requests of that segment there were.
+        requests: u64,
+        /// How many of them were denied, or need approval.
+        hits: u64,
+        /// The decision's id.
+        decision: String,
+    },
     /// A key document was published.
     KeysActivated {
         /// Its version.
@@ -128,7 +160,7 @@ pub enum Notice {
 }
 
 /// The kinds of notice, as the configuration names them.
-pub const KINDS: [&str; 10] = [
+pub const KINDS: [&str; 12] = [
     "revocation.set",
     "revocation.lifted",
     "verifier.silent",
@@ -138,6 +170,8 @@ pub const KINDS: [&str; 10] = [
     "tripwire.tripped",
     "tripwire.capped",
     "policy.activated",
+    "policy.tried",
+    "policy.taken_back",
     "keys.activated",
 ];
 
@@ -178,6 +212,8 @@ impl Notice {
             Self::Tripped { .. } => "tripwire.tripped",
             Self::Capped { .. } => "tripwire.capped",
             Self::PolicyActivated { .. } => "policy.activated",
+            Self::PolicyTried { .. } => "policy.tried",
+            Self::PolicyTakenBack { .. } => "policy.taken_back",
             Self::KeysActivated { .. } => "keys.activated",
         }
     }
@@ -186,7 +222,7 @@ impl Notice {
     #[must_use]
     pub const fn weight(&self) -> Weight {
         match self {
-            Self::Revoked { .. } | Self::Tripped { .. } => Weight::High,
+            Self::Revoked { .. } | Self::Tripped { .. } | Self::PolicyTakenBack { .. } => Weight::High,
             Self::VerifierBack { .. } | Self::BreakerClosed { .. } => Weight::Low,
             _ => Weight::Middle,
         }
@@ -225,6 +261,16 @@ impl Notice {
                 "version": version, "digest": digest, "by": by, "rollback": *action == PolicyAction::Rollback,
                 "decision_id": decision,
             }),
+            Self::PolicyTried { version, workflows, by, decision } => json!({
+                "version": version, "workflows": first(workflows), "unnamed": unnamed(workflows), "by": by,
+                "decision_id": decision,
+            }),
+            Self::PolicyTakenBack { version, to, workflow, tool, access, what, requests, hits, decision } => {
+                json!({
+                    "version": version, "to": to, "workflow": workflow, "tool": tool, "access": access, "what": what,
+                    "requests": requests, "hits": hits, "decision_id": decision,
+                })
+            }
             Self::KeysActivated { version } => json!({ "version": version }),
         }
     }
@@ -276,6 +322,16 @@ impl fmt::Display for Notice {
                     "activated policy"
                 };
                 write!(f, "{by} {how} version {version} (decision {decision})")
+            }
+            Self::PolicyTried { version, workflows, by, decision } => {
+                write!(f, "{by} tries policy version {version} on {} (decision {decision})", Named(workflows))
+            }
+            Self::PolicyTakenBack { version, to, workflow, tool, access, what, requests, hits, decision } => {
+                let became = if *what == "denied" { "were denied" } else { "need approval" };
+                write!(
+                    f,
+                    "policy version {version} was taken back and version {to} is in force: of {requests} requests of {workflow} for {tool} ({access}) {hits} {became} (decision {decision})"
+                )
             }
             Self::KeysActivated { version } => write!(f, "key document version {version} was activated"),
         }

@@ -42,7 +42,7 @@ pub fn tool(issuer: &str) -> Tool {
         let verb: VerbName = name.parse().ok()?;
         Some((verb, Verb { access, args: None, forms: Forms::new() }))
     });
-    Tool { audience: audience(issuer), windows: Windows::default(), verbs: verbs.collect() }
+    Tool { audience: audience(issuer), windows: Windows::default(), verbs: verbs.collect(), observe: None }
 }
 
 /// Whether this is the built-in tool.

@@ -245,6 +245,9 @@ pub enum ActivateError {
     /// No such version.
     #[error("there is no policy version {0}; `shortbread policy history` lists them")]
     UnknownVersion(u64),
+    /// A trial must have something to go back to.
+    #[error("no policy is in force yet; activate a version for all first")]
+    NothingBefore,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

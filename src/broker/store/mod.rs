@@ -29,7 +29,7 @@ pub use self::model::{
     ChangedEntry, Counts, Exchange, Head, HeadFacts, Hit, Kept, KeyRecord, Lease, Lift, LiftMode, Meta,
     NAMED, NewLease, NewPolicy, Notes, Options, PolicyAction, PolicyVersion, Preview, Progress, Pruned,
     Replay, Retry, Revoke, RevokeBlock, RevokeMode, StoreKind, StoredEntry, TAIL_LIMIT, Target, Tie,
-    TokenRecord, Touched, Use, WaitingNotice,
+    TokenRecord, Touched, Trial, TrialOutcome, Use, WaitingNotice,
 };
 pub use self::restore::{Former, Restore, RestoreError, Restored, Restoring, Settled};
 pub use self::revocations::{Block, Entry, Revocations, Revoked, Standing};

@@ -21,7 +21,9 @@ pub use self::changes::{
 };
 pub use self::instances::{Lease, NewLease, Progress};
 pub use self::keys::{BreakGlassRecord, KeyRecord};
-pub use self::policies::{Activate, Activation, ActivePolicy, NewPolicy, PolicyAction, PolicyVersion};
+pub use self::policies::{
+    Activate, Activation, ActivePolicy, NewPolicy, PolicyAction, PolicyVersion, Trial, TrialOutcome,
+};
 
 /// The most bytes an audit entry may have: a C2SP log tile gives its length two bytes.
 pub const AUDIT_LIMIT: usize = 65_535;

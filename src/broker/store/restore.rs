@@ -7,7 +7,8 @@
 //!   broker refuses what was issued before the restore, and nobody else takes such tokens;
 //! - an assertion is refused, pinned or not, since nobody knows any more whether it was used: it must have been made after
 //!   the restore. One that does not say when it was made counts as made at the first moment at which it was good;
-//! - an answer that was kept to be given once more is dropped, and so are verifiers' leases and notices that wait;
+//! - an answer that was kept to be given once more is dropped, and so are verifiers' leases, notices that wait, and a
+//!   policy that some workflows were trying;
 //! - approvals live in tokens, proofs of possession in memory that begins anew with each start.
 //!
 //! What was revoked for good after the backup, rather than ended by being issued too early, is taken from the store that

@@ -8,6 +8,7 @@ use shortbread_protocol::keys::PublicKey;
 use shortbread_protocol::reason::Reason;
 use shortbread_protocol::verifiers::{LeaseAnswer, LeaseBody, REPORT_EVERY, SILENT_AFTER};
 
+use super::observe::statement;
 use crate::audit::{Counted, range};
 use crate::broker::Broker;
 use crate::exchange::{Context, GrantType, Refusal, unproved};
@@ -66,7 +67,9 @@ async fn run(broker: &Broker, body: &LeaseBody, context: &Context) -> Result<Lea
         error => error.into(),
     })?;
     broker.instances.admit(lease.clone(), key, room, now);
+    let observe = statement(broker, &policy, &lease.verifier, &lease.instance, &lease.tools, 0);
     Ok(LeaseAnswer {
+        observe,
         instance: lease.instance,
         verifier: lease.verifier,
         tools: lease.tools,

@@ -6,11 +6,13 @@ use clap::Args;
 use serde::Serialize;
 use shortbread_broker::config::Config;
 use shortbread_broker::store::{Checked, check};
+use shortbread_protocol::admin::StatusAnswer;
 use shortbread_protocol::clock::Timestamp;
 
 use super::backup::entries;
 use crate::cli::Connection;
-use crate::client::{Answer, Broker, sign_in};
+use crate::client::{Answer, Broker, Session, sign_in};
+use crate::commands::revocations::view::observed;
 use crate::config::Settings;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -90,6 +92,7 @@ const HEAD: &str = "revocation list";
 const POLICY: &str = "policy";
 const KEY: &str = "operator's key";
 const STORE: &str = "broker's store";
+const ENFORCED: &str = "enforcement";
 
 /// Runs every check and says what it found.
 ///
@@ -97,7 +100,9 @@ const STORE: &str = "broker's store";
 /// When a check fails.
 pub(crate) async fn run(args: &DoctorArgs, context: &Context) -> Result<(), Failure> {
     let mut findings = context.ui.wait("checking", examine(args, context)).await;
-    findings.push(context.ui.wait("reading the store", store(args.broker_config.clone())).await);
+    if let Some(config) = args.broker_config.clone() {
+        findings.push(context.ui.wait("reading the store", store(config)).await);
+    }
     if context.ui.is_json() {
         context.ui.json(&findings);
     } else {
@@ -137,12 +142,13 @@ async fn examine(args: &DoctorArgs, context: &Context) -> Vec<Finding> {
     findings.push(head(args, &settings, &broker, context).await);
     findings.push(Finding::of(POLICY, policy(&broker).await));
     findings.push(Finding::of(KEY, key(&settings, &broker, context).await));
+    findings.push(enforced(args, context).await);
     findings
 }
 
 // Every check is named in every run, also when it could not be made.
 fn rest(mut findings: Vec<Finding>, because: &str) -> Vec<Finding> {
-    let all = [CONFIG, REACHABLE, ISSUER, CLOCK, HEAD, POLICY, KEY];
+    let all = [CONFIG, REACHABLE, ISSUER, CLOCK, HEAD, POLICY, KEY, ENFORCED];
     for check in all.into_iter().skip(findings.len()) {
         findings.push(Finding::not_checked(check, because));
     }
@@ -223,10 +229,7 @@ async fn key(settings: &Settings, broker: &Broker, context: &Context) -> Result<
 }
 
 // Read where it lies: whether its broker runs does not matter.
-async fn store(config: Option<PathBuf>) -> Finding {
-    let Some(path) = config else {
-        return Finding::not_checked(STORE, "name the broker's configuration with --broker-config");
-    };
+async fn store(path: PathBuf) -> Finding {
     let config = match Config::read(&path) {
         Ok(config) => config,
         Err(error) => {
@@ -256,6 +259,28 @@ fn sound(checked: &Checked, issuer: &str) -> Finding {
         return Finding::bad(STORE, &Failure::new(what, "Correct `issuer`, or name another store."));
     }
     Finding::good(STORE, format!("sound, {} in its audit log", entries(facts.audit)))
+}
+
+/// Whether the policy enforces every tool. Whoever may not see that is told of nothing.
+async fn enforced(args: &DoctorArgs, context: &Context) -> Finding {
+    let session = Session::open(context, &args.connection, "revocations.read");
+    let status: Result<StatusAnswer, Failure> = match session {
+        Ok(mut session) => session.get("/api/v1/revocations/status").await,
+        Err(failure) => Err(failure),
+    };
+    let status = match status {
+        Ok(status) => status,
+        Err(failure) => return Finding::not_checked(ENFORCED, &failure.to_string()),
+    };
+    let observed: Vec<String> = observed(&status).collect();
+    match observed.as_slice() {
+        [] => Finding::good(ENFORCED, "no tool is exempt"),
+        some => Finding::warning(
+            ENFORCED,
+            format!("not enforcing {}", some.join("; ")),
+            "When the figures say so, take mode and until out of the policy and activate it.",
+        ),
+    }
 }
 
 fn show(context: &Context, finding: &Finding) {
@@ -324,6 +349,6 @@ mod tests {
     fn every_check_is_named_even_if_the_first_fails() {
         let failure = Failure::new("x", "y");
         let findings = rest(vec![Finding::bad(CONFIG, &failure)], "z");
-        assert_eq!(findings.len(), 7);
+        assert_eq!(findings.len(), 8);
     }
 }

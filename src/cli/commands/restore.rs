@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use serde_json::{Value, json};
-use shortbread_broker::activation::{Actor, PolicyHolder, read_policy};
+use shortbread_broker::activation::{Actor, PolicyHolder, Scope, read_policy};
 use shortbread_broker::audit::{Scribe, begin};
 use shortbread_broker::config::Config;
 use shortbread_broker::policy::Options;
@@ -119,7 +119,8 @@ async fn activate(
         return Ok(());
     }
     let decision = begin(&**clock, &**random, None)?;
-    holder.activate(Some(version), &actor, &decision, clock.monotonic()).await.map_err(|e| failed(&e))?;
+    let done = holder.activate(Some(version), Scope::default(), &actor, &decision, clock.monotonic()).await;
+    done.map_err(|error| failed(&error))?;
     Ok(())
 }
 

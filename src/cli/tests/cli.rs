@@ -352,7 +352,7 @@ fn doctor_names_every_check() {
     assert_eq!(output.status.code(), Some(1), "nothing is set up");
     ok(&home.log_in(&broker));
     let findings: Vec<Value> = serde_json::from_str(&ok(&home.run(&["doctor", "--json"]))).unwrap();
-    assert_eq!(findings.len(), 7);
+    assert_eq!(findings.len(), 8);
     assert!(findings.iter().all(|finding| finding["outcome"] == "good"), "{findings:#?}");
     drop(broker);
     let output = home.run(&["doctor"]);

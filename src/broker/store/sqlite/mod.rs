@@ -21,6 +21,7 @@ mod retry;
 mod schema;
 mod sql;
 mod state;
+mod trial;
 mod unit;
 mod upkeep;
 mod writer;
@@ -46,7 +47,8 @@ use super::{
     Activate, ActivateError, Activation, ActivePolicy, AuditEntry, BlockChanged, BreakGlassRecord,
     ChangeError, Changed, Counts, Exchange, Head, HeadError, HeadFacts, Kept, KeyError, KeyRecord, Lease,
     Lift, Meta, NewLease, NewPolicy, Notes, Options, PolicyVersion, Preview, Progress, Pruned, RecordError,
-    Replay, Restored, Revoke, RevokeBlock, StoreError, StoredEntry, Target, TokenRecord, Use, WaitingNotice,
+    Replay, Restored, Revoke, RevokeBlock, StoreError, StoredEntry, Target, TokenRecord, Trial, TrialOutcome,
+    Use, WaitingNotice,
 };
 
 /// An open SQLite store. Dropping it waits for what is queued, then closes the file.
@@ -266,8 +268,21 @@ impl Sqlite {
         &self,
         activate: Activate,
         audit: AuditEntry,
-    ) -> Result<Activation, ActivateError> {
-        self.write_first(move |unit| policy::activate(unit, activate.clone(), &audit)).await
+    ) -> Result<Option<Trial>, ActivateError> {
+        self.write_first(move |unit| policy::activate(unit, &activate, &audit)).await
+    }
+
+    pub(super) async fn end_trial(
+        &self,
+        n: u64,
+        outcome: TrialOutcome,
+        audit: AuditEntry,
+    ) -> Result<bool, StoreError> {
+        self.write_first(move |unit| trial::end(unit, n, outcome, &audit)).await
+    }
+
+    pub(super) async fn trials(&self) -> Result<Vec<Trial>, StoreError> {
+        self.readers.read(trial::all).await
     }
 
     pub(super) async fn publish_keys(&self, record: KeyRecord, audit: AuditEntry) -> Result<(), KeyError> {
@@ -344,6 +359,10 @@ impl Sqlite {
 
     pub(super) async fn audit_tail(&self, from: u64, limit: usize) -> Result<Vec<StoredEntry>, StoreError> {
         self.readers.read(move |conn| read::audit_tail(conn, from, limit)).await
+    }
+
+    pub(super) async fn audit_place(&self, at: Timestamp) -> Result<u64, StoreError> {
+        self.readers.read(move |conn| read::audit_place(conn, at)).await
     }
 
     pub(super) async fn audit_by_decision(&self, id: String) -> Result<Vec<StoredEntry>, StoreError> {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, Row, params};
+use shortbread_protocol::clock::Timestamp;
 use tokio::sync::Semaphore;
 
 use super::open;
@@ -63,6 +64,11 @@ pub(super) fn audit_tail(conn: &Connection, from: u64, limit: usize) -> rusqlite
     let sql = "SELECT idx, at, body, leaf FROM audit_entry WHERE idx >= ?1 ORDER BY idx LIMIT ?2";
     let limit = Int(limit.min(TAIL_LIMIT) as u64);
     conn.prepare_cached(sql)?.query_map(params![Int(from.min(LAST)), limit], stored)?.collect()
+}
+
+pub(super) fn audit_place(conn: &Connection, at: Timestamp) -> rusqlite::Result<u64> {
+    let sql = "SELECT coalesce(max(size), 0) FROM audit_checkpoint WHERE at <= ?1";
+    conn.prepare_cached(sql)?.query_row([Int(at.millis().min(LAST))], |row| int(row, 0))
 }
 
 pub(super) fn audit_by_key(conn: &Connection, key: &dyn ToSql) -> rusqlite::Result<Vec<StoredEntry>> {

@@ -11,7 +11,7 @@ use shortbread_protocol::clock::{FOREVER, Timestamp};
 use super::change::{changed, merge, standing, write_global, write_selector};
 use super::copy::{Part, Source, ended, sound, sync_folder};
 use super::former::{Left, Remains};
-use super::sql::{Int, int, io_fault};
+use super::sql::Int;
 use super::unit::{Failure, Unit};
 use super::{Sqlite, keys, open};
 use crate::store::revocations::{Block, Change, Entry};
@@ -145,7 +145,7 @@ pub(super) fn settle(
     let Settling { floor, backup, left } = settling;
     unit.state.counters.seq = *floor;
     let seq = unit.next_seq();
-    forget(unit)?;
+    forget(unit, now)?;
     let taken = match &left.remains {
         Some(remains) => take_over(unit, remains, seq)?,
         None => 0,
@@ -168,12 +168,15 @@ pub(super) fn settle(
     Ok(restored)
 }
 
-// Answers to be given once more, leases, notices, and a head that is older than others that were seen.
-fn forget(unit: &Unit<'_>) -> rusqlite::Result<()> {
+// Answers to be given once more, leases, notices, a head that is older than others that were seen, and a policy that some
+// workflows were trying: nobody knows any more how that went on.
+fn forget(unit: &Unit<'_>, now: Timestamp) -> rusqlite::Result<()> {
     unit.conn.execute_batch(
         "DELETE FROM retry; DELETE FROM verifier_instance; DELETE FROM notice;
         UPDATE revocation_state SET head = NULL, head_seq = 0, head_issued = 0;",
-    )
+    )?;
+    let sql = "UPDATE policy_trial SET ended = ?1, outcome = 'rolled_back' WHERE ended IS NULL AND workflows IS NOT NULL";
+    unit.conn.execute(sql, [Int(now.millis())]).map(drop)
 }
 
 fn end_all(unit: &mut Unit<'_>, left: &Left, seq: u64, now: Timestamp) -> rusqlite::Result<u64> {

@@ -144,7 +144,14 @@ async fn policies_are_numbered_and_known_by_digest(store: &Store) {
     assert_eq!((first.n, second.n), (1, 2));
     assert_eq!(store.add_policy(policy(1), audit("p1")).await.unwrap(), first);
     assert_eq!(store.audit_size(), 2);
-    let activate = |version, action| Activate { version, operator: "alice".into(), action, at: NOW };
+    let activate = |version, action| Activate {
+        version,
+        workflows: None,
+        until: None,
+        operator: "alice".into(),
+        action,
+        at: NOW,
+    };
     let unknown = store.activate_policy(activate(3, PolicyAction::Activate), audit("a")).await;
     assert_eq!(unknown, Err(ActivateError::UnknownVersion(3)));
     store.activate_policy(activate(2, PolicyAction::Activate), audit("a")).await.unwrap();

@@ -1,5 +1,7 @@
 //! Reading the audit log, tokens and tasks.
 
+use shortbread_protocol::clock::Timestamp;
+
 use super::super::{Backend, Store, StoreError, StoredEntry, TokenRecord};
 
 impl Store {
@@ -18,6 +20,17 @@ impl Store {
     pub async fn audit_tail(&self, from: u64, limit: usize) -> Result<Vec<StoredEntry>, StoreError> {
         match &*self.0 {
             Backend::Sqlite(sqlite) => sqlite.audit_tail(from, limit).await,
+        }
+    }
+
+    /// A place in the log before which nothing arrived after `at`: the size of the last checkpoint that was signed by
+    /// then, 0 without one. An entry may have happened up to seven days before it arrived, never after.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn audit_place(&self, at: Timestamp) -> Result<u64, StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.audit_place(at).await,
         }
     }
 
