@@ -47,7 +47,9 @@ pub async fn introspect(broker: &Broker, form: &[u8], context: &Context) -> Resu
     };
     let used = Use { replay: Some(caller.replay), token: None, operator: false, audit };
     broker.store.record_use(used).await.map_err(|error| match error {
-        RecordError::Replayed | RecordError::Outdated => unproved(broker, error.into(), GrantType::ClientCredentials, context),
+        RecordError::Replayed | RecordError::Outdated => {
+            unproved(broker, error.into(), GrantType::ClientCredentials, context)
+        }
         error => error.into(),
     })?;
     Ok(answered.unwrap_or_else(|_| Introspection::inactive()))

@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    attenuate, audit, backup, break_glass, dev, doctor, drill, exchange, explain, init, inspect, keys, lift, login,
-    policy, restore, revocations,
+    attenuate, audit, backup, break_glass, dev, doctor, drill, exchange, explain, init, inspect, keys, lift,
+    login, policy, restore, revocations,
 };
 use crate::commands::{revoke, serve, verify};
 

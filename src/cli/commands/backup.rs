@@ -43,8 +43,9 @@ pub(crate) struct BackupArgs {
 /// # Errors
 /// When the store is not sound, the file is there already, or its disk is full; nothing is left of it then.
 pub(crate) async fn run(args: &BackupArgs, context: &Context) -> Result<(), Failure> {
-    let config = Config::read(&args.config)
-        .map_err(|error| Failure::new(format!("no backup: {error}"), "Name the broker's own configuration."))?;
+    let config = Config::read(&args.config).map_err(|error| {
+        Failure::new(format!("no backup: {error}"), "Name the broker's own configuration.")
+    })?;
     let at = context.now();
     let (from, issuer) = (config.store.sqlite, config.issuer);
     let (to, force) = (args.file.clone(), args.force);
@@ -132,8 +133,12 @@ impl Teller {
 
 fn failed(error: &BackupError) -> Failure {
     let fix = match error {
-        BackupError::Store(StoreError::Full { .. }) => "Free some space there, or name a file on another disk.",
-        BackupError::Store(StoreError::Missing { .. }) => "Name the broker's own configuration with --config.",
+        BackupError::Store(StoreError::Full { .. }) => {
+            "Free some space there, or name a file on another disk."
+        }
+        BackupError::Store(StoreError::Missing { .. }) => {
+            "Name the broker's own configuration with --config."
+        }
         _ => "",
     };
     Failure::new(format!("no backup: {error}"), fix)

@@ -91,11 +91,11 @@ pub(crate) async fn run(args: &RestoreArgs, context: &Context) -> Result<(), Fai
 async fn take(args: &RestoreArgs, config: &Config, context: &Context) -> Result<Restoring, Failure> {
     let (backup, floor) = (args.file.clone(), args.seq_floor);
     let (store, issuer) = (config.store.sqlite.clone(), config.issuer.clone());
-    let work = move |tell: &mut (dyn FnMut(_) -> bool + Send)| {
+    let taken = copying(context.ui, move |tell| {
         let restore = Restore { backup: &backup, store: &store, issuer: &issuer, floor };
         Restoring::begin(&restore, tell)
-    };
-    copying(context.ui, work).await.map_err(|error| failed(&error))
+    });
+    taken.await.map_err(|error| failed(&error))
 }
 
 // As `init` does it: the host's own doing.
@@ -198,7 +198,9 @@ fn say(
         StoreKind::Dev => "shortbread dev".to_owned(),
     };
     ui.heading("What to do now");
-    ui.line(&format!("1. Start the broker: {serve}. Verifiers and mirrors take its next head by themselves."));
+    ui.line(&format!(
+        "1. Start the broker: {serve}. Verifiers and mirrors take its next head by themselves."
+    ));
     ui.line(&format!(
         "2. Sign in again, from {} on; workflows do so with new assertions, verifiers take new leases.",
         moment(restored.made_from)
@@ -249,7 +251,9 @@ fn warnings(restored: &Restored, policy: Option<&InForce>) -> Vec<String> {
 fn failed(error: &RestoreError) -> Failure {
     let fix = match error {
         RestoreError::FloorTooLow { .. } => "Look at the verifiers and mirrors; `restore --help` says where.",
-        RestoreError::Store(StoreError::InUse { .. }) => "Stop the broker; it starts again with the restored store.",
+        RestoreError::Store(StoreError::InUse { .. }) => {
+            "Stop the broker; it starts again with the restored store."
+        }
         RestoreError::Backup(BackupError::Store(StoreError::Full { .. })) => {
             "Free some space there: the backup is copied beside the store that it replaces."
         }

@@ -32,6 +32,10 @@ pub(in crate::store) fn back_up(
     if is_own(&source.path, to) {
         return Err(BackupError::Own { path: to.to_owned() });
     }
+    if to.is_dir() {
+        let cause = "it is a folder; name a file in it".to_owned();
+        return Err(StoreError::Failed { path: to.to_owned(), cause }.into());
+    }
     if !replace && fs::symlink_metadata(to).is_ok() {
         return Err(BackupError::Exists { path: to.to_owned() });
     }
@@ -168,14 +172,12 @@ pub(super) struct Part {
 impl Part {
     /// An empty file for this user alone, beside the file that it is to become.
     pub(super) fn beside(target: &Path) -> Result<Self, StoreError> {
-        if target.file_name().is_none() || target.is_dir() {
-            let cause = "it is a folder; name a file".to_owned();
+        if target.file_name().is_none() {
+            let cause = "it names no file".to_owned();
             return Err(StoreError::Failed { path: target.to_owned(), cause });
         }
-        let part = Self {
-            path: ended(target, &format!(".{}.part", std::process::id())),
-            target: target.to_owned(),
-        };
+        let part =
+            Self { path: ended(target, &format!(".{}.part", std::process::id())), target: target.to_owned() };
         // What an earlier process of this number left.
         part.remove();
         let made = private(&part.path, OpenOptions::new().write(true).create_new(true));

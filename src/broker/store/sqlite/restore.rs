@@ -16,7 +16,7 @@ use super::unit::{Failure, Unit};
 use super::{Sqlite, keys, open};
 use crate::store::revocations::{Block, Change, Entry};
 use crate::store::{
-    AuditEntry, BackupError, Former, Options, Restore, RestoreError, Restored, StoreError, StoreFacts, Target,
+    AuditEntry, BackupError, Options, Restore, RestoreError, Restored, StoreError, StoreFacts, Target,
 };
 
 /// How far ahead of the clock an assertion or a token may be dated, in seconds.
@@ -83,10 +83,8 @@ impl Place {
         let stamp = now.to_string().chars().filter(char::is_ascii_alphanumeric).collect::<String>();
         let aside = ended(&self.path, &format!(".before-restore-{stamp}"));
         let Self { path, part, settling: _, _lock } = self;
-        let moved = aside_with(&path, &aside).map_err(|error| RestoreError::Place {
-            former: aside.clone(),
-            cause: error.to_string(),
-        })?;
+        let moved = aside_with(&path, &aside)
+            .map_err(|error| RestoreError::Place { former: aside.clone(), cause: error.to_string() })?;
         part.rename(&path).map_err(|error| {
             // As it was, where that can be had: the message says where it is otherwise.
             let _ = fs::rename(&aside, &path);
@@ -230,7 +228,8 @@ fn take_over(unit: &mut Unit<'_>, remains: &Remains, seq: u64) -> Result<u64, Fa
 }
 
 fn write_block(unit: &mut Unit<'_>, hash: [u8; 16], token: &str, block: Block) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO revoked_block (hash, token, until, seq, set_at, listed) VALUES (?1, ?2, ?3, ?4, 0, ?5)";
+    let sql =
+        "INSERT INTO revoked_block (hash, token, until, seq, set_at, listed) VALUES (?1, ?2, ?3, ?4, 0, ?5)";
     let values = params![hash, token, Int(block.until), Int(block.seq), block.listed];
     unit.conn.prepare_cached(sql)?.execute(values)?;
     unit.change(Change::Block(hash, block));

@@ -11,6 +11,7 @@ macro_rules! on_sqlite {
     )* } };
 }
 
+mod damage;
 mod decisions;
 mod descent;
 mod histories;
