@@ -21,6 +21,7 @@ use crate::identity::{Fetch, Identities};
 use crate::instances::{Instances, Now};
 use crate::keyring::{BeginError, Keyring};
 use crate::limits::Limits;
+use crate::log::Log;
 use crate::notices::{Notice, Notices, WebhookError};
 use crate::proofs::Proofs;
 use crate::publish::{PERIOD, PublishError, Published, Publisher};
@@ -115,6 +116,8 @@ pub struct Broker {
     pub scribe: Scribe,
     /// Counts refusals of strangers.
     pub strangers: Strangers,
+    /// The tree over the audit log, and its checkpoints.
+    pub log: Log,
     /// Tells operators.
     pub notices: Arc<Notices>,
     /// Count refusals of tasks.
@@ -146,6 +149,14 @@ impl Broker {
         publisher.publish().await?;
         let tellers = (store.clone(), scribe.clone(), Arc::clone(&clock), Arc::clone(&random));
         let (notices, breakers) = told(&config, tellers).await?;
+        let log = Log::load(
+            store.clone(),
+            Arc::clone(&keyring),
+            Arc::clone(&clock),
+            Arc::clone(&notices),
+            &config.log,
+        );
+        let log = log.await?;
         let identities = Identities::new(Arc::clone(&clock), fetch, &issuer).guarded(breakers);
         let policy = PolicyHolder::load(store.clone(), &issuer, scribe.clone()).await?;
         let (tripwires, tripped) = Tripwires::new(Arc::clone(&clock));
@@ -161,6 +172,7 @@ impl Broker {
             limits: Limits::new(&config.limits, Arc::clone(&clock)),
             proofs: Proofs::new(clock.now(), config.limits.proofs),
             strangers: Strangers::default(),
+            log,
             notices,
             tripwires,
             outcomes,
@@ -270,9 +282,10 @@ impl Broker {
         });
     }
 
-    /// Publishes heads on time, prunes the store and sweeps the limits until it is dropped.
+    /// Publishes heads and checkpoints on time, prunes the store and sweeps the limits until it is dropped.
     pub async fn chores(self: Arc<Self>) {
-        tokio::join!(self.publisher.report_age(), self.rounds(), self.follow_break_glass(), self.tidy());
+        let watched = (self.follow_break_glass(), self.tidy());
+        tokio::join!(self.publisher.report_age(), self.rounds(), watched.0, watched.1, self.log.chores());
     }
 
     async fn rounds(&self) {

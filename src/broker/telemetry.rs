@@ -113,6 +113,8 @@ fn describe() {
         "1 when the receiver answered 410 Gone: nothing is sent until the broker is started again."
     );
     describe_gauge!("shortbread_store_failing", "1 while the store takes no records.");
+    describe_gauge!("shortbread_log_failing", "1 while no checkpoint of the audit log can be signed.");
+    describe_gauge!("shortbread_log_anchor_failing", "1 while checkpoints cannot be written to their file.");
     describe_gauge!(
         "shortbread_key_end_seconds",
         Unit::Seconds,

@@ -42,6 +42,9 @@ pub enum EventType {
     /// A verifier decided about a call.
     #[serde(rename = "dev.shortbread.call.decision.v1")]
     CallDecision,
+    /// What decisions about one subject depended on was erased.
+    #[serde(rename = "dev.shortbread.audit.erased.v1")]
+    AuditErased,
     /// A circuit breaker opened.
     #[serde(rename = "dev.shortbread.breaker.opened.v1")]
     BreakerOpened,

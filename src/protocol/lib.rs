@@ -15,6 +15,7 @@ pub mod json;
 pub mod jws;
 pub mod key_document;
 pub mod keys;
+pub mod log;
 pub mod names;
 pub mod normalise;
 pub mod note;

@@ -21,13 +21,14 @@ const NOT_EMBEDDED: [&str; 9] =
 
 /// Which modules of the broker a module may import, from the bottom up. `http` is at the top: nobody's but that of
 /// `telemetry`, which serves metrics with the same listener.
-const MODULES: [(&str, &[&str]); 33] = [
+const MODULES: [(&str, &[&str]); 36] = [
     ("config", &[]),
     ("delimited", &[]),
     ("private", &[]),
     ("policy", &[]),
     ("signer", &[]),
     ("store", &[]),
+    ("proof", &[]),
     ("proofs", &["telemetry"]),
     ("breaker", &["config"]),
     ("notices", &["breaker", "config", "identity", "private", "store"]),
@@ -43,6 +44,7 @@ const MODULES: [(&str, &[&str]); 33] = [
     ("publish", &["keyring", "store", "telemetry"]),
     ("break_glass", &["audit", "keyring", "store"]),
     ("tripwire", &["audit", "notices", "policy", "store"]),
+    ("log", &["config", "keyring", "notices", "store"]),
     (
         "broker",
         &[
@@ -55,6 +57,7 @@ const MODULES: [(&str, &[&str]); 33] = [
             "instances",
             "keyring",
             "limits",
+            "log",
             "notices",
             "proofs",
             "publish",
@@ -69,6 +72,7 @@ const MODULES: [(&str, &[&str]); 33] = [
             "activation",
             "audit",
             "broker",
+            "cases",
             "delimited",
             "identity",
             "mint",
@@ -80,6 +84,7 @@ const MODULES: [(&str, &[&str]); 33] = [
             "watch",
         ],
     ),
+    ("inputs", &["broker", "cases", "policy", "store"]),
     ("rollout", &["activation", "broker", "notices", "policy", "store", "watch"]),
     ("revoke", &["broker", "exchange", "notices", "policy", "publish", "store"]),
     ("rotation", &["audit", "broker", "keyring", "notices", "publish", "store"]),
@@ -111,6 +116,7 @@ const MODULES: [(&str, &[&str]); 33] = [
             "config",
             "decisions",
             "exchange",
+            "inputs",
             "introspect",
             "policy",
             "proofs",

@@ -329,7 +329,7 @@ async fn a_statement_that_is_replayed_or_for_another_instance_enforces() {
     let other = Service::start(&world, &theirs).await;
     other.until_it(true).await;
     // One that the other got for its message of the same number as well as those of other numbers.
-    let mut wrong = vec![first.clone(), format!("{}x", &first[..first.len() - 1]), String::new()];
+    let mut wrong = vec![first.clone(), format!("{first}A"), String::new()];
     wrong.extend(others.heard());
     for (n, statement) in wrong.into_iter().enumerate() {
         relay.is(Way::Says(Some(statement)));

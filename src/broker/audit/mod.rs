@@ -9,7 +9,7 @@ use shortbread_protocol::clock::Clock;
 use shortbread_protocol::event::{Decision, Event, EventType, MAX_ENTRY};
 use shortbread_protocol::random::{Random, RandomError, id};
 
-use crate::store::{AuditEntry, Former, Restored};
+use crate::store::{AuditEntry, ErasableInput, Former, Restored};
 
 /// Writes events for one broker.
 #[derive(Clone, Debug)]
@@ -27,14 +27,33 @@ impl Scribe {
     /// An entry, ready for the store. Particulars that would not fit are left out and said to be.
     #[must_use]
     pub fn entry(&self, kind: EventType, decision: &Decision, subject: String, data: Value) -> AuditEntry {
+        self.entry_of(kind, decision, subject, data, None)
+    }
+
+    /// The same for a decision whose input is kept: the entry bears its hash. Where the particulars are left out, the
+    /// input is too.
+    #[must_use]
+    pub fn entry_of(
+        &self,
+        kind: EventType,
+        decision: &Decision,
+        subject: String,
+        mut data: Value,
+        mut input: Option<ErasableInput>,
+    ) -> AuditEntry {
+        if let (Some(input), Some(data)) = (&input, data.as_object_mut()) {
+            data.insert("input".to_owned(), json!({ "sha256": hex::encode(input.digest()) }));
+        }
         let event = |data| Event::new(kind, &self.issuer, decision, subject.clone(), data).to_bytes();
         let mut body = event(data);
         if body.len() > MAX_ENTRY {
+            input = None;
             body = event(
                 json!({ "left_out": "the particulars are longer than an entry may be", "bytes": body.len() }),
             );
         }
-        AuditEntry { at: decision.at, decision: decision.id.clone(), trace: Some(decision.trace), body }
+        let (at, trace) = (decision.at, Some(decision.trace));
+        AuditEntry { at, decision: decision.id.clone(), trace, body, input }
     }
 
     /// The entry of a restore: it explains why the log does not fit checkpoints from between the backup and it.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use shortbread_protocol::dpop::{Proof, ProofError};
-use shortbread_protocol::event::{Decision, EventType};
+use shortbread_protocol::event::Decision;
 use shortbread_protocol::names::ToolName;
 use shortbread_protocol::oauth::TokenAnswer;
 use shortbread_protocol::reason::Reason;
@@ -12,6 +12,8 @@ use shortbread_protocol::reason::Reason;
 use super::aside::is_operators;
 use super::child::re_exchange;
 use super::draft::Draft;
+use super::entry::{minted, moment, record_refusal};
+use super::input::Known;
 use super::proof;
 use super::record::Trail;
 use super::refusal::Refusal;
@@ -19,7 +21,6 @@ use super::request::{self, GrantType, Request, Subject};
 use super::retry::{RetryKey, repeat};
 use super::targets::targets;
 use crate::activation::Ruling;
-use crate::audit::Counted;
 use crate::broker::Broker;
 use crate::identity::Verified;
 use crate::policy::model::{Principal, Rate};
@@ -113,7 +114,7 @@ async fn run(
     let proof = proof::check(broker, shown, &principal);
     *replay = proof::replay(&identity, &proof);
     let proof = proof?;
-    trail.held_by(proof.as_ref());
+    trail.held_by(proof.as_ref(), proof::possession(&identity, proof.as_ref()));
     let retry = chosen.map(|key| RetryKey::new(key, &identity, &principal, request.digest, proof.as_ref()));
     let retry = retry.transpose()?;
     trail.stage = "policy";
@@ -124,16 +125,18 @@ async fn run(
                 *replay = None;
             }
         })?;
+    // From here on it is no longer the policy that refuses.
+    trail.stage = "retry";
     // The answer of a minute ago is given again where it would be the same one now: what an identity's claims bind, and
     // the policy in force, count for it too.
     let retry = retry.map(|key| key.granting(&granted)).transpose()?;
     if let Some(key) = retry
         && let Some(kept) = key.kept(broker, context.decision.at).await?
     {
-        trail.stage = "retry";
         proof::use_up(broker, proof.as_ref(), &principal)?;
-        return repeat(broker, kept, replay.take(), trail, context).await;
+        return repeat(broker, kept, &granted, replay.take(), trail, context).await;
     }
+    trail.stage = "target";
     let audiences = targets(&request, &policy, &granted, proof.is_some())?;
     trail.stage = "limits";
     within_rates(broker, &principal, &granted.rates)?;
@@ -142,20 +145,20 @@ async fn run(
     let standing = draft.stand(broker, &mut granted)?;
     trail.segment.task = Some(draft.task.clone());
     trail.stage = "mint";
-    let minted = draft.mint(broker, &granted, &audiences, standing.issued, retry.is_some(), context)?;
+    let made = draft.mint(broker, &granted, &audiences, standing.issued, retry.is_some(), context)?;
     trail.stage = "record";
-    let seq = broker.store.mirror().changed_seq();
+    let now = moment(broker, context);
     let expires = draft.expires(&granted, context);
-    let latency = micros(broker, context);
-    let data = trail.granted(&granted, &draft.token_id, expires, seq, latency);
-    let audit = broker.scribe.entry(EventType::TokenMinted, &context.decision, trail.subject(), data);
-    let record = draft.record(&granted, &policy, version, standing.issued, expires);
+    let data = trail.granted(&granted, &draft.token_id, expires, now);
+    let audit = minted(broker, context, trail, data)?;
+    let record = draft.record(&granted, &policy, version, standing.issued, expires, context);
     proof::use_up(broker, proof.as_ref(), &principal)?;
     // Recorded with its own check of revocations and replay, in one transaction: from here on it is answered.
     let (grant_type, sealed) = (draft.request.grant_type, draft.sealed);
-    let mut answer = draft.answer(&granted, minted.token, expires, &audiences, &policy, seq, context);
+    let mut answer =
+        draft.answer(&granted, made.token, expires, &audiences, &policy, now.revocation_seq, context);
     answer.shortbread.degraded = trail.degraded.map(str::to_owned);
-    let kept = retry.map(|key| key.keep(minted.block, sealed, &answer, expires, context.decision.at));
+    let kept = retry.map(|key| key.keep(made.block, sealed, &answer, expires, context.decision.at));
     let used = replay.take();
     let exchange =
         Exchange { replay: used.clone(), token: record, standing, ties: Vec::new(), retry: kept, audit };
@@ -166,7 +169,7 @@ async fn run(
         }
         // The same request, sent twice at once: the other one was first.
         Err(RecordError::Repeated) => match again(broker, retry, context).await? {
-            Some(kept) => repeat(broker, kept, used, trail, context).await,
+            Some(kept) => repeat(broker, kept, &granted, used, trail, context).await,
             None => Err(RecordError::Repeated.into()),
         },
         Err(error @ (RecordError::Replayed | RecordError::Pinned | RecordError::Outdated)) => {
@@ -214,7 +217,7 @@ async fn identify(
     let checked = broker.identities.verify(&request.assertion, policy.identities()).await;
     let identity = checked.map_err(|error| unproved(broker, error.into(), request.grant_type, context))?;
     let principal = identity.principal(request.client_id.as_deref())?;
-    trail.proved(&identity, &principal);
+    trail.proved(&identity, &principal, Known::of(request, &identity, &principal, policy));
     Ok((identity, principal))
 }
 
@@ -232,7 +235,7 @@ async fn known_to(
     if found == *principal {
         return Ok(identity);
     }
-    trail.proved(&identity, principal);
+    trail.proved(&identity, principal, Known::of(request, &identity, principal, tried));
     Err(Refusal::plain(Reason::IdentityUnmatched).because("the policy that is tried takes it for another"))
 }
 
@@ -292,42 +295,4 @@ pub(super) fn within_rates(
         }
     }
     Ok(())
-}
-
-async fn record_refusal(
-    broker: &Broker,
-    context: &Context,
-    trail: &mut Trail,
-    replay: Option<Replay>,
-    refusal: Refusal,
-) -> Refusal {
-    let known = trail.principal.is_some() && !trail.unproved;
-    let (count, from) = if known {
-        (1, None)
-    } else {
-        match broker.strangers.count(context.address, refusal.reason, broker.clock.monotonic()) {
-            Counted::Write(count) => (count, Some(crate::audit::range(context.address).to_string())),
-            Counted::Later => {
-                trail.quiet = true;
-                return refusal;
-            }
-        }
-    };
-    for refused in trail.refusals(refusal.reason, &context.decision) {
-        broker.tripwires.note(&refused);
-    }
-    if let Some(fate) = Fate::of(refusal.reason) {
-        trail.seen(|_| fate).iter().for_each(|seen| broker.outcomes.note(seen, context.decision.at));
-    }
-    let data = trail.refused(&refusal, count, from, micros(broker, context));
-    let audit = broker.scribe.entry(EventType::TokenRefused, &context.decision, trail.subject(), data);
-    match broker.store.record_denial(replay, audit).await {
-        Ok(_) => refusal,
-        Err(error) => Refusal::from(error),
-    }
-}
-
-fn micros(broker: &Broker, context: &Context) -> u64 {
-    let spent = broker.clock.monotonic().saturating_sub(context.begun);
-    u64::try_from(spent.as_micros()).unwrap_or(u64::MAX)
 }

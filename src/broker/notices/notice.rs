@@ -157,10 +157,19 @@ pub enum Notice {
         /// Its version.
         version: u64,
     },
+    /// A checkpoint of the audit log, for whoever keeps it outside the broker.
+    LogCheckpoint {
+        /// How many entries it covers.
+        size: u64,
+        /// The root of the tree over them, in base64.
+        root: String,
+        /// The signed note.
+        note: String,
+    },
 }
 
 /// The kinds of notice, as the configuration names them.
-pub const KINDS: [&str; 12] = [
+pub const KINDS: [&str; 13] = [
     "revocation.set",
     "revocation.lifted",
     "verifier.silent",
@@ -173,6 +182,7 @@ pub const KINDS: [&str; 12] = [
     "policy.tried",
     "policy.taken_back",
     "keys.activated",
+    "log.checkpoint",
 ];
 
 /// How much a notice matters when there is no room for all.
@@ -215,6 +225,7 @@ impl Notice {
             Self::PolicyTried { .. } => "policy.tried",
             Self::PolicyTakenBack { .. } => "policy.taken_back",
             Self::KeysActivated { .. } => "keys.activated",
+            Self::LogCheckpoint { .. } => "log.checkpoint",
         }
     }
 
@@ -223,7 +234,9 @@ impl Notice {
     pub const fn weight(&self) -> Weight {
         match self {
             Self::Revoked { .. } | Self::Tripped { .. } | Self::PolicyTakenBack { .. } => Weight::High,
-            Self::VerifierBack { .. } | Self::BreakerClosed { .. } => Weight::Low,
+            Self::VerifierBack { .. } | Self::BreakerClosed { .. } | Self::LogCheckpoint { .. } => {
+                Weight::Low
+            }
             _ => Weight::Middle,
         }
     }
@@ -272,6 +285,9 @@ impl Notice {
                 })
             }
             Self::KeysActivated { version } => json!({ "version": version }),
+            Self::LogCheckpoint { size, root, note } => {
+                json!({ "size": size, "root": root, "note": note })
+            }
         }
     }
 }
@@ -334,6 +350,9 @@ impl fmt::Display for Notice {
                 )
             }
             Self::KeysActivated { version } => write!(f, "key document version {version} was activated"),
+            Self::LogCheckpoint { size, root, .. } => {
+                write!(f, "the audit log has {size} entries and the root {root}")
+            }
         }
     }
 }

@@ -120,6 +120,16 @@ pub enum StoreError {
         /// What the system said.
         cause: String,
     },
+    /// The audit log contradicts itself: somebody or something changed it behind the broker's back.
+    #[error(
+        "the audit log in the store {path} is damaged: {place}; keep a copy of it for `shortbread audit verify`, then restore a backup"
+    )]
+    LogDamaged {
+        /// The file.
+        path: PathBuf,
+        /// Which part contradicts which.
+        place: String,
+    },
     /// The writer ended or the group's transaction was not confirmed.
     #[error("the store {path} could not confirm the record: {cause}")]
     Unavailable {

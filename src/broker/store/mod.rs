@@ -16,6 +16,7 @@ mod sqlite;
 #[cfg(test)]
 mod tests;
 mod transactions;
+mod tree;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,10 +27,11 @@ pub use self::error::{ActivateError, ChangeError, HeadError, KeyError, RecordErr
 pub use self::journal::{Key, Place};
 pub use self::model::{
     AUDIT_LIMIT, Activate, Activation, ActivePolicy, AuditEntry, BlockChanged, BreakGlassRecord, Changed,
-    ChangedEntry, Counts, Exchange, Head, HeadFacts, Hit, Kept, KeyRecord, Lease, Lift, LiftMode, Meta,
-    NAMED, NewLease, NewPolicy, Notes, Options, PolicyAction, PolicyVersion, Preview, Progress, Pruned,
-    Replay, Retry, Revoke, RevokeBlock, RevokeMode, StoreKind, StoredEntry, TAIL_LIMIT, Target, Tie,
-    TokenRecord, Touched, Trial, TrialOutcome, Use, WaitingNotice,
+    ChangedEntry, Counts, ErasableInput, Erase, Erased, Exchange, Head, HeadFacts, Hit, Kept, KeyRecord,
+    Lease, Lift, LiftMode, Meta, NAMED, NewLease, NewPolicy, Notes, Options, PolicyAction, PolicyVersion,
+    Preview, Progress, Pruned, Replay, Retry, Revoke, RevokeBlock, RevokeMode, StoreKind, StoredCheckpoint,
+    StoredEntry, StoredInput, TAIL_LIMIT, Target, Tie, TokenRecord, Touched, Trial, TrialOutcome, Use,
+    WaitingNotice,
 };
 pub use self::restore::{Former, Restore, RestoreError, Restored, Restoring, Settled};
 pub use self::revocations::{Block, Entry, Revocations, Revoked, Standing};

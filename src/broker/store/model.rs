@@ -12,15 +12,19 @@ use zeroize::Zeroizing;
 use super::revocations::{Revocations, Standing};
 
 mod changes;
+mod inputs;
 mod instances;
 mod keys;
+mod log;
 mod policies;
 
 pub use self::changes::{
     BlockChanged, Changed, ChangedEntry, Lift, LiftMode, Notes, Revoke, RevokeBlock, RevokeMode, Target,
 };
+pub use self::inputs::{ErasableInput, Erase, Erased, StoredInput};
 pub use self::instances::{Lease, NewLease, Progress};
 pub use self::keys::{BreakGlassRecord, KeyRecord};
+pub use self::log::StoredCheckpoint;
 pub use self::policies::{
     Activate, Activation, ActivePolicy, NewPolicy, PolicyAction, PolicyVersion, Trial, TrialOutcome,
 };
@@ -100,6 +104,8 @@ pub struct AuditEntry {
     pub trace: Option<[u8; 16]>,
     /// The exact bytes that are logged: at most [`AUDIT_LIMIT`].
     pub body: Vec<u8>,
+    /// What the decision depended on, where it is kept: the entry bears its hash.
+    pub input: Option<ErasableInput>,
 }
 
 /// One entry of the audit log in its place.

@@ -2,11 +2,13 @@
 
 mod assertion;
 mod feed;
+mod page;
 mod proof;
 mod session;
 
 pub(crate) use assertion::Signer;
 pub(crate) use feed::Events;
+pub(crate) use page::Page;
 pub(crate) use session::{Session, sign_in};
 
 use std::time::Duration;
@@ -176,6 +178,17 @@ impl Broker {
         path: &str,
         body: Option<&[u8]>,
     ) -> Result<Answer, Failure> {
+        self.send(self.request(context, held, method, path, body)?).await
+    }
+
+    fn request(
+        &self,
+        context: &Context,
+        held: &Held<'_>,
+        method: &str,
+        path: &str,
+        body: Option<&[u8]>,
+    ) -> Result<RequestBuilder, Failure> {
         let url = self.address(path);
         let (token, operation) = (held.token, held.operation);
         let call = Call { method, url: &url, token, operation, body: body.unwrap_or_default() };
@@ -187,7 +200,7 @@ impl Broker {
             ("DELETE", None) => self.http.delete(&url),
             (_, None) => self.http.get(&url),
         };
-        self.send(request.header(AUTHORIZATION, format!("DPoP {token}")).header(DPOP, proof)).await
+        Ok(request.header(AUTHORIZATION, format!("DPoP {token}")).header(DPOP, proof))
     }
 
     fn address(&self, path: &str) -> String {
@@ -195,20 +208,26 @@ impl Broker {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Answer, Failure> {
+        self.receive(request, MAX_ANSWER).await.map(|(answer, _)| answer)
+    }
+
+    /// An answer of at most `limit` bytes, and its headers.
+    async fn receive(&self, request: RequestBuilder, limit: usize) -> Result<(Answer, HeaderMap), Failure> {
         let failed = |error: &reqwest::Error| self.unreachable(error);
         let mut response = request.send().await.map_err(|e| failed(&e))?;
         let (status, date) = (response.status().as_u16(), header(response.headers()));
+        let headers = std::mem::take(response.headers_mut());
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|e| failed(&e))? {
-            if body.len() + chunk.len() > MAX_ANSWER {
+            if body.len() + chunk.len() > limit {
                 return Err(Failure::new(
-                    format!("the answer of {} has more than 1 MiB", self.url),
+                    format!("the answer of {} has more than {} MiB", self.url, limit >> 20),
                     "Check that this is the address of a Shortbread broker; ask for less where there is a limit.",
                 ));
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status, date, body })
+        Ok((Answer { status, date, body }, headers))
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {

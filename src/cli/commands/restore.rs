@@ -241,6 +241,8 @@ fn warnings(restored: &Restored, policy: Option<&InForce>) -> Vec<String> {
             "The policy in force is not that of the policy file: an operator, workflow or grant that a later policy took out is back. `restore --activate-policy` puts the file in force with the restore; or activate it first of all.".to_owned(),
         ),
     }
+    warnings
+        .push("Inputs that `audit erase` took away after the backup are back: erase them again.".to_owned());
     warnings.push(format!(
         "The audit log goes on after {}: a checkpoint that was taken outside after the backup does not fit it any more, and `audit verify` calls that a cut. The entry of this restore says why.",
         entries(backup.audit)

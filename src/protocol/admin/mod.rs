@@ -1,13 +1,17 @@
 //! Bodies of the admin API under `/api/v1`.
 
+mod inputs;
 mod keys;
 mod log;
 mod policy;
 mod revocations;
 mod status;
 
+pub use inputs::{EraseAnswer, EraseBody};
 pub use keys::{KeyBody, KeyDocumentBody, KeysAnswer};
-pub use log::{AuditAnswer, AuditEntryBody, Problem};
+pub use log::{
+    AuditAnswer, AuditEntryBody, ConsistencyAnswer, EXPORT_END, EXPORT_FROM, EXPORT_NEXT, Problem,
+};
 pub use policy::{ActivateBody, PolicyAnswer, PolicyVersionBody, RollbackBody, TrialBody};
 pub use revocations::{
     Bounds, ChangeAnswer, LiftBody, LiftPreview, RevocationBody, RevocationsAnswer, RevokeBody, SelectorBody,

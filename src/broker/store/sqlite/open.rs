@@ -8,13 +8,14 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 use zeroize::Zeroizing;
 
+use super::mend::mend;
 use super::reserve::{self, Reserve};
 use super::schema::{self, Schema};
 use super::sql::{Int, fault, io_fault, moment, strange};
 use crate::store::{Meta, Options, StoreError, StoreKind};
 
 /// How long to wait for another program's lock before [`StoreError::Locked`].
-const BUSY: Duration = Duration::from_secs(2);
+pub(super) const BUSY: Duration = Duration::from_secs(2);
 const STATEMENTS: usize = 64;
 
 /// A store that is open and held.
@@ -91,6 +92,7 @@ fn try_open(path: &Path, options: &Options) -> Result<Opened, StoreError> {
     if schema != Schema::Current {
         schema::apply(&mut conn, &path, &runner)?;
     }
+    mend(&conn, &path, &meta.issuer)?;
     let reserve = Reserve::make(&path, options.reserve, options.max_pages)?;
     Ok(Opened { path, conn, lock, meta, reserve })
 }

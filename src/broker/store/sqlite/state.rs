@@ -8,6 +8,7 @@ use shortbread_protocol::revocations::SelectorKind;
 
 use super::keys;
 use super::sql::{Int, int, moment, strange};
+use super::tiles::{self, Tip};
 use crate::store::Head;
 use crate::store::revocations::{Block, Change, Entry, Revocations};
 
@@ -34,14 +35,16 @@ pub(super) struct State {
     pub(super) counters: Counters,
     pub(super) revocations: Arc<Revocations>,
     pub(super) head: Option<Arc<Head>>,
+    /// The entries whose tile is not full.
+    pub(super) tip: Tip,
     saved: Marks,
 }
 
 impl State {
     pub(super) fn load(conn: &Connection) -> rusqlite::Result<Self> {
         let marks = load_marks(conn)?;
-        let next_idx =
-            conn.query_row("SELECT coalesce(max(idx) + 1, 0) FROM audit_entry", [], |r| int(r, 0))?;
+        let next_idx = tiles::size(conn)?;
+        let tip = Tip::load(conn, next_idx)?;
         let mut revocations = Revocations::default();
         load_entries(conn, &mut revocations)?;
         load_blocks(conn, &mut revocations)?;
@@ -52,11 +55,12 @@ impl State {
             revocations.apply(Change::Stopped(kept.global));
         }
         let counters = Counters { next_idx, seq, marks };
-        Ok(Self { counters, revocations: Arc::new(revocations), head, saved: marks })
+        Ok(Self { counters, revocations: Arc::new(revocations), head, tip, saved: marks })
     }
 
-    /// Writes the marks, at most once in a group and mostly once in a second.
+    /// Writes the tiles that have become full, and the marks: at most once in a group and mostly once in a second.
     pub(super) fn save(&mut self, conn: &Connection) -> rusqlite::Result<()> {
+        self.tip.settle(conn)?;
         let marks = self.counters.marks;
         if marks != self.saved {
             let sql = "UPDATE writer_state

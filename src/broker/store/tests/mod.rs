@@ -15,6 +15,7 @@ mod damage;
 mod decisions;
 mod descent;
 mod histories;
+mod inputs;
 mod instances;
 mod keys;
 mod lanes;
@@ -22,6 +23,8 @@ mod lists;
 mod opening;
 mod reserve;
 mod retries;
+mod rfc6962;
+mod tree;
 mod writer;
 
 use std::path::PathBuf;
@@ -69,7 +72,7 @@ fn meta(kind: StoreKind) -> Meta {
 
 fn audit(decision: &str) -> AuditEntry {
     let body = format!("{{\"id\":{decision:?}}}").into_bytes();
-    AuditEntry { at: NOW, decision: decision.into(), trace: None, body }
+    AuditEntry { at: NOW, decision: decision.into(), trace: None, body, input: None }
 }
 
 fn selectors(workflow: &str, id: &str) -> Vec<(SelectorKind, String)> {
