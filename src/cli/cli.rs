@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    attenuate, audit, break_glass, dev, doctor, drill, exchange, explain, init, inspect, keys, lift, login,
-    policy, revocations,
+    attenuate, audit, backup, break_glass, dev, doctor, drill, exchange, explain, init, inspect, keys, lift,
+    login, policy, restore, revocations,
 };
 use crate::commands::{revoke, serve, verify};
 
@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Policy(policy::PolicyArgs),
     Audit(audit::AuditArgs),
     Keys(keys::KeysArgs),
+    Backup(backup::BackupArgs),
+    Restore(restore::RestoreArgs),
     BreakGlass(break_glass::BreakGlassArgs),
     Drill(drill::DrillArgs),
     Doctor(doctor::DoctorArgs),
