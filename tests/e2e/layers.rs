@@ -118,6 +118,7 @@ const MODULES: [(&str, &[&str]); 36] = [
             "exchange",
             "inputs",
             "introspect",
+            "log",
             "policy",
             "proofs",
             "publish",
