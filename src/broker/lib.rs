@@ -22,6 +22,8 @@ pub mod policy;
 mod private;
 pub mod proofs;
 pub mod publish;
+pub mod report;
+pub mod reports;
 pub mod revoke;
 pub mod rotation;
 pub mod setup;

@@ -21,11 +21,12 @@ const NOT_EMBEDDED: [&str; 9] =
 
 /// Which modules of the broker a module may import, from the bottom up. `http` is at the top: nobody's but that of
 /// `telemetry`, which serves metrics with the same listener.
-const MODULES: [(&str, &[&str]); 31] = [
+const MODULES: [(&str, &[&str]); 33] = [
     ("config", &[]),
     ("delimited", &[]),
     ("private", &[]),
     ("policy", &[]),
+    ("report", &[]),
     ("signer", &[]),
     ("store", &[]),
     ("proofs", &["telemetry"]),
@@ -78,6 +79,7 @@ const MODULES: [(&str, &[&str]); 31] = [
     ),
     ("revoke", &["broker", "exchange", "notices", "policy", "publish", "store"]),
     ("rotation", &["audit", "broker", "keyring", "notices", "publish", "store"]),
+    ("reports", &["broker", "report", "store"]),
     ("introspect", &["broker", "exchange", "policy", "revoke", "store"]),
     (
         "verifiers",
@@ -110,6 +112,8 @@ const MODULES: [(&str, &[&str]); 31] = [
             "policy",
             "proofs",
             "publish",
+            "report",
+            "reports",
             "revoke",
             "rotation",
             "store",

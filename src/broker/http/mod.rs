@@ -94,7 +94,8 @@ fn documented() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
         .routes(routes!(admin::keys::list))
         .routes(routes!(admin::keys::activate))
         .routes(routes!(admin::audit::tail))
-        .routes(routes!(admin::audit::show));
+        .routes(routes!(admin::audit::show))
+        .routes(routes!(admin::report::report));
     (public, admin)
 }
 

@@ -3,12 +3,17 @@
 mod keys;
 mod log;
 mod policy;
+mod report;
 mod revocations;
 mod status;
 
 pub use keys::{KeyBody, KeyDocumentBody, KeysAnswer};
 pub use log::{AuditAnswer, AuditEntryBody, Problem};
 pub use policy::{ActivateBody, PolicyAnswer, PolicyVersionBody};
+pub use report::{
+    ApprovalsBody, ChangeBody, DenialBody, DriftBody, FiguresBody, MarkBody, NextBody, PeriodBody,
+    QuantileBody, ReportAnswer, ReviewBody, RightBody, SegmentBody, ShareBody, StepBody, TimesBody, Verdict,
+};
 pub use revocations::{
     Bounds, ChangeAnswer, LiftBody, LiftPreview, RevocationBody, RevocationsAnswer, RevokeBody, SelectorBody,
     Touched, TouchedBy, TouchedNames,

@@ -5,6 +5,7 @@ pub(super) mod audit;
 pub(super) mod keys;
 pub(super) mod policy;
 mod proof;
+pub(super) mod report;
 pub(super) mod revocations;
 pub(super) mod verifiers;
 
