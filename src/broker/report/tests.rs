@@ -189,7 +189,7 @@ fn approvals_are_timed_where_there_are_any() {
     assert_eq!(counted("approvals", "workflow", &[]).approvals.unwrap().requested, 0);
 }
 
-fn sum(bodies: &[shortbread_protocol::admin::SegmentBody]) -> (u64, u64, u64, u64, u64) {
+fn sum(bodies: &[SegmentBody]) -> (u64, u64, u64, u64, u64) {
     let all = bodies.iter().flat_map(|body| [&body.now, &body.before]);
     all.fold((0, 0, 0, 0, 0), |sum, one| {
         let refused: u64 = one.refused.values().sum();
