@@ -41,6 +41,7 @@ mod policy_life;
 mod program;
 mod proof;
 mod pushed;
+mod reports;
 mod retries;
 mod reuse;
 mod revoked;

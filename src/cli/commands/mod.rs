@@ -15,6 +15,7 @@ pub(crate) mod keys;
 pub(crate) mod lift;
 pub(crate) mod login;
 pub(crate) mod policy;
+pub(crate) mod report;
 pub(crate) mod revocations;
 pub(crate) mod revoke;
 pub(crate) mod serve;
@@ -43,6 +44,7 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Fail
         Command::Revocations(args) => revocations::run(args, context).await,
         Command::Policy(args) => policy::run(args, context).await,
         Command::Audit(args) => audit::run(args, context).await,
+        Command::Report(args) => report::run(args, context).await,
         Command::Keys(args) => keys::run(args, context).await,
         Command::BreakGlass(args) => break_glass::run(args, context),
         Command::Drill(args) => drill::run(args, context).await,

@@ -95,7 +95,8 @@ mod tests {
     #[test]
     fn periods_are_read() {
         let now = Timestamp::from_seconds(1_795_176_000);
-        let of = |since: &str| path("segments", &Period { since: since.parse().ok(), ..Period::default() }, now);
+        let of =
+            |since: &str| path("segments", &Period { since: since.parse().ok(), ..Period::default() }, now);
         assert_eq!(of("1d").unwrap(), "/api/v1/report?kind=segments&since=1795089600");
         assert_eq!(of("2026-11-01T00:00:00Z").unwrap(), "/api/v1/report?kind=segments&since=1793491200");
         assert!(of("2036-11-01T00:00:00Z").is_err(), "it begins after it ends");

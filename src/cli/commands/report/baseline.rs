@@ -177,7 +177,8 @@ async fn ask(context: &Context, connection: &Connection, period: &Period) -> Res
 fn show(context: &Context, compared: &[Compared], old: &ReportAnswer, new: &ReportAnswer) {
     let ui = context.ui;
     if ui.is_json() {
-        return ui.json(&serde_json::json!({ "baseline": old.period, "now": new.period, "compared": compared }));
+        return ui
+            .json(&serde_json::json!({ "baseline": old.period, "now": new.period, "compared": compared }));
     }
     let moved = compared.iter().filter(|one| matches!(one.drift.verdict, Verdict::Up | Verdict::Down));
     let rows: Vec<_> = moved.map(|one| moved::row(one.name(&old.by), &one.drift)).collect();

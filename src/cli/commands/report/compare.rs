@@ -61,7 +61,8 @@ const fn attempts(figures: &FiguresBody) -> u64 {
 /// Whatever was refused, denied or would have been; what waits for an approval counts apart.
 fn denials(figures: &FiguresBody) -> u64 {
     let sum = |reasons: &BTreeMap<String, u64>| reasons.values().sum::<u64>();
-    (sum(&figures.refused) + sum(&figures.denied) + sum(&figures.observed)).saturating_sub(figures.needs_approval)
+    (sum(&figures.refused) + sum(&figures.denied) + sum(&figures.observed))
+        .saturating_sub(figures.needs_approval)
 }
 
 fn approvals(figures: &FiguresBody) -> ShareBody {
@@ -110,7 +111,8 @@ mod tests {
             needs_approval,
             ..FiguresBody::default()
         };
-        let body = |segment, now| SegmentBody { segment, now, before: FiguresBody::default(), drift: Vec::new() };
+        let body =
+            |segment, now| SegmentBody { segment, now, before: FiguresBody::default(), drift: Vec::new() };
         let period = PeriodBody { since: 0, until: 1 };
         let sum = |pick: fn(&(&str, u64, u64, u64)) -> u64| segments.iter().map(pick).sum();
         ReportAnswer {

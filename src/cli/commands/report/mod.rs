@@ -13,8 +13,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use shortbread_protocol::admin::ReportAnswer;
 
-pub(crate) use self::ask::Span;
 use self::ask::Period;
+pub(crate) use self::ask::Span;
 use crate::cli::Connection;
 use crate::client::Session;
 use crate::context::Context;
@@ -42,7 +42,9 @@ enum ReportCommand {
     )]
     Segments(ShowArgs),
     /// What was granted against what was used, and what was never used.
-    #[command(after_help = "Examples:\n  shortbread report rights --since 30d\n  shortbread report rights --json")]
+    #[command(
+        after_help = "Examples:\n  shortbread report rights --since 30d\n  shortbread report rights --json"
+    )]
     Rights(ShowArgs),
     /// What needed an approval, and how long approvals took.
     #[command(
@@ -55,7 +57,9 @@ enum ReportCommand {
     )]
     Latency(ShowArgs),
     /// The weekly page: what moved, what it coincides with, what to do next.
-    #[command(after_help = "Examples:\n  shortbread report review\n  shortbread report review --html review.html")]
+    #[command(
+        after_help = "Examples:\n  shortbread report review\n  shortbread report review --html review.html"
+    )]
     Review(ShowArgs),
     /// Keep the figures of now, and hold later ones against them.
     #[command(

@@ -63,7 +63,8 @@ pub(super) fn rows(segments: &[SegmentBody], by: &[String]) -> (Vec<Vec<Piece>>,
 }
 
 /// The head of such rows.
-pub(super) const HEAD: [&str; 7] = ["segment", "figure", "before", "now", "difference (95 %)", "n before / now", ""];
+pub(super) const HEAD: [&str; 7] =
+    ["segment", "figure", "before", "now", "difference (95 %)", "n before / now", ""];
 
 /// One figure of one segment.
 pub(super) fn row(segment: String, drift: &DriftBody) -> Vec<Piece> {

@@ -35,10 +35,16 @@ fn head(report: &ReportAnswer, ui: Ui) {
         ("entries", grouped(report.entries)),
     ]);
     if report.unread > 0 {
-        ui.pieces(&[(Style::Warn, format!("{} could not be read and count nowhere", count(report.unread, "entry")))]);
+        ui.pieces(&[(
+            Style::Warn,
+            format!("{} could not be read and count nowhere", count(report.unread, "entry")),
+        )]);
     }
     if let Some(cut) = &report.cut {
-        ui.pieces(&[(Style::Warn, format!("not all of it: {cut}")), (Style::Plain, "; nothing is compared".to_owned())]);
+        ui.pieces(&[
+            (Style::Warn, format!("not all of it: {cut}")),
+            (Style::Plain, "; nothing is compared".to_owned()),
+        ]);
     }
     ui.line("");
 }
@@ -58,10 +64,13 @@ type Column = (&'static str, fn(&SegmentBody) -> String);
 
 fn table(report: &ReportAnswer, columns: &[Column], ui: Ui) {
     let shown: Vec<&SegmentBody> = report.segments.iter().take(SHOWN).collect();
-    let told = |column: &&Column| shown.iter().any(|segment| ![NOTHING, "0"].contains(&(column.1)(segment).as_str()));
+    let told = |column: &&Column| {
+        shown.iter().any(|segment| ![NOTHING, "0"].contains(&(column.1)(segment).as_str()))
+    };
     let columns: Vec<&Column> = columns.iter().filter(told).collect();
     let parts = if report.by.is_empty() { "all".to_owned() } else { report.by.join(" / ") };
-    let head: Vec<&str> = std::iter::once(parts.as_str()).chain(columns.iter().map(|column| column.0)).collect();
+    let head: Vec<&str> =
+        std::iter::once(parts.as_str()).chain(columns.iter().map(|column| column.0)).collect();
     let row = |segment: &SegmentBody, called: String| {
         let cells = columns.iter().map(|column| (Style::Plain, (column.1)(segment)));
         std::iter::once((Style::Bold, called)).chain(cells).collect::<Vec<Piece>>()
@@ -138,7 +147,11 @@ fn drift(report: &ReportAnswer, ui: Ui) {
     } else {
         ui.table(&moved::HEAD, rows);
     }
-    ui.line(&format!("{} did not move; for {} there is not enough to tell", count(same, "figure"), count(unclear, "figure")));
+    ui.line(&format!(
+        "{} did not move; for {} there is not enough to tell",
+        count(same, "figure"),
+        count(unclear, "figure")
+    ));
 }
 
 fn marks(marks: &[MarkBody], ui: Ui) {
@@ -171,7 +184,10 @@ fn rights(report: &ReportAnswer, ui: Ui) {
     tools.dedup();
     if !tools.is_empty() {
         let named = tools.join(", ");
-        ui.pieces(&[(Style::Warn, format!("nobody reports calls of {named}: what is used there is not known"))]);
+        ui.pieces(&[(
+            Style::Warn,
+            format!("nobody reports calls of {named}: what is used there is not known"),
+        )]);
     }
     if report.rights.iter().any(|right| right.reported && right.used == 0 && right.granted > 0) {
         ui.line("`shortbread policy suggest --workflow NAME` proposes a grant without what was never used");
@@ -191,7 +207,12 @@ fn right_rows(report: &ReportAnswer, ui: Ui) {
             (Style::Plain, right.verb.clone()),
             (Style::Plain, grouped(right.granted)),
             used,
-            (Style::Plain, right.last_used.map_or_else(|| NOTHING.to_owned(), |at| Timestamp::from_seconds(at).to_string())),
+            (
+                Style::Plain,
+                right
+                    .last_used
+                    .map_or_else(|| NOTHING.to_owned(), |at| Timestamp::from_seconds(at).to_string()),
+            ),
             (Style::Plain, reasons(&right.denied)),
             (Style::Plain, reasons(&right.observed)),
             (Style::Dim, right.grants.join(", ")),
@@ -221,7 +242,11 @@ fn approvals(report: &ReportAnswer, ui: Ui) {
 }
 
 fn approved(report: &ReportAnswer, ui: Ui) {
-    let Some(told) = report.approvals.as_ref().filter(|told| told.requested + told.expired > 0 || !told.decided.is_empty()) else {
+    let Some(told) = report
+        .approvals
+        .as_ref()
+        .filter(|told| told.requested + told.expired > 0 || !told.decided.is_empty())
+    else {
         return ui.line("nobody was asked for an approval yet");
     };
     let seconds = |value: u64| span(value);
@@ -287,8 +312,11 @@ fn changes(report: &ReportAnswer, review: &ReviewBody, ui: Ui) {
     if review.changes.is_empty() {
         ui.line("nothing, by more than chance explains");
     }
-    let rows: Vec<Vec<Piece>> =
-        review.changes.iter().map(|change| moved::row(name(&change.segment, &report.by), &change.drift)).collect();
+    let rows: Vec<Vec<Piece>> = review
+        .changes
+        .iter()
+        .map(|change| moved::row(name(&change.segment, &report.by), &change.drift))
+        .collect();
     if !rows.is_empty() {
         ui.table(&moved::HEAD, rows);
     }
