@@ -354,6 +354,7 @@ fn denials(review: &ReviewBody, ui: Ui) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::figures::micros;
     use super::*;
 
     #[test]
