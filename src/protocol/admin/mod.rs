@@ -11,8 +11,8 @@ pub use keys::{KeyBody, KeyDocumentBody, KeysAnswer};
 pub use log::{AuditAnswer, AuditEntryBody, Problem};
 pub use policy::{ActivateBody, PolicyAnswer, PolicyVersionBody};
 pub use report::{
-    ApprovalsBody, ChangeBody, DenialBody, DriftBody, FiguresBody, MarkBody, NextBody, PeriodBody,
-    QuantileBody, ReportAnswer, ReviewBody, RightBody, SegmentBody, ShareBody, StepBody, TimesBody, Verdict,
+    ApprovalsBody, ChangeBody, DenialBody, DriftBody, FiguresAnswer, FiguresBody, MarkBody, NextBody,
+    PeriodBody, QuantileBody, ReviewBody, RightBody, SegmentBody, ShareBody, StepBody, TimesBody, Verdict,
 };
 pub use revocations::{
     Bounds, ChangeAnswer, LiftBody, LiftPreview, RevocationBody, RevocationsAnswer, RevokeBody, SelectorBody,
