@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shortbread_protocol::admin::ReportAnswer;
+use shortbread_protocol::admin::FiguresAnswer;
 use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::reason::Reason;
 use thiserror::Error;
@@ -52,7 +52,7 @@ impl ReportError {
 ///
 /// # Errors
 /// When others are being made, or the store fails.
-pub async fn make(broker: &Broker, ask: Ask) -> Result<ReportAnswer, ReportError> {
+pub async fn make(broker: &Broker, ask: Ask) -> Result<FiguresAnswer, ReportError> {
     let turn = tokio::time::timeout(PATIENCE, broker.reports.acquire()).await;
     let Ok(Ok(_turn)) = turn else { return Err(ReportError::Busy) };
     let started = broker.clock.monotonic();

@@ -18,7 +18,7 @@ mod tests;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use shortbread_protocol::admin::{PeriodBody, ReportAnswer, SegmentBody, StepBody};
+use shortbread_protocol::admin::{FiguresAnswer, PeriodBody, SegmentBody, StepBody};
 use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::reason::Reason;
 
@@ -218,7 +218,7 @@ impl Figures {
 
     /// The answer. `cut` says what of the log is missing, if anything is; nothing is compared then.
     #[must_use]
-    pub fn finish(mut self, cut: Option<String>) -> ReportAnswer {
+    pub fn finish(mut self, cut: Option<String>) -> FiguresAnswer {
         let whole = cut.is_none();
         let folded = self.fold();
         let marks = self.marks.told();
@@ -227,7 +227,7 @@ impl Figures {
         let with = |kinds: &[Kind]| kinds.contains(&self.ask.kind);
         let (rights, rights_left_out) =
             if with(&[Kind::Rights, Kind::Review]) { self.rights.told() } else { (Vec::new(), 0) };
-        ReportAnswer {
+        FiguresAnswer {
             kind: self.ask.kind.as_str().to_owned(),
             by: self.ask.by.iter().map(ToString::to_string).collect(),
             period: PeriodBody { since: self.ask.since, until: self.ask.until },

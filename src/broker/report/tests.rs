@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use shortbread_protocol::admin::{FiguresBody, ReportAnswer, Verdict};
+use shortbread_protocol::admin::{FiguresAnswer, FiguresBody, Verdict};
 use shortbread_protocol::clock::Timestamp;
 
 use super::*;
@@ -42,13 +42,13 @@ fn call(at: u64, workflow: &str, release: &str, verb: &str, more: Value) -> Vec<
     event("call.decision", at, &format!("workflow/{workflow}"), data)
 }
 
-fn counted(kind: &str, by: &str, entries: &[Vec<u8>]) -> ReportAnswer {
+fn counted(kind: &str, by: &str, entries: &[Vec<u8>]) -> FiguresAnswer {
     let mut figures = Figures::new(Ask::new(kind, SINCE, UNTIL, Some(by)).unwrap());
     entries.iter().for_each(|entry| figures.feed(entry));
     figures.finish(None)
 }
 
-fn of<'r>(report: &'r ReportAnswer, name: &str) -> &'r FiguresBody {
+fn of<'r>(report: &'r FiguresAnswer, name: &str) -> &'r FiguresBody {
     &report.segments.iter().find(|one| one.segment.values().any(|value| value == name)).unwrap().now
 }
 

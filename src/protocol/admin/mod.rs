@@ -15,8 +15,8 @@ pub use log::{
 };
 pub use policy::{ActivateBody, PolicyAnswer, PolicyVersionBody, RollbackBody, TrialBody};
 pub use report::{
-    ApprovalsBody, ChangeBody, DenialBody, DriftBody, FiguresBody, MarkBody, NextBody, PeriodBody,
-    QuantileBody, ReportAnswer, ReviewBody, RightBody, SegmentBody, ShareBody, StepBody, TimesBody, Verdict,
+    ApprovalsBody, ChangeBody, DenialBody, DriftBody, FiguresAnswer, FiguresBody, MarkBody, NextBody,
+    PeriodBody, QuantileBody, ReviewBody, RightBody, SegmentBody, ShareBody, StepBody, TimesBody, Verdict,
 };
 pub use revocations::{
     Bounds, ChangeAnswer, LiftBody, LiftPreview, RevocationBody, RevocationsAnswer, RevokeBody, SelectorBody,

@@ -298,7 +298,7 @@ pub struct ReviewBody {
 /// `GET /api/v1/report`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct ReportAnswer {
+pub struct FiguresAnswer {
     /// `segments`, `rights`, `approvals`, `latency` or `review`.
     pub kind: String,
     /// What the segments are told apart by.

@@ -6,7 +6,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Extension, Query, State};
 use axum::response::Response;
 use serde::Deserialize;
-use shortbread_protocol::admin::{Problem, ReportAnswer};
+use shortbread_protocol::admin::{FiguresAnswer, Problem};
 use shortbread_protocol::reason::Reason;
 
 use super::super::App;
@@ -35,7 +35,7 @@ pub(in crate::http) struct Wanted {
 
 /// Figures of a period, each beside the period before.
 #[utoipa::path(get, path = "/api/v1/report", tag = "admin", security(("operator" = ["audit.read"])), params(Wanted),
-    responses((status = 200, body = ReportAnswer), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
+    responses((status = 200, body = FiguresAnswer), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(in crate::http) async fn report(
     State(app): State<App>,
     Extension(context): Extension<Context>,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
-use shortbread_protocol::admin::{ReportAnswer, Verdict};
+use shortbread_protocol::admin::{FiguresAnswer, Verdict};
 use shortbread_protocol::clock::Timestamp;
 
 use super::ask::{self, Period};
@@ -86,7 +86,7 @@ struct Baseline {
     saved: u64,
     /// By which program.
     program: String,
-    report: ReportAnswer,
+    report: FiguresAnswer,
 }
 
 /// Saves or compares.
@@ -169,12 +169,12 @@ async fn compare(args: &CompareArgs, context: &Context) -> Result<(), Failure> {
     if compared.iter().any(fails) { Err(Failure::Told) } else { Ok(()) }
 }
 
-async fn ask(context: &Context, connection: &Connection, period: &Period) -> Result<ReportAnswer, Failure> {
+async fn ask(context: &Context, connection: &Connection, period: &Period) -> Result<FiguresAnswer, Failure> {
     let path = ask::path("segments", period, context.now())?;
     Session::open(context, connection, "audit.read")?.get(&path).await
 }
 
-fn show(context: &Context, compared: &[Compared], old: &ReportAnswer, new: &ReportAnswer) {
+fn show(context: &Context, compared: &[Compared], old: &FiguresAnswer, new: &FiguresAnswer) {
     let ui = context.ui;
     if ui.is_json() {
         return ui

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use shortbread_broker::report::{difference, share, value, verdict};
-use shortbread_protocol::admin::{DriftBody, FiguresBody, ReportAnswer, ShareBody, Verdict};
+use shortbread_protocol::admin::{DriftBody, FiguresAnswer, FiguresBody, ShareBody, Verdict};
 
 use super::figures;
 
@@ -24,12 +24,12 @@ impl Compared {
 }
 
 /// Every share of every segment that stands in either; those that moved first.
-pub(super) fn of(old: &ReportAnswer, new: &ReportAnswer) -> Vec<Compared> {
-    let find = |report: &ReportAnswer, segment: &BTreeMap<String, String>| {
+pub(super) fn of(old: &FiguresAnswer, new: &FiguresAnswer) -> Vec<Compared> {
+    let find = |report: &FiguresAnswer, segment: &BTreeMap<String, String>| {
         let found = report.segments.iter().find(|one| one.segment == *segment);
         found.map(|one| one.now.clone()).unwrap_or_default()
     };
-    let listed = |report: &ReportAnswer| -> Vec<BTreeMap<String, String>> {
+    let listed = |report: &FiguresAnswer| -> Vec<BTreeMap<String, String>> {
         // A segment of the period before alone is none of this period.
         let here = report.segments.iter().filter(|one| attempts(&one.now) > 0);
         here.map(|one| one.segment.clone()).collect()
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     /// Segments by workflow: exchanges, refused, needing approval.
-    fn report(segments: &[(&str, u64, u64, u64)]) -> ReportAnswer {
+    fn report(segments: &[(&str, u64, u64, u64)]) -> FiguresAnswer {
         let figures = |exchanges, refused: u64, needs_approval: u64| FiguresBody {
             exchanges,
             refused: BTreeMap::from([
@@ -115,7 +115,7 @@ mod tests {
             |segment, now| SegmentBody { segment, now, before: FiguresBody::default(), drift: Vec::new() };
         let period = PeriodBody { since: 0, until: 1 };
         let sum = |pick: fn(&(&str, u64, u64, u64)) -> u64| segments.iter().map(pick).sum();
-        ReportAnswer {
+        FiguresAnswer {
             kind: "segments".to_owned(),
             by: vec!["workflow".to_owned()],
             period,
@@ -140,7 +140,7 @@ mod tests {
         }
     }
 
-    fn moved(old: &ReportAnswer, new: &ReportAnswer) -> Vec<(String, String, Verdict)> {
+    fn moved(old: &FiguresAnswer, new: &FiguresAnswer) -> Vec<(String, String, Verdict)> {
         let all = of(old, new).into_iter();
         let moved = all.filter(|one| matches!(one.drift.verdict, Verdict::Up | Verdict::Down));
         moved.map(|one| (one.name(&old.by), one.drift.figure.clone(), one.drift.verdict)).collect()

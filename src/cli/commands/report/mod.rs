@@ -11,7 +11,7 @@ mod tables;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use shortbread_protocol::admin::ReportAnswer;
+use shortbread_protocol::admin::FiguresAnswer;
 
 use self::ask::Period;
 pub(crate) use self::ask::Span;
@@ -97,7 +97,7 @@ pub(crate) async fn run(args: &ReportArgs, context: &Context) -> Result<(), Fail
 async fn show(kind: &str, args: &ShowArgs, context: &Context) -> Result<(), Failure> {
     let mut session = Session::open(context, &args.connection, "audit.read")?;
     let path = ask::path(kind, &args.period, context.now())?;
-    let report: ReportAnswer = session.get(&path).await?;
+    let report: FiguresAnswer = session.get(&path).await?;
     let page = args.html.as_ref().map(|file| page::of(&report, context.now()).map(|page| (file, page)));
     if let Some((file, page)) = page.transpose()? {
         files::replace_private(file, page.as_bytes())?;

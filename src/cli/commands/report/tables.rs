@@ -1,6 +1,6 @@
 //! Reports as tables on a terminal.
 
-use shortbread_protocol::admin::{FiguresBody, MarkBody, ReportAnswer, ReviewBody, RightBody, SegmentBody};
+use shortbread_protocol::admin::{FiguresAnswer, FiguresBody, MarkBody, ReviewBody, RightBody, SegmentBody};
 use shortbread_protocol::clock::Timestamp;
 
 use super::figures::{NOTHING, bounded, cost, name, quantile, reasons, share, title};
@@ -13,7 +13,7 @@ use crate::ui::{Piece, Style, Ui};
 const SHOWN: usize = 40;
 
 /// Shows a report.
-pub(super) fn show(report: &ReportAnswer, context: &Context) {
+pub(super) fn show(report: &FiguresAnswer, context: &Context) {
     let ui = context.ui;
     head(report, ui);
     match report.kind.as_str() {
@@ -25,7 +25,7 @@ pub(super) fn show(report: &ReportAnswer, context: &Context) {
     }
 }
 
-fn head(report: &ReportAnswer, ui: Ui) {
+fn head(report: &FiguresAnswer, ui: Ui) {
     let period = report.period;
     let at = |seconds| Timestamp::from_seconds(seconds).to_string();
     ui.pairs(&[
@@ -49,7 +49,7 @@ fn head(report: &ReportAnswer, ui: Ui) {
     ui.line("");
 }
 
-fn is_empty(report: &ReportAnswer) -> bool {
+fn is_empty(report: &FiguresAnswer) -> bool {
     let of = |figures: &FiguresBody| figures.exchanges + figures.calls;
     of(&report.total.now) + of(&report.total.before) == 0
 }
@@ -62,7 +62,7 @@ fn nothing(ui: Ui) {
 /// One column: its head, and what stands in it. One that says nothing anywhere is left out.
 type Column = (&'static str, fn(&SegmentBody) -> String);
 
-fn table(report: &ReportAnswer, columns: &[Column], ui: Ui) {
+fn table(report: &FiguresAnswer, columns: &[Column], ui: Ui) {
     let shown: Vec<&SegmentBody> = report.segments.iter().take(SHOWN).collect();
     let told = |column: &&Column| {
         shown.iter().any(|segment| ![NOTHING, "0"].contains(&(column.1)(segment).as_str()))
@@ -89,7 +89,7 @@ fn table(report: &ReportAnswer, columns: &[Column], ui: Ui) {
     }
 }
 
-fn segments(report: &ReportAnswer, ui: Ui) {
+fn segments(report: &FiguresAnswer, ui: Ui) {
     if is_empty(report) {
         return nothing(ui);
     }
@@ -118,7 +118,7 @@ fn observed(figures: &FiguresBody) -> u64 {
     figures.observed.values().sum()
 }
 
-fn why(report: &ReportAnswer, ui: Ui) {
+fn why(report: &FiguresAnswer, ui: Ui) {
     let figures = &report.total.now;
     let kinds = [
         ("exchanges refused", &figures.refused),
@@ -135,7 +135,7 @@ fn why(report: &ReportAnswer, ui: Ui) {
     }
 }
 
-fn drift(report: &ReportAnswer, ui: Ui) {
+fn drift(report: &FiguresAnswer, ui: Ui) {
     if report.cut.is_some() {
         return;
     }
@@ -167,7 +167,7 @@ fn marks(marks: &[MarkBody], ui: Ui) {
     ui.table(&["when", "what"], rows);
 }
 
-fn rights(report: &ReportAnswer, ui: Ui) {
+fn rights(report: &FiguresAnswer, ui: Ui) {
     if report.rights.is_empty() {
         ui.line("no token was granted and no call was made in this period");
         return ui.line("take a longer one with --since 30d");
@@ -194,7 +194,7 @@ fn rights(report: &ReportAnswer, ui: Ui) {
     }
 }
 
-fn right_rows(report: &ReportAnswer, ui: Ui) {
+fn right_rows(report: &FiguresAnswer, ui: Ui) {
     let row = |right: &RightBody| {
         let used = match (right.reported, right.used) {
             (false, _) => (Style::Dim, "not known".to_owned()),
@@ -226,7 +226,7 @@ fn right_rows(report: &ReportAnswer, ui: Ui) {
     }
 }
 
-fn approvals(report: &ReportAnswer, ui: Ui) {
+fn approvals(report: &FiguresAnswer, ui: Ui) {
     if is_empty(report) {
         return nothing(ui);
     }
@@ -241,7 +241,7 @@ fn approvals(report: &ReportAnswer, ui: Ui) {
     drift(report, ui);
 }
 
-fn approved(report: &ReportAnswer, ui: Ui) {
+fn approved(report: &FiguresAnswer, ui: Ui) {
     let Some(told) = report
         .approvals
         .as_ref()
@@ -261,7 +261,7 @@ fn approved(report: &ReportAnswer, ui: Ui) {
     ]);
 }
 
-fn latency(report: &ReportAnswer, ui: Ui) {
+fn latency(report: &FiguresAnswer, ui: Ui) {
     if is_empty(report) {
         return nothing(ui);
     }
@@ -278,7 +278,7 @@ fn latency(report: &ReportAnswer, ui: Ui) {
     marks(&report.marks, ui);
 }
 
-fn review(report: &ReportAnswer, ui: Ui) {
+fn review(report: &FiguresAnswer, ui: Ui) {
     let Some(review) = report.review.as_ref().filter(|_| !is_empty(report)) else { return nothing(ui) };
     changes(report, review, ui);
     denials(review, ui);
@@ -301,7 +301,7 @@ fn review(report: &ReportAnswer, ui: Ui) {
     ui.table(&["command", "why"], review.next.iter().map(row).collect());
 }
 
-fn changes(report: &ReportAnswer, review: &ReviewBody, ui: Ui) {
+fn changes(report: &FiguresAnswer, review: &ReviewBody, ui: Ui) {
     ui.heading("What changed");
     if report.cut.is_some() {
         return ui.line("not told: the log was not read whole");

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use shortbread_broker::cases::{Case, Outcome};
-use shortbread_protocol::admin::ReportAnswer;
+use shortbread_protocol::admin::FiguresAnswer;
 use shortbread_protocol::constraint::{Constraint, Scalar};
 use shortbread_protocol::names::{ArgName, Intent, Operation, WorkflowName};
 
@@ -27,7 +27,7 @@ pub(super) struct Evidence {
 
 impl Evidence {
     /// From a report of rights and recorded requests.
-    pub(super) fn of(report: &ReportAnswer, cases: &[Case], workflow: &WorkflowName) -> Self {
+    pub(super) fn of(report: &FiguresAnswer, cases: &[Case], workflow: &WorkflowName) -> Self {
         let mut evidence = Self::default();
         for right in &report.rights {
             let Ok(verb) = right.verb.parse::<Operation>() else { continue };

@@ -14,7 +14,7 @@ use clap::Args;
 use serde_json::json;
 use shortbread_broker::cases::Case;
 use shortbread_broker::policy::{Options, Policy, Problem};
-use shortbread_protocol::admin::ReportAnswer;
+use shortbread_protocol::admin::FiguresAnswer;
 use shortbread_protocol::names::{Intent, WorkflowName};
 
 use self::evidence::Evidence;
@@ -69,7 +69,7 @@ pub(super) async fn run(args: &SuggestArgs, context: &Context) -> Result<(), Fai
     let read = policy(args, context)?;
     let since = context.now().seconds().saturating_sub(args.since.0);
     let mut session = Session::open(context, &args.connection, "audit.read")?;
-    let report: ReportAnswer = session.get(&format!("/api/v1/report?kind=rights&since={since}")).await?;
+    let report: FiguresAnswer = session.get(&format!("/api/v1/report?kind=rights&since={since}")).await?;
     enough(&report, &args.workflow)?;
     let (cases, recorded) = cases(&mut session, since).await?;
     let evidence = Evidence::of(&report, &cases, &args.workflow);
@@ -110,7 +110,7 @@ fn first(problems: &[Problem]) -> String {
 }
 
 /// Whether the log tells enough to take anything away.
-fn enough(report: &ReportAnswer, workflow: &WorkflowName) -> Result<(), Failure> {
+fn enough(report: &FiguresAnswer, workflow: &WorkflowName) -> Result<(), Failure> {
     if let Some(cut) = &report.cut {
         let fix = "Take a shorter period with --since.";
         return Err(Failure::new(format!("what was used is not known whole: {cut}"), fix));

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use shortbread_broker::cases::Case;
 use shortbread_broker::policy::model::{Limit, Principal};
 use shortbread_broker::policy::{Options, Policy};
-use shortbread_protocol::admin::{FiguresBody, PeriodBody, ReportAnswer, RightBody, SegmentBody};
+use shortbread_protocol::admin::{FiguresAnswer, FiguresBody, PeriodBody, RightBody, SegmentBody};
 use shortbread_protocol::keys::PrivateKey;
 use shortbread_protocol::names::WorkflowName;
 
@@ -78,11 +78,11 @@ fn right(intent: &str, verb: &str, used: u64, observed: u64) -> RightBody {
     }
 }
 
-fn report(rights: Vec<RightBody>) -> ReportAnswer {
+fn report(rights: Vec<RightBody>) -> FiguresAnswer {
     let period = PeriodBody { since: 0, until: 1 };
     let none = || FiguresBody::default();
     let total = SegmentBody { segment: [].into(), now: none(), before: none(), drift: Vec::new() };
-    ReportAnswer {
+    FiguresAnswer {
         kind: "rights".to_owned(),
         by: Vec::new(),
         period,

@@ -7,7 +7,7 @@ mod plots;
 mod sections;
 
 use askama::Template;
-use shortbread_protocol::admin::ReportAnswer;
+use shortbread_protocol::admin::FiguresAnswer;
 use shortbread_protocol::clock::Timestamp;
 
 use self::cards::Card;
@@ -35,7 +35,7 @@ struct Page {
 ///
 /// # Errors
 /// When a plot cannot be drawn.
-pub(super) fn of(report: &ReportAnswer, now: Timestamp) -> Result<String, Failure> {
+pub(super) fn of(report: &FiguresAnswer, now: Timestamp) -> Result<String, Failure> {
     let total = &report.total;
     let empty = total.now.exchanges + total.now.calls + total.before.exchanges + total.before.calls == 0;
     let page = Page {
@@ -62,7 +62,7 @@ fn title(kind: &str) -> &'static str {
     }
 }
 
-fn facts(report: &ReportAnswer, now: Timestamp) -> Vec<(&'static str, String)> {
+fn facts(report: &FiguresAnswer, now: Timestamp) -> Vec<(&'static str, String)> {
     let at = |seconds| Timestamp::from_seconds(seconds).to_string();
     let long = span(report.period.until.saturating_sub(report.period.since));
     vec![
@@ -74,7 +74,7 @@ fn facts(report: &ReportAnswer, now: Timestamp) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn warnings(report: &ReportAnswer) -> Vec<String> {
+fn warnings(report: &FiguresAnswer) -> Vec<String> {
     let cut = report.cut.iter().map(|cut| format!("Not all of it: {cut}. Nothing is compared."));
     let unread = (report.unread > 0)
         .then(|| format!("Entries that could not be read, and count nowhere: {}.", grouped(report.unread)));
@@ -91,7 +91,7 @@ mod tests {
     const UNTIL: u64 = 1_795_176_000;
     const HOSTILE: &str = "<script>alert(1)</script>\"'&{{x}}";
 
-    fn report(kind: &str, hostile: &str) -> ReportAnswer {
+    fn report(kind: &str, hostile: &str) -> FiguresAnswer {
         let mut figures =
             Figures::new(Ask::new(kind, UNTIL - 604_800, UNTIL, Some("intent,release")).unwrap());
         for n in 0..200_u64 {

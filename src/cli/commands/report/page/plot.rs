@@ -1,5 +1,8 @@
 //! One plot over both periods, drawn twice: for wide and for narrow windows, so that its labels stay readable.
 
+use plotters::chart::ChartContext;
+use plotters::coord::cartesian::Cartesian2d;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::{
     ChartBuilder, Circle, IntoDrawingArea as _, IntoFont as _, LineSeries, PathElement, RGBColor, SVGBackend,
     ShapeStyle, Text,
@@ -51,10 +54,9 @@ pub(super) fn draw(shown: &Shown<'_>) -> Result<(String, String), Failure> {
     Ok((drawn(WIDE)?, drawn(NARROW)?))
 }
 
+type Chart<'c, 's> = ChartContext<'c, SVGBackend<'s>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+
 fn paint(shown: &Shown<'_>, size: (u32, u32), svg: &mut String) -> Result<(), Failure> {
-    let failed = |error: &dyn std::fmt::Display| {
-        Failure::new(format!("a plot cannot be drawn: {error}"), "Leave --html out, and report this.")
-    };
     let area = SVGBackend::with_string(svg, size).into_drawing_area();
     let (begins, ends) = (shown.at.first().copied().unwrap_or(0), shown.until);
     let most = shown.lines.iter().flatten().flatten().fold(0.0_f64, |most, value| most.max(*value));
@@ -66,10 +68,33 @@ fn paint(shown: &Shown<'_>, size: (u32, u32), svg: &mut String) -> Result<(), Fa
         .x_label_area_size(30)
         .y_label_area_size(64)
         .build_cartesian_2d(float(begins)..float(ends), 0.0..top)
-        .map_err(|error| failed(&error))?;
+        .map_err(failed)?;
     let narrow = size.0 < 500;
-    let days = ends.saturating_sub(begins) > 3 * 86_400;
-    let when = move |at: &f64| moment(*at, days);
+    axes(&mut chart, shown, narrow)?;
+    for (values, colour) in shown.lines.iter().zip(LINES) {
+        line(&mut chart, runs(shown.at, values), colour)?;
+    }
+    let upright = |at: u64, colour: RGBColor| {
+        PathElement::new(vec![(float(at), 0.0), (float(at), top)], colour.stroke_width(1))
+    };
+    chart.draw_series([upright(shown.since, EDGE)]).map_err(failed)?;
+    let marked: Vec<(usize, u64)> = shown.marks.iter().take(MAX_MARKS).copied().collect();
+    chart.draw_series(marked.iter().map(|(_, at)| upright(*at, MARK))).map_err(failed)?;
+    let centred = ("sans-serif", 12).into_font().color(&MARK).pos(Pos::new(HPos::Center, VPos::Bottom));
+    let apart = ends.saturating_sub(begins) / if narrow { 14 } else { 36 };
+    let numbers = labels(&marked, apart).into_iter();
+    let numbers = numbers.map(|(text, at)| Text::new(text, (float(at), top), centred.clone()));
+    chart.draw_series(numbers).map_err(failed)?;
+    drop(chart);
+    area.present().map_err(failed)
+}
+
+fn failed(error: impl std::fmt::Display) -> Failure {
+    Failure::new(format!("a plot cannot be drawn: {error}"), "Leave --html out, and report this.")
+}
+
+fn axes(chart: &mut Chart<'_, '_>, shown: &Shown<'_>, narrow: bool) -> Result<(), Failure> {
+    let days = shown.until.saturating_sub(shown.at.first().copied().unwrap_or(0)) > 3 * 86_400;
     let ink = ("sans-serif", 13).into_font().color(&INK);
     chart
         .configure_mesh()
@@ -79,33 +104,38 @@ fn paint(shown: &Shown<'_>, size: (u32, u32), svg: &mut String) -> Result<(), Fa
         .axis_style(GRID)
         .x_labels(if narrow { 4 } else { 8 })
         .y_labels(5)
-        .x_label_formatter(&when)
+        .x_label_formatter(&|at| moment(*at, days))
         .y_label_formatter(&|value| (shown.label)(*value))
         .label_style(ink)
         .draw()
-        .map_err(|error| failed(&error))?;
-    for (values, colour) in shown.lines.iter().zip(LINES) {
-        let style: ShapeStyle = colour.stroke_width(2);
-        for run in runs(shown.at, values) {
-            match run[..] {
-                [alone] => chart.draw_series([Circle::new(alone, 2, colour.filled())]).map(drop),
-                _ => chart.draw_series(LineSeries::new(run, style)).map(drop),
-            }
-            .map_err(|error| failed(&error))?;
+        .map_err(failed)
+}
+
+fn line(chart: &mut Chart<'_, '_>, runs: Vec<Vec<(f64, f64)>>, colour: RGBColor) -> Result<(), Failure> {
+    let style: ShapeStyle = colour.stroke_width(2);
+    for run in runs {
+        match run[..] {
+            [alone] => chart.draw_series([Circle::new(alone, 2, colour.filled())]).map(drop),
+            _ => chart.draw_series(LineSeries::new(run, style)).map(drop),
+        }
+        .map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// The numbers of marks, those that stand too near for their own number together: `2\u{2013}5`.
+fn labels(marks: &[(usize, u64)], apart: u64) -> Vec<(String, u64)> {
+    let mut groups: Vec<(usize, usize, u64)> = Vec::new();
+    for (number, at) in marks {
+        match groups.last_mut() {
+            Some((_, last, begins)) if at.abs_diff(*begins) < apart => *last = *number,
+            _ => groups.push((*number, *number, *at)),
         }
     }
-    let upright = |at: u64, colour: RGBColor| {
-        PathElement::new(vec![(float(at), 0.0), (float(at), top)], colour.stroke_width(1))
+    let text = |first: usize, last: usize| {
+        if first == last { first.to_string() } else { format!("{first}\u{2013}{last}") }
     };
-    chart.draw_series([upright(shown.since, EDGE)]).map_err(|error| failed(&error))?;
-    let marked = shown.marks.iter().take(MAX_MARKS);
-    let bars = marked.clone().map(|(_, at)| upright(*at, MARK));
-    chart.draw_series(bars).map_err(|error| failed(&error))?;
-    let centred = ("sans-serif", 12).into_font().color(&MARK).pos(Pos::new(HPos::Center, VPos::Bottom));
-    let numbers = marked.map(|(n, at)| Text::new(n.to_string(), (float(*at), top), centred.clone()));
-    chart.draw_series(numbers).map_err(|error| failed(&error))?;
-    drop(chart);
-    area.present().map_err(|error| failed(&error))
+    groups.into_iter().map(|(first, last, at)| (text(first, last), at)).collect()
 }
 
 /// The stretches of a line that have values.
@@ -163,6 +193,13 @@ mod tests {
         let broken = runs(&[1, 2, 3, 4], &[Some(1.0), None, Some(2.0), Some(3.0)]);
         assert_eq!(broken, [vec![(1.0, 1.0)], vec![(3.0, 2.0), (4.0, 3.0)]]);
         assert!(runs(&[1], &[None]).is_empty());
+    }
+
+    #[test]
+    fn numbers_of_marks_do_not_lie_on_each_other() {
+        let marks = [(1, 100), (2, 500), (3, 505), (5, 509), (6, 600)];
+        let told: Vec<_> = labels(&marks, 50).into_iter().map(|(text, _)| text).collect();
+        assert_eq!(told, ["1", "2\u{2013}5", "6"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Which plots a page has: volumes, shares, and latency beside cost.
 
-use shortbread_protocol::admin::{ReportAnswer, StepBody};
+use shortbread_protocol::admin::{FiguresAnswer, StepBody};
 use shortbread_protocol::clock::Timestamp;
 
 use super::super::figures::{NOTHING, float, micros, percent, units};
@@ -90,7 +90,7 @@ const PLANS: [Plan; 4] = [
 ///
 /// # Errors
 /// When one cannot be drawn.
-pub(super) fn of(report: &ReportAnswer) -> Result<Plots, Failure> {
+pub(super) fn of(report: &FiguresAnswer) -> Result<Plots, Failure> {
     let busy = report.series.iter().any(|one| one.exchanges + one.calls > 0);
     if !busy {
         return Ok(Plots::default());
@@ -117,7 +117,7 @@ fn is_turn(kind: &str) -> bool {
     kind == "policy" || kind == "release"
 }
 
-fn draw(plan: &Plan, report: &ReportAnswer, marks: &[(usize, u64)]) -> Result<Plot, Failure> {
+fn draw(plan: &Plan, report: &FiguresAnswer, marks: &[(usize, u64)]) -> Result<Plot, Failure> {
     let at: Vec<u64> = report.series.iter().map(|one| one.at).collect();
     let lines: Vec<Vec<Option<f64>>> =
         plan.lines.iter().map(|(_, pick)| report.series.iter().map(pick).collect()).collect();

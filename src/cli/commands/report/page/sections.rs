@@ -1,9 +1,9 @@
 //! The tables of a page.
 
-use shortbread_protocol::admin::{FiguresBody, ReportAnswer, SegmentBody};
+use shortbread_protocol::admin::{FiguresAnswer, FiguresBody, SegmentBody};
 use shortbread_protocol::clock::Timestamp;
 
-use super::super::figures::{NOTHING, bounded, cost, name, reasons, share};
+use super::super::figures::{NOTHING, bounded, cost, name, quantile, reasons, share};
 use super::super::moved;
 use crate::text::{grouped, span};
 use crate::ui::Piece;
@@ -26,6 +26,21 @@ impl Section {
         Self { title, head, rows, empty: empty.to_owned(), notes: Vec::new(), commands: false }
     }
 
+    /// Without the columns that say nothing in any row.
+    fn trimmed(mut self) -> Self {
+        let says = |cell: &String| ![NOTHING, "0", ""].contains(&cell.as_str());
+        let told: Vec<bool> = (0..self.head.len())
+            .map(|at| at == 0 || self.rows.iter().any(|row| row.get(at).is_some_and(says)))
+            .collect();
+        let trim = |row: &mut Vec<String>| {
+            let mut told = told.iter();
+            row.retain(|_| *told.next().unwrap_or(&true));
+        };
+        trim(&mut self.head);
+        self.rows.iter_mut().for_each(trim);
+        self
+    }
+
     fn noting(mut self, note: Option<String>) -> Self {
         self.notes.extend(note);
         self
@@ -33,14 +48,14 @@ impl Section {
 }
 
 /// What stands above the plots: the conclusions of a review.
-pub(super) fn first(report: &ReportAnswer) -> Vec<Section> {
+pub(super) fn first(report: &FiguresAnswer) -> Vec<Section> {
     let Some(review) = &report.review else { return Vec::new() };
     let next = review.next.iter().map(|next| vec![next.command.clone(), next.why.clone()]).collect();
     let next = Section::new("Next", &["command", "why"], next, "Nothing asks for anything.");
     vec![changes(report), Section { commands: true, ..next }]
 }
 
-fn changes(report: &ReportAnswer) -> Section {
+fn changes(report: &FiguresAnswer) -> Section {
     let Some(review) = &report.review else { return Section::new("What changed", &[], Vec::new(), "") };
     let rows = review.changes.iter().map(|change| {
         let mut row = texts(moved::row(name(&change.segment, &report.by), &change.drift));
@@ -63,7 +78,7 @@ fn changes(report: &ReportAnswer) -> Section {
 }
 
 /// What stands below the plots.
-pub(super) fn rest(report: &ReportAnswer) -> Vec<Section> {
+pub(super) fn rest(report: &FiguresAnswer) -> Vec<Section> {
     let mut sections = vec![segments(report), why(report)];
     if report.review.is_none() {
         sections.push(drift(report));
@@ -84,11 +99,11 @@ fn texts(pieces: Vec<Piece>) -> Vec<String> {
     pieces.into_iter().map(|(_, text)| text).collect()
 }
 
-fn parts(report: &ReportAnswer) -> String {
+fn parts(report: &FiguresAnswer) -> String {
     if report.by.is_empty() { "all".to_owned() } else { report.by.join(" / ") }
 }
 
-fn segments(report: &ReportAnswer) -> Section {
+fn segments(report: &FiguresAnswer) -> Section {
     let head = parts(report);
     let head = [
         head.as_str(),
@@ -122,20 +137,20 @@ fn segments(report: &ReportAnswer) -> Section {
             grouped(observed),
             of("corrected"),
             of("failed"),
-            bounded(now.latency.as_ref(), |times| times.p50),
-            bounded(now.latency.as_ref(), |times| times.p99),
+            quantile(now.latency.as_ref(), |times| times.p50),
+            quantile(now.latency.as_ref(), |times| times.p99),
             cost(now),
         ]
     };
     let folded = (report.folded > 0)
         .then(|| format!("{} more segments are summed up as other.", grouped(report.folded)));
     let rows = report.segments.iter().map(row).collect();
-    Section::new("Segments", &head, rows, EMPTY).noting(folded)
+    Section::new("Segments", &head, rows, EMPTY).trimmed().noting(folded)
 }
 
 const EMPTY: &str = "Nothing was asked for in either period. Take a longer one with --since 30d.";
 
-fn why(report: &ReportAnswer) -> Section {
+fn why(report: &FiguresAnswer) -> Section {
     let now = &report.total.now;
     let all = |figures: &FiguresBody, reason: &str| {
         let of =
@@ -158,10 +173,10 @@ fn why(report: &ReportAnswer) -> Section {
     let head =
         ["reason", "exchanges refused", "calls denied", "observed", "all before", "meaning", "what to do"];
     let rows = codes.iter().map(row).collect();
-    Section::new("Refused and denied, by reason", &head, rows, "Nothing was refused.")
+    Section::new("Refused and denied, by reason", &head, rows, "Nothing was refused.").trimmed()
 }
 
-fn drift(report: &ReportAnswer) -> Section {
+fn drift(report: &FiguresAnswer) -> Section {
     let (rows, same, unclear) = moved::rows(&report.segments, &report.by);
     let empty = if report.cut.is_some() {
         "Not told: the log was not read whole. Ask for a shorter period with --since."
@@ -177,7 +192,7 @@ fn drift(report: &ReportAnswer) -> Section {
     Section::new("Against the period before", &moved::HEAD, rows, empty).noting(Some(told))
 }
 
-fn latency(report: &ReportAnswer) -> Section {
+fn latency(report: &FiguresAnswer) -> Section {
     let head = parts(report);
     let head = [head.as_str(), "n", "p50 [95 %]", "p90 [95 %]", "p99 [95 %]", "calls", "cost"];
     let row = |one: &SegmentBody| {
@@ -195,7 +210,7 @@ fn latency(report: &ReportAnswer) -> Section {
     Section::new("Latency and cost", &head, report.segments.iter().map(row).collect(), EMPTY)
 }
 
-fn approvals(report: &ReportAnswer) -> Section {
+fn approvals(report: &FiguresAnswer) -> Section {
     let told = report.approvals.clone().unwrap_or_default();
     let none = told.requested + told.expired == 0 && told.decided.is_empty();
     let seconds = |pick: fn(&shortbread_protocol::admin::TimesBody) -> u64| {
@@ -215,11 +230,11 @@ fn approvals(report: &ReportAnswer) -> Section {
         "Approvals",
         &head,
         rows,
-        "Nobody was asked for an approval yet. A grant asks with `approval = { … }`.",
+        "Nobody was asked for an approval yet. A grant asks for one with approval = { … }.",
     )
 }
 
-fn rights(report: &ReportAnswer) -> Section {
+fn rights(report: &FiguresAnswer) -> Section {
     let rows = report.rights.iter().map(|right| {
         let used = match (right.reported, right.used) {
             (false, _) => "not known".to_owned(),
@@ -249,7 +264,7 @@ fn rights(report: &ReportAnswer) -> Section {
     let more = (report.rights_left_out > 0)
         .then(|| format!("{} more are left out.", grouped(report.rights_left_out)));
     let empty = "No token was granted in this period. Take a longer one with --since 30d.";
-    Section::new("Granted against used", &head, rows.collect(), empty).noting(unknown).noting(more)
+    Section::new("Granted against used", &head, rows.collect(), empty).trimmed().noting(unknown).noting(more)
 }
 
 #[cfg(test)]
