@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    attenuate, audit, break_glass, dev, doctor, drill, exchange, explain, init, inspect, keys, lift, login,
-    policy, revocations,
+    attenuate, audit, backup, break_glass, dev, doctor, drill, exchange, explain, init, inspect, keys, lift,
+    login, policy, report, restore, revocations,
 };
 use crate::commands::{revoke, serve, verify};
 
@@ -45,7 +45,10 @@ pub(crate) enum Command {
     Revocations(revocations::RevocationsArgs),
     Policy(policy::PolicyArgs),
     Audit(audit::AuditArgs),
+    Report(report::ReportArgs),
     Keys(keys::KeysArgs),
+    Backup(backup::BackupArgs),
+    Restore(restore::RestoreArgs),
     BreakGlass(break_glass::BreakGlassArgs),
     Drill(drill::DrillArgs),
     Doctor(doctor::DoctorArgs),

@@ -60,6 +60,9 @@ pub enum EventType {
     /// An operator had a silent instance of a verifier forgotten.
     #[serde(rename = "dev.shortbread.verifier.forgotten.v1")]
     VerifierForgotten,
+    /// The store was restored from a backup.
+    #[serde(rename = "dev.shortbread.store.restored.v1")]
+    StoreRestored,
 }
 
 /// One entry.

@@ -108,6 +108,7 @@ fn is_one_of(value: &Value, types: &Value) -> bool {
         Some("array") => value.is_array(),
         Some("string") => value.is_string(),
         Some("integer") => value.is_i64() || value.is_u64(),
+        Some("number") => value.is_number(),
         Some("boolean") => value.is_boolean(),
         Some("null") => value.is_null(),
         _ => false,
@@ -209,6 +210,7 @@ async fn answers_of_the_exchange_are_as_described() {
 
 const CASES: &str = "/api/v1/audit/cases";
 const STATUS: &str = "/api/v1/revocations/status";
+const EXPORT: &str = "/api/v1/audit/export";
 /// The key document that may follow the one in force, signed.
 fn following(world: &World) -> String {
     let current = world.broker.keyring.current().document.clone();
@@ -282,6 +284,8 @@ async fn answers_of_the_admin_api_are_as_described() {
         ("policy.read", "/api/v1/policy", "/api/v1/policy".to_owned()),
         ("audit.read", "/api/v1/audit", "/api/v1/audit?after=0&limit=5".to_owned()),
         ("audit.read", "/api/v1/audit", "/api/v1/audit?colour=red".to_owned()),
+        ("audit.read", EXPORT, format!("{EXPORT}?from=0&limit=5")),
+        ("audit.read", EXPORT, format!("{EXPORT}?colour=red")),
         ("audit.read", CASES, format!("{CASES}?since=0&from=0&limit=5&operators=true")),
         ("audit.read", CASES, format!("{CASES}?limit=many")),
         ("audit.read", "/api/v1/audit/cases/{id}", format!("{CASES}/{decision}")),
@@ -289,6 +293,8 @@ async fn answers_of_the_admin_api_are_as_described() {
         ("audit.read", "/api/v1/audit/cases/{id}", format!("{CASES}/none")),
         ("audit.read", "/api/v1/audit/{id}", format!("/api/v1/audit/{decision}")),
         ("audit.read", "/api/v1/audit/{id}", "/api/v1/audit/none".to_owned()),
+        ("audit.read", "/api/v1/report", "/api/v1/report?kind=review".to_owned()),
+        ("audit.read", "/api/v1/report", "/api/v1/report?kind=cake".to_owned()),
     ] {
         checker.check("get", path, &world.admin_read(verb, &asked).await);
         checker.check("get", path, &world.call("get", &asked, None, None).await);

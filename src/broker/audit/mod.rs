@@ -9,7 +9,7 @@ use shortbread_protocol::clock::Clock;
 use shortbread_protocol::event::{Decision, Event, EventType, MAX_ENTRY};
 use shortbread_protocol::random::{Random, RandomError, id};
 
-use crate::store::{AuditEntry, ErasableInput};
+use crate::store::{AuditEntry, ErasableInput, Former, Restored};
 
 /// Writes events for one broker.
 #[derive(Clone, Debug)]
@@ -54,6 +54,23 @@ impl Scribe {
         }
         let (at, trace) = (decision.at, Some(decision.trace));
         AuditEntry { at, decision: decision.id.clone(), trace, body, input }
+    }
+
+    /// The entry of a restore: it explains why the log does not fit checkpoints from between the backup and it.
+    #[must_use]
+    pub fn restored(&self, decision: &Decision, restored: &Restored, policy: Option<u64>) -> AuditEntry {
+        let Restored { backup, former, floor, seq, not_before, made_from, taken } = restored;
+        let former = match former {
+            Former::Absent => json!({ "state": "absent" }),
+            Former::Damaged(_) => json!({ "state": "damaged" }),
+            Former::Read(facts) => json!({ "state": "read", "audit_entries": facts.audit, "seq": facts.seq }),
+        };
+        let data = json!({
+            "outcome": "done", "floor": floor, "revocation_seq": seq, "not_before": not_before,
+            "made_from": made_from, "backup": { "audit_entries": backup.audit, "seq": backup.seq },
+            "former": former, "taken": taken, "version": policy, "stage": "restore", "error_class": null,
+        });
+        self.entry(EventType::StoreRestored, decision, "host/restore".to_owned(), data)
     }
 }
 

@@ -172,7 +172,7 @@ async fn run(
             Some(kept) => repeat(broker, kept, &granted, used, trail, context).await,
             None => Err(RecordError::Repeated.into()),
         },
-        Err(error @ (RecordError::Replayed | RecordError::Pinned)) => {
+        Err(error @ (RecordError::Replayed | RecordError::Pinned | RecordError::Outdated)) => {
             Err(unproved(broker, error.into(), grant_type, context))
         }
         Err(error) => Err(error.into()),

@@ -99,11 +99,13 @@ fn documented() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
         .routes(routes!(admin::keys::list))
         .routes(routes!(admin::keys::activate))
         .routes(routes!(admin::audit::tail))
+        .routes(routes!(admin::export::export))
         .routes(routes!(admin::audit::show))
         .routes(routes!(admin::inputs::cases))
         .routes(routes!(admin::inputs::case))
         .routes(routes!(admin::inputs::erase))
-        .routes(routes!(log::entries));
+        .routes(routes!(log::entries))
+        .routes(routes!(admin::report::report));
     (public, admin)
 }
 

@@ -79,6 +79,12 @@ impl Policy {
         &self.0.digest
     }
 
+    /// Whether this is its digest.
+    #[must_use]
+    pub fn is(&self, digest: &[u8; 32]) -> bool {
+        self.0.digest.strip_prefix("sha256:") == Some(hex::encode(digest).as_str())
+    }
+
     /// The text it was compiled from.
     #[must_use]
     pub fn source(&self) -> &str {

@@ -172,6 +172,9 @@ pub enum RecordError {
     /// The assertion may be presented again, but not by this client.
     #[error("another key presented this assertion first")]
     Pinned,
+    /// It was made before the store was restored, when nobody remembers what was used.
+    #[error("this assertion was made before the store was restored; sign a new one, or have one issued")]
+    Outdated,
     /// A revocation of this kind reaches the token.
     #[error("an operator revoked the {0} of this token")]
     Revoked(SelectorKind),

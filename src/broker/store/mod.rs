@@ -4,9 +4,12 @@
 //! assertion, a revocation, a task id) are part of the transaction that records. Nothing is ever half done: an
 //! operation that fails leaves no trace, and its neighbours in the same commit stand.
 
+mod backup;
+mod check;
 mod error;
 mod journal;
 mod model;
+mod restore;
 mod revocations;
 mod shards;
 mod sqlite;
@@ -18,6 +21,8 @@ mod tree;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use self::backup::{Backup, BackupError, Copying, StoreFacts, Tell, back_up};
+pub use self::check::{Checked, check};
 pub use self::error::{ActivateError, ChangeError, HeadError, KeyError, RecordError, StoreError};
 pub use self::journal::{Key, Place};
 pub use self::model::{
@@ -28,6 +33,7 @@ pub use self::model::{
     StoredEntry, StoredInput, TAIL_LIMIT, Target, Tie, TokenRecord, Touched, Trial, TrialOutcome, Use,
     WaitingNotice,
 };
+pub use self::restore::{Former, Restore, RestoreError, Restored, Restoring, Settled};
 pub use self::revocations::{Block, Entry, Revocations, Revoked, Standing};
 use self::sqlite::Sqlite;
 

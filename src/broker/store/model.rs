@@ -129,6 +129,8 @@ pub struct Replay {
     /// After this nobody accepts the assertion any more (unix seconds): its end, leeway included. The same
     /// assertion must give the same value.
     pub keep_until: u64,
+    /// When it was made (unix seconds), or the first moment at which it could be taken, where it does not say so.
+    pub made: u64,
     /// The thumbprint of the key that presents it, where its identity lets it be presented again; `None` uses it up.
     pub holder: Option<String>,
 }

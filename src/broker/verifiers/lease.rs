@@ -63,7 +63,7 @@ async fn run(broker: &Broker, body: &LeaseBody, context: &Context) -> Result<Lea
         lease: lease.clone(),
     };
     broker.store.record_lease(new).await.map_err(|error| match error {
-        RecordError::Replayed | RecordError::Pinned => refused(error.into()),
+        RecordError::Replayed | RecordError::Pinned | RecordError::Outdated => refused(error.into()),
         error => error.into(),
     })?;
     broker.instances.admit(lease.clone(), key, room, now);
@@ -102,6 +102,7 @@ fn replay(identity: &Verified, instance: &str) -> Replay {
     Replay {
         hash: identity.replay.hash,
         keep_until: identity.replay.keep_until.seconds(),
+        made: identity.replay.made.seconds(),
         holder: identity.reuse.then(|| instance.to_owned()),
     }
 }

@@ -2,11 +2,13 @@
 
 mod assertion;
 mod feed;
+mod page;
 mod proof;
 mod session;
 
 pub(crate) use assertion::Signer;
 pub(crate) use feed::Events;
+pub(crate) use page::Page;
 pub(crate) use session::{Session, sign_in};
 
 use std::time::Duration;
@@ -14,7 +16,7 @@ use std::time::Duration;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap};
 use reqwest::{Client, RequestBuilder, Url, redirect};
 use serde::de::DeserializeOwned;
-use shortbread_protocol::admin::Problem;
+use shortbread_protocol::admin::{EXPORT_NEXT, Problem};
 use shortbread_protocol::dpop::ProofKey;
 use shortbread_protocol::json;
 use shortbread_protocol::oauth::{
@@ -44,6 +46,8 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     /// The `Date` header.
     pub(crate) date: Option<String>,
+    /// Where the next page begins, where there is one.
+    pub(crate) next: Option<u64>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -176,6 +180,17 @@ impl Broker {
         path: &str,
         body: Option<&[u8]>,
     ) -> Result<Answer, Failure> {
+        self.send(self.request(context, held, method, path, body)?).await
+    }
+
+    fn request(
+        &self,
+        context: &Context,
+        held: &Held<'_>,
+        method: &str,
+        path: &str,
+        body: Option<&[u8]>,
+    ) -> Result<RequestBuilder, Failure> {
         let url = self.address(path);
         let (token, operation) = (held.token, held.operation);
         let call = Call { method, url: &url, token, operation, body: body.unwrap_or_default() };
@@ -187,7 +202,7 @@ impl Broker {
             ("DELETE", None) => self.http.delete(&url),
             (_, None) => self.http.get(&url),
         };
-        self.send(request.header(AUTHORIZATION, format!("DPoP {token}")).header(DPOP, proof)).await
+        Ok(request.header(AUTHORIZATION, format!("DPoP {token}")).header(DPOP, proof))
     }
 
     fn address(&self, path: &str) -> String {
@@ -195,20 +210,27 @@ impl Broker {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Answer, Failure> {
+        self.receive(request, MAX_ANSWER).await.map(|(answer, _)| answer)
+    }
+
+    /// An answer of at most `limit` bytes, and its headers.
+    async fn receive(&self, request: RequestBuilder, limit: usize) -> Result<(Answer, HeaderMap), Failure> {
         let failed = |error: &reqwest::Error| self.unreachable(error);
         let mut response = request.send().await.map_err(|e| failed(&e))?;
         let (status, date) = (response.status().as_u16(), header(response.headers()));
+        let headers = std::mem::take(response.headers_mut());
+        let next = next(&headers);
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|e| failed(&e))? {
-            if body.len() + chunk.len() > MAX_ANSWER {
+            if body.len() + chunk.len() > limit {
                 return Err(Failure::new(
-                    format!("the answer of {} has more than 1 MiB", self.url),
+                    format!("the answer of {} has more than {} MiB", self.url, limit >> 20),
                     "Check that this is the address of a Shortbread broker; ask for less where there is a limit.",
                 ));
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status, date, body })
+        Ok((Answer { status, date, next, body }, headers))
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {
@@ -259,6 +281,10 @@ impl Answer {
 
 fn header(headers: &HeaderMap) -> Option<String> {
     headers.get(DATE).and_then(|date| date.to_str().ok()).map(str::to_owned)
+}
+
+fn next(headers: &HeaderMap) -> Option<u64> {
+    headers.get(EXPORT_NEXT).and_then(|next| next.to_str().ok()).and_then(|next| next.parse().ok())
 }
 
 fn form(fields: &[(&str, &str)]) -> Result<String, Failure> {
@@ -350,12 +376,13 @@ mod tests {
             request_id: "req".to_owned(),
             retryable: false,
         };
-        let answer = Answer { status: 409, date: None, body: serde_json::to_vec(&problem).unwrap() };
+        let answer =
+            Answer { status: 409, date: None, next: None, body: serde_json::to_vec(&problem).unwrap() };
         let failure = answer.success().unwrap_err();
         assert!(failure.is_for("admin.conflict"));
         assert_eq!(failure.to_string(), "refused: version 3 is in force already");
         assert!(failure.fix().contains("current state"));
-        let html = Answer { status: 502, date: None, body: b"<html>".to_vec() };
+        let html = Answer { status: 502, date: None, next: None, body: b"<html>".to_vec() };
         assert!(html.success().unwrap_err().to_string().contains("502"));
     }
 }

@@ -8,11 +8,15 @@ use shortbread_protocol::dpop::ProofKey;
 use shortbread_protocol::names::{Operation, ToolName};
 use shortbread_protocol::oauth::TokenAnswer;
 
+use super::page::{self, Page};
 use super::{Answer, Broker, Held, Signer};
 use crate::cli::Connection;
 use crate::config::Settings;
 use crate::context::Context;
 use crate::failure::Failure;
+
+/// How often a page is asked for again where there were too many requests.
+const PATIENCE: usize = 60;
 
 /// A token is renewed this many seconds before it ends.
 const EARLY: u64 = 10;
@@ -63,6 +67,21 @@ impl<'c> Session<'c> {
         self.call(path, None).await?.read()
     }
 
+    /// `GET` of an admin route that answers lines, a page at a time; with where the next page begins.
+    ///
+    /// # Errors
+    /// When the broker cannot be reached or refuses, or the lines are no text.
+    pub(crate) async fn lines(&mut self, path: &str) -> Result<(String, Option<u64>), Failure> {
+        let answer = self.call(path, None).await?;
+        answer.success()?;
+        let next = answer.next;
+        let text = String::from_utf8(answer.body).map_err(|_| {
+            let fix = "Check that the address is that of a Shortbread broker of this version.";
+            Failure::new("the broker answered something that is no text", fix)
+        })?;
+        Ok((text, next))
+    }
+
     /// `POST` to an admin route.
     ///
     /// # Errors
@@ -93,6 +112,35 @@ impl<'c> Session<'c> {
     pub(crate) async fn delete(&mut self, path: &str) -> Result<(), Failure> {
         let ui = self.context.ui;
         ui.wait("asking the broker", self.ask("DELETE", path, None)).await?.success()
+    }
+
+    /// One page of an export, with patience where the broker wants fewer requests.
+    ///
+    /// # Errors
+    /// When the broker cannot be reached, refuses, or answers something else.
+    pub(crate) async fn page(&mut self, path: &str) -> Result<Page, Failure> {
+        for _ in 0..PATIENCE {
+            let token = self.token().await?;
+            let operation = self.operation.to_string();
+            let held = Held { token: &token, key: &self.key, operation: &operation };
+            let request = self.broker.request(self.context, &held, "GET", path, None)?;
+            match Page::of(self.broker.receive(request, page::MAX_PAGE).await?)? {
+                Ok(page) => return Ok(page),
+                Err(wait) => tokio::time::sleep(wait).await,
+            }
+        }
+        let fix = "Try again later, or allow more requests in `[limits]` of the broker's configuration.";
+        Err(Failure::new("the broker keeps saying that there are too many requests", fix))
+    }
+
+    /// `operator:NAME`, as whom this signs in.
+    pub(crate) fn subject(&self) -> &str {
+        self.signer.subject()
+    }
+
+    /// The broker.
+    pub(crate) fn broker(&self) -> &Broker {
+        &self.broker
     }
 
     async fn call(&mut self, path: &str, body: Option<&[u8]>) -> Result<Answer, Failure> {

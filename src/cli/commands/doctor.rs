@@ -4,9 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
+use shortbread_broker::config::Config;
+use shortbread_broker::store::{Checked, check};
 use shortbread_protocol::admin::StatusAnswer;
 use shortbread_protocol::clock::Timestamp;
 
+use super::backup::entries;
 use crate::cli::Connection;
 use crate::client::{Answer, Broker, Session, sign_in};
 use crate::commands::revocations::view::observed;
@@ -28,6 +31,7 @@ const STALE: u64 = 30;
 #[command(after_help = "\
 Examples:
   shortbread doctor
+  shortbread doctor --broker-config /etc/shortbread/broker.toml
   shortbread doctor --config other.toml --json")]
 pub(crate) struct DoctorArgs {
     #[command(flatten)]
@@ -35,6 +39,9 @@ pub(crate) struct DoctorArgs {
     /// The broker's public root key: check the list's signature too.
     #[arg(long, value_name = "FILE")]
     root: Option<PathBuf>,
+    /// The broker's configuration, on the broker's machine: read its whole store too, and name what is damaged.
+    #[arg(long, value_name = "FILE")]
+    broker_config: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -84,6 +91,7 @@ const CLOCK: &str = "clock";
 const HEAD: &str = "revocation list";
 const POLICY: &str = "policy";
 const KEY: &str = "operator's key";
+const STORE: &str = "broker's store";
 const ENFORCED: &str = "enforcement";
 
 /// Runs every check and says what it found.
@@ -91,7 +99,10 @@ const ENFORCED: &str = "enforcement";
 /// # Errors
 /// When a check fails.
 pub(crate) async fn run(args: &DoctorArgs, context: &Context) -> Result<(), Failure> {
-    let findings = context.ui.wait("checking", examine(args, context)).await;
+    let mut findings = context.ui.wait("checking", examine(args, context)).await;
+    if let Some(config) = args.broker_config.clone() {
+        findings.push(context.ui.wait("reading the store", store(config)).await);
+    }
     if context.ui.is_json() {
         context.ui.json(&findings);
     } else {
@@ -217,6 +228,39 @@ async fn key(settings: &Settings, broker: &Broker, context: &Context) -> Result<
     Ok(format!("{} signs in (tried with {verb})", signer.subject()))
 }
 
+// Read where it lies: whether its broker runs does not matter.
+async fn store(path: PathBuf) -> Finding {
+    let config = match Config::read(&path) {
+        Ok(config) => config,
+        Err(error) => {
+            return Finding::bad(STORE, &Failure::new(error.to_string(), "Name the broker's configuration."));
+        }
+    };
+    let place = config.store.sqlite;
+    let checked = tokio::task::spawn_blocking(move || check(&place)).await;
+    match checked {
+        Ok(Ok(checked)) => sound(&checked, &config.issuer),
+        Ok(Err(error)) => Finding::bad(STORE, &Failure::new(error.to_string(), RESTORE)),
+        Err(_) => Finding::bad(STORE, &Failure::new("reading it broke off", "Run it again.")),
+    }
+}
+
+const RESTORE: &str = "Stop the broker and restore the store from a backup: `shortbread restore --help`.";
+
+fn sound(checked: &Checked, issuer: &str) -> Finding {
+    if let Some(first) = checked.damage.first() {
+        let more = checked.damage.len() - 1;
+        let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
+        return Finding::bad(STORE, &Failure::new(format!("damaged: {first}{more}"), RESTORE));
+    }
+    let facts = &checked.facts;
+    if facts.issuer != issuer {
+        let what = format!("it belongs to {}, the configuration says {issuer}", facts.issuer);
+        return Finding::bad(STORE, &Failure::new(what, "Correct `issuer`, or name another store."));
+    }
+    Finding::good(STORE, format!("sound, {} in its audit log", entries(facts.audit)))
+}
+
 /// Whether the policy enforces every tool. Whoever may not see that is told of nothing.
 async fn enforced(args: &DoctorArgs, context: &Context) -> Finding {
     let session = Session::open(context, &args.connection, "revocations.read");
@@ -291,8 +335,12 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_off_is_told() {
-        let answer =
-            Answer { status: 200, date: Some("Fri, 20 Nov 2026 12:00:00 GMT".to_owned()), body: Vec::new() };
+        let answer = Answer {
+            status: 200,
+            date: Some("Fri, 20 Nov 2026 12:00:00 GMT".to_owned()),
+            next: None,
+            body: Vec::new(),
+        };
         let now: Timestamp = "2026-11-20T12:00:05Z".parse().unwrap();
         assert_eq!(clock(&answer, now).outcome, Outcome::Good);
         let later: Timestamp = "2026-11-20T11:59:00Z".parse().unwrap();

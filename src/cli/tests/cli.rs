@@ -89,6 +89,11 @@ fn wrong_usage_ends_with_2() {
         &["verify"],
         &["keys", "generate", "--purpose", "cake", "--out", "x.pem"],
         &["audit", "show", "../../etc"],
+        &["audit", "show", "tok_x"],
+        &["audit", "export", "--since", "soon"],
+        &["audit", "export", "--since", "1h", "--until", "2h"],
+        &["audit", "verify", "audit.jsonl"],
+        &["audit", "verify", "audit.jsonl", "--root", "a", "--audit-key", "b"],
         &["exchange", "--scope", "github:issues.read"],
         &["exchange", "--jwt", "x", "--scope", "a:b", "--token", "--json"],
     ] {

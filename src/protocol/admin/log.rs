@@ -2,6 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The header of an export's page that says the place of its first line.
+pub const EXPORT_FROM: &str = "shortbread-from";
+/// The header of an export's page that says from which place to go on.
+pub const EXPORT_NEXT: &str = "shortbread-next";
+/// The header of an export's page that says the place after the last entry that was asked for.
+pub const EXPORT_END: &str = "shortbread-end";
+
 /// One entry of the audit log.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

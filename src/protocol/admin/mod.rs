@@ -4,13 +4,20 @@ mod inputs;
 mod keys;
 mod log;
 mod policy;
+mod report;
 mod revocations;
 mod status;
 
 pub use inputs::{EraseAnswer, EraseBody};
 pub use keys::{KeyBody, KeyDocumentBody, KeysAnswer};
-pub use log::{AuditAnswer, AuditEntryBody, ConsistencyAnswer, Problem};
+pub use log::{
+    AuditAnswer, AuditEntryBody, ConsistencyAnswer, EXPORT_END, EXPORT_FROM, EXPORT_NEXT, Problem,
+};
 pub use policy::{ActivateBody, PolicyAnswer, PolicyVersionBody, RollbackBody, TrialBody};
+pub use report::{
+    ApprovalsBody, ChangeBody, DenialBody, DriftBody, FiguresBody, MarkBody, NextBody, PeriodBody,
+    QuantileBody, ReportAnswer, ReviewBody, RightBody, SegmentBody, ShareBody, StepBody, TimesBody, Verdict,
+};
 pub use revocations::{
     Bounds, ChangeAnswer, LiftBody, LiftPreview, RevocationBody, RevocationsAnswer, RevokeBody, SelectorBody,
     Touched, TouchedBy, TouchedNames,

@@ -2,10 +2,12 @@
 //! to, checked by the broker's own verifier.
 
 pub(super) mod audit;
+pub(super) mod export;
 pub(super) mod inputs;
 pub(super) mod keys;
 pub(super) mod policy;
 mod proof;
+pub(super) mod report;
 pub(super) mod revocations;
 pub(super) mod verifiers;
 

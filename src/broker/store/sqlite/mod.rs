@@ -1,9 +1,12 @@
 //! The embedded backend: one thread writes, a few connections read.
 
 mod change;
+pub(super) mod check;
 mod checkpoints;
+pub(super) mod copy;
 mod decisions;
 mod descent;
+mod former;
 mod inputs;
 mod instances;
 mod keys;
@@ -16,6 +19,7 @@ mod preview;
 mod read;
 mod record;
 mod reserve;
+pub(super) mod restore;
 mod retention;
 mod retry;
 mod schema;
@@ -51,8 +55,8 @@ use super::{
     Activate, ActivateError, Activation, ActivePolicy, AuditEntry, BlockChanged, BreakGlassRecord,
     ChangeError, Changed, Counts, ErasableInput, Erase, Erased, Exchange, Head, HeadError, HeadFacts, Kept,
     KeyError, KeyRecord, Lease, Lift, Meta, NewLease, NewPolicy, Notes, Options, PolicyVersion, Preview,
-    Progress, Pruned, RecordError, Replay, Revoke, RevokeBlock, StoreError, StoredCheckpoint, StoredEntry,
-    StoredInput, Target, TokenRecord, Trial, TrialOutcome, Use, WaitingNotice,
+    Progress, Pruned, RecordError, Replay, Restored, Revoke, RevokeBlock, StoreError, StoredCheckpoint,
+    StoredEntry, StoredInput, Target, TokenRecord, Trial, TrialOutcome, Use, WaitingNotice,
 };
 
 /// An open SQLite store. Dropping it waits for what is queued, then closes the file.
@@ -307,6 +311,15 @@ impl Sqlite {
 
     pub(super) async fn break_glass(&self) -> Result<Option<BreakGlassRecord>, StoreError> {
         self.readers.read(keys::kept_break_glass).await
+    }
+
+    pub(super) async fn restore(
+        &self,
+        settling: Arc<restore::Settling>,
+        now: Timestamp,
+        mut audit: Box<dyn FnMut(&Restored) -> AuditEntry + Send>,
+    ) -> Result<Restored, StoreError> {
+        self.write_first(move |unit| restore::settle(unit, &settling, now, &mut audit)).await
     }
 
     pub(super) fn meta(&self) -> &Meta {

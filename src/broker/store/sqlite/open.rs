@@ -108,7 +108,7 @@ pub(super) fn reader(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 // One name per file, so that two spellings of a path meet at one lock.
-fn settled(path: &Path) -> Result<PathBuf, StoreError> {
+pub(super) fn settled(path: &Path) -> Result<PathBuf, StoreError> {
     if path.exists() {
         return fs::canonicalize(path).map_err(|error| io_fault(path, &error));
     }
@@ -128,7 +128,7 @@ fn writable(path: &Path) -> Result<(), StoreError> {
     if mode.readonly() { Err(StoreError::ReadOnly { path: path.to_owned() }) } else { Ok(()) }
 }
 
-fn lock(path: &Path) -> Result<File, StoreError> {
+pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let file = private(Path::new(&name), OpenOptions::new().write(true).create(true).truncate(false))?;
@@ -180,7 +180,7 @@ fn write_meta(conn: &Connection, meta: &Meta) -> rusqlite::Result<()> {
         .map(drop)
 }
 
-fn read_meta(conn: &Connection) -> rusqlite::Result<Option<Meta>> {
+pub(super) fn read_meta(conn: &Connection) -> rusqlite::Result<Option<Meta>> {
     let sql = "SELECT kind, issuer, created, hmac_secret FROM meta";
     conn.query_row(sql, [], |row| {
         let kind = match row.get_ref(0)?.as_str()? {

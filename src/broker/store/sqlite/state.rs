@@ -49,6 +49,8 @@ impl State {
         load_entries(conn, &mut revocations)?;
         load_blocks(conn, &mut revocations)?;
         let (seq, head) = load_list(conn, &mut revocations)?;
+        let made_from = conn.query_row("SELECT made_from FROM writer_state", [], |row| int(row, 0))?;
+        revocations.apply(Change::MadeFrom(made_from));
         if let Some(kept) = keys::kept_break_glass(conn)? {
             revocations.apply(Change::Stopped(kept.global));
         }
@@ -71,7 +73,7 @@ impl State {
     }
 }
 
-fn load_marks(conn: &Connection) -> rusqlite::Result<Marks> {
+pub(super) fn load_marks(conn: &Connection) -> rusqlite::Result<Marks> {
     let sql = "SELECT latest_issued, latest_expires, longest_life, replay_floor FROM writer_state";
     conn.query_row(sql, [], |row| {
         Ok(Marks {
@@ -83,7 +85,7 @@ fn load_marks(conn: &Connection) -> rusqlite::Result<Marks> {
     })
 }
 
-fn load_entries(conn: &Connection, revocations: &mut Revocations) -> rusqlite::Result<()> {
+pub(super) fn load_entries(conn: &Connection, revocations: &mut Revocations) -> rusqlite::Result<()> {
     // Few codes and few operators stand in many entries.
     let mut words = BTreeMap::new();
     let sql = "SELECT before, until, seq, reason, operator, set_at, listed, kind, value FROM revocation";
@@ -120,7 +122,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
     })
 }
 
-fn load_blocks(conn: &Connection, revocations: &mut Revocations) -> rusqlite::Result<()> {
+pub(super) fn load_blocks(conn: &Connection, revocations: &mut Revocations) -> rusqlite::Result<()> {
     let mut statement = conn.prepare("SELECT hash, until, seq, listed FROM revoked_block")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
@@ -130,7 +132,10 @@ fn load_blocks(conn: &Connection, revocations: &mut Revocations) -> rusqlite::Re
     Ok(())
 }
 
-fn load_list(conn: &Connection, revocations: &mut Revocations) -> rusqlite::Result<(u64, Option<Arc<Head>>)> {
+pub(super) fn load_list(
+    conn: &Connection,
+    revocations: &mut Revocations,
+) -> rusqlite::Result<(u64, Option<Arc<Head>>)> {
     let sql = "SELECT global, NULL, global_seq, global_reason, global_operator, global_set_at, 1,
         seq, changed_seq, head, head_seq, head_issued FROM revocation_state";
     conn.query_row(sql, [], |row| {

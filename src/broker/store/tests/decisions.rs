@@ -7,7 +7,12 @@ async fn an_assertion_is_used_once(store: &Store) {
         let store = store.clone();
         tokio::spawn(async move {
             let mut exchange = exchange(n, "release-notes", NOW.seconds());
-            exchange.replay = Some(Replay { hash: [9; 32], keep_until: NOW.seconds() + 60, holder: None });
+            exchange.replay = Some(Replay {
+                hash: [9; 32],
+                keep_until: NOW.seconds() + 60,
+                made: NOW.seconds(),
+                holder: None,
+            });
             store.record_exchange(exchange).await
         })
     });
@@ -73,7 +78,12 @@ async fn a_denial_is_recorded_and_uses_the_assertion(store: &Store) {
 
 async fn a_pinned_assertion_is_good_for_its_key_alone(store: &Store) {
     let by = |n: u64, holder: Option<&str>| {
-        let replay = Replay { hash: [9; 32], keep_until: NOW.seconds() + 60, holder: holder.map(Into::into) };
+        let replay = Replay {
+            hash: [9; 32],
+            keep_until: NOW.seconds() + 60,
+            made: NOW.seconds(),
+            holder: holder.map(Into::into),
+        };
         Exchange { replay: Some(replay), ..exchange(n, "release-notes", NOW.seconds()) }
     };
     assert_eq!(store.record_exchange(by(1, Some("one"))).await, Ok(0));

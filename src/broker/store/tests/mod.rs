@@ -11,6 +11,7 @@ macro_rules! on_sqlite {
     )* } };
 }
 
+mod damage;
 mod decisions;
 mod descent;
 mod histories;
@@ -105,7 +106,7 @@ fn exchange(n: u64, workflow: &str, issued: u64) -> Exchange {
         policy: 1,
         body: b"{}".to_vec(),
     };
-    let replay = Some(Replay { hash, keep_until: issued + 120, holder: None });
+    let replay = Some(Replay { hash, keep_until: issued + 120, made: issued, holder: None });
     let audit = audit(&format!("dec_{n:032x}"));
     Exchange { replay, token, standing, ties: Vec::new(), retry: None, audit }
 }

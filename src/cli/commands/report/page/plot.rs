@@ -1,0 +1,175 @@
+//! One plot over both periods, drawn twice: for wide and for narrow windows, so that its labels stay readable.
+
+use plotters::prelude::{
+    ChartBuilder, Circle, IntoDrawingArea as _, IntoFont as _, LineSeries, PathElement, RGBColor, SVGBackend,
+    ShapeStyle, Text,
+};
+use plotters::style::Color as _;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use shortbread_protocol::clock::Timestamp;
+
+use super::super::figures::float;
+use crate::failure::Failure;
+
+// The page's style gives these their colours, for light and for dark.
+const INK: RGBColor = RGBColor(1, 1, 1);
+const GRID: RGBColor = RGBColor(2, 2, 2);
+const LINES: [RGBColor; 2] = [RGBColor(3, 3, 3), RGBColor(4, 4, 4)];
+const MARK: RGBColor = RGBColor(5, 5, 5);
+const EDGE: RGBColor = RGBColor(6, 6, 6);
+
+const WIDE: (u32, u32) = (860, 280);
+const NARROW: (u32, u32) = (360, 260);
+/// How many marks a plot numbers; the list below has all.
+const MAX_MARKS: usize = 24;
+
+/// What a plot shows.
+pub(super) struct Shown<'a> {
+    /// Moments, in seconds since the epoch, that all lines share.
+    pub(super) at: &'a [u64],
+    /// At most two lines; a moment without a value breaks one.
+    pub(super) lines: &'a [Vec<Option<f64>>],
+    /// Where the period begins.
+    pub(super) since: u64,
+    /// Where it ends.
+    pub(super) until: u64,
+    /// What is marked, by its number in the list below.
+    pub(super) marks: &'a [(usize, u64)],
+    /// How a value is written.
+    pub(super) label: fn(f64) -> String,
+}
+
+/// Draws it, wide and narrow.
+///
+/// # Errors
+/// When it cannot be drawn.
+pub(super) fn draw(shown: &Shown<'_>) -> Result<(String, String), Failure> {
+    let drawn = |size| {
+        let mut svg = String::new();
+        paint(shown, size, &mut svg).map(|()| svg)
+    };
+    Ok((drawn(WIDE)?, drawn(NARROW)?))
+}
+
+fn paint(shown: &Shown<'_>, size: (u32, u32), svg: &mut String) -> Result<(), Failure> {
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::new(format!("a plot cannot be drawn: {error}"), "Leave --html out, and report this.")
+    };
+    let area = SVGBackend::with_string(svg, size).into_drawing_area();
+    let (begins, ends) = (shown.at.first().copied().unwrap_or(0), shown.until);
+    let most = shown.lines.iter().flatten().flatten().fold(0.0_f64, |most, value| most.max(*value));
+    let top = if most > 0.0 { most * 1.15 } else { 1.0 };
+    let mut chart = ChartBuilder::on(&area)
+        .margin(8)
+        .margin_top(18)
+        .margin_right(24)
+        .x_label_area_size(30)
+        .y_label_area_size(64)
+        .build_cartesian_2d(float(begins)..float(ends), 0.0..top)
+        .map_err(|error| failed(&error))?;
+    let narrow = size.0 < 500;
+    let days = ends.saturating_sub(begins) > 3 * 86_400;
+    let when = move |at: &f64| moment(*at, days);
+    let ink = ("sans-serif", 13).into_font().color(&INK);
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .light_line_style(GRID.mix(0.0))
+        .bold_line_style(GRID)
+        .axis_style(GRID)
+        .x_labels(if narrow { 4 } else { 8 })
+        .y_labels(5)
+        .x_label_formatter(&when)
+        .y_label_formatter(&|value| (shown.label)(*value))
+        .label_style(ink)
+        .draw()
+        .map_err(|error| failed(&error))?;
+    for (values, colour) in shown.lines.iter().zip(LINES) {
+        let style: ShapeStyle = colour.stroke_width(2);
+        for run in runs(shown.at, values) {
+            match run[..] {
+                [alone] => chart.draw_series([Circle::new(alone, 2, colour.filled())]).map(drop),
+                _ => chart.draw_series(LineSeries::new(run, style)).map(drop),
+            }
+            .map_err(|error| failed(&error))?;
+        }
+    }
+    let upright = |at: u64, colour: RGBColor| {
+        PathElement::new(vec![(float(at), 0.0), (float(at), top)], colour.stroke_width(1))
+    };
+    chart.draw_series([upright(shown.since, EDGE)]).map_err(|error| failed(&error))?;
+    let marked = shown.marks.iter().take(MAX_MARKS);
+    let bars = marked.clone().map(|(_, at)| upright(*at, MARK));
+    chart.draw_series(bars).map_err(|error| failed(&error))?;
+    let centred = ("sans-serif", 12).into_font().color(&MARK).pos(Pos::new(HPos::Center, VPos::Bottom));
+    let numbers = marked.map(|(n, at)| Text::new(n.to_string(), (float(*at), top), centred.clone()));
+    chart.draw_series(numbers).map_err(|error| failed(&error))?;
+    drop(chart);
+    area.present().map_err(|error| failed(&error))
+}
+
+/// The stretches of a line that have values.
+fn runs(at: &[u64], values: &[Option<f64>]) -> Vec<Vec<(f64, f64)>> {
+    let mut runs = Vec::new();
+    let mut run = Vec::new();
+    for (at, value) in at.iter().zip(values) {
+        match value {
+            Some(value) => run.push((float(*at), *value)),
+            None => runs.push(std::mem::take(&mut run)),
+        }
+    }
+    runs.push(run);
+    runs.retain(|run| !run.is_empty());
+    runs
+}
+
+/// `11-20`, or the time of day where both periods are short.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "moments of a plot are whole and positive"
+)]
+fn moment(at: f64, days: bool) -> String {
+    let text = Timestamp::from_seconds(at.max(0.0) as u64).to_string();
+    let part = if days { text.get(5..10) } else { text.get(11..16) };
+    part.unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plot_says_where_it_is() {
+        let at: Vec<u64> = (0..56).map(|n| 1_795_000_000 + n * 21_600).collect();
+        let line = (0..56).map(|n| (n % 9 != 0).then_some(f64::from(n))).collect();
+        let shown = Shown {
+            at: &at,
+            lines: &[line],
+            since: at[28],
+            until: at[55] + 21_600,
+            marks: &[(1, at[30])],
+            label: |value| format!("{value:.0}"),
+        };
+        let (wide, narrow) = draw(&shown).unwrap();
+        for svg in [wide, narrow] {
+            assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{svg}");
+            assert!(svg.contains("11-2") && !svg.contains("NaN"), "{svg}");
+        }
+    }
+
+    #[test]
+    fn lines_break_where_nothing_is_known() {
+        let broken = runs(&[1, 2, 3, 4], &[Some(1.0), None, Some(2.0), Some(3.0)]);
+        assert_eq!(broken, [vec![(1.0, 1.0)], vec![(3.0, 2.0), (4.0, 3.0)]]);
+        assert!(runs(&[1], &[None]).is_empty());
+    }
+
+    #[test]
+    fn moments_fit_the_axis() {
+        assert_eq!(
+            (moment(1_795_176_000.0, true).as_str(), moment(1_795_176_000.0, false).as_str()),
+            ("11-20", "12:00")
+        );
+    }
+}
