@@ -67,6 +67,21 @@ impl<'c> Session<'c> {
         self.call(path, None).await?.read()
     }
 
+    /// `GET` of an admin route that answers lines, a page at a time; with where the next page begins.
+    ///
+    /// # Errors
+    /// When the broker cannot be reached or refuses, or the lines are no text.
+    pub(crate) async fn lines(&mut self, path: &str) -> Result<(String, Option<u64>), Failure> {
+        let answer = self.call(path, None).await?;
+        answer.success()?;
+        let next = answer.next;
+        let text = String::from_utf8(answer.body).map_err(|_| {
+            let fix = "Check that the address is that of a Shortbread broker of this version.";
+            Failure::new("the broker answered something that is no text", fix)
+        })?;
+        Ok((text, next))
+    }
+
     /// `POST` to an admin route.
     ///
     /// # Errors
