@@ -105,6 +105,7 @@ fn privileged(path: &str) -> Option<&'static str> {
         "/api/v1/revocations/lift" => Some("shortbread/revocations.lift"),
         "/api/v1/policy/activate" => Some("shortbread/policy.activate"),
         "/api/v1/policy/rollback" => Some("shortbread/policy.rollback"),
+        "/api/v1/audit/erase" => Some("shortbread/audit.erase"),
         "/api/v1/keys/document" => Some("shortbread/keys.rotate"),
         _ => None,
     }

@@ -11,6 +11,7 @@
 mod client;
 mod issuer;
 mod loopback;
+pub mod merkle;
 pub mod process;
 mod tool;
 mod world;

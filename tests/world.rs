@@ -66,7 +66,7 @@ verbs = ["issues.read"]
 [[grants]]
 operator = "alice"
 tool = "shortbread"
-verbs = ["revocations.*", "policy.*", "audit.read", "keys.*", "status.read"]
+verbs = ["revocations.*", "policy.*", "audit.*", "keys.*", "status.read"]
 [[grants]]
 operator = "bob"
 tool = "shortbread"
@@ -190,6 +190,7 @@ impl World {
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         let parts = Parts { config, keyring, store, clock: shared, random, fetch: Arc::clone(&fetch) };
         let broker = Broker::start(parts).await.expect("a broker");
+        tokio::spawn(shortbread_broker::rollout::chores(Arc::clone(&broker)));
         let server = Server::bind(address, router(Arc::clone(&broker))).await.expect("a listener");
         let (stop, stopped) = oneshot::channel::<()>();
         let run = server.run(async { drop(stopped.await) }, Duration::from_secs(1));

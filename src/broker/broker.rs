@@ -1,6 +1,6 @@
 //! One broker: its keys, store, policy and limits, and the chores that run beside the requests.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use metrics::gauge;
@@ -9,7 +9,7 @@ use shortbread_protocol::event::{Decision, EventType};
 use shortbread_protocol::random::{Random, RandomError};
 use shortbread_protocol::revocations::Cause;
 use thiserror::Error;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::activation::{Actor, PolicyHolder};
 pub use crate::audit::begin;
@@ -21,11 +21,13 @@ use crate::identity::{Fetch, Identities};
 use crate::instances::{Instances, Now};
 use crate::keyring::{BeginError, Keyring};
 use crate::limits::Limits;
+use crate::log::Log;
 use crate::notices::{Notice, Notices, WebhookError};
 use crate::proofs::Proofs;
 use crate::publish::{PERIOD, PublishError, Published, Publisher};
 use crate::store::{PolicyAction, Store, StoreError, Target};
 use crate::tripwire::{Publish, Switch, Tripwires};
+use crate::watch::{Breached, Outcomes};
 
 /// The most steps of one pruning: more than can have come since the last, so that nothing piles up.
 const MAX_PRUNINGS: usize = 64;
@@ -119,10 +121,16 @@ pub struct Broker {
     pub scribe: Scribe,
     /// Counts refusals of strangers.
     pub strangers: Strangers,
+    /// The tree over the audit log, and its checkpoints.
+    pub log: Log,
     /// Tells operators.
     pub notices: Arc<Notices>,
     /// Count refusals of tasks.
     pub tripwires: Tripwires,
+    /// Counts what becomes of requests, and judges it while a policy version is watched.
+    pub outcomes: Outcomes,
+    // What passed a limit, until somebody takes it.
+    breached: Mutex<Option<mpsc::Receiver<Breached>>>,
 }
 
 impl Broker {
@@ -146,10 +154,19 @@ impl Broker {
         publisher.publish().await?;
         let tellers = (store.clone(), scribe.clone(), Arc::clone(&clock), Arc::clone(&random));
         let (notices, breakers) = told(&config, tellers).await?;
+        let log = Log::load(
+            store.clone(),
+            Arc::clone(&keyring),
+            Arc::clone(&clock),
+            Arc::clone(&notices),
+            &config.log,
+        );
+        let log = log.await?;
         let identities = Identities::new(Arc::clone(&clock), fetch, &issuer).guarded(breakers);
         let policy = PolicyHolder::load(store.clone(), &issuer, scribe.clone()).await?;
         let (tripwires, tripped) = Tripwires::new(Arc::clone(&clock));
         policy.in_force().iter().for_each(|policy| tripwires.follow(policy));
+        let (outcomes, breached) = Outcomes::new();
         let contents = store.mirror().changed_seq();
         let instances = Instances::load(store.instances().await?, contents, Now::of(&*clock));
         let broker = Arc::new(Self {
@@ -161,8 +178,11 @@ impl Broker {
             limits: Limits::new(&config.limits, Arc::clone(&clock)),
             proofs: Proofs::new(clock.now(), config.limits.proofs),
             strangers: Strangers::default(),
+            log,
             notices,
             tripwires,
+            outcomes,
+            breached: Mutex::new(Some(breached)),
             issuer,
             config,
             clock,
@@ -226,6 +246,11 @@ impl Broker {
         Ok(published)
     }
 
+    /// What the watch finds; for the one who takes versions back. None when it was taken before.
+    pub fn breached(&self) -> Option<mpsc::Receiver<Breached>> {
+        self.breached.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// Another policy is in force: operators are told, and issuers that it no longer names are forgotten.
     pub fn policy_changed(&self, actor: &Actor, action: PolicyAction, decision: &Decision) {
         if let Some(policy) = self.policy.in_force() {
@@ -263,9 +288,10 @@ impl Broker {
         });
     }
 
-    /// Publishes heads on time, prunes the store and sweeps the limits until it is dropped.
+    /// Publishes heads and checkpoints on time, prunes the store and sweeps the limits until it is dropped.
     pub async fn chores(self: Arc<Self>) {
-        tokio::join!(self.publisher.report_age(), self.rounds(), self.follow_break_glass(), self.tidy());
+        let watched = (self.follow_break_glass(), self.tidy());
+        tokio::join!(self.publisher.report_age(), self.rounds(), watched.0, watched.1, self.log.chores());
     }
 
     async fn rounds(&self) {
@@ -308,6 +334,8 @@ impl Broker {
     // What alerts are made of and nothing else would show.
     fn show(&self) {
         gauge!("shortbread_store_failing").set(f64::from(u8::from(self.store.healthy().is_err())));
+        let observed = self.policy.in_force().map_or(0, |policy| policy.observed(self.clock.now()).len());
+        gauge!("shortbread_tools_observed").set(f64::from(u32::try_from(observed).unwrap_or(u32::MAX)));
         for key in &self.keyring.current().document.keys {
             #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
             gauge!("shortbread_key_end_seconds", "purpose" => key.purpose.as_str(), "name" => key.name.to_string())

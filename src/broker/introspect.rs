@@ -47,7 +47,9 @@ pub async fn introspect(broker: &Broker, form: &[u8], context: &Context) -> Resu
     };
     let used = Use { replay: Some(caller.replay), token: None, operator: false, audit };
     broker.store.record_use(used).await.map_err(|error| match error {
-        RecordError::Replayed => unproved(broker, error.into(), GrantType::ClientCredentials, context),
+        RecordError::Replayed | RecordError::Outdated => {
+            unproved(broker, error.into(), GrantType::ClientCredentials, context)
+        }
         error => error.into(),
     })?;
     Ok(answered.unwrap_or_else(|_| Introspection::inactive()))
@@ -81,6 +83,7 @@ impl Caller {
         let replay = Replay {
             hash: identity.replay.hash,
             keep_until: identity.replay.keep_until.seconds(),
+            made: identity.replay.made.seconds(),
             holder: None,
         };
         Ok(Self { name: principal.to_string(), tools: identity.tools, replay })

@@ -50,6 +50,7 @@ pub struct Limits {
     messages: Keyed<IpAddr>,
     reports: Keyed<(Arc<str>, IpAddr)>,
     batches: Keyed<(Arc<str>, IpAddr)>,
+    log: Keyed<IpAddr>,
     // One limiter per distinct rate, kept over activations so that a new policy gives nobody a fresh budget.
     grants: Mutex<Vec<(Rate, Arc<Keyed<String>>)>>,
 }
@@ -68,6 +69,7 @@ impl Limits {
             messages: keyed(bursting(2000, 10_000), &clock),
             reports: keyed(bursting(4, 10), &clock),
             batches: keyed(bursting(32, 64), &clock),
+            log: keyed(bursting(50, 500), &clock),
             checks: keyed(Quota::per_second(at_least_one(CHECKS)), &clock),
             operators: keyed(Quota::per_second(at_least_one(OPERATOR)), &clock),
             grants: Mutex::new(Vec::new()),
@@ -108,6 +110,15 @@ impl Limits {
     pub fn instance(&self, instance: &Arc<str>, address: IpAddr, batch: bool) -> Result<(), Limited> {
         let limiter = if batch { &self.batches } else { &self.reports };
         self.check(limiter, &(Arc::clone(instance), subnet(address)))
+    }
+
+    /// One more question about the audit log's tree from this address: at once as many as it takes to follow a long log, and
+    /// then no more than leaves the store to others.
+    ///
+    /// # Errors
+    /// When there were too many.
+    pub fn log(&self, address: IpAddr) -> Result<(), Limited> {
+        self.check(&self.log, &subnet(address))
     }
 
     /// One more signature to check of a request that claims to be an operator's and comes from an address that asked too
@@ -154,6 +165,7 @@ impl Limits {
         self.messages.retain_recent();
         self.reports.retain_recent();
         self.batches.retain_recent();
+        self.log.retain_recent();
         for (_, limiter) in self.grants.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             limiter.retain_recent();
         }

@@ -7,7 +7,7 @@ use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogra
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use shortbread_protocol::admin::StateCounts;
 use shortbread_protocol::oauth::TokenAnswer;
-use shortbread_protocol::verifiers::BatchAnswer;
+use shortbread_protocol::verifiers::{BatchAnswer, CallRecord};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::util::TryInitError;
@@ -67,8 +67,13 @@ pub fn collect() -> Result<PrometheusHandle, BuildError> {
     describe_gauge!("shortbread_streams", "Readers that follow the revocation list on an open stream.");
     describe_counter!(
         "shortbread_call_decisions_total",
-        "Call decisions that verifiers uploaded, by verifier and outcome: recorded, known, or what is wrong with them."
+        "Call decisions that verifiers uploaded, by verifier and outcome: recorded, known, or what is wrong with them; result for what became of an earlier call."
     );
+    describe_counter!(
+        "shortbread_calls_observed_total",
+        "Calls that verifiers let pass in observe mode, by verifier and the reason for which they would be denied."
+    );
+    describe_gauge!("shortbread_tools_observed", "Tools that the policy in force does not enforce now.");
     describe();
     Ok(handle)
 }
@@ -108,6 +113,8 @@ fn describe() {
         "1 when the receiver answered 410 Gone: nothing is sent until the broker is started again."
     );
     describe_gauge!("shortbread_store_failing", "1 while the store takes no records.");
+    describe_gauge!("shortbread_log_failing", "1 while no checkpoint of the audit log can be signed.");
+    describe_gauge!("shortbread_log_anchor_failing", "1 while checkpoints cannot be written to their file.");
     describe_gauge!(
         "shortbread_key_end_seconds",
         Unit::Seconds,
@@ -206,12 +213,19 @@ pub(crate) fn propagated(spent: Duration) {
 }
 
 /// Counts what a verifier uploaded.
-pub(crate) fn uploaded(verifier: &str, answer: &BatchAnswer) {
+pub(crate) fn uploaded(verifier: &str, answer: &BatchAnswer, new: &[&CallRecord]) {
     let count = |outcome: &str, by| {
         let labels = [("verifier", verifier.to_owned()), ("outcome", outcome.to_owned())];
         counter!("shortbread_call_decisions_total", &labels).increment(by);
     };
-    count("recorded", answer.recorded);
+    // What became of a call is one more record, and not one more call.
+    let results = new.iter().filter(|record| record.is_result()).count() as u64;
+    count("recorded", answer.recorded.saturating_sub(results));
+    count("result", results);
+    for code in new.iter().filter_map(|record| record.observed.as_deref()) {
+        let labels = [("verifier", verifier.to_owned()), ("reason", code.to_owned())];
+        counter!("shortbread_calls_observed_total", &labels).increment(1);
+    }
     count("known", answer.known);
     answer.refused.iter().for_each(|refused| count(&refused.wrong, 1));
 }

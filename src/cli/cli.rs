@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    attenuate, audit, break_glass, dev, doctor, drill, exchange, explain, init, inspect, keys, lift, login,
-    policy, report, revocations,
+    attenuate, audit, backup, break_glass, dev, doctor, drill, exchange, explain, init, inspect, keys, lift,
+    login, policy, report, restore, revocations,
 };
 use crate::commands::{revoke, serve, verify};
 
@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Audit(audit::AuditArgs),
     Report(report::ReportArgs),
     Keys(keys::KeysArgs),
+    Backup(backup::BackupArgs),
+    Restore(restore::RestoreArgs),
     BreakGlass(break_glass::BreakGlassArgs),
     Drill(drill::DrillArgs),
     Doctor(doctor::DoctorArgs),

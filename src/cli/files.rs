@@ -1,7 +1,7 @@
 //! Files as commands read and write them: small, and private where they hold secrets.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read as _, Write as _};
+use std::io::{BufReader, BufWriter, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use shortbread_broker::config::Passphrase;
@@ -124,19 +124,97 @@ pub(crate) fn create(path: &Path, contents: &[u8], private: bool) -> Result<(), 
 /// # Errors
 /// When it or its directory cannot be written.
 pub(crate) fn replace_private(path: &Path, contents: &[u8]) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| {
-        let fix = "Check the path and its permissions.";
-        Failure::new(format!("{} cannot be written: {error}", path.display()), fix)
+    let mut fresh = Fresh::create(path)?;
+    fresh.put(contents)?;
+    fresh.finish()
+}
+
+/// A private file (mode 0600) that takes its place, over whatever is there, once it is whole; nothing is left of one that
+/// is not.
+pub(crate) struct Fresh {
+    path: PathBuf,
+    fresh: PathBuf,
+    file: BufWriter<File>,
+    placed: bool,
+}
+
+impl Fresh {
+    /// Begins it beside its place.
+    ///
+    /// # Errors
+    /// When it cannot be written there.
+    pub(crate) fn create(path: &Path) -> Result<Self, Failure> {
+        let mut fresh = path.as_os_str().to_owned();
+        fresh.push(format!(".{}.new", std::process::id()));
+        let fresh = PathBuf::from(fresh);
+        let open = || {
+            make_folder(&fresh)?;
+            options(true).create_new(true).open(&fresh)
+        };
+        let file = BufWriter::with_capacity(1 << 20, open().map_err(|error| unwritten(path, &error))?);
+        Ok(Self { path: path.to_owned(), fresh, file, placed: false })
+    }
+
+    /// Writes on.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn put(&mut self, contents: &[u8]) -> Result<(), Failure> {
+        self.with(|file| file.write_all(contents))
+    }
+
+    /// Lets something write on.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn with(
+        &mut self,
+        write: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>,
+    ) -> Result<(), Failure> {
+        write(&mut self.file).map_err(|error| unwritten(&self.path, &error))
+    }
+
+    /// Puts it in its place.
+    ///
+    /// # Errors
+    /// When it cannot be written or moved there.
+    pub(crate) fn finish(mut self) -> Result<(), Failure> {
+        let place = self.file.flush().and_then(|()| self.file.get_ref().sync_all());
+        place
+            .and_then(|()| fs::rename(&self.fresh, &self.path))
+            .map_err(|error| unwritten(&self.path, &error))?;
+        self.placed = true;
+        Ok(())
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        if !self.placed {
+            // The leftover is of no use to anyone; the error that matters is the first one.
+            let _ = fs::remove_file(&self.fresh);
+        }
+    }
+}
+
+fn unwritten(path: &Path, error: &std::io::Error) -> Failure {
+    let fix = "Check the path and its permissions.";
+    Failure::new(format!("{} cannot be written: {error}", path.display()), fix)
+}
+
+/// Opens a file that is read from its beginning to its end.
+///
+/// # Errors
+/// When it is not there or may not be read.
+pub(crate) fn stream(path: &Path) -> Result<BufReader<File>, Failure> {
+    let failed = |cause| {
+        let what = format!("{} cannot be read: {cause}", path.display());
+        Failure::new(what, "Check the path and its permissions.")
     };
-    let mut fresh = path.as_os_str().to_owned();
-    fresh.push(format!(".{}.new", std::process::id()));
-    let fresh = PathBuf::from(fresh);
-    create(&fresh, contents, true)?;
-    fs::rename(&fresh, path).map_err(|error| {
-        // The leftover is of no use to anyone; the error that matters is the first one.
-        let _ = fs::remove_file(&fresh);
-        failed(error)
-    })
+    let file = File::open(path).and_then(|file| {
+        if file.metadata()?.is_dir() { Err(std::io::ErrorKind::IsADirectory.into()) } else { Ok(file) }
+    });
+    file.map(|file| BufReader::with_capacity(1 << 20, file)).map_err(|error| failed(error.to_string()))
 }
 
 /// Whether others than the owner may read the file.

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use shortbread_protocol::clock::Timestamp;
+
 /// Whether a character could move the cursor, change colours or turn the reading direction.
 fn steers(c: char) -> bool {
     let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
@@ -58,24 +60,51 @@ pub(crate) fn span(seconds: u64) -> String {
     if text.is_empty() { "0s".to_owned() } else { text.join(" ") }
 }
 
+/// Reads a moment as `2026-11-20T12:00:00Z`, `2026-11-20`, or so long before `now` as `90s`, `10m`, `12h` or `7d`.
+///
+/// # Errors
+/// Says how to write it.
+pub(crate) fn parse_moment(text: &str, now: Timestamp) -> Result<Timestamp, String> {
+    let ago = parse_long_span(text).ok().filter(|_| !text.ends_with(|c: char| c.is_ascii_digit()));
+    if let Some(ago) = ago {
+        return Ok(Timestamp::from_millis(now.millis().saturating_sub(ago.saturating_mul(1000))));
+    }
+    let whole = text.parse().or_else(|_| format!("{text}T00:00:00Z").parse());
+    whole.map_err(|_| {
+        "write a UTC time as 2026-11-20T12:00:00Z or 2026-11-20, or so long ago as 90s, 10m, 12h, 7d"
+            .to_owned()
+    })
+}
+
 /// Reads `90`, `90s`, `10m` or `1h` as seconds.
 ///
 /// # Errors
 /// Says how to write it.
 pub(crate) fn parse_span(text: &str) -> Result<u64, String> {
     let wrong = || "write it as seconds, or with a unit: 90s, 10m, 1h".to_owned();
+    if text.ends_with('d') { Err(wrong()) } else { seconds(text).ok_or_else(wrong) }
+}
+
+/// The same with days: `7d`.
+///
+/// # Errors
+/// Says how to write it.
+pub(crate) fn parse_long_span(text: &str) -> Result<u64, String> {
+    seconds(text).ok_or_else(|| "write it as seconds, or with a unit: 90s, 30m, 12h, 7d".to_owned())
+}
+
+fn seconds(text: &str) -> Option<u64> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = match text.strip_prefix(digits).unwrap_or_default() {
         "" | "s" => 1,
         "m" => 60,
         "h" => 3600,
-        _ => return Err(wrong()),
+        "d" => 86_400,
+        _ => return None,
     };
-    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(wrong());
-    }
-    let seconds = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
-    seconds.filter(|seconds| *seconds > 0).ok_or_else(wrong)
+    let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    let number = plain.then(|| digits.parse::<u64>().ok()).flatten();
+    number.and_then(|number| number.checked_mul(unit)).filter(|seconds| *seconds > 0)
 }
 
 /// `1 token`, `2 tokens`.
@@ -136,6 +165,24 @@ mod tests {
     fn large_numbers_read_well() {
         for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (12_345_678, "12,345,678")] {
             assert_eq!(grouped(number), text);
+        }
+    }
+
+    #[test]
+    fn moments_are_read() {
+        let now: Timestamp = "2026-11-20T12:00:00Z".parse().unwrap();
+        let read = |text| parse_moment(text, now).map(|moment| moment.to_string());
+        for (text, moment) in [
+            ("7d", "2026-11-13T12:00:00Z"),
+            ("90s", "2026-11-20T11:58:30Z"),
+            ("2h", "2026-11-20T10:00:00Z"),
+            ("2026-11-01", "2026-11-01T00:00:00Z"),
+            ("2026-11-01T01:02:03Z", "2026-11-01T01:02:03Z"),
+        ] {
+            assert_eq!(read(text).as_deref(), Ok(moment));
+        }
+        for bad in ["", "7", "d", "-1d", "yesterday", "2026-13-01", "1e3s"] {
+            assert!(read(bad).is_err(), "{bad}");
         }
     }
 

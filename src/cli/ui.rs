@@ -123,6 +123,20 @@ impl Ui {
         answer(&escape_json(&text));
     }
 
+    /// Whole lines of JSON, byte for byte where they do not go to a terminal. Answers whether there is still a reader.
+    pub(crate) fn raw(&self, lines: &[u8]) -> bool {
+        let mut out = std::io::stdout().lock();
+        let wrote = if out.is_terminal() {
+            let text = escape_json(&String::from_utf8_lossy(lines)).into_owned();
+            out.write_all(text.as_bytes())
+        } else {
+            out.write_all(lines)
+        };
+        let Err(error) = wrote.and_then(|()| out.flush()) else { return true };
+        LOST.fetch_or(error.kind() != ErrorKind::BrokenPipe, Ordering::Relaxed);
+        false
+    }
+
     /// An error's first line, on stderr.
     pub(crate) fn complain(&self, text: &str) {
         let pieces = [(Style::Bad, "error: ".to_owned()), (Style::Plain, text.to_owned())];

@@ -30,12 +30,21 @@ pub enum EventType {
     /// A policy came into force.
     #[serde(rename = "dev.shortbread.policy.activated.v1")]
     PolicyActivated,
+    /// A policy version is tried on some workflows.
+    #[serde(rename = "dev.shortbread.policy.tried.v1")]
+    PolicyTried,
+    /// The trial of a policy version ended.
+    #[serde(rename = "dev.shortbread.policy.trial_ended.v1")]
+    PolicyTrialEnded,
     /// A policy version was taken in.
     #[serde(rename = "dev.shortbread.policy.added.v1")]
     PolicyAdded,
     /// A verifier decided about a call.
     #[serde(rename = "dev.shortbread.call.decision.v1")]
     CallDecision,
+    /// What decisions about one subject depended on was erased.
+    #[serde(rename = "dev.shortbread.audit.erased.v1")]
+    AuditErased,
     /// A circuit breaker opened.
     #[serde(rename = "dev.shortbread.breaker.opened.v1")]
     BreakerOpened,
@@ -51,6 +60,9 @@ pub enum EventType {
     /// An operator had a silent instance of a verifier forgotten.
     #[serde(rename = "dev.shortbread.verifier.forgotten.v1")]
     VerifierForgotten,
+    /// The store was restored from a backup.
+    #[serde(rename = "dev.shortbread.store.restored.v1")]
+    StoreRestored,
 }
 
 /// One entry.

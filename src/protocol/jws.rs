@@ -34,6 +34,21 @@ pub fn sign(kind: &str, key_id: &str, payload: &impl Serialize, key: &PrivateKey
     finish(&header(kind, key_id), payload, key)
 }
 
+/// As [`sign`], by a key that is not in this process's hands: `by` signs the bytes that it is given.
+///
+/// # Errors
+/// When `by` fails.
+pub fn sign_by<E>(
+    kind: &str,
+    key_id: &str,
+    payload: &impl Serialize,
+    by: impl FnOnce(&[u8]) -> Result<[u8; 64], E>,
+) -> Result<String, E> {
+    let signed = signed_part(&header(kind, key_id), payload);
+    let signature = URL_SAFE_NO_PAD.encode(by(signed.as_bytes())?);
+    Ok(format!("{signed}.{signature}"))
+}
+
 /// The `kid` of a message of this type, which nobody vouched for yet: to find the key with.
 #[must_use]
 pub fn key_id(text: &str, kind: &str) -> Option<String> {
@@ -109,10 +124,14 @@ fn header(kind: &str, key_id: &str) -> String {
 }
 
 fn finish(header: &str, payload: &impl Serialize, key: &PrivateKey) -> String {
-    let payload = serde_json::to_vec(payload).unwrap_or_default();
-    let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
+    let signed = signed_part(header, payload);
     let signature = URL_SAFE_NO_PAD.encode(key.sign(signed.as_bytes()));
     format!("{signed}.{signature}")
+}
+
+fn signed_part(header: &str, payload: &impl Serialize) -> String {
+    let payload = serde_json::to_vec(payload).unwrap_or_default();
+    format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload))
 }
 
 #[cfg(test)]

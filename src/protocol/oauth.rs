@@ -299,4 +299,6 @@ pub struct MetadataExtras {
     pub biscuit_web_keys_uri: String,
     /// The head of the revocation list.
     pub revocations_head_uri: String,
+    /// The newest checkpoint of the audit log.
+    pub audit_checkpoint_uri: String,
 }

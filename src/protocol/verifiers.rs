@@ -32,6 +32,38 @@ pub const SILENT_AFTER: u64 = 3 * REPORT_EVERY;
 pub const MAX_BATCH: usize = 64;
 /// The most bytes of one signed message.
 pub const MAX_MESSAGE: usize = 64 * 1024;
+/// The stage of a record that says how an earlier call came out. It is no call of its own.
+pub const RESULT_STAGE: &str = "result";
+/// The most that one record may say something cost, in millionths of the unit that the team counts in: 2^53, the last
+/// number up to which JSON keeps every one.
+pub const MAX_COST_MICROS: u64 = 1 << 53;
+
+/// How a task came out, as is known once it is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskOutcome {
+    /// It did what it was for.
+    Completed,
+    /// It did, after somebody put right what it had done.
+    Corrected,
+    /// It did not.
+    Failed,
+}
+
+impl TaskOutcome {
+    /// All of them, best first.
+    pub const ALL: [Self; 3] = [Self::Completed, Self::Corrected, Self::Failed];
+
+    /// The word for it, in records and reports.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Corrected => "corrected",
+            Self::Failed => "failed",
+        }
+    }
+}
 
 /// On which step of its fallback ladder a verifier stands, from best to worst.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -102,6 +134,9 @@ pub struct LeaseAnswer {
     pub report_every: u64,
     /// After how long without a report the instance counts as silent, in seconds.
     pub silent_after: u64,
+    /// The signed [`Statement`](crate::observe::Statement) of those tools that are not enforced for now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observe: Option<String>,
 }
 
 /// What an instance signs.
@@ -121,7 +156,7 @@ pub struct Message<T> {
 }
 
 /// How far an instance is: on each change of its list, and every [`REPORT_EVERY`] seconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// The sequence of the last head whose entries are applied; 0 for none.
     pub seq: u64,
@@ -141,6 +176,9 @@ pub struct Report {
     pub waiting: u64,
     /// Call decisions that were lost for want of room since the instance began.
     pub lost: u64,
+    /// The tools whose would-be denials it lets pass now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub observing: Vec<ToolName>,
 }
 
 /// An instance stops: it is gone, not silent.
@@ -169,7 +207,8 @@ pub struct CallRecord {
     /// The declared intent; `undeclared` where there is none, `unknown` where the token was not believed.
     #[serde(default)]
     pub intent: Option<String>,
-    /// Where the decision fell: `token`, `list`, `revocation`, `evaluate`, `proof`, `call` or `record`.
+    /// Where the decision fell: `token`, `list`, `revocation`, `evaluate`, `proof`, `call` or `record`; [`RESULT_STAGE`]
+    /// where this is the result of a call that was decided before.
     #[serde(default)]
     pub stage: Option<String>,
     /// `allow` or `deny`.
@@ -178,6 +217,9 @@ pub struct CallRecord {
     /// The reason code of a denial.
     #[serde(default)]
     pub reason: Option<String>,
+    /// The reason code for which an allowed call would have been denied, had its tool been enforced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed: Option<String>,
     /// The tool and verb that were called; empty where the call could not be read.
     #[serde(default)]
     pub tool: String,
@@ -208,6 +250,12 @@ pub struct CallRecord {
     /// Where on its ladder the verifier stood.
     #[serde(default)]
     pub step: Step,
+    /// How the task of an allowed call came out, once that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_outcome: Option<TaskOutcome>,
+    /// What an allowed call cost, in millionths of the unit that the team counts in; at most [`MAX_COST_MICROS`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_micros: Option<u64>,
 }
 
 impl CallRecord {
@@ -220,6 +268,12 @@ impl CallRecord {
         let (series, count) = digits.split_at_checked(16).filter(|_| lower)?;
         let half = |text| u64::from_str_radix(text, 16).ok();
         half(series).zip(half(count).filter(|count| count >> 60 == 0))
+    }
+
+    /// Whether it says how an earlier call came out, and is no call of its own.
+    #[must_use]
+    pub fn is_result(&self) -> bool {
+        self.stage.as_deref() == Some(RESULT_STAGE)
     }
 
     /// What a record lacks without which it is refused: the first of id, `trace_id`, `intent`, `stage`, `outcome`.
@@ -276,11 +330,15 @@ pub struct RefusedRecord {
 }
 
 /// The answer to a report or a goodbye.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ReportAnswer {
     /// The sequence of the last change of the broker's list: whoever is below it is behind.
     pub contents: u64,
+    /// The signed [`Statement`](crate::observe::Statement) of those tools that are not enforced for now; without it all
+    /// are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observe: Option<String>,
 }
 
 #[cfg(test)]

@@ -107,6 +107,14 @@ impl DecisionId {
         Self { series, count }
     }
 
+    /// The id of a record that says how this decision's call came out. No decision has it, for none counts that far: the
+    /// bits above the count say what is said, so that the same words about one decision are one record.
+    #[cfg(feature = "report")]
+    #[must_use]
+    pub(crate) const fn of_result(self, word: u64) -> Self {
+        Self { series: self.series, count: (1 << 59) | ((word & 3) << 57) | (self.count & ((1 << 57) - 1)) }
+    }
+
     /// The trace that this decision begins where the request named none: as unique as the id.
     #[must_use]
     pub fn trace(self) -> [u8; 16] {
@@ -173,6 +181,8 @@ pub struct Decision {
     pub outcome: Outcome,
     /// Why not; `None` when it may.
     pub reason: Option<Reason>,
+    /// Why it would not be, were its tool enforced: it may only because the tool is observed for now.
+    pub observed: Option<Reason>,
     /// More about the reason, in words that the caller may read.
     pub detail: Option<String>,
     /// The id of this decision; `None` where nothing records it.
@@ -204,6 +214,7 @@ impl Decision {
         Self {
             outcome: Outcome::Deny,
             reason: Some(reason),
+            observed: None,
             detail: None,
             id,
             trace: [0; 16],

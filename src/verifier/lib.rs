@@ -9,6 +9,7 @@ pub mod list;
 pub mod narrow;
 #[cfg(any(feature = "feed", feature = "report"))]
 mod net;
+pub mod observe;
 #[cfg(any(feature = "feed", feature = "report"))]
 mod pace;
 mod proof;

@@ -14,6 +14,7 @@ use crate::cache::{Believed, Cache, DEFAULT_BYTES};
 use crate::chain::{Token, TokenError, TokenKeys, decode};
 use crate::decision::{Call, Checker, Decision, DecisionId, Outcome, Presented, Stage};
 use crate::list::{Age, Seen, State, Trust};
+use crate::observe::{self, Observe, Observed};
 use crate::proof::{Bound, Proofs};
 use crate::replay;
 use crate::scope::{Demand, Refusal, Scope};
@@ -47,6 +48,7 @@ pub struct Verifier {
     sink: Option<Arc<dyn Sink>>,
     cache: Cache,
     proofs: Proofs,
+    observe: Option<Arc<Observe>>,
     series: u64,
     count: Count,
 }
@@ -72,6 +74,7 @@ impl Verifier {
             sink: None,
             cache: Cache::of(DEFAULT_BYTES),
             proofs,
+            observe: None,
             series: u64::from_be_bytes(series),
             count: Count::default(),
         })
@@ -87,6 +90,12 @@ impl Verifier {
     #[must_use]
     pub fn sink(self, sink: Arc<dyn Sink>) -> Self {
         Self { sink: Some(sink), ..self }
+    }
+
+    /// With would-be denials let pass for as long as the broker says so; see [`observe`]. The reporter needs the same one.
+    #[must_use]
+    pub fn observe(self, observe: Arc<Observe>) -> Self {
+        Self { observe: Some(observe), ..self }
     }
 
     /// With so many bytes for tokens that were seen before instead of 64 MiB; with 0 every call costs its signatures.
@@ -131,9 +140,33 @@ impl Verifier {
         if sink.record(&decision, call) == Err(Unrecorded) && decision.is_allowed() {
             decision.outcome = Outcome::Deny;
             decision.reason = Some(Reason::RecordUnavailable);
+            decision.observed = None;
             decision.stage = Stage::Record;
         }
         decision
+    }
+
+    /// Looks at a denial once more where its tool may be observed.
+    #[cold]
+    fn deny(&self, refusal: Refusal, token: Option<&Believed>, call: &Call<'_>, decision: &mut Decision) {
+        let Refusal { reason, detail, .. } = refusal;
+        decision.stage = stage_of(reason).unwrap_or(decision.stage);
+        decision.reason = Some(reason);
+        decision.detail = detail;
+        let Some(observe) = &self.observe else { return };
+        let now = Seen::now(self.trust.clock());
+        match observe.judge(reason, token, call, &self.trust.glance(), now) {
+            Observed::Denied => {}
+            Observed::Stopped(revoked) => {
+                decision.stage = Stage::Revocation;
+                decision.reason = Some(revoked);
+                decision.detail = None;
+            }
+            Observed::Passes => {
+                decision.outcome = Outcome::Allow;
+                decision.observed = decision.reason.take();
+            }
+        }
     }
 
     fn decide(
@@ -141,6 +174,7 @@ impl Verifier {
         presented: &Presented<'_>,
         call: &Call<'_>,
         decision: &mut Decision,
+        believed: &mut Option<Arc<Believed>>,
     ) -> Result<Access, Refusal> {
         let state = self.trust.glance();
         let now = Seen::now(self.trust.clock());
@@ -149,10 +183,10 @@ impl Verifier {
         decision.stage = Stage::Token;
         decision.step = state.step_at(now, &self.windows);
         let text = presented.token.ok_or_else(|| because(Reason::TokenMissing))?;
-        let token = self.believe(text, &Keys { state: &state, now: now.wall.seconds() })?;
+        let token = &**believed.insert(self.believe(text, &Keys { state: &state, now: now.wall.seconds() })?);
         decision.caller = Some(token.caller());
         decision.stage = Stage::List;
-        let judged = self.judge(presented, &token, &state, now, call, decision);
+        let judged = self.judge(presented, token, &state, now, call, decision);
         if judged.is_err() {
             // Only a refusal tells what would have been allowed.
             let held = token.scope().rights().map(|(tool, verb, _)| format!("{tool}:{verb}"));
@@ -244,19 +278,20 @@ impl Verifier {
 impl Checker for Verifier {
     fn check(&self, presented: &Presented<'_>, call: &Call<'_>) -> Decision {
         let mut decision = self.begin(Reason::Internal, presented.trace);
-        match self.decide(presented, call, &mut decision) {
+        let mut believed = None;
+        match self.decide(presented, call, &mut decision, &mut believed) {
             Ok(access) => {
                 decision.outcome = Outcome::Allow;
                 decision.reason = None;
                 decision.access = Some(access);
             }
-            Err(refusal) => {
-                decision.stage = stage_of(refusal.reason).unwrap_or(decision.stage);
-                decision.reason = Some(refusal.reason);
-                decision.detail = refusal.detail;
-            }
+            Err(refusal) => self.deny(refusal, believed.as_deref(), call, &mut decision),
         }
-        self.settle(decision, call)
+        let decision = self.settle(decision, call);
+        if let Some(reason) = decision.observed {
+            observe::count(reason);
+        }
+        decision
     }
 
     fn refuse(&self, reason: Reason, detail: &str, trace: Option<[u8; 16]>) -> Decision {

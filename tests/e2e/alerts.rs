@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use yaml_rust2::{Yaml, YamlLoader};
 
 /// What operators must be woken for or should look at, by the words of the rules' names.
-const WANTED: [&str; 13] = [
+const WANTED: [&str; 15] = [
     "NoHeadSigned",
     "BrokerAbsent",
     "ListNearExpiry",
@@ -15,6 +15,8 @@ const WANTED: [&str; 13] = [
     "ExchangeErrors",
     "StoreFailing",
     "StoreReserve",
+    "LogUnsigned",
+    "LogNotAnchored",
     "IssuerBreakerOpen",
     "KeyNearItsEnd",
     "TripwireTripped",

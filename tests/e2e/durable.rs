@@ -1,5 +1,6 @@
 //! A token is answered only after its record is durable, and a revocation confirmed only when it stands: the real
-//! broker, killed at random moments under load, and asked afterwards for all that it had promised.
+//! broker, killed at random moments under load, and asked afterwards for all that it had promised. The tree over the audit
+//! log is in step with the entries whatever the moment, and every checkpoint that was ever served still fits.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,7 +9,8 @@
     reason = "helpers of tests fail as tests do"
 )]
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,8 +18,10 @@ use serde_json::{Value, json};
 use shortbread_protocol::clock::{Clock as _, SystemClock};
 use shortbread_protocol::dpop::{Statement, token_hash};
 use shortbread_protocol::keys::PrivateKey;
+use shortbread_protocol::log::{Checkpoint, origin};
 use shortbread_protocol::oauth::{CLIENT_ASSERTION, CLIENT_CREDENTIALS};
 use shortbread_protocol::random::{Random as _, SystemRandom, id};
+use shortbread_tests::merkle::{self, Frontier, Hash};
 use shortbread_tests::process::{Home, Running, free_address};
 use shortbread_tests::{assertion, holder};
 
@@ -41,6 +45,8 @@ struct Promised {
     revoked: Vec<String>,
     /// The highest sequence of a head that was seen.
     head: u64,
+    /// Every checkpoint of the audit log that was served: root by size.
+    checkpoints: BTreeMap<u64, Hash>,
 }
 
 /// Asks as workflow `demo` and as operator `dev`.
@@ -51,6 +57,7 @@ struct Client {
     demo: Arc<PrivateKey>,
     operator: Arc<PrivateKey>,
     promised: Arc<Mutex<Promised>>,
+    store: PathBuf,
 }
 
 impl Client {
@@ -61,7 +68,8 @@ impl Client {
         };
         let http = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().unwrap();
         let promised = Arc::default();
-        Self { http, url: url.to_owned(), demo: key("demo"), operator: key("operator"), promised }
+        let store = home.path(".shortbread/shortbread.db");
+        Self { http, url: url.to_owned(), demo: key("demo"), operator: key("operator"), promised, store }
     }
 
     fn assertion(&self, principal: &str, key: &PrivateKey) -> String {
@@ -158,6 +166,7 @@ impl Client {
             let Some(seq) = self.head().await else { return };
             assert!(seq >= known, "head {seq} after {known}");
             self.saw(seq);
+            let Some(()) = self.see_checkpoint().await else { return };
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -165,6 +174,57 @@ impl Client {
     fn saw(&self, seq: u64) {
         let mut promised = self.promised.lock().unwrap();
         promised.head = promised.head.max(seq);
+    }
+
+    /// Keeps the checkpoint that is served: never one smaller than before, never another root for its size.
+    async fn see_checkpoint(&self) -> Option<()> {
+        let known = self.promised.lock().unwrap().checkpoints.last_key_value().map_or(0, |(size, _)| *size);
+        let response = self.http.get(format!("{}/log/checkpoint", self.url)).send().await.ok()?;
+        let note = response.bytes().await.ok()?;
+        let Checkpoint { size, root } = Checkpoint::unverified(&note, &origin(&self.url)).unwrap();
+        assert!(size >= known, "a checkpoint of {size} after one of {known}");
+        let before = self.promised.lock().unwrap().checkpoints.insert(size, root);
+        assert!(before.is_none_or(|before| before == root), "two roots for {size}");
+        Some(())
+    }
+
+    /// Entries, tiles, kept checkpoints and those that were ever served fit together, read past the broker.
+    fn tree_holds(&self) {
+        let store = rusqlite::Connection::open(&self.store).unwrap();
+        let blobs = |sql: &str| -> Vec<(u64, Vec<u8>)> {
+            let mut select = store.prepare(sql).unwrap();
+            let rows = select.query_map([], |row| Ok((row.get::<_, i64>(0)? as u64, row.get(1)?))).unwrap();
+            rows.collect::<Result<_, _>>().unwrap()
+        };
+        // In this order: what is written meanwhile only adds to what is read later.
+        let kept = blobs("SELECT size, note FROM audit_checkpoint ORDER BY size");
+        let tiles = blobs("SELECT n, root || hashes FROM audit_tile WHERE level = 0 ORDER BY n");
+        let entries = blobs("SELECT idx, body FROM audit_entry ORDER BY idx");
+        let mut roots = self.promised.lock().unwrap().checkpoints.clone();
+        for (size, note) in kept {
+            let checkpoint = Checkpoint::unverified(&note, &origin(&self.url)).unwrap();
+            assert_eq!(checkpoint.size, size);
+            assert!(
+                roots.insert(size, checkpoint.root).is_none_or(|served| served == checkpoint.root),
+                "{size}"
+            );
+        }
+        let (mut frontier, mut leaves) = (Frontier::default(), Vec::new());
+        for (place, (idx, body)) in entries.iter().enumerate() {
+            assert_eq!(*idx, place as u64, "no gap");
+            leaves.push(merkle::leaf(body));
+            frontier.push(merkle::leaf(body));
+            if let Some(root) = roots.remove(&frontier.size()) {
+                assert_eq!(root, frontier.root(), "the checkpoint of {}", frontier.size());
+            }
+        }
+        assert!(roots.is_empty(), "checkpoints of more entries than there are: {roots:?}");
+        for (place, (n, tile)) in tiles.iter().enumerate() {
+            let hashes = &leaves[place * 256..(place + 1) * 256];
+            assert_eq!((*n, tile), (place as u64, &[&[merkle::root(hashes)], hashes].concat().concat()));
+        }
+        let full = leaves.len() / 256;
+        assert!(tiles.len() <= full && tiles.len() + 8 >= full, "{} tiles of {full}", tiles.len());
     }
 
     /// The decision ids in the audit log from a place on, and the place after the last.
@@ -184,6 +244,8 @@ impl Client {
     /// Everything that was promised since the last time still holds; answers where the audit log ends.
     async fn holds(&self, since: u64, answered: usize) -> u64 {
         assert!(self.head().await.unwrap() >= self.promised.lock().unwrap().head, "heads never go back");
+        self.see_checkpoint().await.unwrap();
+        self.tree_holds();
         let (logged, end) = self.logged(since).await;
         let listed = self.get("revocations.read", "/api/v1/revocations").await;
         let listed: HashSet<&str> =
@@ -269,6 +331,7 @@ async fn kill_9_loses_no_answered_token_and_no_revocation() {
     broker.wait_for("Stop it with Ctrl-C");
     client.holds(0, 0).await;
     let promised = client.promised.lock().unwrap();
+    assert!(promised.checkpoints.len() >= rounds, "{} checkpoints", promised.checkpoints.len());
     let (tokens, revocations) = (promised.decisions.len(), promised.revoked.len());
     assert!(tokens > rounds && revocations > rounds / 2, "{tokens} tokens, {revocations} revocations");
 }

@@ -115,9 +115,9 @@ async fn used_assertions_do_not_pile_up() {
     for n in 0..2500u64 {
         let mut hash = [0; 32];
         hash[..8].copy_from_slice(&n.to_be_bytes());
-        let replay = Some(Replay { hash, keep_until, holder: None });
+        let replay = Some(Replay { hash, keep_until, made: keep_until, holder: None });
         let (decision, at) = (format!("dec_{n}"), world.clock.now());
-        let audit = AuditEntry { at, decision, trace: None, body: b"{}".to_vec() };
+        let audit = AuditEntry { at, decision, trace: None, body: b"{}".to_vec(), input: None };
         let store = world.broker.store.clone();
         recorded.spawn(async move { store.record_denial(replay, audit).await.unwrap() });
     }

@@ -161,7 +161,12 @@ async fn the_metadata_leads_to_what_is_served() {
     let world = World::start().await;
     let metadata = world.get("/.well-known/oauth-authorization-server").await;
     assert_eq!(metadata.text("/issuer"), world.issuer);
-    for pointer in ["/jwks_uri", "/shortbread/biscuit_web_keys_uri", "/shortbread/revocations_head_uri"] {
+    for pointer in [
+        "/jwks_uri",
+        "/shortbread/biscuit_web_keys_uri",
+        "/shortbread/revocations_head_uri",
+        "/shortbread/audit_checkpoint_uri",
+    ] {
         let path = metadata.text(pointer).strip_prefix(&world.issuer).unwrap().to_owned();
         assert_eq!(world.get(&path).await.status, 200, "{pointer}");
     }
@@ -203,7 +208,9 @@ async fn answers_of_the_exchange_are_as_described() {
     checker.check("post", "/oauth/revoke", &world.form("/oauth/revoke", &[("token", granted.token())]).await);
 }
 
+const CASES: &str = "/api/v1/audit/cases";
 const STATUS: &str = "/api/v1/revocations/status";
+const EXPORT: &str = "/api/v1/audit/export";
 /// The key document that may follow the one in force, signed.
 fn following(world: &World) -> String {
     let current = world.broker.keyring.current().document.clone();
@@ -237,6 +244,15 @@ async fn answers_of_the_admin_api_are_as_described() {
         ("policy.activate", "/api/v1/policy/activate", vec![json!({}), json!({ "version": 9 })]),
         ("policy.rollback", "/api/v1/policy/rollback", vec![json!({}), json!({ "version": 9 })]),
         (
+            "audit.erase",
+            "/api/v1/audit/erase",
+            vec![
+                json!({ "subject": "nobody", "reason": "r", "dry_run": true }),
+                json!({ "subject": "nobody", "workflow": "demo", "before": 1, "reason": "r" }),
+                json!({ "subject": "", "reason": "r" }),
+            ],
+        ),
+        (
             "keys.rotate",
             "/api/v1/keys/document",
             vec![
@@ -259,6 +275,7 @@ async fn answers_of_the_admin_api_are_as_described() {
         checker.check("post", path, &world.call("post", path, None, None).await);
     }
     let decision = world.demo("github:issues.read").await.decision().to_owned();
+    let revocation = world.revoke("workflow", "other").await.decision().to_owned();
     for (verb, path, asked) in [
         ("revocations.read", "/api/v1/revocations", "/api/v1/revocations".to_owned()),
         ("revocations.read", STATUS, STATUS.to_owned()),
@@ -267,6 +284,13 @@ async fn answers_of_the_admin_api_are_as_described() {
         ("policy.read", "/api/v1/policy", "/api/v1/policy".to_owned()),
         ("audit.read", "/api/v1/audit", "/api/v1/audit?after=0&limit=5".to_owned()),
         ("audit.read", "/api/v1/audit", "/api/v1/audit?colour=red".to_owned()),
+        ("audit.read", EXPORT, format!("{EXPORT}?from=0&limit=5")),
+        ("audit.read", EXPORT, format!("{EXPORT}?colour=red")),
+        ("audit.read", CASES, format!("{CASES}?since=0&from=0&limit=5&operators=true")),
+        ("audit.read", CASES, format!("{CASES}?limit=many")),
+        ("audit.read", "/api/v1/audit/cases/{id}", format!("{CASES}/{decision}")),
+        ("audit.read", "/api/v1/audit/cases/{id}", format!("{CASES}/{revocation}")),
+        ("audit.read", "/api/v1/audit/cases/{id}", format!("{CASES}/none")),
         ("audit.read", "/api/v1/audit/{id}", format!("/api/v1/audit/{decision}")),
         ("audit.read", "/api/v1/audit/{id}", "/api/v1/audit/none".to_owned()),
         ("audit.read", "/api/v1/report", "/api/v1/report?kind=review".to_owned()),

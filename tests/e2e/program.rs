@@ -68,7 +68,7 @@ fn serve(home: &Home) -> Running {
 }
 
 /// The same, serving, with alice logged in.
-fn served() -> (Home, Running, String) {
+pub(crate) fn served() -> (Home, Running, String) {
     let (home, url) = initialised();
     let broker = serve(&home);
     home.ok(&["login", "--broker", &url, "--key", "keys/alice.pem", "--root", "keys/root.pub.pem"]);

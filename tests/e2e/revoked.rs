@@ -28,7 +28,7 @@ pub(crate) struct Use {
     pub(crate) verb: &'static str,
     pub(crate) tool: Tool,
     pub(crate) token: String,
-    id: String,
+    pub(crate) id: String,
 }
 
 impl Use {

@@ -30,7 +30,7 @@ const READ: &str = "github/issues.read";
 const DAY: u64 = 86_400;
 
 /// The next document of a world: a new key beside the others, and keys that leave.
-fn next(world: &World, purpose: KeyPurpose, name: &str, drop: &[&str]) -> KeyDocument {
+pub(crate) fn next(world: &World, purpose: KeyPurpose, name: &str, drop: &[&str]) -> KeyDocument {
     let path = world.path("keys").join(format!("{name}.pem"));
     setup::make_key(&path, &SystemRandom, true).unwrap();
     let now = world.clock.now().seconds();
@@ -45,13 +45,13 @@ fn next(world: &World, purpose: KeyPurpose, name: &str, drop: &[&str]) -> KeyDoc
     world.broker.keyring.current().document.next(&rotation, now).unwrap()
 }
 
-async fn activate(world: &World, document: &KeyDocument) -> Answer {
+pub(crate) async fn activate(world: &World, document: &KeyDocument) -> Answer {
     let signed = document.sign(&world.key("root"));
     world.admin("keys.rotate", "/api/v1/keys/document", &json!({ "document": signed })).await
 }
 
 /// Time passes, and the broker goes on signing heads.
-async fn pass(world: &World, seconds: u64) {
+pub(crate) async fn pass(world: &World, seconds: u64) {
     world.clock.advance(Duration::from_secs(seconds));
     world.broker.publish().await.unwrap();
 }

@@ -3,6 +3,7 @@
 
 mod child;
 mod intake;
+mod results;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;

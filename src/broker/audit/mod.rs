@@ -9,7 +9,7 @@ use shortbread_protocol::clock::Clock;
 use shortbread_protocol::event::{Decision, Event, EventType, MAX_ENTRY};
 use shortbread_protocol::random::{Random, RandomError, id};
 
-use crate::store::AuditEntry;
+use crate::store::{AuditEntry, ErasableInput, Former, Restored};
 
 /// Writes events for one broker.
 #[derive(Clone, Debug)]
@@ -27,14 +27,50 @@ impl Scribe {
     /// An entry, ready for the store. Particulars that would not fit are left out and said to be.
     #[must_use]
     pub fn entry(&self, kind: EventType, decision: &Decision, subject: String, data: Value) -> AuditEntry {
+        self.entry_of(kind, decision, subject, data, None)
+    }
+
+    /// The same for a decision whose input is kept: the entry bears its hash. Where the particulars are left out, the
+    /// input is too.
+    #[must_use]
+    pub fn entry_of(
+        &self,
+        kind: EventType,
+        decision: &Decision,
+        subject: String,
+        mut data: Value,
+        mut input: Option<ErasableInput>,
+    ) -> AuditEntry {
+        if let (Some(input), Some(data)) = (&input, data.as_object_mut()) {
+            data.insert("input".to_owned(), json!({ "sha256": hex::encode(input.digest()) }));
+        }
         let event = |data| Event::new(kind, &self.issuer, decision, subject.clone(), data).to_bytes();
         let mut body = event(data);
         if body.len() > MAX_ENTRY {
+            input = None;
             body = event(
                 json!({ "left_out": "the particulars are longer than an entry may be", "bytes": body.len() }),
             );
         }
-        AuditEntry { at: decision.at, decision: decision.id.clone(), trace: Some(decision.trace), body }
+        let (at, trace) = (decision.at, Some(decision.trace));
+        AuditEntry { at, decision: decision.id.clone(), trace, body, input }
+    }
+
+    /// The entry of a restore: it explains why the log does not fit checkpoints from between the backup and it.
+    #[must_use]
+    pub fn restored(&self, decision: &Decision, restored: &Restored, policy: Option<u64>) -> AuditEntry {
+        let Restored { backup, former, floor, seq, not_before, made_from, taken } = restored;
+        let former = match former {
+            Former::Absent => json!({ "state": "absent" }),
+            Former::Damaged(_) => json!({ "state": "damaged" }),
+            Former::Read(facts) => json!({ "state": "read", "audit_entries": facts.audit, "seq": facts.seq }),
+        };
+        let data = json!({
+            "outcome": "done", "floor": floor, "revocation_seq": seq, "not_before": not_before,
+            "made_from": made_from, "backup": { "audit_entries": backup.audit, "seq": backup.seq },
+            "former": former, "taken": taken, "version": policy, "stage": "restore", "error_class": null,
+        });
+        self.entry(EventType::StoreRestored, decision, "host/restore".to_owned(), data)
     }
 }
 

@@ -3,6 +3,10 @@
 //!
 //! A file of cases is JSON Lines (one [`Case`] a line) or TOML (`[[cases]]` tables with the same members).
 
+mod recorded;
+
+pub use recorded::{NoCase, case, decided, is_operators};
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use shortbread_protocol::clock::Timestamp;

@@ -4,6 +4,7 @@ mod address;
 mod error;
 mod keys;
 mod limits;
+mod log;
 mod store;
 mod webhook;
 
@@ -16,6 +17,7 @@ pub use address::AddressRange;
 pub use error::ConfigError;
 pub use keys::{Keys, Passphrase};
 pub use limits::Limits;
+pub use log::{Log, Span};
 pub use store::{Size, StorePlace};
 pub use webhook::{Breakers, Webhook};
 
@@ -49,6 +51,9 @@ pub struct Config {
     /// Where operators are told what happens.
     #[serde(default)]
     pub webhook: Option<Webhook>,
+    /// How long the audit log is kept, and where its checkpoints go.
+    #[serde(default)]
+    pub log: Log,
 }
 
 /// What stands before the broker.
@@ -95,6 +100,7 @@ impl Config {
     fn check(&self) -> Result<(), String> {
         check_issuer(&self.issuer)?;
         self.breakers.check()?;
+        self.log.check(self.webhook.is_some())?;
         if self.webhook.as_ref().is_some_and(|webhook| webhook.url.is_some() == webhook.url_file.is_some()) {
             return Err("[webhook] wants either url or url_file".to_owned());
         }
@@ -124,6 +130,9 @@ impl Config {
             *path = folder.join(&*path);
         }
         if let Some(path) = &mut keys.passphrase_file {
+            *path = folder.join(&*path);
+        }
+        if let Some(path) = &mut self.log.anchor_file {
             *path = folder.join(&*path);
         }
         if let Some(webhook) = &mut self.webhook {

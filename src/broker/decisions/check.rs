@@ -7,13 +7,14 @@ use serde_json::Value;
 use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::names::{Intent, OperatorName, Task, ToolName, VerbName, WorkflowName};
 use shortbread_protocol::reason::Reason;
-use shortbread_protocol::verifiers::{CallRecord, RefusedRecord, span};
+use shortbread_protocol::verifiers::{CallRecord, MAX_COST_MICROS, RESULT_STAGE, RefusedRecord, span};
 
 /// How long a record may have waited.
 const MAX_AGE: Duration = Duration::from_secs(7 * 86_400);
 /// How far ahead the clock of its sender may be.
 const MAX_SKEW: Duration = Duration::from_secs(60);
-const STAGES: [&str; 7] = ["call", "token", "list", "revocation", "evaluate", "proof", "record"];
+const STAGES: [&str; 8] =
+    ["call", "token", "list", "revocation", "evaluate", "proof", "record", RESULT_STAGE];
 /// The longest id of anything, in characters.
 const MAX_ID: usize = 64;
 
@@ -50,15 +51,26 @@ fn wrong(record: &CallRecord, tools: &[ToolName], now: Timestamp) -> Option<&'st
     let served = tools.iter().any(|known| known.as_str() == tool);
     // A call that was not read has no names, and was not allowed.
     let unread = !allowed && tool.is_empty();
+    // What was denied came to nothing and cost nothing, and a result says something.
+    let resulted = record.task_outcome.is_some() || record.cost_micros.is_some();
+    // What was let pass would have been denied; what is revoked never is.
+    let observed = record.observed.as_deref().map(|code| {
+        allowed && !record.is_result() && Reason::from_code(code).is_some_and(Reason::passes_when_observed)
+    });
+    let unnamed = verb.is_empty() && (!allowed || observed.is_some());
     let reasoned = reason.as_deref().map(|code| Reason::from_code(code).is_some());
     let checks = [
         (record.halves().is_some(), "id"),
         (now.since(at) <= MAX_AGE && at.since(now) <= MAX_SKEW, "at"),
         (named::<Intent>(intent.as_ref()), "intent"),
         (stage.as_deref().is_some_and(|stage| STAGES.contains(&stage)), "stage"),
+        (!record.is_result() || (allowed && resulted), "stage"),
+        (record.task_outcome.is_none() || allowed, "task_outcome"),
+        (record.cost_micros.is_none_or(|cost| allowed && cost <= MAX_COST_MICROS), "cost_micros"),
         (reasoned == if allowed { None } else { Some(true) }, "reason"),
         (served || unread, "tool"),
-        (verb.parse::<VerbName>().is_ok() || (!allowed && verb.is_empty()), "verb"),
+        (observed.unwrap_or(true), "observed"),
+        (verb.parse::<VerbName>().is_ok() || unnamed, "verb"),
         (named::<WorkflowName>(workflow.as_ref()), "workflow"),
         (named::<OperatorName>(operator.as_ref()), "operator"),
         (named::<Task>(task.as_ref()), "task"),
@@ -151,6 +163,60 @@ mod tests {
         for odd in [json!(null), json!([]), json!("dec_1"), json!({})] {
             assert!(judged(&odd) != "sound", "{odd}");
         }
+    }
+
+    #[test]
+    fn a_result_is_of_an_allowed_call_and_says_something_within_bounds() {
+        let result = |said: Value| {
+            let mut record = whole();
+            let allowed = json!({ "outcome": "allow", "reason": null, "stage": "result" });
+            let all = [allowed, said].into_iter().filter_map(|part| part.as_object().cloned()).flatten();
+            record.as_object_mut().unwrap().extend(all);
+            judged(&record)
+        };
+        for (said, judged) in [
+            (json!({ "task_outcome": "completed" }), "sound"),
+            (json!({ "task_outcome": "corrected", "cost_micros": 0 }), "sound"),
+            (json!({ "cost_micros": 1_u64 << 53 }), "sound"),
+            (json!({ "task_outcome": "failed", "stage": "evaluate" }), "sound"),
+            (json!({}), "stage"),
+            (json!({ "task_outcome": null, "cost_micros": null }), "stage"),
+            (json!({ "task_outcome": "fine" }), "unreadable"),
+            (json!({ "cost_micros": (1_u64 << 53) + 1 }), "cost_micros"),
+            (json!({ "cost_micros": u64::MAX }), "cost_micros"),
+            (json!({ "cost_micros": -1 }), "unreadable"),
+            (json!({ "cost_micros": 0.5 }), "unreadable"),
+            (json!({ "cost_micros": "7" }), "unreadable"),
+            (json!({ "cost_micros": 7, "tool": "payments" }), "tool"),
+        ] {
+            assert_eq!(result(said.clone()), judged, "{said}");
+        }
+        assert_eq!(judged(&with("task_outcome", "completed".into())), "task_outcome");
+        assert_eq!(judged(&with("cost_micros", 7.into())), "cost_micros");
+        assert_eq!(judged(&with("stage", "result".into())), "stage");
+    }
+
+    #[test]
+    fn what_was_let_pass_is_an_allowed_call_with_the_reason_that_it_would_have_been_denied_for() {
+        let observed = |code: &str| {
+            let mut record = with("observed", code.into());
+            (record["outcome"], record["reason"]) = ("allow".into(), Value::Null);
+            record
+        };
+        for reason in Reason::all() {
+            let expected = if reason.passes_when_observed() { "sound" } else { "observed" };
+            assert_eq!(judged(&observed(reason.code())), expected, "{reason}");
+        }
+        assert_eq!(judged(&observed("because")), "observed");
+        assert_eq!(judged(&with("observed", "not_granted".into())), "observed", "of a denied call");
+        let mut odd = observed("not_granted");
+        odd["verb"] = "".into();
+        assert_eq!(judged(&odd), "sound", "what it called was no verb");
+        odd["tool"] = "".into();
+        assert_eq!(judged(&odd), "tool");
+        let mut result = observed("not_granted");
+        (result["stage"], result["task_outcome"]) = ("result".into(), "failed".into());
+        assert_eq!(judged(&result), "observed", "it is counted with its call");
     }
 
     #[test]

@@ -11,7 +11,9 @@ use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::event::{Decision, Event, EventType, Segment};
 use shortbread_protocol::names::Operation;
 use shortbread_protocol::reason::Reason;
-use shortbread_protocol::verifiers::{BatchAnswer, CallRecord, DECISIONS_TYPE, MAX_BATCH, Step};
+use shortbread_protocol::verifiers::{
+    BatchAnswer, CallRecord, DECISIONS_TYPE, MAX_BATCH, RESULT_STAGE, Step,
+};
 
 use crate::broker::Broker;
 use crate::exchange::{Context, Refusal};
@@ -20,6 +22,7 @@ use crate::store::AuditEntry;
 use crate::telemetry;
 use crate::tripwire::Refused;
 use crate::verifiers::{Pace, Spoken, hear};
+use crate::watch::{Fate, Seen};
 use check::Sound;
 
 /// How long a batch waits for its turn.
@@ -56,11 +59,16 @@ pub async fn take(broker: &Broker, body: &[u8], context: &Context) -> Result<Bat
     let new = record(broker, &sent, &sound, now).await?;
     answer.recorded = new.iter().filter(|new| **new).count() as u64;
     answer.known = sound.len() as u64 - answer.recorded;
-    let denials = sound.iter().zip(&new).filter(|(_, new)| **new);
+    let new: Vec<&CallRecord> =
+        sound.iter().zip(&new).filter(|(_, new)| **new).map(|(sound, _)| &sound.record).collect();
     let policy = broker.policy.in_force();
-    let refused = denials.filter_map(|(sound, _)| refused(policy.as_ref()?, &sound.record));
+    let refused = new.iter().filter_map(|record| refused(policy.as_ref()?, record));
     refused.for_each(|refused| broker.tripwires.note(&refused));
-    telemetry::uploaded(sent.verifier.as_str(), &answer);
+    if let Some(since) = broker.outcomes.since() {
+        let seen = new.iter().filter_map(|record| seen(record, since));
+        seen.for_each(|seen| broker.outcomes.note(&seen, now));
+    }
+    telemetry::uploaded(sent.verifier.as_str(), &answer, &new);
     Ok(answer)
 }
 
@@ -101,14 +109,25 @@ fn data(sent: &Spoken<Unread>, record: &CallRecord, now: Timestamp) -> Value {
         release: None,
     };
     let named = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
-    json!({
+    let mut data = json!({
         "outcome": record.outcome, "reasons": record.reason.iter().collect::<Vec<_>>(),
         "workflow": record.workflow, "operator": record.operator, "intent": record.intent, "task": record.task,
         "token": record.token, "tool": named(&record.tool), "verb": named(&record.verb), "access": record.access,
         "stage": record.stage, "revocation_seq": record.list_seq, "list_age": record.list_age,
         "degraded": Some(record.step).filter(|step| *step > Step::Poll), "segment": segment,
         "verifier": sent.verifier, "instance": &*sent.instance, "received": now.to_string(), "error_class": null,
-    })
+    });
+    // Few calls have these.
+    let more = [
+        ("observed", record.observed.as_deref().map(Value::from)),
+        ("task_outcome", record.task_outcome.map(|outcome| Value::from(outcome.as_str()))),
+        ("cost_micros", record.cost_micros.map(Value::from)),
+    ];
+    let more = more.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    if let Some(data) = data.as_object_mut() {
+        data.extend(more);
+    }
+    data
 }
 
 /// What a denial says to the tripwires: of a believed workflow, in a task, about a verb of the catalogue.
@@ -124,6 +143,32 @@ fn refused(policy: &Policy, record: &CallRecord) -> Option<Refused> {
         decision: record.id.clone(),
         at: Timestamp::from_millis(record.at),
     })
+}
+
+/// What a call says about the policy version that is watched: with a token that was made since it came in.
+fn seen(record: &CallRecord, since: Timestamp) -> Option<Seen> {
+    let fate = match record.reason.as_ref().or(record.observed.as_ref()) {
+        None => Fate::Allowed,
+        Some(code) => Fate::of(Reason::from_code(code)?)?,
+    };
+    // How a task came out is said of a call that was counted when it was decided.
+    if record.stage.as_deref() == Some(RESULT_STAGE) || made(record.token.as_deref()?)? < since {
+        return None;
+    }
+    Some(Seen {
+        workflow: record.workflow.as_deref()?.parse().ok()?,
+        intent: record.intent.as_deref().and_then(|intent| intent.parse().ok()),
+        tool: record.tool.parse().ok()?,
+        access: record.access?,
+        fate,
+        call: true,
+    })
+}
+
+/// When a token was made: its id begins with the milliseconds (RFC 9562, section 5.7).
+fn made(token: &str) -> Option<Timestamp> {
+    let digits = token.strip_prefix("tok_")?.get(..12)?;
+    u64::from_str_radix(digits, 16).ok().map(Timestamp::from_millis)
 }
 
 /// Whether an entry is of a call that this verifier decided.

@@ -11,7 +11,6 @@ use serde_json::json;
 use shortbread_protocol::access::Access;
 use shortbread_protocol::constraint::Arguments;
 use shortbread_protocol::dpop::Unproved;
-use shortbread_protocol::event::EventType;
 use shortbread_protocol::names::{Intent, Operation, ToolName};
 use shortbread_protocol::oauth::{
     ACCESS_TOKEN, AuthorizationDetail, Delegation, TOOL_CALL, TokenAnswer, TokenExtras,
@@ -21,11 +20,13 @@ use shortbread_protocol::reason::Reason;
 use shortbread_protocol::revocations::SelectorKind;
 
 use super::draft::signer;
+use super::entry::{minted, moment};
 use super::flow::{Context, within_rates};
 use super::parent::{Kept, Parent, audience, operations};
 use super::record::{ChildFacts, Trail};
 use super::refusal::Refusal;
 use super::request::Request;
+use crate::activation::Ruling;
 use crate::broker::Broker;
 use crate::mint::{Child, mint_child};
 use crate::policy::Policy;
@@ -44,19 +45,21 @@ pub(super) async fn re_exchange(
     broker: &Broker,
     request: &Request,
     shown: Option<Unproved<'_>>,
-    policy: &Policy,
+    ruling: Ruling,
     trail: &mut Trail,
     context: &Context,
 ) -> Result<TokenAnswer, Refusal> {
     trail.stage = "parent";
     let parent = Parent::open(broker, request, context)?;
-    trail.descends(&parent.principal, &parent.text(SelectorKind::Token), parent.token.scope());
+    trail.descends(request, &parent.principal, &parent.text(SelectorKind::Token), parent.token.scope());
     trail.stage = "proof";
     let proof = parent.proved(broker, request, shown)?;
     trail.passed_by_holder();
     let holder = parent.named(&proof)?;
     trail.stage = "policy";
-    let Kept { verbs: kept, dropped, rates } = parent.kept(request, policy)?;
+    let Ruling { version, policy } = broker.policy.tried_on(&parent.principal).unwrap_or(ruling);
+    trail.under(&policy);
+    let Kept { verbs: kept, dropped, rates, grants } = parent.kept(request, &policy)?;
     trail.stage = "limits";
     // A sub-agent's token counts like any other: nobody gets around the rates of the policy with one token.
     within_rates(broker, &parent.principal, &rates)?;
@@ -81,21 +84,20 @@ pub(super) async fn re_exchange(
     let text = heir.mint(broker, &parent, request)?;
     trail.stage = "record";
     super::proof::use_up(broker, Some(&proof), &parent.principal)?;
-    let seq = broker.store.mirror().changed_seq();
-    let answer = heir.answer(&parent, request, policy, text, seq, context);
+    let now = moment(broker, context);
+    let answer = heir.answer(&parent, request, &policy, text, now.revocation_seq, context);
     let audit = {
         let facts = ChildFacts {
             token: &heir.token,
             holder: &heir.holder,
             verbs: &heir.verbs(),
             dropped: &heir.dropped,
+            grants: &grants,
             expires: heir.expires,
-            revocation_seq: seq,
         };
-        let data = trail.passed_on(&facts);
-        broker.scribe.entry(EventType::TokenMinted, &context.decision, trail.subject(), data)
+        minted(broker, context, trail, trail.passed_on(&facts, now))?
     };
-    let token = heir.record(&parent, broker.policy.version(), policy);
+    let token = heir.record(&parent, version, &policy, context);
     let ties = parent.ties(heir.signer.name().as_str());
     let exchange = Exchange { replay: None, token, standing, ties, retry: None, audit };
     broker.store.record_exchange(exchange).await?;
@@ -169,10 +171,11 @@ impl Heir {
         self.kept.iter().map(ToString::to_string).collect()
     }
 
-    fn record(&self, parent: &Parent, version: u64, policy: &Policy) -> TokenRecord {
+    fn record(&self, parent: &Parent, version: u64, policy: &Policy, context: &Context) -> TokenRecord {
         let parent_id = parent.text(SelectorKind::Token);
         let body = json!({
             "rights": self.verbs(), "parent": parent_id, "policy": policy.digest(), "ways": self.ways,
+            "decision": context.decision.id,
         });
         TokenRecord {
             id: self.token.clone(),

@@ -127,13 +127,16 @@ impl<'a> Draft<'a> {
         version: u64,
         issued: u64,
         expires: u64,
+        context: &Context,
     ) -> TokenRecord {
         let rights: Vec<String> = granted.rights.iter().map(|right| right.operation.to_string()).collect();
         // Only a bound token can be passed on, and is then asked what its arguments may be.
         let bound = granted.rights.iter().filter(|_| self.holder.is_some());
         let ways: Ways = bound.map(|right| (right.operation.to_string(), ways(right))).collect();
-        let mut body =
-            serde_json::json!({ "rights": rights, "grants": granted.grants, "policy": policy.digest() });
+        let mut body = serde_json::json!({
+            "rights": rights, "grants": granted.grants, "policy": policy.digest(),
+            "decision": context.decision.id,
+        });
         if let Some(body) = body.as_object_mut().filter(|_| !ways.is_empty()) {
             body.insert("ways".to_owned(), serde_json::json!(ways));
         }

@@ -4,25 +4,29 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use shortbread_protocol::dpop::{Proof, ProofError};
-use shortbread_protocol::event::{Decision, EventType};
+use shortbread_protocol::event::Decision;
+use shortbread_protocol::names::ToolName;
 use shortbread_protocol::oauth::TokenAnswer;
 use shortbread_protocol::reason::Reason;
 
 use super::aside::is_operators;
 use super::child::re_exchange;
 use super::draft::Draft;
+use super::entry::{minted, moment, record_refusal};
+use super::input::Known;
 use super::proof;
 use super::record::Trail;
 use super::refusal::Refusal;
 use super::request::{self, GrantType, Request, Subject};
 use super::retry::{RetryKey, repeat};
 use super::targets::targets;
-use crate::audit::Counted;
+use crate::activation::Ruling;
 use crate::broker::Broker;
 use crate::identity::Verified;
 use crate::policy::model::{Principal, Rate};
 use crate::policy::{self, Granted, Policy, builtin, decide};
 use crate::store::{Exchange, Kept, RecordError, Replay};
+use crate::watch::Fate;
 
 /// The longest life of an operator's token.
 const OPERATOR_TTL: Duration = Duration::from_secs(900);
@@ -88,11 +92,11 @@ async fn run(
     let shown = proof::read(sent.dpop)?;
     let chosen = sent.idempotency_key.map_err(|why| Refusal::new(Reason::RequestMalformed, why))?;
     trail.stage = "policy";
-    let policy = under(broker, &request)?;
-    trail.under(&policy);
+    let ruling = under(broker, &request)?;
+    trail.under(&ruling.policy);
     if request.subject == Subject::Token {
         return match chosen {
-            None => re_exchange(broker, &request, shown, &policy, trail, context).await,
+            None => re_exchange(broker, &request, shown, ruling, trail, context).await,
             Some(_) => {
                 let detail =
                     "Idempotency-Key is not served where a token is passed on; each proof is new anyway";
@@ -101,12 +105,16 @@ async fn run(
         };
     }
     trail.stage = "identity";
-    let (identity, principal) = identify(broker, &request, &policy, context, trail).await?;
+    let (identity, principal) = identify(broker, &request, &ruling.policy, context, trail).await?;
+    let (identity, Ruling { version, policy }) = match broker.policy.tried_on(&principal) {
+        Some(tried) => (known_to(broker, &request, &tried.policy, &principal, context, trail).await?, tried),
+        None => (identity, ruling),
+    };
     trail.stage = "proof";
     let proof = proof::check(broker, shown, &principal);
     *replay = proof::replay(&identity, &proof);
     let proof = proof?;
-    trail.held_by(proof.as_ref());
+    trail.held_by(proof.as_ref(), proof::possession(&identity, proof.as_ref()));
     let retry = chosen.map(|key| RetryKey::new(key, &identity, &principal, request.digest, proof.as_ref()));
     let retry = retry.transpose()?;
     trail.stage = "policy";
@@ -117,16 +125,18 @@ async fn run(
                 *replay = None;
             }
         })?;
+    // From here on it is no longer the policy that refuses.
+    trail.stage = "retry";
     // The answer of a minute ago is given again where it would be the same one now: what an identity's claims bind, and
     // the policy in force, count for it too.
     let retry = retry.map(|key| key.granting(&granted)).transpose()?;
     if let Some(key) = retry
         && let Some(kept) = key.kept(broker, context.decision.at).await?
     {
-        trail.stage = "retry";
         proof::use_up(broker, proof.as_ref(), &principal)?;
-        return repeat(broker, kept, replay.take(), trail, context).await;
+        return repeat(broker, kept, &granted, replay.take(), trail, context).await;
     }
+    trail.stage = "target";
     let audiences = targets(&request, &policy, &granted, proof.is_some())?;
     trail.stage = "limits";
     within_rates(broker, &principal, &granted.rates)?;
@@ -135,45 +145,59 @@ async fn run(
     let standing = draft.stand(broker, &mut granted)?;
     trail.segment.task = Some(draft.task.clone());
     trail.stage = "mint";
-    let minted = draft.mint(broker, &granted, &audiences, standing.issued, retry.is_some(), context)?;
+    let made = draft.mint(broker, &granted, &audiences, standing.issued, retry.is_some(), context)?;
     trail.stage = "record";
-    let seq = broker.store.mirror().changed_seq();
+    let now = moment(broker, context);
     let expires = draft.expires(&granted, context);
-    let latency = micros(broker, context);
-    let data = trail.granted(&granted, &draft.token_id, expires, seq, latency);
-    let audit = broker.scribe.entry(EventType::TokenMinted, &context.decision, trail.subject(), data);
-    let record = draft.record(&granted, &policy, broker.policy.version(), standing.issued, expires);
+    let data = trail.granted(&granted, &draft.token_id, expires, now);
+    let audit = minted(broker, context, trail, data)?;
+    let record = draft.record(&granted, &policy, version, standing.issued, expires, context);
     proof::use_up(broker, proof.as_ref(), &principal)?;
     // Recorded with its own check of revocations and replay, in one transaction: from here on it is answered.
     let (grant_type, sealed) = (draft.request.grant_type, draft.sealed);
-    let mut answer = draft.answer(&granted, minted.token, expires, &audiences, &policy, seq, context);
+    let mut answer =
+        draft.answer(&granted, made.token, expires, &audiences, &policy, now.revocation_seq, context);
     answer.shortbread.degraded = trail.degraded.map(str::to_owned);
-    let kept = retry.map(|key| key.keep(minted.block, sealed, &answer, expires, context.decision.at));
+    let kept = retry.map(|key| key.keep(made.block, sealed, &answer, expires, context.decision.at));
     let used = replay.take();
     let exchange =
         Exchange { replay: used.clone(), token: record, standing, ties: Vec::new(), retry: kept, audit };
     match broker.store.record_exchange(exchange).await {
-        Ok(_) => Ok(answer),
+        Ok(_) => {
+            note_granted(broker, trail, &granted, context);
+            Ok(answer)
+        }
         // The same request, sent twice at once: the other one was first.
         Err(RecordError::Repeated) => match again(broker, retry, context).await? {
-            Some(kept) => repeat(broker, kept, used, trail, context).await,
+            Some(kept) => repeat(broker, kept, &granted, used, trail, context).await,
             None => Err(RecordError::Repeated.into()),
         },
-        Err(error @ (RecordError::Replayed | RecordError::Pinned)) => {
+        Err(error @ (RecordError::Replayed | RecordError::Pinned | RecordError::Outdated)) => {
             Err(unproved(broker, error.into(), grant_type, context))
         }
         Err(error) => Err(error.into()),
     }
 }
 
+// Some of what was asked for may have been dropped: to the one who asked that is a refusal.
+fn note_granted(broker: &Broker, trail: &Trail, granted: &Granted, context: &Context) {
+    let dropped = |tool: &ToolName| granted.dropped.iter().any(|(operation, _)| operation.tool == *tool);
+    for seen in trail.seen(|tool| if dropped(tool) { Fate::Denied } else { Fate::Allowed }) {
+        broker.outcomes.note(&seen, context.decision.at);
+    }
+}
+
 // The policy in force; where it cannot be used, what is left of it for operators who press the switch.
-fn under(broker: &Broker, request: &Request) -> Result<Policy, Refusal> {
+fn under(broker: &Broker, request: &Request) -> Result<Ruling, Refusal> {
     let switch = request.subject != Subject::Token
         && !request.asked.is_empty()
         && request.asked.iter().all(|asked| builtin::is_switch(&asked.operation));
-    let left = || broker.policy.switch_only().filter(|_| switch);
-    let policy = broker.policy.in_force().or_else(left);
-    policy.ok_or_else(|| Refusal::plain(Reason::PolicyMissing).after(Duration::from_secs(5)))
+    let left = || broker.policy.switch_only().filter(|_| switch).map(|policy| Ruling { version: 0, policy });
+    broker
+        .policy
+        .ruling()
+        .or_else(left)
+        .ok_or_else(|| Refusal::plain(Reason::PolicyMissing).after(Duration::from_secs(5)))
 }
 
 async fn again(broker: &Broker, retry: Option<RetryKey>, context: &Context) -> Result<Option<Kept>, Refusal> {
@@ -193,8 +217,26 @@ async fn identify(
     let checked = broker.identities.verify(&request.assertion, policy.identities()).await;
     let identity = checked.map_err(|error| unproved(broker, error.into(), request.grant_type, context))?;
     let principal = identity.principal(request.client_id.as_deref())?;
-    trail.proved(&identity, &principal);
+    trail.proved(&identity, &principal, Known::of(request, &identity, &principal, policy));
     Ok((identity, principal))
+}
+
+// Whom the policy in force takes for a workflow, the policy that is tried on it must take for the same.
+async fn known_to(
+    broker: &Broker,
+    request: &Request,
+    tried: &Policy,
+    principal: &Principal,
+    context: &Context,
+    trail: &mut Trail,
+) -> Result<Verified, Refusal> {
+    trail.under(tried);
+    let (identity, found) = identify(broker, request, tried, context, trail).await?;
+    if found == *principal {
+        return Ok(identity);
+    }
+    trail.proved(&identity, principal, Known::of(request, &identity, principal, tried));
+    Err(Refusal::plain(Reason::IdentityUnmatched).because("the policy that is tried takes it for another"))
 }
 
 /// A refused identity counts against the address; an issuer that is down is not the client's failure.
@@ -253,39 +295,4 @@ pub(super) fn within_rates(
         }
     }
     Ok(())
-}
-
-async fn record_refusal(
-    broker: &Broker,
-    context: &Context,
-    trail: &mut Trail,
-    replay: Option<Replay>,
-    refusal: Refusal,
-) -> Refusal {
-    let known = trail.principal.is_some() && !trail.unproved;
-    let (count, from) = if known {
-        (1, None)
-    } else {
-        match broker.strangers.count(context.address, refusal.reason, broker.clock.monotonic()) {
-            Counted::Write(count) => (count, Some(crate::audit::range(context.address).to_string())),
-            Counted::Later => {
-                trail.quiet = true;
-                return refusal;
-            }
-        }
-    };
-    for refused in trail.refusals(refusal.reason, &context.decision) {
-        broker.tripwires.note(&refused);
-    }
-    let data = trail.refused(&refusal, count, from, micros(broker, context));
-    let audit = broker.scribe.entry(EventType::TokenRefused, &context.decision, trail.subject(), data);
-    match broker.store.record_denial(replay, audit).await {
-        Ok(_) => refusal,
-        Err(error) => Refusal::from(error),
-    }
-}
-
-fn micros(broker: &Broker, context: &Context) -> u64 {
-    let spent = broker.clock.monotonic().saturating_sub(context.begun);
-    u64::try_from(spent.as_micros()).unwrap_or(u64::MAX)
 }

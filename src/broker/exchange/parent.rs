@@ -89,7 +89,7 @@ impl Parent {
         let asked = |operation: &Operation| {
             request.asked.is_empty() || request.asked.iter().any(|asked| asked.operation == *operation)
         };
-        let mut kept = Kept { verbs: BTreeSet::new(), dropped: BTreeMap::new(), rates: Vec::new() };
+        let mut kept = Kept::default();
         for (operation, access) in operations(self.token.scope()).filter(|(held, _)| asked(held)) {
             let audience = audience(policy, &operation);
             if !request.resources.is_empty() && !request.resources.iter().any(|one| Some(one) == audience) {
@@ -103,6 +103,14 @@ impl Parent {
             if grants.is_empty() {
                 kept.dropped.insert(operation.to_string(), Reason::PolicyDenied.code().to_owned());
                 continue;
+            }
+            for id in grants
+                .iter()
+                .map(|grant| &grant.id)
+                .filter(|id| !kept.grants.contains(id))
+                .collect::<Vec<_>>()
+            {
+                kept.grants.push(id.clone());
             }
             for (id, rate) in grants.iter().filter_map(|grant| Some((&grant.id, grant.rate?))) {
                 if kept.rates.iter().all(|(known, _)| known != id) {
@@ -169,12 +177,15 @@ impl Parent {
 }
 
 /// What of the parent is passed on.
+#[derive(Default)]
 pub(super) struct Kept {
     pub(super) verbs: BTreeSet<Operation>,
     /// What the policy takes back, and why.
     pub(super) dropped: BTreeMap<String, String>,
     /// The rates of the grants that give it.
     pub(super) rates: Vec<(String, Rate)>,
+    /// The ids of those grants.
+    pub(super) grants: Vec<String>,
 }
 
 pub(super) fn audience<'p>(policy: &'p Policy, operation: &Operation) -> Option<&'p String> {

@@ -73,7 +73,8 @@ pub(super) fn replay(identity: &Verified, proof: &Result<Option<Proof>, Refusal>
         _ => None,
     };
     let replay = &identity.replay;
-    Some(Replay { hash: replay.hash, keep_until: replay.keep_until.seconds(), holder })
+    let (keep_until, made) = (replay.keep_until.seconds(), replay.made.seconds());
+    Some(Replay { hash: replay.hash, keep_until, made, holder })
 }
 
 /// Lets the proof be used this once.

@@ -7,18 +7,23 @@ use sha2::{Digest as _, Sha256};
 use shortbread_protocol::access::Access;
 use shortbread_protocol::dpop::Proof;
 use shortbread_protocol::event::{Decision, Segment};
-use shortbread_protocol::names::{Operation, ToolName};
+use shortbread_protocol::names::{Intent, Operation, ToolName};
+use shortbread_protocol::oauth::TokenAnswer;
+use shortbread_protocol::random::{Random, RandomError};
 use shortbread_protocol::reason::Reason;
-
 use shortbread_protocol::revocations::SelectorKind;
 use shortbread_verifier::scope::Scope;
 
+use super::input::Known;
+use super::parent::operations;
 use super::refusal::Refusal;
 use super::request::Request;
 use crate::identity::{Degraded, Verified};
 use crate::policy::model::Principal;
-use crate::policy::{Granted, Policy};
+use crate::policy::{Granted, Policy, Possession};
+use crate::store::ErasableInput;
 use crate::tripwire::Refused;
+use crate::watch::{Fate, Seen};
 
 /// How far an exchange came, and what was known by then.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +48,8 @@ pub struct Trail {
     pub(super) degraded: Option<&'static str>,
     identity: Option<Value>,
     holder: Option<String>,
+    /// What the decision depends on.
+    known: Option<Known>,
 }
 
 /// What the log says of a sub-agent's token.
@@ -55,10 +62,19 @@ pub(super) struct ChildFacts<'a> {
     pub(super) verbs: &'a [String],
     /// The parent's verbs that were not passed on though they were asked for, and why.
     pub(super) dropped: &'a BTreeMap<String, String>,
+    /// The grants that give it.
+    pub(super) grants: &'a [String],
     /// When it ends.
     pub(super) expires: u64,
+}
+
+/// What an entry says of the moment in which it is written.
+#[derive(Clone, Copy)]
+pub(super) struct Moment {
     /// The last revocation that was considered.
     pub(super) revocation_seq: u64,
+    /// How long it took so far, in microseconds.
+    pub(super) latency_us: u64,
 }
 
 impl Trail {
@@ -67,7 +83,7 @@ impl Trail {
         self.requested = request.asked.iter().map(|asked| asked.operation.to_string()).collect();
         self.segment = Segment {
             workflow: None,
-            intent: request.intent.clone(),
+            intent: Some(request.intent.clone().unwrap_or_else(Intent::undeclared)),
             task: request.task.clone(),
             tool: request.asked.first().map(|asked| asked.operation.tool.to_string()),
             access: None,
@@ -76,7 +92,7 @@ impl Trail {
     }
 
     /// The identity was proved: its particulars go into the log as hashes.
-    pub(super) fn proved(&mut self, identity: &Verified, principal: &Principal) {
+    pub(super) fn proved(&mut self, identity: &Verified, principal: &Principal, known: Known) {
         let hash = |text: &str| hex::encode(Sha256::digest(text));
         self.identity = Some(json!({
             "iss": identity.issuer,
@@ -87,6 +103,7 @@ impl Trail {
         self.segment.workflow = Some(principal.name().to_owned());
         self.degraded = identity.degraded.map(Degraded::code);
         self.principal = Some(principal.clone());
+        self.known = Some(known);
     }
 
     /// Whether it is an operator who proved to be one.
@@ -95,18 +112,39 @@ impl Trail {
     }
 
     /// A key was proved, or none was shown.
-    pub(super) fn held_by(&mut self, proof: Option<&Proof>) {
+    pub(super) fn held_by(&mut self, proof: Option<&Proof>, possession: Possession) {
         self.holder = proof.map(|proof| proof.thumbprint().to_owned());
+        if let Some(known) = &mut self.known {
+            known.held(possession);
+        }
+    }
+
+    /// What is kept of what the decision depends on; nothing before an identity or a key is proved.
+    ///
+    /// # Errors
+    /// When there is no randomness.
+    pub(super) fn input(&self, random: &dyn Random) -> Result<Option<ErasableInput>, RandomError> {
+        self.known.as_ref().filter(|_| !self.unproved).map(|known| known.erasable(random)).transpose()
     }
 
     /// The parent of the token that is asked for was opened.
-    pub(super) fn descends(&mut self, principal: &Principal, parent: &str, scope: &Scope) {
+    pub(super) fn descends(&mut self, request: &Request, principal: &Principal, parent: &str, scope: &Scope) {
         self.segment.workflow = Some(principal.name().to_owned());
         self.segment.intent = scope.id(SelectorKind::Intent).and_then(|intent| intent.parse().ok());
         self.segment.task = scope.id(SelectorKind::Task).and_then(|task| task.parse().ok());
         self.principal = Some(principal.clone());
         self.identity = Some(json!({ "parent": parent }));
         self.unproved = true;
+        let named = request.asked.iter().map(|asked| asked.operation.clone());
+        let mut verbs: Vec<Operation> = named.collect();
+        if verbs.is_empty() {
+            // Whoever names none asks for all.
+            verbs = operations(scope).map(|(operation, _)| operation).collect();
+            let held = operations(scope).map(|(operation, access)| (operation.tool, access));
+            self.counted_by(&held.collect::<Vec<_>>());
+            self.requested = verbs.iter().map(ToString::to_string).collect();
+        }
+        self.known = Some(Known::of_holder(request, principal, self.segment.intent.as_ref(), &verbs));
     }
 
     /// The holder of the parent proved its key.
@@ -117,12 +155,23 @@ impl Trail {
     /// A policy was found.
     pub(super) fn under(&mut self, policy: &Policy) {
         self.policy = Some(policy.digest().to_owned());
+        let mut asked = Vec::new();
+        self.worst.clear();
         for operation in self.requested.iter().filter_map(|text| text.parse::<Operation>().ok()) {
             let Some(verb) = policy.catalogue().verb(&operation) else { continue };
+            asked.push((operation.tool.clone(), verb.access));
             let worst = self.worst.entry(operation.tool).or_insert(verb.access);
             *worst = verb.access.max(*worst);
         }
-        self.segment.access = self.worst.values().max().map(|access: &Access| access.to_string());
+        self.counted_by(&asked);
+    }
+
+    // By the worst of all that is asked for, and the tool that it is asked of.
+    fn counted_by(&mut self, asked: &[(ToolName, Access)]) {
+        // Of several the first: `max_by_key` would give the last.
+        let Some((tool, access)) = asked.iter().rev().max_by_key(|(_, access)| *access) else { return };
+        self.segment.tool = Some(tool.to_string());
+        self.segment.access = Some(access.to_string());
     }
 
     /// What tripwires count of a refusal: only that of a proved workflow, and only for a task that it named.
@@ -144,6 +193,22 @@ impl Trail {
         self.worst.iter().map(refused).collect()
     }
 
+    /// What the watch counts of a proved workflow's request: for each tool what became of it.
+    pub(super) fn seen(&self, fate: impl Fn(&ToolName) -> Fate) -> Vec<Seen> {
+        let (Some(Principal::Workflow(workflow)), false) = (&self.principal, self.unproved) else {
+            return Vec::new();
+        };
+        let seen = |(tool, access): (&ToolName, &Access)| Seen {
+            workflow: workflow.clone(),
+            intent: self.segment.intent.clone(),
+            tool: tool.clone(),
+            access: *access,
+            fate: fate(tool),
+            call: false,
+        };
+        self.worst.iter().map(seen).collect()
+    }
+
     /// Whom the entry concerns.
     #[must_use]
     pub(super) fn subject(&self) -> String {
@@ -153,111 +218,76 @@ impl Trail {
 
     /// The particulars of a granted exchange.
     #[must_use]
-    pub(super) fn granted(
-        &self,
-        granted: &Granted,
-        token: &str,
-        expires: u64,
-        revocation_seq: u64,
-        latency_us: u64,
-    ) -> Value {
+    pub(super) fn granted(&self, granted: &Granted, token: &str, expires: u64, now: Moment) -> Value {
         let rights = granted.rights.iter().map(|right| right.operation.to_string()).collect::<Vec<_>>();
-        let dropped = granted
-            .dropped
-            .iter()
-            .map(|(o, reason)| json!({ "verb": o.to_string(), "reason": reason.code() }));
-        json!({
-            "outcome": "allow",
-            "reasons": granted.grants,
-            "workflow": self.segment.workflow,
-            "task": self.segment.task,
-            "token": token,
-            "expires": expires,
-            "holder": self.holder,
-            "identity": self.identity,
-            "requested": self.requested,
-            "granted": rights,
+        let dropped = granted.dropped.iter().map(|(o, reason)| dropped(o.to_string(), reason.code()));
+        let own = json!({
+            "reasons": granted.grants, "token": token, "expires": expires, "granted": rights,
             "dropped": dropped.collect::<Vec<_>>(),
-            "policy": self.policy,
-            "revocation_seq": revocation_seq,
-            "segment": self.segment,
-            "stage": "record",
-            "error_class": null,
-            "latency_us": latency_us,
-            "degraded": self.degraded,
-        })
+        });
+        self.allowed(own, now)
     }
 
     /// The particulars of an answer that is given once more.
     #[must_use]
-    pub(super) fn repeated(&self, token: &str) -> Value {
-        json!({
-            "outcome": "allow",
-            "repeated": true,
-            "workflow": self.segment.workflow,
-            "task": self.segment.task,
-            "token": token,
-            "holder": self.holder,
-            "identity": self.identity,
-            "requested": self.requested,
-            "policy": self.policy,
-            "segment": self.segment,
-            "stage": "retry",
-            "error_class": null,
-            "degraded": self.degraded,
-        })
+    pub(super) fn repeated(&self, granted: &Granted, answer: &TokenAnswer, now: Moment) -> Value {
+        let held = answer.scope.split(' ').filter_map(|scope| Operation::from_scope(scope).ok());
+        let own = json!({
+            "repeated": true, "reasons": granted.grants, "token": answer.shortbread.token_id,
+            "granted": held.map(|operation| operation.to_string()).collect::<Vec<_>>(),
+            "dropped": all_dropped(&answer.shortbread.dropped),
+        });
+        self.allowed(own, now)
     }
 
     /// The particulars of a sub-agent's token.
     #[must_use]
-    pub(super) fn passed_on(&self, child: &ChildFacts<'_>) -> Value {
-        json!({
-            "outcome": "allow",
-            "workflow": self.segment.workflow,
-            "task": self.segment.task,
-            "token": child.token,
-            "expires": child.expires,
-            "holder": child.holder,
-            "identity": self.identity,
-            "requested": self.requested,
-            "granted": child.verbs,
-            "dropped": child.dropped,
-            "policy": self.policy,
-            "revocation_seq": child.revocation_seq,
-            "segment": self.segment,
-            "stage": "record",
-            "error_class": null,
-            "degraded": self.degraded,
-        })
+    pub(super) fn passed_on(&self, child: &ChildFacts<'_>, now: Moment) -> Value {
+        let own = json!({
+            "reasons": child.grants, "token": child.token, "expires": child.expires, "holder": child.holder,
+            "granted": child.verbs, "dropped": all_dropped(child.dropped),
+        });
+        self.allowed(own, now)
     }
 
     /// The particulars of a refusal; `count` refusals of strangers may share one entry.
     #[must_use]
-    pub(super) fn refused(
-        &self,
-        refusal: &Refusal,
-        count: u64,
-        from: Option<String>,
-        latency_us: u64,
-    ) -> Value {
-        json!({
-            "outcome": "deny",
-            "reasons": [refusal.reason.code()],
-            "detail": refusal.detail,
-            "cause": refusal.cause,
-            "workflow": self.segment.workflow,
-            "task": self.segment.task,
-            "holder": self.holder,
-            "identity": self.identity,
-            "requested": self.requested,
-            "policy": self.policy,
-            "segment": self.segment,
-            "stage": self.stage,
-            "error_class": refusal.error_class(),
-            "latency_us": latency_us,
-            "count": count,
-            "from": from,
-            "degraded": refusal.degraded.map(Degraded::code).or(self.degraded),
-        })
+    pub(super) fn refused(&self, refusal: &Refusal, count: u64, from: Option<String>, now: Moment) -> Value {
+        let own = json!({
+            "outcome": "deny", "reasons": [refusal.reason.code()], "detail": refusal.detail,
+            "cause": refusal.cause, "granted": [], "error_class": refusal.error_class(), "count": count,
+            "from": from, "degraded": refusal.degraded.map(Degraded::code).or(self.degraded),
+        });
+        self.entry(own, now)
     }
+
+    fn allowed(&self, own: Value, now: Moment) -> Value {
+        let mut data = self.entry(own, now);
+        if let Some(data) = data.as_object_mut() {
+            data.insert("outcome".to_owned(), "allow".into());
+        }
+        data
+    }
+
+    // What every entry says, and what is its own.
+    fn entry(&self, own: Value, now: Moment) -> Value {
+        let mut data = json!({
+            "workflow": self.segment.workflow, "task": self.segment.task, "holder": self.holder,
+            "identity": self.identity, "requested": self.requested, "policy": self.policy,
+            "revocation_seq": now.revocation_seq, "segment": self.segment, "stage": self.stage,
+            "approval": null, "error_class": null, "latency_us": now.latency_us, "degraded": self.degraded,
+        });
+        if let (Some(data), Value::Object(own)) = (data.as_object_mut(), own) {
+            data.extend(own);
+        }
+        data
+    }
+}
+
+fn all_dropped(by_verb: &BTreeMap<String, String>) -> Vec<Value> {
+    by_verb.iter().map(|(verb, reason)| dropped(verb.clone(), reason)).collect()
+}
+
+fn dropped(verb: String, reason: &str) -> Value {
+    json!({ "verb": verb, "reason": reason })
 }

@@ -188,6 +188,9 @@ impl From<RecordError> for Refusal {
             RecordError::Pinned => {
                 Self::from(RecordError::Replayed).because("another key presented it first")
             }
+            RecordError::Outdated => {
+                Self::from(RecordError::Replayed).because("it was made before the store was restored")
+            }
             RecordError::Revoked(kind) => Self::plain(Reason::Revoked(kind)),
             RecordError::RevokedAll => Self::plain(Reason::RevokedAll),
             RecordError::RevokedBlock => Self::plain(Reason::RevokedBlock),

@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::dpop::Proof;
-use shortbread_protocol::event::EventType;
 use shortbread_protocol::keys::PrivateKey;
 use shortbread_protocol::oauth::TokenAnswer;
 use shortbread_protocol::reason::Reason;
 use shortbread_verifier::chain::{Token, decode};
 use zeroize::Zeroizing;
 
+use super::entry::{minted, moment};
 use super::flow::Context;
 use super::record::Trail;
 use super::refusal::Refusal;
@@ -127,6 +127,7 @@ pub(super) fn next_key(broker: &Broker, token: &str) -> Result<PrivateKey, Refus
 pub(super) async fn repeat(
     broker: &Broker,
     kept: Kept,
+    granted: &Granted,
     replay: Option<Replay>,
     trail: &mut Trail,
     context: &Context,
@@ -143,8 +144,8 @@ pub(super) async fn repeat(
     });
     let gone = "the token key that the request was first answered with is gone";
     let token = signed.ok_or_else(|| internal().because(gone))?;
-    let data = trail.repeated(&kept.token);
-    let audit = broker.scribe.entry(EventType::TokenMinted, &context.decision, trail.subject(), data);
+    let data = trail.repeated(granted, &stored.answer, moment(broker, context));
+    let audit = minted(broker, context, trail, data)?;
     broker
         .store
         .record_use(Use { replay, token: Some(kept.token), operator: trail.is_operators(), audit })

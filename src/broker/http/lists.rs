@@ -16,9 +16,9 @@ use super::failure::Failure;
 use crate::exchange::Context;
 use crate::publish::{DeltaFile, File, SnapshotFile};
 
-const IMMUTABLE: &str = "public, max-age=31536000, immutable";
-const BYTES: &str = "application/octet-stream";
-const NOTE: &str = "text/plain; charset=utf-8";
+pub(super) const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+pub(super) const BYTES: &str = "application/octet-stream";
+pub(super) const NOTE: &str = "text/plain; charset=utf-8";
 
 /// The signed head.
 #[utoipa::path(get, path = "/revocations/head", tag = "revocations", params(("If-None-Match" = Option<String>, Header, description = "The entity tag that the reader has")),
@@ -190,7 +190,7 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
 }
 
 // A number as it stands in an address: one spelling each, so that a cache holds a file once.
-fn number(text: &str) -> Option<u64> {
+pub(super) fn number(text: &str) -> Option<u64> {
     text.parse().ok().filter(|number: &u64| number.to_string() == text)
 }
 

@@ -10,6 +10,7 @@ mod failure;
 mod guard;
 mod health;
 mod lists;
+mod log;
 mod oauth;
 mod serve;
 mod stream;
@@ -76,6 +77,10 @@ fn documented() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
         .routes(routes!(lists::delta))
         .routes(routes!(lists::keys))
         .routes(routes!(break_glass::head))
+        .routes(routes!(log::checkpoint))
+        .routes(routes!(log::tile))
+        .routes(routes!(log::proof))
+        .routes(routes!(log::consistency))
         .routes(routes!(stream::stream))
         .routes(routes!(verifiers::lease))
         .routes(routes!(verifiers::report))
@@ -94,7 +99,12 @@ fn documented() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
         .routes(routes!(admin::keys::list))
         .routes(routes!(admin::keys::activate))
         .routes(routes!(admin::audit::tail))
+        .routes(routes!(admin::export::export))
         .routes(routes!(admin::audit::show))
+        .routes(routes!(admin::inputs::cases))
+        .routes(routes!(admin::inputs::case))
+        .routes(routes!(admin::inputs::erase))
+        .routes(routes!(log::entries))
         .routes(routes!(admin::report::report));
     (public, admin)
 }

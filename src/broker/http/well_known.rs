@@ -99,6 +99,7 @@ fn describe(app: &App) -> Metadata {
             profile: "sb1".to_owned(),
             biscuit_web_keys_uri: at("/.well-known/biscuit-web-keys"),
             revocations_head_uri: at("/revocations/head"),
+            audit_checkpoint_uri: at("/log/checkpoint"),
         },
     }
 }

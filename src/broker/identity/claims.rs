@@ -29,6 +29,8 @@ pub struct Replay {
     pub hash: [u8; 32],
     /// Until when, a whole second: after this the assertion is refused as expired or too old.
     pub keep_until: Timestamp,
+    /// When it was made; for a JWT-SVID that does not say so, the first moment at which it could be taken.
+    pub made: Timestamp,
 }
 
 /// When an assertion was made, when it ends, and when it is taken for the last time.
@@ -78,6 +80,14 @@ impl Times {
             return Err(Cause::TooOld);
         }
         Ok(Self { last: self.last.min(issued.plus(than)), ..self })
+    }
+
+    /// When it was made, as far as that is known: without `iat` it was refused for its length until then.
+    fn made(self) -> Timestamp {
+        self.issued.unwrap_or_else(|| {
+            let first = self.expires.millis().saturating_sub(SVID_LIFE.as_secs() * 1000);
+            Timestamp::from_millis(first)
+        })
     }
 
     fn read(claims: &Map<String, Value>, now: Timestamp) -> Result<Self, Cause> {
@@ -155,7 +165,7 @@ fn equal(claim: &Value, wanted: &Value) -> bool {
 
 /// The replay key of an assertion. Two spellings of one assertion have the same; ids of a trust domain and of an
 /// issuer never have.
-pub(super) fn replay(by: &Name<'_>, jti: Option<&str>, input: &[u8], last: Timestamp) -> Replay {
+pub(super) fn replay(by: &Name<'_>, jti: Option<&str>, input: &[u8], times: Times) -> Replay {
     let tag = match by {
         Name::Issuer(_) => None,
         Name::TrustDomain(_) => Some("jwt-svid"),
@@ -165,5 +175,5 @@ pub(super) fn replay(by: &Name<'_>, jti: Option<&str>, input: &[u8], last: Times
         None => Sha256::new_with_prefix(input),
     };
     // `exp` and `iat` are whole seconds, so this is one too.
-    Replay { hash: hash.finalize().into(), keep_until: last.plus(LEEWAY) }
+    Replay { hash: hash.finalize().into(), keep_until: times.last.plus(LEEWAY), made: times.made() }
 }

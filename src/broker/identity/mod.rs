@@ -242,7 +242,7 @@ fn verified(entry: &Identity, by: &Name<'_>, signed: Signed<'_>, times: Times) -
         claims: claims.clone(),
         expires: times.expires,
         issued: times.issued,
-        replay: claims::replay(by, jti, signed.input(), times.last),
+        replay: claims::replay(by, jti, signed.input(), times),
         reuse: false,
         tools: entry.tools.clone(),
         key_thumbprint: None,

@@ -69,7 +69,7 @@ impl Instance {
     /// The age of its list now, in seconds, where it said one.
     #[must_use]
     pub fn age(&self, now: Duration) -> Option<u64> {
-        let age = self.report?.age?;
+        let age = self.report.as_ref()?.age?;
         Some(age.saturating_add(now.saturating_sub(self.heard).as_secs()))
     }
 
@@ -95,10 +95,11 @@ impl Instance {
         progress.contents = report.contents;
         progress.keys_version = report.keys_version;
         self.progress = progress;
+        let applied_at = report.applied_at;
         self.report = Some(report);
         // A change that was there before the instance says nothing of how fast changes are.
         let published = published.filter(|published| self.lease.since <= *published)?;
-        let applied = report.applied_at.map_or(now.wall, Timestamp::from_millis);
+        let applied = applied_at.map_or(now.wall, Timestamp::from_millis);
         // The instance's clock may differ: not before it was published, not after it was reported.
         let propagation = applied.min(now.wall).since(published);
         self.propagation = Some(propagation);

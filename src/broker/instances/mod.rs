@@ -95,7 +95,7 @@ pub struct Speaker {
 }
 
 /// What an instance says.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Said {
     /// How far it is.
     Report(Report),
@@ -242,7 +242,7 @@ impl Instances {
             return Err(HearError::Replayed);
         }
         let (before, was) = (found.progress, found.silence(now.monotonic));
-        let published = match said {
+        let published = match &said {
             Said::Report(report) if report.contents > before.contents => changes.published(report.contents),
             _ => None,
         };

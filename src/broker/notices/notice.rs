@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use shortbread_protocol::access::Access;
 use shortbread_protocol::clock::Timestamp;
-use shortbread_protocol::names::{Task, VerifierName};
+use shortbread_protocol::names::{Task, ToolName, VerifierName, WorkflowName};
 use shortbread_protocol::revocations::Cause;
 
 use crate::breaker::BreakerKind;
@@ -120,15 +120,56 @@ pub enum Notice {
         /// The decision's id.
         decision: String,
     },
+    /// A policy version is tried on some workflows.
+    PolicyTried {
+        /// Its version.
+        version: u64,
+        /// On which workflows.
+        workflows: Vec<String>,
+        /// Who tries it.
+        by: String,
+        /// The decision's id.
+        decision: String,
+    },
+    /// A watched version passed a limit and was taken back.
+    PolicyTakenBack {
+        /// The version.
+        version: u64,
+        /// The version that is in force instead.
+        to: u64,
+        /// Whose requests passed the limit.
+        workflow: WorkflowName,
+        /// For which tool.
+        tool: ToolName,
+        /// Of which access.
+        access: Access,
+        /// `denied` or `needs_approval`.
+        what: &'static str,
+        /// How many requests of that segment there were.
+        requests: u64,
+        /// How many of them were denied, or need approval.
+        hits: u64,
+        /// The decision's id.
+        decision: String,
+    },
     /// A key document was published.
     KeysActivated {
         /// Its version.
         version: u64,
     },
+    /// A checkpoint of the audit log, for whoever keeps it outside the broker.
+    LogCheckpoint {
+        /// How many entries it covers.
+        size: u64,
+        /// The root of the tree over them, in base64.
+        root: String,
+        /// The signed note.
+        note: String,
+    },
 }
 
 /// The kinds of notice, as the configuration names them.
-pub const KINDS: [&str; 10] = [
+pub const KINDS: [&str; 13] = [
     "revocation.set",
     "revocation.lifted",
     "verifier.silent",
@@ -138,7 +179,10 @@ pub const KINDS: [&str; 10] = [
     "tripwire.tripped",
     "tripwire.capped",
     "policy.activated",
+    "policy.tried",
+    "policy.taken_back",
     "keys.activated",
+    "log.checkpoint",
 ];
 
 /// How much a notice matters when there is no room for all.
@@ -178,7 +222,10 @@ impl Notice {
             Self::Tripped { .. } => "tripwire.tripped",
             Self::Capped { .. } => "tripwire.capped",
             Self::PolicyActivated { .. } => "policy.activated",
+            Self::PolicyTried { .. } => "policy.tried",
+            Self::PolicyTakenBack { .. } => "policy.taken_back",
             Self::KeysActivated { .. } => "keys.activated",
+            Self::LogCheckpoint { .. } => "log.checkpoint",
         }
     }
 
@@ -186,8 +233,10 @@ impl Notice {
     #[must_use]
     pub const fn weight(&self) -> Weight {
         match self {
-            Self::Revoked { .. } | Self::Tripped { .. } => Weight::High,
-            Self::VerifierBack { .. } | Self::BreakerClosed { .. } => Weight::Low,
+            Self::Revoked { .. } | Self::Tripped { .. } | Self::PolicyTakenBack { .. } => Weight::High,
+            Self::VerifierBack { .. } | Self::BreakerClosed { .. } | Self::LogCheckpoint { .. } => {
+                Weight::Low
+            }
             _ => Weight::Middle,
         }
     }
@@ -225,7 +274,20 @@ impl Notice {
                 "version": version, "digest": digest, "by": by, "rollback": *action == PolicyAction::Rollback,
                 "decision_id": decision,
             }),
+            Self::PolicyTried { version, workflows, by, decision } => json!({
+                "version": version, "workflows": first(workflows), "unnamed": unnamed(workflows), "by": by,
+                "decision_id": decision,
+            }),
+            Self::PolicyTakenBack { version, to, workflow, tool, access, what, requests, hits, decision } => {
+                json!({
+                    "version": version, "to": to, "workflow": workflow, "tool": tool, "access": access, "what": what,
+                    "requests": requests, "hits": hits, "decision_id": decision,
+                })
+            }
             Self::KeysActivated { version } => json!({ "version": version }),
+            Self::LogCheckpoint { size, root, note } => {
+                json!({ "size": size, "root": root, "note": note })
+            }
         }
     }
 }
@@ -277,7 +339,20 @@ impl fmt::Display for Notice {
                 };
                 write!(f, "{by} {how} version {version} (decision {decision})")
             }
+            Self::PolicyTried { version, workflows, by, decision } => {
+                write!(f, "{by} tries policy version {version} on {} (decision {decision})", Named(workflows))
+            }
+            Self::PolicyTakenBack { version, to, workflow, tool, access, what, requests, hits, decision } => {
+                let became = if *what == "denied" { "were denied" } else { "need approval" };
+                write!(
+                    f,
+                    "policy version {version} was taken back and version {to} is in force: of {requests} requests of {workflow} for {tool} ({access}) {hits} {became} (decision {decision})"
+                )
+            }
             Self::KeysActivated { version } => write!(f, "key document version {version} was activated"),
+            Self::LogCheckpoint { size, root, .. } => {
+                write!(f, "the audit log has {size} entries and the root {root}")
+            }
         }
     }
 }

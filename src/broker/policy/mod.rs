@@ -7,6 +7,7 @@ mod cost;
 mod decide;
 pub mod model;
 mod nesting;
+mod observe;
 mod pattern;
 mod problem;
 mod rescue;
@@ -37,7 +38,7 @@ pub use problem::Problem;
 pub use rescue::operators_alone;
 pub use surface::AdminSurface;
 
-use model::{Approvers, Catalogue, Forbid, Grant, Identity, Principal, Tripwire};
+use model::{Approvers, Catalogue, Forbid, Grant, Identity, Principal, Rollback, Tripwire};
 
 /// A policy that passed every check. Cloning shares it; it never changes.
 #[derive(Clone)]
@@ -76,6 +77,12 @@ impl Policy {
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.0.digest
+    }
+
+    /// Whether this is its digest.
+    #[must_use]
+    pub fn is(&self, digest: &[u8; 32]) -> bool {
+        self.0.digest.strip_prefix("sha256:") == Some(hex::encode(digest).as_str())
     }
 
     /// The text it was compiled from.
@@ -131,6 +138,12 @@ impl Policy {
     #[must_use]
     pub fn tripwires(&self) -> &[Tripwire] {
         &self.0.parts.tripwires
+    }
+
+    /// When a watched version is taken back; `None`: the file does not say, and [`Rollback::default`] holds.
+    #[must_use]
+    pub fn rollback(&self) -> Option<&Rollback> {
+        self.0.parts.rollback.as_ref()
     }
 
     /// Every operator that an identity names.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use shortbread_protocol::access::Access;
+use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::constraint::Constraint;
 use shortbread_protocol::keys::PublicKey;
 use shortbread_protocol::names::{
@@ -196,6 +197,25 @@ pub struct Tool {
     pub windows: Windows,
     /// Its verbs.
     pub verbs: BTreeMap<VerbName, Verb>,
+    /// Where its calls are observed and not enforced: until when.
+    pub observe: Option<Observe>,
+}
+
+impl Tool {
+    /// Until when the tool is not enforced, where that is so at this moment.
+    #[must_use]
+    pub fn observed_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.observe.map(|observe| observe.until).filter(|until| now < *until)
+    }
+}
+
+/// `mode = "observe"`: calls pass that would be denied, and are recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Observe {
+    /// Enforced from here on.
+    pub until: Timestamp,
+    /// Where the policy says so, in bytes.
+    pub(super) place: usize,
 }
 
 /// One verb of a tool.
@@ -362,4 +382,58 @@ pub struct Tripwire {
     pub workflow: Option<WorkflowName>,
     /// How many tasks it may revoke within an hour: 1 to 1000.
     pub max_per_hour: u32,
+}
+
+/// A share in thousandths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PerMille(u16);
+
+impl PerMille {
+    /// The nearest to a share from 0 to 1; what lies outside is taken for the nearer end, what is no number for 0.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped before")]
+    pub fn of(share: f64) -> Self {
+        Self((share.clamp(0.0, 1.0) * 1000.0).round() as u16)
+    }
+
+    /// The share, from 0 to 1.
+    #[must_use]
+    pub fn share(self) -> f64 {
+        f64::from(self.0) / 1000.0
+    }
+}
+
+/// `[rollback]`: how much worse a watched version may make things, segment by segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rollback {
+    /// How much the share of refusals may rise.
+    pub max_denied: PerMille,
+    /// How much the share of requests that need an approval may rise.
+    pub max_needs_approval: PerMille,
+    /// How many requests of a segment there must be before it is judged.
+    pub min_requests: u64,
+    /// Segments with limits of their own; the first that fits counts.
+    pub segments: Vec<RollbackSegment>,
+}
+
+impl Default for Rollback {
+    fn default() -> Self {
+        let usual = PerMille::of(0.10);
+        Self { max_denied: usual, max_needs_approval: usual, min_requests: 20, segments: Vec::new() }
+    }
+}
+
+/// Limits for a part of the requests: all its conditions together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RollbackSegment {
+    /// Of this workflow.
+    pub workflow: Option<WorkflowName>,
+    /// For this tool.
+    pub tool: Option<ToolName>,
+    /// For verbs of this access; `write` includes `privileged`.
+    pub access: Option<Access>,
+    /// How much the share of refusals may rise.
+    pub max_denied: PerMille,
+    /// How much the share of requests that need an approval may rise.
+    pub max_needs_approval: PerMille,
 }

@@ -31,6 +31,7 @@ pub(super) struct Source {
     pub(super) forbids: Vec<Spanned<ForbidSource>>,
     pub(super) approvers: Vec<(Spanned<String>, ApproversSource)>,
     pub(super) tripwires: Vec<Spanned<TripwireSource>>,
+    pub(super) rollback: Option<Spanned<RollbackSource>>,
 }
 
 /// `[tools.NAME]`
@@ -42,6 +43,8 @@ pub(super) struct ToolSource {
     pub(super) verbs: BTreeMap<Spanned<VerbName>, VerbSource>,
     #[serde(default)]
     pub(super) windows: WindowsSource,
+    pub(super) mode: Option<Spanned<String>>,
+    pub(super) until: Option<Spanned<String>>,
 }
 
 /// `windows`: how old the revocation list may be for calls of a tool.
@@ -163,6 +166,28 @@ pub(super) struct ForbidSource {
     pub(super) access: Option<Vec<Access>>,
 }
 
+/// `[rollback]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RollbackSource {
+    pub(super) max_denied: Option<Spanned<f64>>,
+    pub(super) max_needs_approval: Option<Spanned<f64>>,
+    pub(super) min_requests: Option<Spanned<i64>>,
+    #[serde(default)]
+    pub(super) segments: Vec<Spanned<RollbackSegmentSource>>,
+}
+
+/// `[[rollback.segments]]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RollbackSegmentSource {
+    pub(super) workflow: Option<Spanned<WorkflowName>>,
+    pub(super) tool: Option<Spanned<ToolName>>,
+    pub(super) access: Option<Access>,
+    pub(super) max_denied: Option<Spanned<f64>>,
+    pub(super) max_needs_approval: Option<Spanned<f64>>,
+}
+
 /// `[[tripwires]]`
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -242,10 +267,11 @@ pub(super) fn read(text: &str, problems: &mut Problems) -> Source {
             "grants" => source.grants = listed(value, problems),
             "forbids" => source.forbids = listed(value, problems),
             "tripwires" => source.tripwires = listed(value, problems),
+            "rollback" => source.rollback = part(value, problems),
             other => problems.add(
                 name.span(),
                 format!("{other:?} is no part of a policy"),
-                "use [tools.NAME], [[identities]], [[grants]], [[forbids]], [[tripwires]] and [approvers.NAME]",
+                "use [tools.NAME], [[identities]], [[grants]], [[forbids]], [[tripwires]], [rollback] and [approvers.NAME]",
             ),
         }
     }

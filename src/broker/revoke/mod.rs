@@ -22,6 +22,7 @@ pub use standing::list;
 
 use crate::broker::Broker;
 use crate::notices::Notice;
+use crate::policy::builtin;
 use crate::publish::PublishError;
 use crate::store::{
     AuditEntry, ChangeError, Changed, Lift, LiftMode, Revoke, RevokeMode, StoreError, Target,
@@ -237,6 +238,7 @@ fn audited(
     let (scribe, decision, subject) =
         (broker.scribe.clone(), decision.clone(), format!("operator/{operator}"));
     let (operator, touched) = (operator.clone(), touched.clone());
+    let verb = if kind == EventType::RevocationLifted { builtin::LIFT } else { builtin::REVOKE };
     move |changed: &Changed| {
         let entry = |entry: &crate::store::ChangedEntry| json!({ "what": entry.target.to_string(), "before": dated(entry.before), "was": dated(entry.was) });
         // What died with others is counted, and named as far as an entry of the log has room.
@@ -244,7 +246,7 @@ fn audited(
         let unnamed = changed.entries.len() - entries.len();
         let data = json!({
             "outcome": "done", "operator": operator, "reason": reason, "revocation_seq": changed.seq,
-            "entries": entries, "unnamed": unnamed, "touched": touched, "stage": "record", "error_class": null,
+            "segment": builtin::segment(operator.as_str(), verb), "entries": entries, "unnamed": unnamed, "touched": touched, "stage": "record", "error_class": null,
         });
         scribe.entry(kind, &decision, subject.clone(), data)
     }

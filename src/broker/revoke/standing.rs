@@ -56,7 +56,9 @@ impl AdminList<'_> {
 
 impl Questions for AdminList<'_> {
     fn global(&self) -> u64 {
-        if self.switch { 0 } else { self.list.everything() }
+        // What was made before a restore is dead, whatever it is for.
+        let everything = if self.switch { 0 } else { self.list.everything() };
+        everything.max(self.list.made_from())
     }
 
     fn before(&self, kind: SelectorKind, value: &str) -> Option<u64> {

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 pub use files::{write_private, write_public};
 
-use crate::activation::{ActivationError, Actor, PolicyHolder, read_policy};
+use crate::activation::{ActivationError, Actor, PolicyHolder, Scope, read_policy};
 use crate::audit::Scribe;
 use crate::broker::begin;
 use crate::config::{Config, Keys, Passphrase, StorePlace};
@@ -190,7 +190,7 @@ pub async fn init(
     let actor = Actor::Host(if kind == StoreKind::Dev { "dev" } else { "init" });
     let version = holder.take_in(&config.policy, actor.name(), &decision).await?.n;
     let decision = begin(&**clock, &**random, None)?;
-    holder.activate(Some(version), &actor, &decision, clock.monotonic()).await?;
+    holder.activate(Some(version), Scope::default(), &actor, &decision, clock.monotonic()).await?;
     Ok(store)
 }
 
@@ -294,7 +294,14 @@ mod tests {
         let at = clock.now();
         let damaged = NewPolicy { bundle: b"{".to_vec(), digest: [1; 32], author: "file".to_owned(), at };
         let version = store.add_policy(damaged, entry()).await.unwrap().n;
-        let activate = Activate { version, operator: "alice".to_owned(), action: PolicyAction::Activate, at };
+        let activate = Activate {
+            version,
+            workflows: None,
+            until: None,
+            operator: "alice".to_owned(),
+            action: PolicyAction::Activate,
+            at,
+        };
         store.activate_policy(activate, entry()).await.unwrap();
         let holder = PolicyHolder::load(store, ISSUER, scribe.clone()).await.unwrap();
         assert!(holder.in_force().is_none(), "what cannot be read grants nothing");

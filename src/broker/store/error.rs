@@ -120,6 +120,16 @@ pub enum StoreError {
         /// What the system said.
         cause: String,
     },
+    /// The audit log contradicts itself: somebody or something changed it behind the broker's back.
+    #[error(
+        "the audit log in the store {path} is damaged: {place}; keep a copy of it for `shortbread audit verify`, then restore a backup"
+    )]
+    LogDamaged {
+        /// The file.
+        path: PathBuf,
+        /// Which part contradicts which.
+        place: String,
+    },
     /// The writer ended or the group's transaction was not confirmed.
     #[error("the store {path} could not confirm the record: {cause}")]
     Unavailable {
@@ -162,6 +172,9 @@ pub enum RecordError {
     /// The assertion may be presented again, but not by this client.
     #[error("another key presented this assertion first")]
     Pinned,
+    /// It was made before the store was restored, when nobody remembers what was used.
+    #[error("this assertion was made before the store was restored; sign a new one, or have one issued")]
+    Outdated,
     /// A revocation of this kind reaches the token.
     #[error("an operator revoked the {0} of this token")]
     Revoked(SelectorKind),
@@ -242,6 +255,9 @@ pub enum ActivateError {
     /// No such version.
     #[error("there is no policy version {0}; `shortbread policy history` lists them")]
     UnknownVersion(u64),
+    /// A trial must have something to go back to.
+    #[error("no policy is in force yet; activate a version for all first")]
+    NothingBefore,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

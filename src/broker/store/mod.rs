@@ -4,28 +4,36 @@
 //! assertion, a revocation, a task id) are part of the transaction that records. Nothing is ever half done: an
 //! operation that fails leaves no trace, and its neighbours in the same commit stand.
 
+mod backup;
+mod check;
 mod error;
 mod journal;
 mod model;
+mod restore;
 mod revocations;
 mod shards;
 mod sqlite;
 #[cfg(test)]
 mod tests;
 mod transactions;
+mod tree;
 
 use std::path::Path;
 use std::sync::Arc;
 
+pub use self::backup::{Backup, BackupError, Copying, StoreFacts, Tell, back_up};
+pub use self::check::{Checked, check};
 pub use self::error::{ActivateError, ChangeError, HeadError, KeyError, RecordError, StoreError};
 pub use self::journal::{Key, Place};
 pub use self::model::{
     AUDIT_LIMIT, Activate, Activation, ActivePolicy, AuditEntry, BlockChanged, BreakGlassRecord, Changed,
-    ChangedEntry, Counts, Exchange, Head, HeadFacts, Hit, Kept, KeyRecord, Lease, Lift, LiftMode, Meta,
-    NAMED, NewLease, NewPolicy, Notes, Options, PolicyAction, PolicyVersion, Preview, Progress, Pruned,
-    Replay, Retry, Revoke, RevokeBlock, RevokeMode, StoreKind, StoredEntry, TAIL_LIMIT, Target, Tie,
-    TokenRecord, Touched, Use, WaitingNotice,
+    ChangedEntry, Counts, ErasableInput, Erase, Erased, Exchange, Head, HeadFacts, Hit, Kept, KeyRecord,
+    Lease, Lift, LiftMode, Meta, NAMED, NewLease, NewPolicy, Notes, Options, PolicyAction, PolicyVersion,
+    Preview, Progress, Pruned, Replay, Retry, Revoke, RevokeBlock, RevokeMode, StoreKind, StoredCheckpoint,
+    StoredEntry, StoredInput, TAIL_LIMIT, Target, Tie, TokenRecord, Touched, Trial, TrialOutcome, Use,
+    WaitingNotice,
 };
+pub use self::restore::{Former, Restore, RestoreError, Restored, Restoring, Settled};
 pub use self::revocations::{Block, Entry, Revocations, Revoked, Standing};
 use self::sqlite::Sqlite;
 

@@ -12,16 +12,22 @@ use zeroize::Zeroizing;
 use super::revocations::{Revocations, Standing};
 
 mod changes;
+mod inputs;
 mod instances;
 mod keys;
+mod log;
 mod policies;
 
 pub use self::changes::{
     BlockChanged, Changed, ChangedEntry, Lift, LiftMode, Notes, Revoke, RevokeBlock, RevokeMode, Target,
 };
+pub use self::inputs::{ErasableInput, Erase, Erased, StoredInput};
 pub use self::instances::{Lease, NewLease, Progress};
 pub use self::keys::{BreakGlassRecord, KeyRecord};
-pub use self::policies::{Activate, Activation, ActivePolicy, NewPolicy, PolicyAction, PolicyVersion};
+pub use self::log::StoredCheckpoint;
+pub use self::policies::{
+    Activate, Activation, ActivePolicy, NewPolicy, PolicyAction, PolicyVersion, Trial, TrialOutcome,
+};
 
 /// The most bytes an audit entry may have: a C2SP log tile gives its length two bytes.
 pub const AUDIT_LIMIT: usize = 65_535;
@@ -98,6 +104,8 @@ pub struct AuditEntry {
     pub trace: Option<[u8; 16]>,
     /// The exact bytes that are logged: at most [`AUDIT_LIMIT`].
     pub body: Vec<u8>,
+    /// What the decision depended on, where it is kept: the entry bears its hash.
+    pub input: Option<ErasableInput>,
 }
 
 /// One entry of the audit log in its place.
@@ -121,6 +129,8 @@ pub struct Replay {
     /// After this nobody accepts the assertion any more (unix seconds): its end, leeway included. The same
     /// assertion must give the same value.
     pub keep_until: u64,
+    /// When it was made (unix seconds), or the first moment at which it could be taken, where it does not say so.
+    pub made: u64,
     /// The thumbprint of the key that presents it, where its identity lets it be presented again; `None` uses it up.
     pub holder: Option<String>,
 }

@@ -91,6 +91,7 @@ pub struct Revocations {
     entries: HashMap<SelectorKind, Arc<Shards<Arc<str>, Entry>>>,
     blocks: Arc<Shards<[u8; 16], Block>>,
     stopped: u64,
+    made_from: u64,
     changed_seq: u64,
     journal: Journal,
 }
@@ -98,8 +99,15 @@ pub struct Revocations {
 // How the list came to be what it is does not count.
 impl PartialEq for Revocations {
     fn eq(&self, other: &Self) -> bool {
-        (&self.global, &self.entries, &self.blocks, self.stopped, self.changed_seq)
-            == (&other.global, &other.entries, &other.blocks, other.stopped, other.changed_seq)
+        (&self.global, &self.entries, &self.blocks, self.stopped, self.made_from, self.changed_seq)
+            == (
+                &other.global,
+                &other.entries,
+                &other.blocks,
+                other.stopped,
+                other.made_from,
+                other.changed_seq,
+            )
     }
 }
 
@@ -122,6 +130,13 @@ impl Revocations {
     #[must_use]
     pub fn everything(&self) -> u64 {
         self.global().max(self.stopped)
+    }
+
+    /// Since a restore of the store: nothing counts that was made before this (unix seconds), neither an assertion nor a
+    /// token of whatever kind; 0 = never restored.
+    #[must_use]
+    pub fn made_from(&self) -> u64 {
+        self.made_from
     }
 
     /// Who set [`Self::global`], when and why.
@@ -190,7 +205,7 @@ impl Revocations {
     /// # Errors
     /// The first revocation that reaches it.
     pub fn standing(&self, token: &Standing) -> Result<(), Revoked> {
-        if !token.exempt_global && token.issued < self.everything() {
+        if token.issued < self.made_from || (!token.exempt_global && token.issued < self.everything()) {
             return Err(Revoked::All);
         }
         for (kind, value) in &token.selectors {
@@ -210,7 +225,7 @@ impl Revocations {
     pub fn earliest(&self, token: &Standing) -> u64 {
         let global = if token.exempt_global { 0 } else { self.everything() };
         let entries = token.selectors.iter().filter_map(|(kind, value)| self.entry(*kind, value));
-        entries.map(|entry| entry.before).fold(global, u64::max)
+        entries.map(|entry| entry.before).fold(global.max(self.made_from), u64::max)
     }
 
     /// A list that revokes one key by its name, for tests.
@@ -254,6 +269,7 @@ impl Revocations {
                 self.journal.restart(seq);
             }
             Change::Stopped(before) => self.stopped = before,
+            Change::MadeFrom(from) => self.made_from = from,
         }
     }
 
@@ -271,6 +287,7 @@ pub(super) enum Change {
     Global(Option<Entry>),
     Block([u8; 16], Block),
     Stopped(u64),
+    MadeFrom(u64),
     /// All before this is one change with this number.
     Seq(u64),
     /// All before this is what was found, with the number of its last change.

@@ -8,6 +8,7 @@ use shortbread_protocol::keys::PublicKey;
 use shortbread_protocol::reason::Reason;
 use shortbread_protocol::verifiers::{LeaseAnswer, LeaseBody, REPORT_EVERY, SILENT_AFTER};
 
+use super::observe::statement;
 use crate::audit::{Counted, range};
 use crate::broker::Broker;
 use crate::exchange::{Context, GrantType, Refusal, unproved};
@@ -62,11 +63,13 @@ async fn run(broker: &Broker, body: &LeaseBody, context: &Context) -> Result<Lea
         lease: lease.clone(),
     };
     broker.store.record_lease(new).await.map_err(|error| match error {
-        RecordError::Replayed | RecordError::Pinned => refused(error.into()),
+        RecordError::Replayed | RecordError::Pinned | RecordError::Outdated => refused(error.into()),
         error => error.into(),
     })?;
     broker.instances.admit(lease.clone(), key, room, now);
+    let observe = statement(broker, &policy, &lease.verifier, &lease.instance, &lease.tools, 0);
     Ok(LeaseAnswer {
+        observe,
         instance: lease.instance,
         verifier: lease.verifier,
         tools: lease.tools,
@@ -99,6 +102,7 @@ fn replay(identity: &Verified, instance: &str) -> Replay {
     Replay {
         hash: identity.replay.hash,
         keep_until: identity.replay.keep_until.seconds(),
+        made: identity.replay.made.seconds(),
         holder: identity.reuse.then(|| instance.to_owned()),
     }
 }

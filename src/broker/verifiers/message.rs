@@ -10,6 +10,7 @@ use shortbread_protocol::verifiers::{
     GOODBYE_TYPE, Goodbye, MAX_MESSAGE, Message, REPORT_TYPE, Report, ReportAnswer,
 };
 
+use super::observe::statement;
 use crate::broker::Broker;
 use crate::exchange::{Context, GrantType, Refusal, unproved};
 use crate::instances::{HearError, Now, Said};
@@ -102,7 +103,8 @@ pub fn hear<T: DeserializeOwned>(
 /// As [`hear`]; and when the same or a later message was taken before, or it claims what this broker never published.
 pub fn report(broker: &Broker, body: &[u8], context: &Context) -> Result<ReportAnswer, Refusal> {
     let spoken: Spoken<Report> = hear(broker, body, REPORT_TYPE, Pace::Report, context)?;
-    let (contents, said) = (broker.store.mirror().changed_seq(), spoken.said);
+    let contents = broker.store.mirror().changed_seq();
+    let mut said = spoken.said.clone();
     if said.contents > contents || said.seq > broker.store.seq() {
         // It refuses every list of this broker: what it enforces is not what is revoked here.
         tracing::warn!(
@@ -118,8 +120,16 @@ pub fn report(broker: &Broker, body: &[u8], context: &Context) -> Result<ReportA
     if said.keys_version > MAX_NUMBER {
         return Err(Refusal::new(Reason::RequestMalformed, "keys_version is above 2^53 - 1"));
     }
+    // Of others' tools it says nothing.
+    said.observing.retain(|tool| spoken.tools.contains(tool));
+    said.observing.sort_unstable();
+    said.observing.dedup();
     take(broker, &spoken, Said::Report(said))?;
-    Ok(ReportAnswer { contents })
+    let policy = broker.policy.in_force();
+    let observe = policy.and_then(|policy| {
+        statement(broker, &policy, &spoken.verifier, &spoken.instance, &spoken.tools, spoken.n)
+    });
+    Ok(ReportAnswer { contents, observe })
 }
 
 /// Takes the goodbye of an instance: it is gone, not silent.
@@ -129,7 +139,7 @@ pub fn report(broker: &Broker, body: &[u8], context: &Context) -> Result<ReportA
 pub fn goodbye(broker: &Broker, body: &[u8], context: &Context) -> Result<ReportAnswer, Refusal> {
     let spoken: Spoken<Goodbye> = hear(broker, body, GOODBYE_TYPE, Pace::Report, context)?;
     take(broker, &spoken, Said::Goodbye)?;
-    Ok(ReportAnswer { contents: broker.store.mirror().changed_seq() })
+    Ok(ReportAnswer { contents: broker.store.mirror().changed_seq(), observe: None })
 }
 
 fn take<T>(broker: &Broker, spoken: &Spoken<T>, said: Said) -> Result<(), Refusal> {

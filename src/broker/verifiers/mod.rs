@@ -4,6 +4,7 @@ mod chores;
 mod forget;
 mod lease;
 mod message;
+mod observe;
 mod status;
 
 pub use chores::{chores, tend};

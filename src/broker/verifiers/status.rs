@@ -136,6 +136,7 @@ impl Row {
     fn body(self, now: Now) -> InstanceBody {
         let age = self.instance.age(now.monotonic);
         let Instance { lease, progress, report, propagation, .. } = self.instance;
+        let step = report.as_ref().map(|report| report.step);
         let said = report.unwrap_or_default();
         InstanceBody {
             verifier: lease.verifier.to_string(),
@@ -150,11 +151,12 @@ impl Row {
             contents: progress.contents,
             keys_version: progress.keys_version,
             break_glass: said.break_glass,
-            step: report.map(|report| report.step),
+            step,
             age,
             propagation_ms: propagation.map(|spent| u64::try_from(spent.as_millis()).unwrap_or(u64::MAX)),
             waiting: said.waiting,
             lost: said.lost,
+            observing: said.observing.iter().map(ToString::to_string).collect(),
         }
     }
 }
@@ -202,7 +204,9 @@ impl Counts {
             .filter(|(tool, counts)| unreported(tool, counts))
             .map(|(tool, _)| tool.to_string())
             .collect();
+        let observed = policy.observed(broker.clock.now());
         let tool = |(tool, instances): (&ToolName, &StateCounts)| ToolBody {
+            observed_until: observed.get(tool).map(|until| until.seconds()),
             tool: tool.to_string(),
             enforced: instances.all_enforce() && !unreported(tool, instances),
             instances: *instances,

@@ -2,11 +2,13 @@
 
 mod assertion;
 mod feed;
+mod page;
 mod proof;
 mod session;
 
 pub(crate) use assertion::Signer;
 pub(crate) use feed::Events;
+pub(crate) use page::Page;
 pub(crate) use session::{Session, sign_in};
 
 use std::time::Duration;
@@ -28,7 +30,6 @@ use crate::failure::Failure;
 /// The most bytes of an answer.
 const MAX_ANSWER: usize = 1024 * 1024;
 const DPOP: &str = "dpop";
-const NEXT: &str = "shortbread-next";
 const CONNECT: Duration = Duration::from_secs(5);
 const WHOLE: Duration = Duration::from_secs(20);
 
@@ -45,8 +46,6 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     /// The `Date` header.
     pub(crate) date: Option<String>,
-    /// Where the next page begins, where there is one.
-    pub(crate) next: Option<u64>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -179,6 +178,17 @@ impl Broker {
         path: &str,
         body: Option<&[u8]>,
     ) -> Result<Answer, Failure> {
+        self.send(self.request(context, held, method, path, body)?).await
+    }
+
+    fn request(
+        &self,
+        context: &Context,
+        held: &Held<'_>,
+        method: &str,
+        path: &str,
+        body: Option<&[u8]>,
+    ) -> Result<RequestBuilder, Failure> {
         let url = self.address(path);
         let (token, operation) = (held.token, held.operation);
         let call = Call { method, url: &url, token, operation, body: body.unwrap_or_default() };
@@ -190,7 +200,7 @@ impl Broker {
             ("DELETE", None) => self.http.delete(&url),
             (_, None) => self.http.get(&url),
         };
-        self.send(request.header(AUTHORIZATION, format!("DPoP {token}")).header(DPOP, proof)).await
+        Ok(request.header(AUTHORIZATION, format!("DPoP {token}")).header(DPOP, proof))
     }
 
     fn address(&self, path: &str) -> String {
@@ -198,21 +208,26 @@ impl Broker {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Answer, Failure> {
+        self.receive(request, MAX_ANSWER).await.map(|(answer, _)| answer)
+    }
+
+    /// An answer of at most `limit` bytes, and its headers.
+    async fn receive(&self, request: RequestBuilder, limit: usize) -> Result<(Answer, HeaderMap), Failure> {
         let failed = |error: &reqwest::Error| self.unreachable(error);
         let mut response = request.send().await.map_err(|e| failed(&e))?;
         let (status, date) = (response.status().as_u16(), header(response.headers()));
-        let next = next(response.headers());
+        let headers = std::mem::take(response.headers_mut());
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|e| failed(&e))? {
-            if body.len() + chunk.len() > MAX_ANSWER {
+            if body.len() + chunk.len() > limit {
                 return Err(Failure::new(
-                    format!("the answer of {} has more than 1 MiB", self.url),
+                    format!("the answer of {} has more than {} MiB", self.url, limit >> 20),
                     "Check that this is the address of a Shortbread broker; ask for less where there is a limit.",
                 ));
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status, date, next, body })
+        Ok((Answer { status, date, body }, headers))
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {
@@ -263,10 +278,6 @@ impl Answer {
 
 fn header(headers: &HeaderMap) -> Option<String> {
     headers.get(DATE).and_then(|date| date.to_str().ok()).map(str::to_owned)
-}
-
-fn next(headers: &HeaderMap) -> Option<u64> {
-    headers.get(NEXT).and_then(|next| next.to_str().ok()).and_then(|next| next.parse().ok())
 }
 
 fn form(fields: &[(&str, &str)]) -> Result<String, Failure> {
@@ -358,13 +369,12 @@ mod tests {
             request_id: "req".to_owned(),
             retryable: false,
         };
-        let answer =
-            Answer { status: 409, date: None, next: None, body: serde_json::to_vec(&problem).unwrap() };
+        let answer = Answer { status: 409, date: None, body: serde_json::to_vec(&problem).unwrap() };
         let failure = answer.success().unwrap_err();
         assert!(failure.is_for("admin.conflict"));
         assert_eq!(failure.to_string(), "refused: version 3 is in force already");
         assert!(failure.fix().contains("current state"));
-        let html = Answer { status: 502, date: None, next: None, body: b"<html>".to_vec() };
+        let html = Answer { status: 502, date: None, body: b"<html>".to_vec() };
         assert!(html.success().unwrap_err().to_string().contains("502"));
     }
 }

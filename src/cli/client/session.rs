@@ -3,16 +3,21 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use shortbread_protocol::admin::EXPORT_NEXT;
 use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::dpop::ProofKey;
 use shortbread_protocol::names::{Operation, ToolName};
 use shortbread_protocol::oauth::TokenAnswer;
 
+use super::page::{self, Page};
 use super::{Answer, Broker, Held, Signer};
 use crate::cli::Connection;
 use crate::config::Settings;
 use crate::context::Context;
 use crate::failure::Failure;
+
+/// How often a page is asked for again where there were too many requests.
+const PATIENCE: usize = 60;
 
 /// A token is renewed this many seconds before it ends.
 const EARLY: u64 = 10;
@@ -68,9 +73,15 @@ impl<'c> Session<'c> {
     /// # Errors
     /// When the broker cannot be reached or refuses, or the lines are no text.
     pub(crate) async fn lines(&mut self, path: &str) -> Result<(String, Option<u64>), Failure> {
-        let answer = self.call(path, None).await?;
+        let token = self.token().await?;
+        let operation = self.operation.to_string();
+        let held = Held { token: &token, key: &self.key, operation: &operation };
+        let request = self.broker.request(self.context, &held, "GET", path, None)?;
+        let ui = self.context.ui;
+        let receive = self.broker.receive(request, page::MAX_PAGE);
+        let (answer, headers) = ui.wait("asking the broker", receive).await?;
         answer.success()?;
-        let next = answer.next;
+        let next = headers.get(EXPORT_NEXT).and_then(|next| next.to_str().ok()?.parse().ok());
         let text = String::from_utf8(answer.body).map_err(|_| {
             let fix = "Check that the address is that of a Shortbread broker of this version.";
             Failure::new("the broker answered something that is no text", fix)
@@ -108,6 +119,35 @@ impl<'c> Session<'c> {
     pub(crate) async fn delete(&mut self, path: &str) -> Result<(), Failure> {
         let ui = self.context.ui;
         ui.wait("asking the broker", self.ask("DELETE", path, None)).await?.success()
+    }
+
+    /// One page of an export, with patience where the broker wants fewer requests.
+    ///
+    /// # Errors
+    /// When the broker cannot be reached, refuses, or answers something else.
+    pub(crate) async fn page(&mut self, path: &str) -> Result<Page, Failure> {
+        for _ in 0..PATIENCE {
+            let token = self.token().await?;
+            let operation = self.operation.to_string();
+            let held = Held { token: &token, key: &self.key, operation: &operation };
+            let request = self.broker.request(self.context, &held, "GET", path, None)?;
+            match Page::of(self.broker.receive(request, page::MAX_PAGE).await?)? {
+                Ok(page) => return Ok(page),
+                Err(wait) => tokio::time::sleep(wait).await,
+            }
+        }
+        let fix = "Try again later, or allow more requests in `[limits]` of the broker's configuration.";
+        Err(Failure::new("the broker keeps saying that there are too many requests", fix))
+    }
+
+    /// `operator:NAME`, as whom this signs in.
+    pub(crate) fn subject(&self) -> &str {
+        self.signer.subject()
+    }
+
+    /// The broker.
+    pub(crate) fn broker(&self) -> &Broker {
+        &self.broker
     }
 
     async fn call(&mut self, path: &str, body: Option<&[u8]>) -> Result<Answer, Failure> {

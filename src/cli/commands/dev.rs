@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use serde_json::json;
-use shortbread_broker::activation::{ActivationError, Actor};
+use shortbread_broker::activation::{ActivationError, Actor, Scope};
 use shortbread_broker::broker::Broker;
 use shortbread_broker::config::Config;
 use shortbread_broker::setup::{self, DEV_POLICY};
@@ -202,7 +202,10 @@ async fn put_in_force(broker: &Broker) -> Result<Option<u64>, ActivationError> {
         return Ok(None);
     };
     let actor = Actor::Host("dev");
-    broker.policy.activate(Some(version), &actor, &decision, broker.clock.monotonic()).await?;
+    broker
+        .policy
+        .activate(Some(version), Scope::default(), &actor, &decision, broker.clock.monotonic())
+        .await?;
     broker.policy_changed(&actor, PolicyAction::Activate, &decision);
     Ok(Some(version))
 }

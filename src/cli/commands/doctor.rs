@@ -4,10 +4,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
+use shortbread_broker::config::Config;
+use shortbread_broker::store::{Checked, check};
+use shortbread_protocol::admin::StatusAnswer;
 use shortbread_protocol::clock::Timestamp;
 
+use super::backup::entries;
 use crate::cli::Connection;
-use crate::client::{Answer, Broker, sign_in};
+use crate::client::{Answer, Broker, Session, sign_in};
+use crate::commands::revocations::view::observed;
 use crate::config::Settings;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -26,6 +31,7 @@ const STALE: u64 = 30;
 #[command(after_help = "\
 Examples:
   shortbread doctor
+  shortbread doctor --broker-config /etc/shortbread/broker.toml
   shortbread doctor --config other.toml --json")]
 pub(crate) struct DoctorArgs {
     #[command(flatten)]
@@ -33,6 +39,9 @@ pub(crate) struct DoctorArgs {
     /// The broker's public root key: check the list's signature too.
     #[arg(long, value_name = "FILE")]
     root: Option<PathBuf>,
+    /// The broker's configuration, on the broker's machine: read its whole store too, and name what is damaged.
+    #[arg(long, value_name = "FILE")]
+    broker_config: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -82,13 +91,18 @@ const CLOCK: &str = "clock";
 const HEAD: &str = "revocation list";
 const POLICY: &str = "policy";
 const KEY: &str = "operator's key";
+const STORE: &str = "broker's store";
+const ENFORCED: &str = "enforcement";
 
 /// Runs every check and says what it found.
 ///
 /// # Errors
 /// When a check fails.
 pub(crate) async fn run(args: &DoctorArgs, context: &Context) -> Result<(), Failure> {
-    let findings = context.ui.wait("checking", examine(args, context)).await;
+    let mut findings = context.ui.wait("checking", examine(args, context)).await;
+    if let Some(config) = args.broker_config.clone() {
+        findings.push(context.ui.wait("reading the store", store(config)).await);
+    }
     if context.ui.is_json() {
         context.ui.json(&findings);
     } else {
@@ -128,12 +142,13 @@ async fn examine(args: &DoctorArgs, context: &Context) -> Vec<Finding> {
     findings.push(head(args, &settings, &broker, context).await);
     findings.push(Finding::of(POLICY, policy(&broker).await));
     findings.push(Finding::of(KEY, key(&settings, &broker, context).await));
+    findings.push(enforced(args, context).await);
     findings
 }
 
 // Every check is named in every run, also when it could not be made.
 fn rest(mut findings: Vec<Finding>, because: &str) -> Vec<Finding> {
-    let all = [CONFIG, REACHABLE, ISSUER, CLOCK, HEAD, POLICY, KEY];
+    let all = [CONFIG, REACHABLE, ISSUER, CLOCK, HEAD, POLICY, KEY, ENFORCED];
     for check in all.into_iter().skip(findings.len()) {
         findings.push(Finding::not_checked(check, because));
     }
@@ -213,6 +228,61 @@ async fn key(settings: &Settings, broker: &Broker, context: &Context) -> Result<
     Ok(format!("{} signs in (tried with {verb})", signer.subject()))
 }
 
+// Read where it lies: whether its broker runs does not matter.
+async fn store(path: PathBuf) -> Finding {
+    let config = match Config::read(&path) {
+        Ok(config) => config,
+        Err(error) => {
+            return Finding::bad(STORE, &Failure::new(error.to_string(), "Name the broker's configuration."));
+        }
+    };
+    let place = config.store.sqlite;
+    let checked = tokio::task::spawn_blocking(move || check(&place)).await;
+    match checked {
+        Ok(Ok(checked)) => sound(&checked, &config.issuer),
+        Ok(Err(error)) => Finding::bad(STORE, &Failure::new(error.to_string(), RESTORE)),
+        Err(_) => Finding::bad(STORE, &Failure::new("reading it broke off", "Run it again.")),
+    }
+}
+
+const RESTORE: &str = "Stop the broker and restore the store from a backup: `shortbread restore --help`.";
+
+fn sound(checked: &Checked, issuer: &str) -> Finding {
+    if let Some(first) = checked.damage.first() {
+        let more = checked.damage.len() - 1;
+        let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
+        return Finding::bad(STORE, &Failure::new(format!("damaged: {first}{more}"), RESTORE));
+    }
+    let facts = &checked.facts;
+    if facts.issuer != issuer {
+        let what = format!("it belongs to {}, the configuration says {issuer}", facts.issuer);
+        return Finding::bad(STORE, &Failure::new(what, "Correct `issuer`, or name another store."));
+    }
+    Finding::good(STORE, format!("sound, {} in its audit log", entries(facts.audit)))
+}
+
+/// Whether the policy enforces every tool. Whoever may not see that is told of nothing.
+async fn enforced(args: &DoctorArgs, context: &Context) -> Finding {
+    let session = Session::open(context, &args.connection, "revocations.read");
+    let status: Result<StatusAnswer, Failure> = match session {
+        Ok(mut session) => session.get("/api/v1/revocations/status").await,
+        Err(failure) => Err(failure),
+    };
+    let status = match status {
+        Ok(status) => status,
+        Err(failure) => return Finding::not_checked(ENFORCED, &failure.to_string()),
+    };
+    let observed: Vec<String> = observed(&status).collect();
+    match observed.as_slice() {
+        [] => Finding::good(ENFORCED, "no tool is exempt"),
+        some => Finding::warning(
+            ENFORCED,
+            format!("not enforcing {}", some.join("; ")),
+            "When the figures say so, take mode and until out of the policy and activate it.",
+        ),
+    }
+}
+
 fn show(context: &Context, finding: &Finding) {
     let (mark, style) = match finding.outcome {
         Outcome::Good => ("\u{2713}", Style::Good),
@@ -265,12 +335,8 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_off_is_told() {
-        let answer = Answer {
-            status: 200,
-            date: Some("Fri, 20 Nov 2026 12:00:00 GMT".to_owned()),
-            next: None,
-            body: Vec::new(),
-        };
+        let answer =
+            Answer { status: 200, date: Some("Fri, 20 Nov 2026 12:00:00 GMT".to_owned()), body: Vec::new() };
         let now: Timestamp = "2026-11-20T12:00:05Z".parse().unwrap();
         assert_eq!(clock(&answer, now).outcome, Outcome::Good);
         let later: Timestamp = "2026-11-20T11:59:00Z".parse().unwrap();
@@ -283,6 +349,6 @@ mod tests {
     fn every_check_is_named_even_if_the_first_fails() {
         let failure = Failure::new("x", "y");
         let findings = rest(vec![Finding::bad(CONFIG, &failure)], "z");
-        assert_eq!(findings.len(), 7);
+        assert_eq!(findings.len(), 8);
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod attenuate;
 pub(crate) mod audit;
+pub(crate) mod backup;
 pub(crate) mod break_glass;
 mod change;
 pub(crate) mod dev;
@@ -16,6 +17,7 @@ pub(crate) mod lift;
 pub(crate) mod login;
 pub(crate) mod policy;
 pub(crate) mod report;
+pub(crate) mod restore;
 pub(crate) mod revocations;
 pub(crate) mod revoke;
 pub(crate) mod serve;
@@ -46,6 +48,8 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Fail
         Command::Audit(args) => audit::run(args, context).await,
         Command::Report(args) => report::run(args, context).await,
         Command::Keys(args) => keys::run(args, context).await,
+        Command::Backup(args) => backup::run(args, context).await,
+        Command::Restore(args) => restore::run(args, context).await,
         Command::BreakGlass(args) => break_glass::run(args, context),
         Command::Drill(args) => drill::run(args, context).await,
         Command::Doctor(args) => doctor::run(args, context).await,

@@ -89,6 +89,11 @@ fn wrong_usage_ends_with_2() {
         &["verify"],
         &["keys", "generate", "--purpose", "cake", "--out", "x.pem"],
         &["audit", "show", "../../etc"],
+        &["audit", "show", "tok_x"],
+        &["audit", "export", "--since", "soon"],
+        &["audit", "export", "--since", "1h", "--until", "2h"],
+        &["audit", "verify", "audit.jsonl"],
+        &["audit", "verify", "audit.jsonl", "--root", "a", "--audit-key", "b"],
         &["exchange", "--scope", "github:issues.read"],
         &["exchange", "--jwt", "x", "--scope", "a:b", "--token", "--json"],
     ] {
@@ -352,7 +357,7 @@ fn doctor_names_every_check() {
     assert_eq!(output.status.code(), Some(1), "nothing is set up");
     ok(&home.log_in(&broker));
     let findings: Vec<Value> = serde_json::from_str(&ok(&home.run(&["doctor", "--json"]))).unwrap();
-    assert_eq!(findings.len(), 7);
+    assert_eq!(findings.len(), 8);
     assert!(findings.iter().all(|finding| finding["outcome"] == "good"), "{findings:#?}");
     drop(broker);
     let output = home.run(&["doctor"]);

@@ -2,6 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The header of an export's page that says the place of its first line.
+pub const EXPORT_FROM: &str = "shortbread-from";
+/// The header of an export's page that says from which place to go on.
+pub const EXPORT_NEXT: &str = "shortbread-next";
+/// The header of an export's page that says the place after the last entry that was asked for.
+pub const EXPORT_END: &str = "shortbread-end";
+
 /// One entry of the audit log.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -21,6 +28,20 @@ pub struct AuditAnswer {
     pub entries: Vec<AuditEntryBody>,
     /// Ask for what follows with `after=` this.
     pub next: Option<u64>,
+}
+
+/// `GET /log/consistency/{from}`: that one tree is the beginning of another.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ConsistencyAnswer {
+    /// The size of the earlier tree.
+    pub from: u64,
+    /// The size of the later one.
+    pub to: u64,
+    /// The proof (RFC 6962, section 2.1.2), each hash in base64.
+    pub hashes: Vec<String>,
+    /// The signed checkpoint of the later tree.
+    pub checkpoint: String,
 }
 
 /// What went wrong on the admin API (RFC 9457).

@@ -1,5 +1,6 @@
 //! Bodies of the admin API under `/api/v1`.
 
+mod inputs;
 mod keys;
 mod log;
 mod policy;
@@ -7,9 +8,12 @@ mod report;
 mod revocations;
 mod status;
 
+pub use inputs::{EraseAnswer, EraseBody};
 pub use keys::{KeyBody, KeyDocumentBody, KeysAnswer};
-pub use log::{AuditAnswer, AuditEntryBody, Problem};
-pub use policy::{ActivateBody, PolicyAnswer, PolicyVersionBody};
+pub use log::{
+    AuditAnswer, AuditEntryBody, ConsistencyAnswer, EXPORT_END, EXPORT_FROM, EXPORT_NEXT, Problem,
+};
+pub use policy::{ActivateBody, PolicyAnswer, PolicyVersionBody, RollbackBody, TrialBody};
 pub use report::{
     ApprovalsBody, ChangeBody, DenialBody, DriftBody, FiguresAnswer, FiguresBody, MarkBody, NextBody,
     PeriodBody, QuantileBody, ReviewBody, RightBody, SegmentBody, ShareBody, StepBody, TimesBody, Verdict,

@@ -26,14 +26,51 @@ pub struct PolicyVersionBody {
 pub struct PolicyAnswer {
     /// All versions, newest first.
     pub versions: Vec<PolicyVersionBody>,
+    /// The version that is tried, or in force and watched.
+    #[serde(default)]
+    pub trial: Option<TrialBody>,
 }
 
-/// `POST /api/v1/policy/activate` and `/rollback`.
+/// A version that is tried on some workflows, or is in force for everyone and watched.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TrialBody {
+    /// The version.
+    pub version: u64,
+    /// The version that it goes back to.
+    pub before: u64,
+    /// On which workflows; empty: it is in force for everyone.
+    pub workflows: Vec<String>,
+    /// Since when, in seconds since the epoch.
+    pub since: u64,
+    /// Until when a breach of the limits takes it back, in seconds since the epoch; absent: it is not watched.
+    pub watched_until: Option<u64>,
+    /// Who began it.
+    pub by: String,
+}
+
+/// `POST /api/v1/policy/activate`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ActivateBody {
-    /// Which version. Absent: the newest one (activate), or the one in force before (rollback).
+    /// Which version. Absent: the policy file, taken in first.
+    #[serde(default)]
+    pub version: Option<u64>,
+    /// For these workflows alone, on trial; empty: for everyone.
+    #[serde(default)]
+    pub workflows: Vec<String>,
+    /// For how long it is watched, in seconds: 604,800 at most. Absent: it is not.
+    #[serde(default)]
+    pub watch: Option<u64>,
+}
+
+/// `POST /api/v1/policy/rollback`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RollbackBody {
+    /// Which version. Absent: an open trial on some workflows is taken back, else the one in force before.
     #[serde(default)]
     pub version: Option<u64>,
 }

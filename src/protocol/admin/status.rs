@@ -112,6 +112,9 @@ pub struct InstanceBody {
     pub waiting: u64,
     /// Call decisions that were lost there.
     pub lost: u64,
+    /// The tools whose would-be denials it lets pass, as it said last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub observing: Vec<String>,
 }
 
 /// One verifier of the policy.
@@ -136,6 +139,10 @@ pub struct ToolBody {
     pub enforced: bool,
     /// The instances that decide its calls.
     pub instances: StateCounts,
+    /// Until when the policy does not enforce it, in seconds since the epoch: calls pass that would be denied, unless
+    /// they are revoked. Absent where it is enforced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_until: Option<u64>,
 }
 
 /// `GET /api/v1/revocations/status`: who enforces the list already.

@@ -24,6 +24,6 @@ pub use floor::FloorError;
 pub use ratchet::Status;
 pub use refused::Refused;
 pub use set::RevocationSet;
-pub(crate) use state::Seen;
 pub use state::{Age, State, TokenKey};
+pub(crate) use state::{MAX_DRIFT, Seen};
 pub use trust::{Next, Pin, Trust};

@@ -16,7 +16,7 @@ use super::set::RevocationSet;
 use crate::windows::Windows;
 
 // How far the wall clock may move against the monotonic one while one head is relied on.
-const MAX_DRIFT: Duration = Duration::from_secs(5);
+pub(crate) const MAX_DRIFT: Duration = Duration::from_secs(5);
 
 /// How old the list is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -283,9 +283,7 @@ impl Mark {
     }
 
     fn age(&self, now: Seen) -> Age {
-        let elapsed = now.monotonic.saturating_sub(self.seen.monotonic);
-        let expected = self.seen.wall.plus(elapsed);
-        let drift = now.wall.since(expected).max(expected.since(now.wall));
+        let (elapsed, drift) = now.since(self.seen);
         // First: by a clock that jumped nothing can be called expired.
         if drift > MAX_DRIFT {
             return Age::Unsure;
@@ -303,5 +301,12 @@ impl Mark {
 impl Seen {
     pub(crate) fn now(clock: &dyn Clock) -> Self {
         Self { wall: clock.now(), monotonic: clock.monotonic() }
+    }
+
+    /// By the monotonic clock: how long after an earlier reading, and how far the wall clock moved otherwise since then.
+    pub(crate) fn since(self, earlier: Self) -> (Duration, Duration) {
+        let elapsed = self.monotonic.saturating_sub(earlier.monotonic);
+        let expected = earlier.wall.plus(elapsed);
+        (elapsed, self.wall.since(expected).max(expected.since(self.wall)))
     }
 }

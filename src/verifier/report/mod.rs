@@ -10,6 +10,7 @@ mod identity;
 mod record;
 mod recorder;
 mod reporter;
+mod result;
 mod spool;
 #[cfg(test)]
 mod tests;
@@ -20,4 +21,5 @@ pub use client::ReportError;
 pub use identity::Identity;
 pub use recorder::{Backpressure, Recorder, RecorderConfig, RecorderError, RecorderStatus};
 pub use reporter::{Reporter, ReporterConfig};
+pub use result::{ResultError, TaskResult};
 pub use spool::SpoolError;

@@ -3,8 +3,9 @@
 use std::str::FromStr;
 
 use shortbread_protocol::names::{ToolName, VerbName};
-use shortbread_protocol::verifiers::CallRecord;
+use shortbread_protocol::verifiers::{CallRecord, RESULT_STAGE, TaskOutcome};
 
+use super::result::TaskResult;
 use crate::decision::{Call, Decision};
 
 // Longer than any name or id of ours. What is longer comes from whoever wrote the token and says nothing.
@@ -27,6 +28,7 @@ pub(super) fn of(decision: &Decision, call: &Call<'_>) -> Option<CallRecord> {
         stage: Some(decision.stage.as_str().to_owned()),
         outcome: Some(if decision.is_allowed() { "allow" } else { "deny" }.to_owned()),
         reason: decision.reason.map(|reason| reason.code().to_owned()),
+        observed: decision.observed.map(|reason| reason.code().to_owned()),
         tool: named::<ToolName>(call.tool),
         verb: named::<VerbName>(call.verb),
         access: decision.access,
@@ -37,6 +39,27 @@ pub(super) fn of(decision: &Decision, call: &Call<'_>) -> Option<CallRecord> {
         list_seq: decision.list_seq,
         list_age: decision.list_age,
         step: decision.step,
+        ..CallRecord::default()
+    })
+}
+
+/// The record of what became of a decision's call: the same names and trace, under an id of its own.
+pub(super) fn of_result(decision: &Decision, call: &Call<'_>, result: &TaskResult) -> Option<CallRecord> {
+    let word = match result.outcome {
+        None => 0,
+        Some(TaskOutcome::Completed) => 1,
+        Some(TaskOutcome::Corrected) => 2,
+        Some(TaskOutcome::Failed) => 3,
+    };
+    Some(CallRecord {
+        id: decision.id?.of_result(word).to_string(),
+        at: result.at.millis(),
+        stage: Some(RESULT_STAGE.to_owned()),
+        // That was said of the call, and is counted there.
+        observed: None,
+        task_outcome: result.outcome,
+        cost_micros: result.cost_micros,
+        ..of(decision, call)?
     })
 }
 
@@ -52,13 +75,15 @@ fn plain(text: Option<&str>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::sync::Arc;
 
+    use shortbread_protocol::clock::Timestamp;
     use shortbread_protocol::reason::Reason;
     use shortbread_protocol::verifiers::span;
 
     use super::*;
-    use crate::decision::{Caller, DecisionId, Stage};
+    use crate::decision::{Caller, DecisionId, Outcome, Stage};
 
     fn decision() -> Decision {
         let caller = Caller {
@@ -100,5 +125,27 @@ mod tests {
         assert_eq!((record.intent.as_deref(), record.workflow), (Some("unknown"), None));
         assert_eq!((record.tool.as_str(), record.verb.as_str()), ("", ""));
         assert!(of(&Decision { id: None, ..decision() }, &call).is_none());
+    }
+
+    #[test]
+    fn a_result_is_of_its_decision_and_what_is_said_twice_is_one_record() {
+        let call = Call { tool: "github", verb: "issues.write", args: None };
+        let allowed = Decision { outcome: Outcome::Allow, reason: None, ..decision() };
+        let result = |outcome, cost_micros| {
+            let said = TaskResult { at: Timestamp::from_seconds(9), outcome, cost_micros };
+            of_result(&allowed, &call, &said).unwrap()
+        };
+        let (own, done) = (of(&allowed, &call).unwrap(), result(Some(TaskOutcome::Completed), Some(7)));
+        assert_eq!((done.lacks(), done.is_result(), own.is_result()), (None, true, false));
+        assert_eq!((&done.trace_id, &done.task, &done.workflow), (&own.trace_id, &own.task, &own.workflow));
+        assert_eq!(
+            (done.at, done.cost_micros, done.task_outcome),
+            (9000, Some(7), Some(TaskOutcome::Completed))
+        );
+        let words = TaskOutcome::ALL.map(Some).into_iter().chain([None]);
+        let ids: BTreeSet<_> = words.map(|outcome| result(outcome, Some(1)).id).chain([own.id]).collect();
+        assert_eq!(ids.len(), 5, "{ids:?}");
+        assert_eq!(result(Some(TaskOutcome::Completed), Some(8)).id, done.id);
+        assert!(done.halves().is_some_and(|(series, _)| series == 7));
     }
 }

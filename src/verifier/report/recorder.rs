@@ -150,6 +150,16 @@ impl Recorder {
         self.shared.uploads.notified().await;
     }
 
+    /// Keeps a record until it is uploaded; one that finds no room is counted as lost.
+    pub(super) fn keep(&self, record: CallRecord) -> Result<(), Unrecorded> {
+        let shared = &*self.shared;
+        let kept = if shared.required { shared.spool_now(&record) } else { shared.enqueue(record) };
+        if kept.is_err() {
+            shared.lost.fetch_add(1, Ordering::Relaxed);
+        }
+        kept
+    }
+
     fn count(&self, refused: &[&str]) {
         let mut told = lock(&self.shared.told);
         for wrong in refused {
@@ -166,16 +176,14 @@ impl Recorder {
 
 impl Sink for Recorder {
     fn record(&self, decision: &Decision, call: &Call<'_>) -> Result<(), Unrecorded> {
-        let shared = &*self.shared;
         let recorded = match record::of(decision, call) {
-            Some(record) if shared.required => shared.spool_now(&record),
-            Some(record) => shared.enqueue(record),
-            None => Err(Unrecorded),
+            Some(record) => self.keep(record),
+            None => {
+                self.shared.lost.fetch_add(1, Ordering::Relaxed);
+                Err(Unrecorded)
+            }
         };
-        if recorded.is_err() {
-            shared.lost.fetch_add(1, Ordering::Relaxed);
-        }
-        if shared.required { recorded } else { Ok(()) }
+        if self.shared.required { recorded } else { Ok(()) }
     }
 }
 

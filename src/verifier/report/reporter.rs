@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use shortbread_protocol::clock::Clock;
 use shortbread_protocol::jws;
 use shortbread_protocol::keys::PrivateKey;
+use shortbread_protocol::names::{ToolName, VerifierName};
 use shortbread_protocol::random::Random;
 use shortbread_protocol::verifiers::{
     GOODBYE, GOODBYE_TYPE, Goodbye, LeaseBody, Message, REPORT, REPORT_EVERY, REPORT_TYPE, ReportAnswer,
@@ -23,6 +24,7 @@ use super::identity::Identity;
 use super::recorder::Recorder;
 use super::watch::{Position, Watch};
 use crate::list::Trust;
+use crate::observe::{Answered, Observe};
 use crate::pace::spread;
 use crate::windows::Windows;
 
@@ -85,12 +87,14 @@ pub struct Reporter {
     lease: Mutex<Option<Arc<Lease>>>,
     /// Losses that the broker was told of, under any lease.
     lost_told: AtomicU64,
+    observe: Option<Arc<Observe>>,
 }
 
 /// What the broker knows the instance by.
 pub(super) struct Lease {
     key: PrivateKey,
     instance: String,
+    verifier: VerifierName,
     issuer: String,
     report_every: Duration,
     /// Losses that were told under earlier leases.
@@ -120,7 +124,15 @@ impl Reporter {
         let client = Client::new(&config)?;
         let watch = Watch::new(trust, config.windows, Arc::clone(&clock))?;
         let (lease, lost_told) = (Mutex::default(), AtomicU64::new(0));
-        Ok(Self { config, recorder: None, random, clock, identity, client, watch, lease, lost_told })
+        let (recorder, observe) = (None, None);
+        Ok(Self { config, recorder, random, clock, identity, client, watch, lease, lost_told, observe })
+    }
+
+    /// With what the broker says of tools that are not enforced for now; see [`observe`](crate::observe). The verifier
+    /// needs the same one.
+    #[must_use]
+    pub fn observe(self, observe: Arc<Observe>) -> Self {
+        Self { observe: Some(observe), ..self }
     }
 
     /// With decisions to upload.
@@ -137,6 +149,8 @@ impl Reporter {
             () = cancel => {}
             () = self.work() => {}
         }
+        // Nobody renews it any more.
+        self.enforce();
         let lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(lease) = lease {
             // Without an answer in time the broker finds out by the silence.
@@ -153,6 +167,35 @@ impl Reporter {
                 () = self.upload(&lease) => {}
             }
             *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            self.enforce();
+        }
+    }
+
+    fn enforce(&self) {
+        if let Some(observe) = &self.observe {
+            observe.end();
+        }
+    }
+
+    /// Listens to what the answer to a message says of observed tools, where this service takes part in that.
+    fn listen(&self, lease: &Lease, n: u64, statement: Option<&str>) {
+        let Some(observe) = &self.observe else { return };
+        let (verifier, instance) = (lease.verifier.as_str(), lease.instance.as_str());
+        let (trust, before) = (self.watch.trust(), observe.tools(self.watch.trust()));
+        let taken = observe.take(statement, &Answered { verifier, instance, n }, trust);
+        if let Err(error) = &taken {
+            tracing::warn!(
+                error.class = error.code(),
+                "everything is enforced, for what the broker says of observed tools is not believed: {error}"
+            );
+        }
+        let now = observe.tools(trust);
+        if now != before {
+            let tools: Vec<&str> = now.iter().map(ToolName::as_str).collect();
+            tracing::warn!(
+                tools = tools.join(", "),
+                "calls of these tools pass now even where they would be denied"
+            );
         }
     }
 
@@ -192,14 +235,17 @@ impl Reporter {
         if answer.instance != key.public().thumbprint() {
             return Err(ReportError::Answer("lease"));
         }
-        Ok(Lease {
+        let lease = Lease {
             key,
             instance: answer.instance,
+            verifier: answer.verifier,
             issuer,
             report_every: Duration::from_secs(answer.report_every.clamp(1, REPORT_EVERY)),
             lost_before: self.lost_told.load(Ordering::Relaxed),
             n: AtomicU64::new(0),
-        })
+        };
+        self.listen(&lease, 0, answer.observe.as_deref());
+        Ok(lease)
     }
 
     /// Reports until the lease is lost: at once, on each change, and every so often.
@@ -226,7 +272,11 @@ impl Reporter {
         let status = self.recorder.as_ref().map(|recorder| recorder.status()).unwrap_or_default();
         report.waiting = status.waiting;
         report.lost = status.lost.saturating_sub(lease.lost_before);
-        let _: ReportAnswer = self.tell(lease, "report", REPORT, REPORT_TYPE, report).await?;
+        report.observing =
+            self.observe.as_ref().map(|observe| observe.tools(self.watch.trust())).unwrap_or_default();
+        let (n, message) = self.signed(lease, REPORT_TYPE, report);
+        let answer: ReportAnswer = self.client.send("report", REPORT, message).await?;
+        self.listen(lease, n, answer.observe.as_deref());
         self.lost_told.fetch_max(status.lost, Ordering::Relaxed);
         Ok(())
     }
@@ -252,9 +302,14 @@ impl Reporter {
         kind: &str,
         said: impl Serialize,
     ) -> Result<A, ReportError> {
+        self.client.send(what, path, self.signed(lease, kind, said).1).await
+    }
+
+    /// The next message of the instance, under its number.
+    fn signed(&self, lease: &Lease, kind: &str, said: impl Serialize) -> (u64, String) {
         let n = lease.n.fetch_add(1, Ordering::Relaxed) + 1;
         let message = Message { aud: lease.issuer.clone(), n, iat: self.clock.now().seconds(), said };
-        self.client.send(what, path, jws::sign(kind, &lease.instance, &message, &lease.key)).await
+        (n, jws::sign(kind, &lease.instance, &message, &lease.key))
     }
 
     pub(super) fn backoff(&self) -> Backoff {

@@ -216,14 +216,14 @@ async fn eventually(what: &str, holds: impl Fn() -> bool) {
 async fn an_instance_is_heard_of_at_once_on_each_change_and_at_its_end() {
     let mut stage = Stage::start(None, Vec::new()).await;
     stage.until("the first report", |heard| heard.reports.len() == 1).await;
-    let first = stage.heard.lock().unwrap().reports[0];
+    let first = stage.heard.lock().unwrap().reports[0].clone();
     assert_eq!((first.contents, first.step, first.applied_at), (0, Step::Deny, None));
     let assertion = stage.heard.lock().unwrap().leases[0].clone();
     assert_eq!(assertion.label.as_deref(), Some("pod-1"));
     assert!(!assertion.assertion.is_empty());
     stage.apply(7);
     stage.until("a report of the list", |heard| heard.reports.last().is_some_and(|r| r.contents == 5)).await;
-    let told = stage.heard.lock().unwrap().reports.last().copied().unwrap();
+    let told = stage.heard.lock().unwrap().reports.last().cloned().unwrap();
     assert_eq!((told.seq, told.keys_version, told.age, told.step), (7, 1, Some(0), Step::Disk));
     assert_eq!(told.applied_at, Some(NOW * 1000));
     // A heartbeat says nothing new; a list that grew too old for writes does, though nobody touched it.
@@ -234,7 +234,7 @@ async fn an_instance_is_heard_of_at_once_on_each_change_and_at_its_end() {
     assert_eq!(stage.heard.lock().unwrap().reports.len(), before);
     stage.clock.advance(Duration::from_secs(400));
     stage.until("its step", |heard| heard.reports.last().is_some_and(|r| r.step == Step::ReadsOnly)).await;
-    let told = stage.heard.lock().unwrap().reports.last().copied().unwrap();
+    let told = stage.heard.lock().unwrap().reports.last().cloned().unwrap();
     assert_eq!((told.seq, told.applied_at), (8, Some(NOW * 1000)), "the contents are as old as they were");
     stage.stop().await;
     assert_eq!(stage.heard.lock().unwrap().goodbyes, 1);

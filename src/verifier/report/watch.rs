@@ -54,6 +54,10 @@ impl Watch {
         Ok(Self { trust, windows, seen })
     }
 
+    pub(super) fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
     /// The broker's public URL.
     pub(super) fn issuer(&self) -> String {
         self.trust.state().issuer().to_owned()

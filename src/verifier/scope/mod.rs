@@ -13,6 +13,7 @@ mod value;
 
 pub use evaluate::{Demand, Refusal};
 pub use standing::Revocations;
+pub(crate) use standing::unheld_standing;
 
 use shortbread_protocol::access::Access;
 use shortbread_protocol::biscuit::{Flaw, Program, Query, Sym, Term};

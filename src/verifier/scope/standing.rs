@@ -87,6 +87,34 @@ impl Scope {
     }
 }
 
+/// Asks a list about a call of `tool/verb` whose access is not known, and so about any. Without a moment of issue it is
+/// older than every entry.
+///
+/// # Errors
+/// With the kind of the first selector that hits.
+pub(crate) fn unheld_standing(
+    list: &impl Revocations,
+    issued: Option<u64>,
+    tool: &str,
+    verb: &str,
+) -> Result<(), Reason> {
+    let is_before = |before: Option<u64>| before.is_some_and(|before| issued.unwrap_or(0) < before);
+    let any_access = Access::ALL.into_iter().map(Access::as_str).any(|access| {
+        is_before(list.before(SelectorKind::Access, access))
+            || is_before(list.before_pair(SelectorKind::Access, tool, access))
+    });
+    for (hit, kind) in [
+        (is_before(list.before(SelectorKind::Tool, tool)), SelectorKind::Tool),
+        (is_before(list.before_pair(SelectorKind::Verb, tool, verb)), SelectorKind::Verb),
+        (any_access, SelectorKind::Access),
+    ] {
+        if hit {
+            return Err(Reason::Revoked(kind));
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use shortbread_protocol::biscuit::{Alternative, Binary, BlockWriter, Symbols, Value};

@@ -241,9 +241,12 @@ where
         if !decision.is_allowed() {
             return Err(Box::new(Answer::denied(&decision, &call, credentials.scheme)));
         }
-        // The service has the decision; the token is not for it, nor for anyone that it calls.
-        parts.headers.remove(AUTHORIZATION);
-        parts.headers.remove(DPOP);
+        // The service has the decision; the token is not for it, nor for anyone that it calls. What an observed caller
+        // sent that is none of ours may be what the service has known them by so far.
+        if decision.observed.is_none() || decision.caller.is_some() {
+            parts.headers.remove(AUTHORIZATION);
+            parts.headers.remove(DPOP);
+        }
         let stamp = Stamp::of(&decision);
         parts.extensions.insert::<Decision>(decision);
         Ok(Some(stamp))

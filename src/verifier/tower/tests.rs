@@ -105,6 +105,34 @@ async fn what_is_allowed_goes_on_with_its_decision_and_its_body() {
     assert_eq!(asked, [r#"Some("abc") github/issues.write ["repo", "title"]"#]);
 }
 
+/// Lets pass what it would deny; whom a token stands for it knows or not.
+struct Observing(bool);
+
+impl Checker for Observing {
+    fn check(&self, _: &Presented<'_>, _: &Call<'_>) -> Decision {
+        let (outcome, observed) = (Outcome::Allow, Some(Reason::NotGranted));
+        let caller = self.0.then(Arc::default);
+        Decision { outcome, reason: None, observed, caller, ..Decision::denied(None, Reason::Internal) }
+    }
+}
+
+#[tokio::test]
+async fn what_is_observed_goes_on_and_what_is_no_token_of_ours_goes_along() {
+    for believed in [true, false] {
+        let layer = CheckLayer::new(Arc::new(Observing(believed)), map);
+        let handler = |Extension(decision): Extension<Decision>, headers: HeaderMap| async move {
+            let sent = headers.get("authorization").map_or("", |value| value.to_str().unwrap());
+            format!("{} {sent}", decision.observed.unwrap())
+        };
+        let router: Router = Router::new().fallback(any(handler)).layer(layer);
+        let response = router.oneshot(post("/issues.write", "{}")).await.unwrap();
+        let status = response.status();
+        let text = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        let sent = if believed { "" } else { "Bearer abc" };
+        assert_eq!((status, &text[..]), (StatusCode::OK, format!("not_granted {sent}").as_bytes()));
+    }
+}
+
 #[tokio::test]
 async fn every_answer_to_a_call_names_its_decision_and_its_trace() {
     let trace = "0af7651916cd43dd8448eb211c80319c";

@@ -2,6 +2,8 @@
 //! to, checked by the broker's own verifier.
 
 pub(super) mod audit;
+pub(super) mod export;
+pub(super) mod inputs;
 pub(super) mod keys;
 pub(super) mod policy;
 mod proof;
@@ -123,9 +125,16 @@ async fn record(
     };
     let named = |kind: SelectorKind| scope.id(kind).map(|name| format!("{kind}/{name}"));
     let subject = named(SelectorKind::Operator).or_else(|| named(SelectorKind::Workflow));
+    let who = scope.id(SelectorKind::Operator).or_else(|| scope.id(SelectorKind::Workflow));
+    let latency = broker.clock.monotonic().saturating_sub(context.begun).as_micros();
     let data = json!({
-        "outcome": "deny", "reasons": [failure.reason.code()], "requested": [format!("shortbread/{verb}")],
-        "token": scope.id(SelectorKind::Token), "count": count, "stage": "admin", "error_class": "refusal",
+        "outcome": "deny", "reasons": [failure.reason.code()], "detail": failure.detail, "workflow": who,
+        "token": scope.id(SelectorKind::Token), "holder": scope.id(SelectorKind::Holder),
+        "requested": [format!("shortbread/{verb}")], "granted": [],
+        "policy": broker.policy.in_force().map(|policy| policy.digest().to_owned()),
+        "revocation_seq": broker.store.mirror().changed_seq(), "approval": null,
+        "segment": builtin::segment(who.unwrap_or_default(), verb), "count": count, "stage": "admin",
+        "error_class": "refusal", "latency_us": u64::try_from(latency).unwrap_or(u64::MAX), "degraded": null,
     });
     let (decision, subject) = (&context.decision, subject.unwrap_or_default());
     let audit = broker.scribe.entry(EventType::Decision, decision, subject, data);

@@ -1,10 +1,14 @@
 //! `/api/v1/policy`: versions and what is in force.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Extension, State};
 use axum::response::Response;
-use shortbread_protocol::admin::{ActivateBody, PolicyAnswer, PolicyVersionBody, Problem};
+use shortbread_protocol::admin::{
+    ActivateBody, PolicyAnswer, PolicyVersionBody, Problem, RollbackBody, TrialBody,
+};
 use shortbread_protocol::reason::Reason;
 
 use super::super::App;
@@ -13,7 +17,8 @@ use super::{Sent, admit, answer, to_the_end};
 use crate::activation::{ActivationError, Actor};
 use crate::broker::Broker;
 use crate::exchange::Context;
-use crate::store::PolicyAction;
+use crate::rollout::{self, MAX_WATCH, Wish};
+use crate::store::{PolicyVersion, Trial};
 
 /// All versions, newest first.
 #[utoipa::path(get, path = "/api/v1/policy", tag = "admin", security(("operator" = ["policy.read"])),
@@ -30,7 +35,7 @@ pub(in crate::http) async fn history(
     answer(done.await, &context)
 }
 
-/// Puts a version in force: the newest, or the one named. The policy file is taken in first.
+/// Puts a version in force, for everyone or for some workflows on trial: the one named, or the policy file, taken in first.
 #[utoipa::path(post, path = "/api/v1/policy/activate", tag = "admin", security(("operator" = ["policy.activate"])), request_body = ActivateBody,
     responses((status = 200, body = PolicyAnswer), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 429, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem), (status = 503, body = Problem)))]
 pub(in crate::http) async fn activate(
@@ -43,12 +48,7 @@ pub(in crate::http) async fn activate(
         let (broker, asked) = (Arc::clone(&app.broker), sent.read::<ActivateBody>()?);
         let decision = context.decision.clone();
         let change = async move {
-            let version = match asked.version {
-                Some(version) => version,
-                None => broker.policy.take_in(&broker.config.policy, "file", &decision).await?.n,
-            };
-            broker.policy.activate(Some(version), &actor, &decision, broker.clock.monotonic()).await?;
-            broker.policy_changed(&actor, PolicyAction::Activate, &decision);
+            rollout::activate(&broker, wish(asked)?, &actor, &decision).await?;
             versions(&broker).await
         };
         to_the_end(change).await
@@ -56,8 +56,8 @@ pub(in crate::http) async fn activate(
     answer(done.await, &context)
 }
 
-/// Puts a version in force again that was in force before.
-#[utoipa::path(post, path = "/api/v1/policy/rollback", tag = "admin", security(("operator" = ["policy.rollback"])), request_body = ActivateBody,
+/// Takes an open trial back, or puts a version in force again that was in force before.
+#[utoipa::path(post, path = "/api/v1/policy/rollback", tag = "admin", security(("operator" = ["policy.rollback"])), request_body = RollbackBody,
     responses((status = 200, body = PolicyAnswer), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 429, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem), (status = 503, body = Problem)))]
 pub(in crate::http) async fn rollback(
     State(app): State<App>,
@@ -66,11 +66,10 @@ pub(in crate::http) async fn rollback(
 ) -> Response {
     let done = async {
         let actor = Actor::Operator(admit(&app.broker, &context, &sent, "policy.rollback").await?);
-        let (broker, asked) = (Arc::clone(&app.broker), sent.read::<ActivateBody>()?);
+        let (broker, asked) = (Arc::clone(&app.broker), sent.read::<RollbackBody>()?);
         let decision = context.decision.clone();
         let change = async move {
-            broker.policy.roll_back(asked.version, &actor, &decision, broker.clock.monotonic()).await?;
-            broker.policy_changed(&actor, PolicyAction::Rollback, &decision);
+            rollout::roll_back(&broker, asked.version, &actor, &decision).await?;
             versions(&broker).await
         };
         to_the_end(change).await
@@ -78,10 +77,25 @@ pub(in crate::http) async fn rollback(
     answer(done.await, &context)
 }
 
+fn wish(asked: ActivateBody) -> Result<Wish, Failure> {
+    let refused = |detail: String| Failure::new(Reason::RequestMalformed, detail);
+    let named = |name: &String| {
+        name.parse().map_err(|error| refused(format!("{name:?} is no name of a workflow: {error}")))
+    };
+    let workflows: BTreeSet<_> = asked.workflows.iter().map(named).collect::<Result<_, _>>()?;
+    let watch = asked.watch.map(Duration::from_secs);
+    if watch.is_some_and(|span| span.is_zero() || span > MAX_WATCH) {
+        let most = MAX_WATCH.as_secs();
+        return Err(refused(format!("`watch` is none of 1 to {most} seconds (seven days)")));
+    }
+    Ok(Wish { version: asked.version, workflows: Some(workflows).filter(|some| !some.is_empty()), watch })
+}
+
 async fn versions(broker: &Broker) -> Result<PolicyAnswer, Failure> {
     let (versions, history) = (broker.store.policy_versions().await?, broker.store.policy_history().await?);
     let active = broker.policy.version();
-    let body = |version: &crate::store::PolicyVersion| PolicyVersionBody {
+    let open = broker.policy.on_trial();
+    let body = |version: &PolicyVersion| PolicyVersionBody {
         version: version.n,
         digest: format!("sha256:{}", hex::encode(version.digest)),
         author: version.author.clone(),
@@ -89,7 +103,19 @@ async fn versions(broker: &Broker) -> Result<PolicyAnswer, Failure> {
         active: version.n == active,
         was_active: history.iter().any(|activation| activation.version == version.n),
     };
-    Ok(PolicyAnswer { versions: versions.iter().rev().map(body).collect() })
+    let trial = open.as_ref().map(|open| trial(&open.trial));
+    Ok(PolicyAnswer { versions: versions.iter().rev().map(body).collect(), trial })
+}
+
+fn trial(trial: &Trial) -> TrialBody {
+    TrialBody {
+        version: trial.version,
+        before: trial.before,
+        workflows: trial.workflows.iter().flatten().map(ToString::to_string).collect(),
+        since: trial.at.seconds(),
+        watched_until: trial.until.map(|until| until.seconds()),
+        by: trial.operator.clone(),
+    }
 }
 
 impl From<ActivationError> for Failure {

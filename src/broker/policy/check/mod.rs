@@ -11,6 +11,7 @@ mod key_file;
 mod limits;
 mod platforms;
 mod proof;
+mod rollback;
 mod spiffe;
 mod tools;
 mod tripwires;
@@ -27,7 +28,7 @@ use std::ops::Range;
 use shortbread_protocol::names::{OperatorName, WorkflowName};
 use toml::Spanned;
 
-use super::model::{Approvers, Catalogue, Forbid, Grant, Identity, Tripwire};
+use super::model::{Approvers, Catalogue, Forbid, Grant, Identity, Rollback, Tripwire};
 use super::problem::{Problem, Problems};
 use super::source::{self, IdentitySource};
 
@@ -51,6 +52,7 @@ pub(super) struct Compiled {
     pub(super) approvers: BTreeMap<String, Approvers>,
     pub(super) forbids: Vec<Forbid>,
     pub(super) tripwires: Vec<Tripwire>,
+    pub(super) rollback: Option<Rollback>,
 }
 
 /// Reads and checks a policy.
@@ -78,11 +80,21 @@ pub(super) fn compile(
     let grants = grants::compile(&mut check, &raw.grants, &known);
     let forbids = forbids::compile(&mut check, &raw.forbids, &known);
     let tripwires = tripwires::compile(&mut check, &raw.tripwires, &known);
+    let rollback = rollback::compile(&mut check, raw.rollback.as_ref(), &known);
     forbids::check_intents(&mut check, &forbids, &grants, &catalogue);
     let grants: Vec<Grant> = grants.into_iter().map(|(_, grant)| grant).collect();
     admin::check(&mut check, &raw, &people, &grants, &forbids);
     if check.problems.is_empty() {
-        Ok(Compiled { files: check.files, catalogue, identities, grants, approvers, forbids, tripwires })
+        Ok(Compiled {
+            files: check.files,
+            catalogue,
+            identities,
+            grants,
+            approvers,
+            forbids,
+            tripwires,
+            rollback,
+        })
     } else {
         Err(check.problems.into_sorted())
     }

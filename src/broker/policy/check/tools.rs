@@ -7,7 +7,7 @@ use shortbread_protocol::names::ToolName;
 use toml::Spanned;
 
 use super::super::builtin;
-use super::super::model::{Catalogue, Tool, Verb, Windows};
+use super::super::model::{Catalogue, Observe, Tool, Verb, Windows};
 use super::super::source::{ToolSource, VerbSource, WindowsSource};
 use super::super::units::{Shown, Span};
 use super::{Check, Options, url};
@@ -36,7 +36,8 @@ pub(super) fn compile(
             source.verbs.iter().map(|(verb, source)| (verb.get_ref().clone(), self::verb(check, source)));
         let verbs = verbs.collect();
         let windows = windows(check, &source.windows);
-        tools.insert(tool, Tool { audience: source.audience.get_ref().clone(), windows, verbs });
+        let observe = observe(check, &tool, source);
+        tools.insert(tool, Tool { audience: source.audience.get_ref().clone(), windows, verbs, observe });
     }
     Catalogue { tools }
 }
@@ -82,6 +83,46 @@ fn audience(
         );
     } else {
         taken.insert(plain, tool.clone());
+    }
+}
+
+/// Whether the tool is observed, and until when. How far off that is shows when the policy is put in force: what it says
+/// does not depend on when it is read.
+fn observe(check: &mut Check<'_>, tool: &ToolName, source: &ToolSource) -> Option<Observe> {
+    let mode = source.mode.as_ref().map(|mode| (mode.span(), mode.get_ref().as_str()));
+    match (mode, &source.until) {
+        (None | Some((_, "enforce")), None) => None,
+        (None | Some((_, "enforce")), Some(until)) => {
+            let message = format!("{tool} has an until and is not observed, so that it says nothing");
+            check.problem(until.span(), message, "take it out, or write mode = \"observe\" beside it");
+            None
+        }
+        (Some((at, "observe")), None) => {
+            let message = format!("{tool} is observed without an end");
+            check.problem(
+                at,
+                message,
+                "say until when, such as until = \"2026-12-31T00:00:00Z\"; 90 days at most",
+            );
+            None
+        }
+        (Some((_, "observe")), Some(until)) => {
+            if let Ok(moment) = until.get_ref().parse() {
+                return Some(Observe { until: moment, place: until.span().start });
+            }
+            let message = format!("{:?} is no moment in UTC", until.get_ref());
+            check.problem(until.span(), message, "write it as in until = \"2026-12-31T00:00:00Z\"");
+            None
+        }
+        (Some((at, other)), _) => {
+            let message = format!("{other:?} is no mode of a tool");
+            check.problem(
+                at,
+                message,
+                "write \"enforce\", which is the default, or \"observe\" with an until",
+            );
+            None
+        }
     }
 }
 

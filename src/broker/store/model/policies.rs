@@ -1,6 +1,9 @@
 //! Policies as they are kept and activated.
 
+use std::collections::BTreeSet;
+
 use shortbread_protocol::clock::Timestamp;
+use shortbread_protocol::names::WorkflowName;
 
 /// A policy to keep.
 #[derive(Clone, Debug)]
@@ -38,7 +41,9 @@ pub enum PolicyAction {
 }
 
 impl PolicyAction {
-    pub(in crate::store) const fn as_str(self) -> &'static str {
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Activate => "activate",
             Self::Rollback => "rollback",
@@ -46,11 +51,15 @@ impl PolicyAction {
     }
 }
 
-/// A policy to make active.
+/// A policy to make active, or to try.
 #[derive(Clone, Debug)]
 pub struct Activate {
     /// The version's number.
     pub version: u64,
+    /// For whom; `None`: for all.
+    pub workflows: Option<BTreeSet<WorkflowName>>,
+    /// How long it is watched; `None`: it is not.
+    pub until: Option<Timestamp>,
     /// Who does it.
     pub operator: String,
     /// Forward or back.
@@ -83,4 +92,57 @@ pub struct ActivePolicy {
     pub bundle: Vec<u8>,
     /// Since when and by whom.
     pub activation: Activation,
+}
+
+/// A version that is tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trial {
+    /// Its number, from 1.
+    pub n: u64,
+    /// The version.
+    pub version: u64,
+    /// The version that it goes back to.
+    pub before: u64,
+    /// For whom; `None`: for all, the version is in force.
+    pub workflows: Option<BTreeSet<WorkflowName>>,
+    /// Since when.
+    pub at: Timestamp,
+    /// How long it is watched; `None`: it is not.
+    pub until: Option<Timestamp>,
+    /// Who began it.
+    pub operator: String,
+    /// When and how it ended.
+    pub ended: Option<(Timestamp, TrialOutcome)>,
+}
+
+/// How the trial of a version ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrialOutcome {
+    /// It was watched for as long as it should be, and stays in force.
+    Kept,
+    /// It was put in force for all.
+    Activated,
+    /// Another version was put in force or tried instead.
+    Replaced,
+    /// It was taken back.
+    RolledBack,
+}
+
+impl TrialOutcome {
+    const ALL: [Self; 4] = [Self::Kept, Self::Activated, Self::Replaced, Self::RolledBack];
+
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Kept => "kept",
+            Self::Activated => "activated",
+            Self::Replaced => "replaced",
+            Self::RolledBack => "rolled_back",
+        }
+    }
+
+    pub(in crate::store) fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.as_str() == word)
+    }
 }

@@ -236,7 +236,7 @@ pub(super) fn remove(unit: &mut Unit<'_>, target: &Target) -> Result<(), rusqlit
     Ok(())
 }
 
-fn write_selector(
+pub(super) fn write_selector(
     unit: &mut Unit<'_>,
     kind: SelectorKind,
     value: &str,
@@ -265,7 +265,11 @@ fn write_selector(
     Ok(())
 }
 
-fn write_global(unit: &mut Unit<'_>, entry: Option<Entry>, note: &str) -> Result<(), rusqlite::Error> {
+pub(super) fn write_global(
+    unit: &mut Unit<'_>,
+    entry: Option<Entry>,
+    note: &str,
+) -> Result<(), rusqlite::Error> {
     let sql = "UPDATE revocation_state SET global = ?1, global_seq = ?2, global_reason = ?3,
         global_operator = ?4, global_set_at = ?5, global_note = ?6";
     let mut update = unit.conn.prepare_cached(sql)?;

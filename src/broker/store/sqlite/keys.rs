@@ -38,6 +38,15 @@ pub(super) fn break_glass(
     record: &BreakGlassRecord,
     audit: &AuditEntry,
 ) -> Result<bool, Failure<StoreError>> {
+    if !keep_break_glass(unit, record)? {
+        return Ok(false);
+    }
+    unit.append(audit)?;
+    Ok(true)
+}
+
+/// The same, where another entry of the log says so.
+pub(super) fn keep_break_glass(unit: &mut Unit<'_>, record: &BreakGlassRecord) -> rusqlite::Result<bool> {
     let sql = "INSERT INTO break_glass (one, seq, global, signed, at) VALUES (1, ?1, ?2, ?3, ?4)
         ON CONFLICT (one) DO UPDATE SET seq = excluded.seq, global = excluded.global, signed = excluded.signed,
         at = excluded.at WHERE excluded.seq > break_glass.seq";
@@ -46,8 +55,18 @@ pub(super) fn break_glass(
         return Ok(false);
     }
     unit.change(Change::Stopped(record.global));
-    unit.append(audit)?;
     Ok(true)
+}
+
+/// Adds documents of versions above those that are there.
+pub(super) fn add_documents(conn: &Connection, records: &[KeyRecord]) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO key_document (version, signed, by, at) SELECT ?1, ?2, ?3, ?4
+        WHERE ?1 > (SELECT coalesce(max(version), 0) FROM key_document)";
+    let mut add = conn.prepare(sql)?;
+    for record in records {
+        add.execute(params![Int(record.version), record.signed, record.by, Int(record.at.millis())])?;
+    }
+    Ok(())
 }
 
 pub(super) fn kept_break_glass(conn: &Connection) -> rusqlite::Result<Option<BreakGlassRecord>> {

@@ -1,11 +1,17 @@
 //! The embedded backend: one thread writes, a few connections read.
 
 mod change;
+pub(super) mod check;
+mod checkpoints;
+pub(super) mod copy;
 mod decisions;
 mod descent;
+mod former;
+mod inputs;
 mod instances;
 mod keys;
 mod lanes;
+mod mend;
 mod notice;
 mod open;
 mod policy;
@@ -13,10 +19,14 @@ mod preview;
 mod read;
 mod record;
 mod reserve;
+pub(super) mod restore;
+mod retention;
 mod retry;
 mod schema;
 mod sql;
 mod state;
+mod tiles;
+mod trial;
 mod unit;
 mod upkeep;
 mod writer;
@@ -25,10 +35,12 @@ use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use shortbread_protocol::clock::Timestamp;
+use shortbread_protocol::log::{Hash, TilePlace};
 
 use self::lanes::{Lane, Lanes, Task};
 use self::open::Opened;
@@ -38,11 +50,13 @@ use self::state::State;
 use self::unit::{Failure, Unit, check_audit};
 use self::writer::{Shared, View, Writer, unavailable};
 use super::revocations::Revocations;
+use super::tree::{self, Tiles as _};
 use super::{
     Activate, ActivateError, Activation, ActivePolicy, AuditEntry, BlockChanged, BreakGlassRecord,
-    ChangeError, Changed, Counts, Exchange, Head, HeadError, HeadFacts, Kept, KeyError, KeyRecord, Lease,
-    Lift, Meta, NewLease, NewPolicy, Notes, Options, PolicyVersion, Preview, Progress, Pruned, RecordError,
-    Replay, Revoke, RevokeBlock, StoreError, StoredEntry, Target, TokenRecord, Use, WaitingNotice,
+    ChangeError, Changed, Counts, ErasableInput, Erase, Erased, Exchange, Head, HeadError, HeadFacts, Kept,
+    KeyError, KeyRecord, Lease, Lift, Meta, NewLease, NewPolicy, Notes, Options, PolicyVersion, Preview,
+    Progress, Pruned, RecordError, Replay, Restored, Revoke, RevokeBlock, StoreError, StoredCheckpoint,
+    StoredEntry, StoredInput, Target, TokenRecord, Trial, TrialOutcome, Use, WaitingNotice,
 };
 
 /// An open SQLite store. Dropping it waits for what is queued, then closes the file.
@@ -86,7 +100,7 @@ impl Sqlite {
         let Opened { path, conn, lock, meta, reserve } = opened;
         let state = State::load(&conn).map_err(|error| fault(&path, &error))?;
         let view = ArcSwap::from_pointee(View::of(&state));
-        let shared = Arc::new(Shared { view, fault: ArcSwapOption::empty() });
+        let shared = Arc::new(Shared { view, fault: ArcSwapOption::empty(), traces: AtomicBool::new(true) });
         let lanes = Lanes::new();
         let taken = Arc::clone(&lanes);
         let writer = Writer::new(conn, path.clone(), state, shared.clone(), reserve);
@@ -262,8 +276,21 @@ impl Sqlite {
         &self,
         activate: Activate,
         audit: AuditEntry,
-    ) -> Result<Activation, ActivateError> {
-        self.write_first(move |unit| policy::activate(unit, activate.clone(), &audit)).await
+    ) -> Result<Option<Trial>, ActivateError> {
+        self.write_first(move |unit| policy::activate(unit, &activate, &audit)).await
+    }
+
+    pub(super) async fn end_trial(
+        &self,
+        n: u64,
+        outcome: TrialOutcome,
+        audit: AuditEntry,
+    ) -> Result<bool, StoreError> {
+        self.write_first(move |unit| trial::end(unit, n, outcome, &audit)).await
+    }
+
+    pub(super) async fn trials(&self) -> Result<Vec<Trial>, StoreError> {
+        self.readers.read(trial::all).await
     }
 
     pub(super) async fn publish_keys(&self, record: KeyRecord, audit: AuditEntry) -> Result<(), KeyError> {
@@ -284,6 +311,15 @@ impl Sqlite {
 
     pub(super) async fn break_glass(&self) -> Result<Option<BreakGlassRecord>, StoreError> {
         self.readers.read(keys::kept_break_glass).await
+    }
+
+    pub(super) async fn restore(
+        &self,
+        settling: Arc<restore::Settling>,
+        now: Timestamp,
+        mut audit: Box<dyn FnMut(&Restored) -> AuditEntry + Send>,
+    ) -> Result<Restored, StoreError> {
+        self.write_first(move |unit| restore::settle(unit, &settling, now, &mut audit)).await
     }
 
     pub(super) fn meta(&self) -> &Meta {
@@ -334,7 +370,53 @@ impl Sqlite {
     }
 
     pub(super) async fn audit_place(&self, at: Timestamp) -> Result<u64, StoreError> {
-        self.readers.read(move |conn| read::audit_place(conn, at)).await
+        self.readers.read(move |conn| checkpoints::place(conn, at)).await
+    }
+
+    pub(super) async fn log_roots(&self, sizes: Vec<u64>) -> Result<Vec<Hash>, StoreError> {
+        let read =
+            move |conn: &rusqlite::Connection| sizes.iter().map(|size| tree::root(conn, *size)).collect();
+        self.readers.read(read).await
+    }
+
+    pub(super) async fn log_inclusion(&self, size: u64, index: u64) -> Result<Vec<Hash>, StoreError> {
+        self.readers.read(move |conn| tree::inclusion(conn, size, index)).await
+    }
+
+    pub(super) async fn log_consistency(&self, from: u64, to: u64) -> Result<Vec<Hash>, StoreError> {
+        self.readers.read(move |conn| tree::consistency(conn, from, to)).await
+    }
+
+    pub(super) async fn log_tile(&self, place: TilePlace) -> Result<Vec<Hash>, StoreError> {
+        self.readers.read(move |conn| conn.hashes(place)).await
+    }
+
+    pub(super) async fn keep_checkpoint(&self, new: StoredCheckpoint) -> Result<bool, StoreError> {
+        self.write(move |unit| checkpoints::keep(unit, &new)).await
+    }
+
+    pub(super) async fn last_checkpoint(&self) -> Result<Option<StoredCheckpoint>, StoreError> {
+        self.readers.read(checkpoints::last).await
+    }
+
+    pub(super) async fn checkpoints(
+        &self,
+        after: u64,
+        limit: u16,
+    ) -> Result<Vec<StoredCheckpoint>, StoreError> {
+        self.readers.read(move |conn| checkpoints::all(conn, after, limit)).await
+    }
+
+    pub(super) async fn audit_places(&self, id: String) -> Result<Vec<u64>, StoreError> {
+        self.readers.read(move |conn| read::audit_places(conn, &id)).await
+    }
+
+    pub(super) async fn prune_log(
+        &self,
+        before: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.write(move |unit| retention::step(unit, before, now)).await
     }
 
     pub(super) async fn audit_by_decision(&self, id: String) -> Result<Vec<StoredEntry>, StoreError> {
@@ -343,6 +425,39 @@ impl Sqlite {
 
     pub(super) async fn audit_by_trace(&self, trace: [u8; 16]) -> Result<Vec<StoredEntry>, StoreError> {
         self.readers.read(move |conn| read::audit_by_key(conn, &trace)).await
+    }
+
+    pub(super) async fn audit_input(&self, idx: u64) -> Result<Option<ErasableInput>, StoreError> {
+        self.readers.read(move |conn| inputs::at(conn, idx)).await
+    }
+
+    pub(super) async fn audit_inputs(&self, from: u64, limit: usize) -> Result<Vec<StoredInput>, StoreError> {
+        self.readers.read(move |conn| inputs::from(conn, from, limit)).await
+    }
+
+    pub(super) async fn erasable(&self, erase: Erase) -> Result<u64, StoreError> {
+        self.readers.read(move |conn| inputs::count(conn, &erase)).await
+    }
+
+    pub(super) async fn erase_inputs(
+        &self,
+        erase: Erase,
+        audit: Box<dyn FnOnce(&Erased) -> AuditEntry + Send>,
+    ) -> Result<Erased, StoreError> {
+        // Looking for them takes a while, and the thread that writes is for the switch.
+        let wanted = erase.clone();
+        let due = self.readers.read(move |conn| inputs::due(conn, &wanted)).await?;
+        let shared = Arc::clone(&self.shared);
+        let work = move |unit: &mut Unit<'_>| {
+            let erased = inputs::erase(unit, &erase, &due, audit)?;
+            shared.traces.store(true, Ordering::Relaxed);
+            Ok(erased)
+        };
+        self.write(work).await
+    }
+
+    pub(super) fn has_traces(&self) -> bool {
+        self.shared.traces.load(Ordering::Relaxed)
     }
 
     pub(super) async fn token(&self, id: String) -> Result<Option<TokenRecord>, StoreError> {

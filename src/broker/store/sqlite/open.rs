@@ -8,13 +8,14 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 use zeroize::Zeroizing;
 
+use super::mend::mend;
 use super::reserve::{self, Reserve};
 use super::schema::{self, Schema};
 use super::sql::{Int, fault, io_fault, moment, strange};
 use crate::store::{Meta, Options, StoreError, StoreKind};
 
 /// How long to wait for another program's lock before [`StoreError::Locked`].
-const BUSY: Duration = Duration::from_secs(2);
+pub(super) const BUSY: Duration = Duration::from_secs(2);
 const STATEMENTS: usize = 64;
 
 /// A store that is open and held.
@@ -91,6 +92,7 @@ fn try_open(path: &Path, options: &Options) -> Result<Opened, StoreError> {
     if schema != Schema::Current {
         schema::apply(&mut conn, &path, &runner)?;
     }
+    mend(&conn, &path, &meta.issuer)?;
     let reserve = Reserve::make(&path, options.reserve, options.max_pages)?;
     Ok(Opened { path, conn, lock, meta, reserve })
 }
@@ -106,7 +108,7 @@ pub(super) fn reader(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 // One name per file, so that two spellings of a path meet at one lock.
-fn settled(path: &Path) -> Result<PathBuf, StoreError> {
+pub(super) fn settled(path: &Path) -> Result<PathBuf, StoreError> {
     if path.exists() {
         return fs::canonicalize(path).map_err(|error| io_fault(path, &error));
     }
@@ -126,7 +128,7 @@ fn writable(path: &Path) -> Result<(), StoreError> {
     if mode.readonly() { Err(StoreError::ReadOnly { path: path.to_owned() }) } else { Ok(()) }
 }
 
-fn lock(path: &Path) -> Result<File, StoreError> {
+pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let file = private(Path::new(&name), OpenOptions::new().write(true).create(true).truncate(false))?;
@@ -178,7 +180,7 @@ fn write_meta(conn: &Connection, meta: &Meta) -> rusqlite::Result<()> {
         .map(drop)
 }
 
-fn read_meta(conn: &Connection) -> rusqlite::Result<Option<Meta>> {
+pub(super) fn read_meta(conn: &Connection) -> rusqlite::Result<Option<Meta>> {
     let sql = "SELECT kind, issuer, created, hmac_secret FROM meta";
     conn.query_row(sql, [], |row| {
         let kind = match row.get_ref(0)?.as_str()? {

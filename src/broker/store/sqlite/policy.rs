@@ -3,10 +3,11 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::sql::{Int, int, moment, strange};
+use super::trial;
 use super::unit::{Failure, Unit, refuse};
 use crate::store::{
     Activate, ActivateError, Activation, ActivePolicy, AuditEntry, NewPolicy, PolicyAction, PolicyVersion,
-    StoreError,
+    StoreError, Trial,
 };
 
 const VERSION: &str = "v.n, v.digest, v.author, v.at";
@@ -33,20 +34,31 @@ pub(super) fn add(
 
 pub(super) fn activate(
     unit: &mut Unit<'_>,
-    activate: Activate,
+    activate: &Activate,
     audit: &AuditEntry,
-) -> Result<Activation, Failure<ActivateError>> {
-    let Activate { version, operator, action, at } = activate;
+) -> Result<Option<Trial>, Failure<ActivateError>> {
+    let Activate { version, workflows, until, operator, action, at } = activate;
     let known = "SELECT 1 FROM policy_version WHERE n = ?1";
-    if unit.conn.query_row(known, [Int(version)], |_| Ok(())).optional()?.is_none() {
-        return refuse(ActivateError::UnknownVersion(version));
+    if unit.conn.query_row(known, [Int(*version)], |_| Ok(())).optional()?.is_none() {
+        return refuse(ActivateError::UnknownVersion(*version));
     }
-    let n =
-        unit.conn.query_row("SELECT coalesce(max(n), 0) + 1 FROM policy_active", [], |row| int(row, 0))?;
-    let sql = "INSERT INTO policy_active (n, version, at, operator, action) VALUES (?1, ?2, ?3, ?4, ?5)";
-    unit.conn.execute(sql, params![Int(n), Int(version), Int(at.millis()), operator, action.as_str()])?;
+    let newest = "SELECT version FROM policy_active ORDER BY n DESC LIMIT 1";
+    let before = unit.conn.query_row(newest, [], |row| int(row, 0)).optional()?;
+    trial::replace(unit.conn, activate)?;
+    if workflows.is_none() {
+        let sql = "INSERT INTO policy_active (n, version, at, operator, action)
+            SELECT coalesce(max(n), 0) + 1, ?1, ?2, ?3, ?4 FROM policy_active";
+        unit.conn.execute(sql, params![Int(*version), Int(at.millis()), operator, action.as_str()])?;
+    }
+    let trial = match before {
+        Some(before) if workflows.is_some() || until.is_some() => {
+            Some(trial::begin(unit.conn, activate, before)?)
+        }
+        None if workflows.is_some() => return refuse(ActivateError::NothingBefore),
+        _ => None,
+    };
     unit.append(audit)?;
-    Ok(Activation { n, version, at, operator, action })
+    Ok(trial)
 }
 
 pub(super) fn active(conn: &Connection) -> rusqlite::Result<Option<ActivePolicy>> {

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, Row, params};
-use shortbread_protocol::clock::Timestamp;
 use tokio::sync::Semaphore;
 
 use super::open;
@@ -14,7 +13,7 @@ use super::writer::unavailable;
 use crate::store::{Counts, Notes, StoreError, StoredEntry, TAIL_LIMIT};
 
 /// The highest number that SQLite knows.
-const LAST: u64 = i64::MAX.unsigned_abs();
+pub(super) const LAST: u64 = i64::MAX.unsigned_abs();
 /// How many reads run at a time.
 const READERS: usize = 4;
 
@@ -66,9 +65,9 @@ pub(super) fn audit_tail(conn: &Connection, from: u64, limit: usize) -> rusqlite
     conn.prepare_cached(sql)?.query_map(params![Int(from.min(LAST)), limit], stored)?.collect()
 }
 
-pub(super) fn audit_place(conn: &Connection, at: Timestamp) -> rusqlite::Result<u64> {
-    let sql = "SELECT coalesce(max(size), 0) FROM audit_checkpoint WHERE at <= ?1";
-    conn.prepare_cached(sql)?.query_row([Int(at.millis().min(LAST))], |row| int(row, 0))
+pub(super) fn audit_places(conn: &Connection, key: &dyn ToSql) -> rusqlite::Result<Vec<u64>> {
+    let sql = "SELECT idx FROM audit_key JOIN audit_entry USING (idx) WHERE key = ?1 ORDER BY idx LIMIT ?2";
+    conn.prepare_cached(sql)?.query_map(params![key, Int(TAIL_LIMIT as u64)], |row| int(row, 0))?.collect()
 }
 
 pub(super) fn audit_by_key(conn: &Connection, key: &dyn ToSql) -> rusqlite::Result<Vec<StoredEntry>> {
@@ -77,7 +76,7 @@ pub(super) fn audit_by_key(conn: &Connection, key: &dyn ToSql) -> rusqlite::Resu
     conn.prepare_cached(sql)?.query_map(params![key, Int(TAIL_LIMIT as u64)], stored)?.collect()
 }
 
-fn stored(row: &Row<'_>) -> rusqlite::Result<StoredEntry> {
+pub(super) fn stored(row: &Row<'_>) -> rusqlite::Result<StoredEntry> {
     Ok(StoredEntry { idx: int(row, 0)?, at: moment(row, 1)?, body: row.get(2)?, leaf: row.get(3)? })
 }
 

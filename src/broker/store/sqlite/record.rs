@@ -55,6 +55,10 @@ fn stands(unit: &Unit<'_>, standing: &Standing) -> Result<(), Failure<RecordErro
 
 pub(super) fn once(unit: &Unit<'_>, replay: Option<Replay>) -> Result<(), Failure<RecordError>> {
     let Some(replay) = replay else { return Ok(()) };
+    // Whether it was used between a backup and its restore is not known any more.
+    if replay.made < unit.state.revocations.made_from() {
+        return refuse(RecordError::Outdated);
+    }
     let floor = unit.state.counters.marks.replay_floor;
     if replay.keep_until < floor {
         return Err(StoreError::Forgotten { keep_until: replay.keep_until, floor }.into());
@@ -89,7 +93,7 @@ enum Presented {
 }
 
 fn use_up(conn: &Connection, replay: &Replay) -> rusqlite::Result<Presented> {
-    let Replay { hash, keep_until, holder } = replay;
+    let Replay { hash, keep_until, holder, .. } = replay;
     let sql = "INSERT INTO replay (keep_until, hash, holder) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
     if conn.prepare_cached(sql)?.execute(params![Int(*keep_until), hash, holder])? == 1 {
         return Ok(Presented::Rightly);

@@ -31,6 +31,12 @@ pub(super) fn runner() -> Runner {
     embedded::migrations::runner().set_grouped(true)
 }
 
+/// The number of the last migration that this program carries.
+pub(super) fn last() -> i64 {
+    let runner = runner();
+    runner.get_migrations().iter().map(|migration| i64::from(migration.version())).max().unwrap_or_default()
+}
+
 /// Compares without changing anything.
 pub(super) fn check(conn: &Connection, path: &Path, runner: &Runner) -> Result<Schema, StoreError> {
     let failed = |error| fault(path, &error);
@@ -113,10 +119,6 @@ fn applied(conn: &Connection) -> rusqlite::Result<Vec<Applied>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn last() -> i64 {
-        runner().get_migrations().iter().map(|migration| i64::from(migration.version())).max().unwrap()
-    }
 
     fn with_next(sql: &str) -> Runner {
         let mut known = runner().get_migrations().clone();

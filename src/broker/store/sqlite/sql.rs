@@ -5,6 +5,7 @@ use std::path::Path;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Error, ErrorCode, Row};
 use shortbread_protocol::clock::Timestamp;
+use thiserror::Error as ThisError;
 
 use crate::store::StoreError;
 
@@ -40,6 +41,16 @@ pub(super) fn strange(column: usize, text: &str) -> Error {
     Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, cause.into())
 }
 
+/// A part of the audit log that does not fit the rest.
+#[derive(Debug, ThisError)]
+#[error("the audit log is damaged: {0}")]
+struct Damaged(String);
+
+/// What is said of such a part.
+pub(super) fn damaged(place: String) -> Error {
+    Error::FromSqlConversionFailure(0, rusqlite::types::Type::Blob, Damaged(place).into())
+}
+
 pub(super) fn exec(conn: &Connection, sql: &str) -> rusqlite::Result<()> {
     conn.prepare_cached(sql)?.execute([]).map(drop)
 }
@@ -52,6 +63,11 @@ pub(super) fn fault(path: &Path, error: &Error) -> StoreError {
     let path = path.to_owned();
     if error.sqlite_error().is_some_and(|error| NO_ROOM.contains(&error.extended_code)) {
         return StoreError::Full { path };
+    }
+    if let Error::FromSqlConversionFailure(_, _, cause) = error
+        && let Some(Damaged(place)) = cause.downcast_ref()
+    {
+        return StoreError::LogDamaged { path, place: place.clone() };
     }
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked { path },

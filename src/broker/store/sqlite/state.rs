@@ -8,6 +8,7 @@ use shortbread_protocol::revocations::SelectorKind;
 
 use super::keys;
 use super::sql::{Int, int, moment, strange};
+use super::tiles::{self, Tip};
 use crate::store::Head;
 use crate::store::revocations::{Block, Change, Entry, Revocations};
 
@@ -34,27 +35,32 @@ pub(super) struct State {
     pub(super) counters: Counters,
     pub(super) revocations: Arc<Revocations>,
     pub(super) head: Option<Arc<Head>>,
+    /// The entries whose tile is not full.
+    pub(super) tip: Tip,
     saved: Marks,
 }
 
 impl State {
     pub(super) fn load(conn: &Connection) -> rusqlite::Result<Self> {
         let marks = load_marks(conn)?;
-        let next_idx =
-            conn.query_row("SELECT coalesce(max(idx) + 1, 0) FROM audit_entry", [], |r| int(r, 0))?;
+        let next_idx = tiles::size(conn)?;
+        let tip = Tip::load(conn, next_idx)?;
         let mut revocations = Revocations::default();
         load_entries(conn, &mut revocations)?;
         load_blocks(conn, &mut revocations)?;
         let (seq, head) = load_list(conn, &mut revocations)?;
+        let made_from = conn.query_row("SELECT made_from FROM writer_state", [], |row| int(row, 0))?;
+        revocations.apply(Change::MadeFrom(made_from));
         if let Some(kept) = keys::kept_break_glass(conn)? {
             revocations.apply(Change::Stopped(kept.global));
         }
         let counters = Counters { next_idx, seq, marks };
-        Ok(Self { counters, revocations: Arc::new(revocations), head, saved: marks })
+        Ok(Self { counters, revocations: Arc::new(revocations), head, tip, saved: marks })
     }
 
-    /// Writes the marks, at most once in a group and mostly once in a second.
+    /// Writes the tiles that have become full, and the marks: at most once in a group and mostly once in a second.
     pub(super) fn save(&mut self, conn: &Connection) -> rusqlite::Result<()> {
+        self.tip.settle(conn)?;
         let marks = self.counters.marks;
         if marks != self.saved {
             let sql = "UPDATE writer_state
@@ -67,7 +73,7 @@ impl State {
     }
 }
 
-fn load_marks(conn: &Connection) -> rusqlite::Result<Marks> {
+pub(super) fn load_marks(conn: &Connection) -> rusqlite::Result<Marks> {
     let sql = "SELECT latest_issued, latest_expires, longest_life, replay_floor FROM writer_state";
     conn.query_row(sql, [], |row| {
         Ok(Marks {
@@ -79,7 +85,7 @@ fn load_marks(conn: &Connection) -> rusqlite::Result<Marks> {
     })
 }
 
-fn load_entries(conn: &Connection, revocations: &mut Revocations) -> rusqlite::Result<()> {
+pub(super) fn load_entries(conn: &Connection, revocations: &mut Revocations) -> rusqlite::Result<()> {
     // Few codes and few operators stand in many entries.
     let mut words = BTreeMap::new();
     let sql = "SELECT before, until, seq, reason, operator, set_at, listed, kind, value FROM revocation";
@@ -116,7 +122,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
     })
 }
 
-fn load_blocks(conn: &Connection, revocations: &mut Revocations) -> rusqlite::Result<()> {
+pub(super) fn load_blocks(conn: &Connection, revocations: &mut Revocations) -> rusqlite::Result<()> {
     let mut statement = conn.prepare("SELECT hash, until, seq, listed FROM revoked_block")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
@@ -126,7 +132,10 @@ fn load_blocks(conn: &Connection, revocations: &mut Revocations) -> rusqlite::Re
     Ok(())
 }
 
-fn load_list(conn: &Connection, revocations: &mut Revocations) -> rusqlite::Result<(u64, Option<Arc<Head>>)> {
+pub(super) fn load_list(
+    conn: &Connection,
+    revocations: &mut Revocations,
+) -> rusqlite::Result<(u64, Option<Arc<Head>>)> {
     let sql = "SELECT global, NULL, global_seq, global_reason, global_operator, global_set_at, 1,
         seq, changed_seq, head, head_seq, head_issued FROM revocation_state";
     conn.query_row(sql, [], |row| {

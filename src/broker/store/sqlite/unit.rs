@@ -4,12 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::{Connection, params};
-use sha2::{Digest as _, Sha256};
 
+use super::inputs;
 use super::sql::{Int, exec, fault};
 use super::state::State;
 use crate::store::revocations::{Change, Revocations};
-use crate::store::{AUDIT_LIMIT, AuditEntry, Head, StoreError};
+use crate::store::{AUDIT_LIMIT, AuditEntry, Head, StoreError, tree};
 
 /// Why an operation did not happen.
 pub(super) enum Failure<E> {
@@ -77,6 +77,7 @@ impl<'a> Unit<'a> {
                 self.pending.clear();
                 self.head = None;
                 self.state.counters = counters;
+                self.state.tip.cut(counters.next_idx);
                 self.undo();
                 Err(self.explain(failure))
             }
@@ -112,7 +113,7 @@ impl<'a> Unit<'a> {
     pub(super) fn append<E>(&mut self, entry: &AuditEntry) -> Result<u64, Failure<E>> {
         check_audit(entry)?;
         let idx = self.state.counters.next_idx;
-        let leaf: [u8; 32] = Sha256::new().chain_update([0]).chain_update(&entry.body).finalize().into();
+        let leaf = tree::leaf(&entry.body);
         self.conn
             .prepare_cached("INSERT INTO audit_entry (idx, at, body, leaf) VALUES (?1, ?2, ?3, ?4)")?
             .execute(params![Int(idx), Int(entry.at.millis()), entry.body, leaf])?;
@@ -121,7 +122,11 @@ impl<'a> Unit<'a> {
         if let Some(trace) = entry.trace {
             key.execute(params![trace, Int(idx)])?;
         }
+        if let Some(input) = &entry.input {
+            inputs::insert(self.conn, idx, input)?;
+        }
         self.state.counters.next_idx = idx + 1;
+        self.state.tip.push(leaf);
         Ok(idx)
     }
 

@@ -3,7 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use rusqlite::Connection;
@@ -11,12 +12,16 @@ use rusqlite::hooks::Wal;
 use rusqlite::wal::CheckpointMode;
 
 use super::lanes::{Group, Job, Lane, Lanes};
+use super::open;
 use super::reserve::Reserve;
 use super::sql::{exec, fault};
 use super::state::State;
 use super::unit::Unit;
 use crate::store::revocations::Revocations;
 use crate::store::{Head, StoreError};
+
+/// How many groups go by between two attempts to empty the database's log of what was erased.
+const PATIENCE: u32 = 32;
 
 /// What readers may see without asking the database: always a committed state.
 #[derive(Debug)]
@@ -45,6 +50,8 @@ impl View {
 pub(super) struct Shared {
     pub(super) view: ArcSwap<View>,
     pub(super) fault: ArcSwapOption<StoreError>,
+    /// Whether the database's log may still hold what was erased. At the start nobody knows what came before.
+    pub(super) traces: AtomicBool,
 }
 
 pub(super) struct Writer {
@@ -59,6 +66,8 @@ pub(super) struct Writer {
     limit: Option<u64>,
     // How many pages wait in the database's log.
     log: Arc<AtomicU64>,
+    // How many groups until the log is emptied of what was erased.
+    patience: u32,
 }
 
 /// Ends the lanes with the thread, whatever ends it.
@@ -80,7 +89,7 @@ impl Writer {
     ) -> Self {
         let handed = state.counters.seq;
         let (limit, log) = (None, Arc::default());
-        Self { conn, path, shared, state: Some(state), handed, reserve, limit, log }
+        Self { conn, path, shared, state: Some(state), handed, reserve, limit, log, patience: 0 }
     }
 
     /// Works until the lanes are closed and empty.
@@ -108,6 +117,9 @@ impl Writer {
             Lane::Usual => self.usual(&mut jobs),
             Lane::First => self.first(&mut jobs),
         };
+        if self.shared.traces.load(Ordering::Relaxed) {
+            self.empty_log();
+        }
         jobs.into_iter().for_each(|job| job.answer(failed.clone()));
         self.upkeep(lane);
     }
@@ -231,6 +243,27 @@ impl Writer {
             }
         }
         self.log.store(0, Ordering::Relaxed);
+    }
+
+    // The log keeps what was erased until it is emptied, which a reader who looks at it hinders: it is not waited for, and
+    // tried again a while later.
+    fn empty_log(&mut self) {
+        if self.patience > 0 {
+            self.patience -= 1;
+            return;
+        }
+        self.patience = PATIENCE;
+        let truncate = || {
+            self.conn.busy_timeout(Duration::ZERO)?;
+            let done = self.conn.wal_checkpoint_v2(Some("main"), CheckpointMode::TRUNCATE);
+            self.conn.busy_timeout(open::BUSY)?;
+            done
+        };
+        if truncate().is_ok() {
+            self.patience = 0;
+            self.log.store(0, Ordering::Relaxed);
+            self.shared.traces.store(false, Ordering::Relaxed);
+        }
     }
 
     fn at_reserve(&self) -> StoreError {

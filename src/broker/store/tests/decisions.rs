@@ -7,7 +7,12 @@ async fn an_assertion_is_used_once(store: &Store) {
         let store = store.clone();
         tokio::spawn(async move {
             let mut exchange = exchange(n, "release-notes", NOW.seconds());
-            exchange.replay = Some(Replay { hash: [9; 32], keep_until: NOW.seconds() + 60, holder: None });
+            exchange.replay = Some(Replay {
+                hash: [9; 32],
+                keep_until: NOW.seconds() + 60,
+                made: NOW.seconds(),
+                holder: None,
+            });
             store.record_exchange(exchange).await
         })
     });
@@ -73,7 +78,12 @@ async fn a_denial_is_recorded_and_uses_the_assertion(store: &Store) {
 
 async fn a_pinned_assertion_is_good_for_its_key_alone(store: &Store) {
     let by = |n: u64, holder: Option<&str>| {
-        let replay = Replay { hash: [9; 32], keep_until: NOW.seconds() + 60, holder: holder.map(Into::into) };
+        let replay = Replay {
+            hash: [9; 32],
+            keep_until: NOW.seconds() + 60,
+            made: NOW.seconds(),
+            holder: holder.map(Into::into),
+        };
         Exchange { replay: Some(replay), ..exchange(n, "release-notes", NOW.seconds()) }
     };
     assert_eq!(store.record_exchange(by(1, Some("one"))).await, Ok(0));
@@ -144,7 +154,14 @@ async fn policies_are_numbered_and_known_by_digest(store: &Store) {
     assert_eq!((first.n, second.n), (1, 2));
     assert_eq!(store.add_policy(policy(1), audit("p1")).await.unwrap(), first);
     assert_eq!(store.audit_size(), 2);
-    let activate = |version, action| Activate { version, operator: "alice".into(), action, at: NOW };
+    let activate = |version, action| Activate {
+        version,
+        workflows: None,
+        until: None,
+        operator: "alice".into(),
+        action,
+        at: NOW,
+    };
     let unknown = store.activate_policy(activate(3, PolicyAction::Activate), audit("a")).await;
     assert_eq!(unknown, Err(ActivateError::UnknownVersion(3)));
     store.activate_policy(activate(2, PolicyAction::Activate), audit("a")).await.unwrap();

@@ -96,7 +96,8 @@ async fn run(place: &Place, steps: Vec<(Step, u64)>) {
                 let mut exchange = exchange(n as u64, NAMES[usize::from(who)], issued);
                 if let Some((which, holder)) = shown {
                     let holder = holder.map(|holder| holder.to_string());
-                    exchange.replay = Some(Replay { hash: [200 + which; 32], keep_until: LAST, holder });
+                    exchange.replay =
+                        Some(Replay { hash: [200 + which; 32], keep_until: LAST, made: LAST, holder });
                 }
                 let result = store.record_exchange(exchange).await;
                 let should = model.allows(who, issued) && shown.is_none_or(|shown| model.takes(shown));

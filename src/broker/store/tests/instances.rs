@@ -18,7 +18,8 @@ fn new(seed: u8, label: &str, evicted: &[&str]) -> NewLease {
         since: NOW,
     };
     let progress = Progress { n: 3, seen: NOW, ..Progress::default() };
-    let replay = Some(Replay { hash: [seed; 32], keep_until: NOW.seconds() + 60, holder: None });
+    let replay =
+        Some(Replay { hash: [seed; 32], keep_until: NOW.seconds() + 60, made: NOW.seconds(), holder: None });
     let evicted = evicted.iter().map(|instance| (*instance).to_owned()).collect();
     NewLease { replay, lease, progress, evicted, audit: audit(&format!("dec_{label}")) }
 }

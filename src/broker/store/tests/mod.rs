@@ -11,9 +11,11 @@ macro_rules! on_sqlite {
     )* } };
 }
 
+mod damage;
 mod decisions;
 mod descent;
 mod histories;
+mod inputs;
 mod instances;
 mod keys;
 mod lanes;
@@ -21,6 +23,8 @@ mod lists;
 mod opening;
 mod reserve;
 mod retries;
+mod rfc6962;
+mod tree;
 mod writer;
 
 use std::path::PathBuf;
@@ -68,7 +72,7 @@ fn meta(kind: StoreKind) -> Meta {
 
 fn audit(decision: &str) -> AuditEntry {
     let body = format!("{{\"id\":{decision:?}}}").into_bytes();
-    AuditEntry { at: NOW, decision: decision.into(), trace: None, body }
+    AuditEntry { at: NOW, decision: decision.into(), trace: None, body, input: None }
 }
 
 fn selectors(workflow: &str, id: &str) -> Vec<(SelectorKind, String)> {
@@ -102,7 +106,7 @@ fn exchange(n: u64, workflow: &str, issued: u64) -> Exchange {
         policy: 1,
         body: b"{}".to_vec(),
     };
-    let replay = Some(Replay { hash, keep_until: issued + 120, holder: None });
+    let replay = Some(Replay { hash, keep_until: issued + 120, made: issued, holder: None });
     let audit = audit(&format!("dec_{n:032x}"));
     Exchange { replay, token, standing, ties: Vec::new(), retry: None, audit }
 }

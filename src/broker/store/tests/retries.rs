@@ -49,7 +49,7 @@ async fn what_is_given_out_again_still_stands(store: &Store) {
     let token = Some(format!("tok_{:032x}", 1));
     let once_more = |n: u8| Use {
         operator: false,
-        replay: Some(Replay { hash: [n; 32], keep_until: SECOND + 90, holder: None }),
+        replay: Some(Replay { hash: [n; 32], keep_until: SECOND + 90, made: SECOND, holder: None }),
         token: token.clone(),
         audit: audit("again"),
     };

@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::*;
 
 // A token with this id makes the COMMIT itself fail, as a full or failing disk does.
-const TRAP: &str = "CREATE TABLE trap_door (id INTEGER PRIMARY KEY);
+pub(super) const TRAP: &str = "CREATE TABLE trap_door (id INTEGER PRIMARY KEY);
     CREATE TABLE trap (id INTEGER REFERENCES trap_door (id) DEFERRABLE INITIALLY DEFERRED);
     CREATE TRIGGER trap AFTER INSERT ON token WHEN NEW.workflow = 'trap'
     BEGIN INSERT INTO trap VALUES (1); END;";

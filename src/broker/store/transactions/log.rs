@@ -2,7 +2,10 @@
 
 use shortbread_protocol::clock::Timestamp;
 
-use super::super::{Backend, Store, StoreError, StoredEntry, TokenRecord};
+use super::super::{
+    AuditEntry, Backend, ErasableInput, Erase, Erased, Store, StoreError, StoredEntry, StoredInput,
+    TokenRecord,
+};
 
 impl Store {
     /// How many entries the audit log has.
@@ -51,6 +54,59 @@ impl Store {
     pub async fn audit_by_trace(&self, trace: [u8; 16]) -> Result<Vec<StoredEntry>, StoreError> {
         match &*self.0 {
             Backend::Sqlite(sqlite) => sqlite.audit_by_trace(trace).await,
+        }
+    }
+
+    /// The input of the entry at this place, if it has one that was not erased.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn audit_input(&self, idx: u64) -> Result<Option<ErasableInput>, StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.audit_input(idx).await,
+        }
+    }
+
+    /// Entries whose input is still there, in order from place `from`, at most `limit` and 1000.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn audit_inputs(&self, from: u64, limit: usize) -> Result<Vec<StoredInput>, StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.audit_inputs(from, limit).await,
+        }
+    }
+
+    /// How many inputs [`Self::erase_inputs`] would erase in all.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn erasable(&self, erase: Erase) -> Result<u64, StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.erasable(erase).await,
+        }
+    }
+
+    /// Erases inputs, a bounded number at a time, with an entry that says so: call again while there is more. The log
+    /// stays as it is. What was erased is overwritten in the database.
+    ///
+    /// # Errors
+    /// When the store fails; nothing is erased then.
+    pub async fn erase_inputs<F>(&self, erase: Erase, audit: F) -> Result<Erased, StoreError>
+    where
+        F: FnOnce(&Erased) -> AuditEntry + Send + 'static,
+    {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.erase_inputs(erase, Box::new(audit)).await,
+        }
+    }
+
+    /// Whether the files of the store may still hold what was erased, because someone who reads hinders emptying its log.
+    /// It is tried again by itself.
+    #[must_use]
+    pub fn has_traces(&self) -> bool {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.has_traces(),
         }
     }
 

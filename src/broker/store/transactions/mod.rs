@@ -7,3 +7,4 @@ mod log;
 mod notices;
 mod policies;
 mod switch;
+mod tree;

@@ -2,7 +2,7 @@
 
 use super::super::{
     Activate, ActivateError, Activation, ActivePolicy, AuditEntry, Backend, NewPolicy, PolicyVersion, Store,
-    StoreError,
+    StoreError, Trial, TrialOutcome,
 };
 
 impl Store {
@@ -20,15 +20,15 @@ impl Store {
         }
     }
 
-    /// Makes a kept policy the active one.
+    /// Makes a kept policy the active one, or begins its trial for some workflows. A trial that was open ends.
     ///
     /// # Errors
-    /// When there is no such version or the store fails.
+    /// When there is no such version, nothing is active that a trial could go back to, or the store fails.
     pub async fn activate_policy(
         &self,
         activate: Activate,
         audit: AuditEntry,
-    ) -> Result<Activation, ActivateError> {
+    ) -> Result<Option<Trial>, ActivateError> {
         match &*self.0 {
             Backend::Sqlite(sqlite) => sqlite.activate_policy(activate, audit).await,
         }
@@ -41,6 +41,31 @@ impl Store {
     pub async fn active_policy(&self) -> Result<Option<ActivePolicy>, StoreError> {
         match &*self.0 {
             Backend::Sqlite(sqlite) => sqlite.active_policy().await,
+        }
+    }
+
+    /// Ends the open trial of this number; says whether it was open. What is active stays.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn end_trial(
+        &self,
+        n: u64,
+        outcome: TrialOutcome,
+        audit: AuditEntry,
+    ) -> Result<bool, StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.end_trial(n, outcome, audit).await,
+        }
+    }
+
+    /// Every trial, oldest first; the last one may be open.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn trials(&self) -> Result<Vec<Trial>, StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.trials().await,
         }
     }
 

@@ -1,5 +1,6 @@
 //! `shortbread policy check`: a policy file read as the broker would read it, and nothing else touched.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -38,7 +39,13 @@ pub(super) fn run(args: &CheckArgs, context: &Context) -> Result<(), Failure> {
     let source = files::read_text(&args.file)?;
     let load = beside(&args.file);
     let shown = args.file.display().to_string();
-    match Policy::compile(&source, &shown, &load, &Options { issuer }) {
+    let compiled = Policy::compile(&source, &shown, &load, &Options { issuer });
+    // As if it were put in force now.
+    let timely = compiled.and_then(|policy| match policy.untimely(&shown, context.now()) {
+        problems if problems.is_empty() => Ok(policy),
+        problems => Err(problems),
+    });
+    match timely {
         Ok(policy) => {
             sound(&shown, &policy, context);
             Ok(())
@@ -88,7 +95,7 @@ fn sound(file: &str, policy: &Policy, context: &Context) {
         return ui.json(&json!({
             "sound": true, "digest": policy.digest(), "tools": parts.tools, "verbs": parts.verbs,
             "identities": parts.identities, "grants": policy.grants().len(), "forbids": policy.forbids().len(),
-            "refused_by_serve": refused,
+            "observed": observed(policy, context), "refused_by_serve": refused,
         }));
     }
     ui.pieces(&[(Style::Good, format!("{file} is sound"))]);
@@ -104,6 +111,10 @@ fn sound(file: &str, policy: &Policy, context: &Context) {
         ("forbids", policy.forbids().len().to_string()),
         ("digest", policy.digest().to_owned()),
     ]);
+    for (tool, until) in observed(policy, context) {
+        let text = format!("{tool} is observed and not enforced until {until}");
+        ui.pieces(&[(Style::Warn, text)]);
+    }
     for name in refused {
         ui.remark(&format!("(only `shortbread dev` takes {name}: it made that key, or it is a sample key)"));
     }
@@ -128,6 +139,11 @@ fn parts(policy: &Policy) -> Parts {
         verbs: own().map(|(_, tool)| tool.verbs.len()).sum(),
         identities: policy.identities().iter().map(words).collect(),
     }
+}
+
+fn observed(policy: &Policy, context: &Context) -> BTreeMap<String, String> {
+    let observed = policy.observed(context.now());
+    observed.into_iter().map(|(tool, until)| (tool.to_string(), until.to_string())).collect()
 }
 
 fn refused_keys(policy: &Policy) -> Vec<String> {

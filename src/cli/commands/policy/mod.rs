@@ -7,13 +7,14 @@ mod suggest;
 use std::path::Path;
 
 use clap::{Args, Subcommand};
-use shortbread_protocol::admin::{ActivateBody, PolicyAnswer, PolicyVersionBody};
+use shortbread_protocol::admin::{ActivateBody, PolicyAnswer, PolicyVersionBody, RollbackBody, TrialBody};
 use shortbread_protocol::clock::Timestamp;
 
 use crate::cli::Connection;
 use crate::client::Session;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::text::parse_long_span;
 use crate::ui::{Piece, Style};
 
 /// Check a policy file, show the policy's versions and choose the one in force.
@@ -48,10 +49,12 @@ enum PolicyCommand {
         after_help = "Examples:\n  shortbread policy suggest --workflow release-notes\n  shortbread policy suggest --workflow release-notes --intent triage --since 90d --policy policy.toml --json"
     )]
     Suggest(suggest::SuggestArgs),
-    /// Put a version in force.
-    #[command(after_help = "Examples:\n  shortbread policy activate\n  shortbread policy activate 7")]
-    Activate(VersionArgs),
-    /// Go back to a version that was once in force.
+    /// Put a version in force, for everyone or for some workflows on trial.
+    #[command(
+        after_help = "Examples:\n  shortbread policy activate\n  shortbread policy activate 7 --watch 30m\n  shortbread policy activate --for workflow=release-notes --watch 30m"
+    )]
+    Activate(ActivateArgs),
+    /// Take an open trial back, or go back to a version that was once in force.
     #[command(
         after_help = "Examples:\n  shortbread policy rollback\n  shortbread policy rollback 3\n  shortbread policy rollback --offline --config /etc/shortbread/broker.toml"
     )]
@@ -64,6 +67,18 @@ struct VersionArgs {
     version: Option<u64>,
     #[command(flatten)]
     connection: Connection,
+}
+
+#[derive(Debug, Args)]
+struct ActivateArgs {
+    /// Try it on this workflow alone, written workflow=NAME; may be given several times.
+    #[arg(long = "for", value_name = "workflow=NAME", value_parser = workflow)]
+    workflows: Vec<String>,
+    /// Take it back by itself when it passes a limit of [rollback] within this span, 7d at most.
+    #[arg(long, value_name = "SPAN", value_parser = parse_long_span)]
+    watch: Option<u64>,
+    #[command(flatten)]
+    which: VersionArgs,
 }
 
 #[derive(Debug, Args)]
@@ -85,12 +100,15 @@ pub(crate) async fn run(args: &PolicyArgs, context: &Context) -> Result<(), Fail
         PolicyCommand::Check(args) => check::run(args, context),
         PolicyCommand::Suggest(args) => suggest::run(args, context).await,
         PolicyCommand::History { connection } => history(context, connection).await,
-        PolicyCommand::Activate(args) => change(context, args, "activate").await,
+        PolicyCommand::Activate(args) => activate(context, args).await,
         PolicyCommand::Rollback(RollbackArgs { offline: true, which }) => {
             let config = which.connection.config.as_deref().unwrap_or(Path::new("broker.toml"));
             offline::roll_back(which.version, config, context).await
         }
-        PolicyCommand::Rollback(args) => change(context, &args.which, "rollback").await,
+        PolicyCommand::Rollback(args) => {
+            let body = RollbackBody { version: args.which.version };
+            change(context, &args.which.connection, "rollback", &body).await
+        }
     }
 }
 
@@ -104,26 +122,66 @@ async fn history(context: &Context, connection: &Connection) -> Result<(), Failu
     } else {
         let rows = answer.versions.iter().map(row).collect();
         context.ui.table(&["version", "state", "taken in", "by", "digest"], rows);
+        answer.trial.iter().for_each(|trial| say(context, trial));
     }
     Ok(())
 }
 
-async fn change(context: &Context, args: &VersionArgs, act: &str) -> Result<(), Failure> {
-    let mut session = Session::open(context, &args.connection, &format!("policy.{act}"))?;
-    let body = ActivateBody { version: args.version };
+async fn activate(context: &Context, args: &ActivateArgs) -> Result<(), Failure> {
+    let ActivateArgs { workflows, watch, which } = args;
+    let body = ActivateBody { version: which.version, workflows: workflows.clone(), watch: *watch };
+    change(context, &which.connection, "activate", &body).await
+}
+
+fn workflow(text: &str) -> Result<String, String> {
+    match text.split_once('=') {
+        Some(("workflow", name)) if !name.is_empty() => Ok(name.to_owned()),
+        _ => Err("write it as workflow=NAME, such as workflow=release-notes".to_owned()),
+    }
+}
+
+async fn change(
+    context: &Context,
+    connection: &Connection,
+    act: &str,
+    body: &impl serde::Serialize,
+) -> Result<(), Failure> {
+    let mut session = Session::open(context, connection, &format!("policy.{act}"))?;
     // Read as JSON: what matters is that the change was made, whatever a newer broker says about it.
-    let answer: serde_json::Value = session.post(&format!("/api/v1/policy/{act}"), &body).await?;
+    let answer: serde_json::Value = session.post(&format!("/api/v1/policy/{act}"), body).await?;
     if context.ui.is_json() {
         context.ui.json(&answer);
         return Ok(());
     }
-    let versions = serde_json::from_value::<PolicyAnswer>(answer).map(|answer| answer.versions);
-    let active = versions.ok().and_then(|versions| versions.into_iter().find(|version| version.active));
-    context.ui.line(&active.map_or_else(
-        || "done; `shortbread policy history` shows what is in force".to_owned(),
-        |version| format!("version {} is in force ({})", version.version, version.digest),
-    ));
+    let Ok(answer) = serde_json::from_value::<PolicyAnswer>(answer) else {
+        context.ui.line("done; `shortbread policy history` shows what is in force");
+        return Ok(());
+    };
+    if let Some(active) = answer.versions.iter().find(|version| version.active) {
+        context.ui.line(&format!("version {} is in force ({})", active.version, active.digest));
+    }
+    answer.trial.iter().for_each(|trial| say(context, trial));
     Ok(())
+}
+
+/// What is tried, and how it ends.
+fn say(context: &Context, trial: &TrialBody) {
+    let TrialBody { version, before, workflows, watched_until, .. } = trial;
+    let until = watched_until.map(|until| Timestamp::from_seconds(until).to_string());
+    context.ui.line(&match (workflows.as_slice(), until) {
+        ([], Some(until)) => format!("it is watched until {until}; a breach of [rollback] goes back to version {before}"),
+        ([], None) => return,
+        (some, Some(until)) => format!(
+            "version {version} is tried on {} and watched until {until}; a breach of [rollback] takes it back",
+            some.join(", ")
+        ),
+        (some, None) => format!("version {version} is tried on {}", some.join(", ")),
+    });
+    if !workflows.is_empty() {
+        context.ui.line(&format!(
+            "`shortbread policy activate {version}` puts it in force for everyone, `shortbread policy rollback` takes it back"
+        ));
+    }
 }
 
 fn row(version: &PolicyVersionBody) -> Vec<Piece> {

@@ -32,7 +32,8 @@ pub(super) struct StatusArgs {
     /// Show it again and again: in place on a terminal, else a line for each change. Needs an operator's key.
     #[arg(long, conflicts_with = "check")]
     watch: bool,
-    /// End with 1 when a verifier is behind or silent, or nobody reports for a tool. Needs an operator's key.
+    /// End with 1 when a verifier is behind or silent, nobody reports for a tool, or one is observed and not enforced.
+    /// Needs an operator's key.
     #[arg(long)]
     check: bool,
     #[command(flatten)]
@@ -76,7 +77,8 @@ async fn ask(args: &StatusArgs, context: &Context) -> Result<StatusAnswer, Failu
 }
 
 fn all_well(status: &StatusAnswer) -> bool {
-    status.instances.behind == 0 && status.instances.silent == 0 && status.unreported.is_empty()
+    let observed = status.tools.iter().any(|tool| tool.observed_until.is_some());
+    status.instances.behind == 0 && status.instances.silent == 0 && status.unreported.is_empty() && !observed
 }
 
 fn is_over(context: &Context, head: &HeadLines) -> bool {
@@ -169,5 +171,6 @@ fn picture(seen: &Result<StatusAnswer, Failure>) -> Vec<Vec<Piece>> {
 fn essence(status: &StatusAnswer) -> Value {
     let instances: Vec<_> =
         status.listed.iter().map(|body| (&body.instance, body.state, body.contents, body.step)).collect();
-    json!([status.contents, status.instances, status.unreported, instances])
+    let observed: Vec<_> = status.tools.iter().map(|tool| tool.observed_until).collect();
+    json!([status.contents, status.instances, status.unreported, observed, instances])
 }

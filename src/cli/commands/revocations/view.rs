@@ -53,7 +53,21 @@ fn summary(status: &StatusAnswer) -> Vec<Row> {
         let text = format!("{tools}: that a revocation reached them is known by its bound alone");
         rows.push(vec![name("nobody reports for"), (Style::Warn, text)]);
     }
+    rows.extend(observed(status).map(|text| vec![name("not enforcing"), (Style::Warn, text)]));
     rows
+}
+
+/// `github until 2026-12-31T00:00:00Z (in 29d): …`, for each tool whose calls are observed.
+pub(crate) fn observed(status: &StatusAnswer) -> impl Iterator<Item = String> {
+    status.tools.iter().filter_map(|body| {
+        let until = body.observed_until?;
+        let left = span(until.saturating_sub(status.now));
+        Some(format!(
+            "{} until {} (for {left}): calls pass that would be denied, unless they are revoked",
+            body.tool,
+            Timestamp::from_seconds(until)
+        ))
+    })
 }
 
 /// `998 of 1,000 enforce it; behind 1, silent 1; gone 3`.
@@ -103,6 +117,9 @@ fn instance(body: &InstanceBody, now: u64) -> Row {
     let (style, state) = match body.state {
         InstanceState::Behind => (Style::Warn, format!("behind by {}", count(body.lacks.max(1), "change"))),
         InstanceState::Silent => (Style::Bad, "silent".to_owned()),
+        InstanceState::Enforcing if !body.observing.is_empty() => {
+            (Style::Warn, format!("enforcing, but observes {}", body.observing.join(", ")))
+        }
         InstanceState::Enforcing => (Style::Good, "enforcing".to_owned()),
         InstanceState::Gone => (Style::Dim, "gone".to_owned()),
     };
@@ -183,6 +200,18 @@ mod tests {
         );
         let at = lines[row].find("state").unwrap();
         assert!(lines[row + 2].get(at..).unwrap().starts_with("enforcing"), "{lines:?}");
+    }
+
+    #[test]
+    fn a_tool_that_is_observed_is_not_enforcing_and_says_until_when() {
+        let mut status = status();
+        status.tools[0].observed_until = Some(90 + 3600);
+        status.listed[1].observing = vec!["github".to_owned()];
+        let seen = rows(&status, 20);
+        let row = seen.iter().find(|row| row[0].1.starts_with("not enforcing")).unwrap();
+        let (_, said) = row.iter().find(|(style, _)| *style == Style::Warn).unwrap();
+        assert!(said.starts_with("github until 1970-01-01T01:01:30Z (for 1h"), "{row:?}");
+        assert!(text(&seen).iter().any(|line| line.contains("enforcing, but observes github")), "{seen:?}");
     }
 
     #[test]

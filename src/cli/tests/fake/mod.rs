@@ -200,6 +200,7 @@ fn metadata(url: &str) -> Value {
         "shortbread": {
             "profile": "sb1", "biscuit_web_keys_uri": format!("{url}/.well-known/biscuit-web-keys"),
             "revocations_head_uri": format!("{url}/revocations/head"),
+            "audit_checkpoint_uri": format!("{url}/log/checkpoint"),
         },
     })
 }

@@ -1,133 +1,18 @@
-//! `shortbread audit`: who did what, and what was decided.
+//! One entry on one line.
 
-use std::time::Duration;
-
-use clap::{Args, Subcommand};
 use serde_json::Value;
-use shortbread_protocol::admin::{AuditAnswer, AuditEntryBody};
 
-use crate::cli::Connection;
-use crate::client::Session;
-use crate::context::Context;
-use crate::failure::Failure;
+use crate::text::count;
 use crate::ui::{Piece, Style};
 
-/// How often `--follow` asks for what is new.
-const POLL: Duration = Duration::from_secs(1);
-
-/// Read the audit log: who did what, and what was decided.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  shortbread audit tail --follow
-  shortbread audit show dec_0193a5c7e1f27d3a9b4c5d6e7f809112")]
-pub(crate) struct AuditArgs {
-    #[command(subcommand)]
-    command: AuditCommand,
-}
-
-#[derive(Debug, Subcommand)]
-enum AuditCommand {
-    /// The newest entries.
-    #[command(
-        after_help = "Examples:\n  shortbread audit tail --limit 50\n  shortbread audit tail --follow --json"
-    )]
-    Tail {
-        /// How many.
-        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=500))]
-        limit: u16,
-        /// Go on with what comes, until interrupted.
-        #[arg(long)]
-        follow: bool,
-        #[command(flatten)]
-        connection: Connection,
-    },
-    /// Every entry of a decision or a trace.
-    #[command(
-        after_help = "Examples:\n  shortbread audit show dec_0193a5c7e1f27d3a9b4c5d6e7f809112\n  shortbread audit show 0af7651916cd43dd8448eb211c80319c --json"
-    )]
-    Show {
-        /// The decision's id, or the trace id.
-        id: String,
-        #[command(flatten)]
-        connection: Connection,
-    },
-}
-
-/// Shows entries.
-///
-/// # Errors
-/// When the broker cannot be reached or refuses, or nothing bears the id.
-pub(crate) async fn run(args: &AuditArgs, context: &Context) -> Result<(), Failure> {
-    match &args.command {
-        AuditCommand::Tail { limit, follow, connection } => tail(context, connection, *limit, *follow).await,
-        AuditCommand::Show { id, connection } => show(context, connection, id).await,
-    }
-}
-
-async fn tail(context: &Context, connection: &Connection, limit: u16, follow: bool) -> Result<(), Failure> {
-    let mut session = Session::open(context, connection, "audit.read")?;
-    // Without a place to go on from, the broker answers the newest entries.
-    let mut answer: AuditAnswer = session.get(&format!("/api/v1/audit?limit={limit}")).await?;
-    let mut after = None;
-    loop {
-        answer.entries.iter().for_each(|entry| say(context, entry));
-        after = answer.next.or_else(|| answer.entries.last().map(|entry| entry.index)).or(after);
-        if !follow {
-            return Ok(());
-        }
-        tokio::time::sleep(POLL).await;
-        let place = after.map(|index| format!("&after={index}")).unwrap_or_default();
-        answer = session.get(&format!("/api/v1/audit?limit={limit}{place}")).await?;
-    }
-}
-
-async fn show(context: &Context, connection: &Connection, id: &str) -> Result<(), Failure> {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-    if !(1..=64).contains(&id.len()) || !id.bytes().all(plain) {
-        return Err(Failure::usage("give a decision id (dec_…) or a trace id (32 hex digits)"));
-    }
-    let mut session = Session::open(context, connection, "audit.read")?;
-    let answer: AuditAnswer = session.get(&format!("/api/v1/audit/{id}")).await?;
-    for entry in &answer.entries {
-        say(context, entry);
-        if !context.ui.is_json() {
-            for line in serde_json::to_string_pretty(&entry.event).unwrap_or_default().lines() {
-                context.ui.line(&format!("  {line}"));
-            }
-        }
-    }
-    if answer.entries.is_empty() {
-        return Err(Failure::new(
-            format!("no entry of the audit log bears {id}"),
-            "Check the spelling of the id.",
-        ));
-    }
-    Ok(())
-}
-
-fn say(context: &Context, entry: &AuditEntryBody) {
-    if context.ui.is_json() {
-        context.ui.json_line(&entry.event);
-    } else {
-        context.ui.pieces(&line(&entry.event));
-    }
-}
-
 /// Time, outcome, who, what, why, and the id to ask on with.
-fn line(event: &Value) -> Vec<Piece> {
+pub(super) fn line(event: &Value) -> Vec<Piece> {
     let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let kind = text("/type");
-    let kind = kind.strip_prefix("dev.shortbread.").unwrap_or(&kind);
-    let kind = kind.strip_suffix(".v1").unwrap_or(kind).replace('.', " ");
-    let outcome = match text("/data/outcome") {
-        said if !said.is_empty() => said,
-        _ => if kind == "token refused" { "deny" } else { "allow" }.to_owned(),
-    };
-    let style = if ["allow", "done"].contains(&outcome.as_str()) { Style::Good } else { Style::Bad };
+    let kind = kind(event).replace('.', " ");
+    let outcome = outcome(event);
     let mut pieces = vec![
         (Style::Dim, format!("{:<24}  ", text("/time"))),
-        (style, format!("{outcome:<5}  ")),
+        (style(outcome), format!("{outcome:<5}  ")),
         (Style::Bold, text("/subject")),
         (Style::Plain, format!("  {kind}")),
     ];
@@ -142,8 +27,29 @@ fn line(event: &Value) -> Vec<Piece> {
     pieces
 }
 
+/// The type without what all types share: `call.decision`.
+pub(super) fn kind(event: &Value) -> &str {
+    let kind = event.get("type").and_then(Value::as_str).unwrap_or_default();
+    let kind = kind.strip_prefix("dev.shortbread.").unwrap_or(kind);
+    kind.strip_suffix(".v1").unwrap_or(kind)
+}
+
+/// `allow`, `deny` or `done`.
+pub(super) fn outcome(event: &Value) -> &str {
+    match event.pointer("/data/outcome").and_then(Value::as_str) {
+        Some(said) if !said.is_empty() => said,
+        _ if kind(event) == "token.refused" => "deny",
+        _ => "allow",
+    }
+}
+
+/// How an outcome is shown.
+pub(super) fn style(outcome: &str) -> Style {
+    if ["allow", "done"].contains(&outcome) { Style::Good } else { Style::Bad }
+}
+
 /// What it was about: verbs, what is revoked or a version, whichever the entry has.
-fn what(event: &Value) -> String {
+pub(super) fn what(event: &Value) -> String {
     let list = |pointer: &str, name: fn(&Value) -> Option<String>| {
         let items = event.pointer(pointer).and_then(Value::as_array);
         items
@@ -158,6 +64,7 @@ fn what(event: &Value) -> String {
         .or_else(|| event.pointer("/data").and_then(operation))
         .or_else(|| tripped(event))
         .or_else(version)
+        .or_else(|| erased(event))
         .or_else(|| event.pointer("/data/operation").and_then(Value::as_str).map(str::to_owned))
         .unwrap_or_default()
 }
@@ -182,11 +89,17 @@ fn tripped(event: &Value) -> Option<String> {
     Some(format!("task {task}, refused {refusals} times"))
 }
 
+fn erased(event: &Value) -> Option<String> {
+    event.pointer("/data/sub_sha256")?;
+    let inputs = event.pointer("/data/count").and_then(Value::as_u64)?;
+    Some(count(inputs, "input"))
+}
+
 fn revoked(item: &Value) -> Option<String> {
     item.get("what")?.as_str().map(str::to_owned)
 }
 
-fn reasons(event: &Value) -> String {
+pub(super) fn reasons(event: &Value) -> String {
     if let Some(reason) = event.pointer("/data/reason").and_then(Value::as_str) {
         return reason.to_owned();
     }
@@ -237,6 +150,11 @@ mod tests {
             "data": {"entries": 1, "outcome": "done", "task": "t-7", "count": 3, "tripwire": {"name": "w"}},
         });
         assert!(read(&tripped).contains("revocation set task t-7, refused 3 times"));
+        let erased = json!({
+            "id": "dec_6", "type": "dev.shortbread.audit.erased.v1", "time": "t", "subject": "operator/alice",
+            "data": {"outcome": "done", "count": 2, "sub_sha256": "00", "reason": "request 17"},
+        });
+        assert!(read(&erased).contains("audit erased 2 inputs  (request 17)"), "{}", read(&erased));
         assert!(!read(&json!(null)).is_empty(), "an entry of a newer form is still shown");
     }
 }

@@ -1,0 +1,110 @@
+//! Takes back what passed a limit, and ends what was watched for long enough.
+
+use std::sync::Weak;
+use std::time::Duration;
+
+use metrics::counter;
+use tokio::sync::mpsc;
+
+use super::follow;
+use crate::activation::{Actor, OnTrial};
+use crate::broker::Broker;
+use crate::notices::Notice;
+use crate::store::{PolicyAction, TrialOutcome};
+use crate::watch::Breached;
+
+/// How often a store that fails is tried, and the pause between.
+const TRIES: u32 = 60;
+const PAUSE: Duration = Duration::from_secs(1);
+/// How often the end of a watch is looked for.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Who takes a version back by itself.
+const WATCH: Actor = Actor::Host("watch");
+
+/// Takes versions back when they pass a limit and ends watches on time, until the broker is dropped.
+pub(super) async fn run(broker: Weak<Broker>, mut breached: mpsc::Receiver<Breached>) {
+    loop {
+        let next = tokio::time::timeout(LOOK, breached.recv()).await;
+        let Some(broker) = broker.upgrade() else { return };
+        match next {
+            Ok(Some(breached)) => take_back(&broker, &breached).await,
+            Ok(None) => return,
+            Err(_) => settle(&broker).await,
+        }
+    }
+}
+
+async fn take_back(broker: &Broker, breached: &Breached) {
+    for left in (0..TRIES).rev() {
+        let Some(open) = broker.policy.on_trial().filter(|open| open.trial.n == breached.trial) else {
+            return;
+        };
+        match try_take_back(broker, &open, breached).await {
+            Ok(()) => return,
+            Err(error) => {
+                tracing::error!(
+                    policy.version = open.trial.version,
+                    error,
+                    tries.left = left,
+                    "a watched policy version passed a limit and could not be taken back"
+                );
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn try_take_back(broker: &Broker, open: &OnTrial, breached: &Breached) -> Result<(), String> {
+    let decision = broker.decision(None).map_err(|error| error.to_string())?;
+    let (version, before) = (open.trial.version, open.trial.before);
+    let monotonic = broker.clock.monotonic();
+    let to = match &open.trial.workflows {
+        Some(_) => broker.policy.roll_back(None, &WATCH, &decision, monotonic).await,
+        None => broker.policy.roll_back(Some(before), &WATCH, &decision, monotonic).await,
+    };
+    let to = to.map_err(|error| error.to_string())?;
+    follow(broker, None);
+    let breach = &breached.breach;
+    counter!("shortbread_policy_taken_back_total", "what" => breach.what).increment(1);
+    tracing::warn!(
+        policy.version = version, policy.to = to, workflow = %breach.segment.workflow, tool = %breach.segment.tool,
+        what = breach.what, requests = breach.requests, hits = breach.hits, decision_id = decision.id,
+        "a watched policy version passed a limit and was taken back"
+    );
+    broker.policy_changed(&WATCH, PolicyAction::Rollback, &decision);
+    broker.notices.tell(&Notice::PolicyTakenBack {
+        version,
+        to,
+        workflow: breach.segment.workflow.clone(),
+        tool: breach.segment.tool.clone(),
+        access: breach.segment.access,
+        what: breach.what,
+        requests: breach.requests,
+        hits: breach.hits,
+        decision: decision.id,
+    });
+    Ok(())
+}
+
+// A version that is tried on a part goes on until an operator decides, unwatched.
+async fn settle(broker: &Broker) {
+    let Some(open) = broker.policy.on_trial() else { return };
+    let over = open.trial.until.is_some_and(|until| until <= broker.clock.now());
+    if !over || open.trial.workflows.is_some() {
+        return;
+    }
+    let Ok(decision) = broker.decision(None) else { return };
+    match broker.policy.end_trial(open.trial.n, TrialOutcome::Kept, &WATCH, &decision).await {
+        Ok(_) => {
+            follow(broker, None);
+            tracing::info!(
+                policy.version = open.trial.version,
+                "a policy version was watched for as long as it should be, and stays in force"
+            );
+        }
+        Err(error) => {
+            tracing::error!(policy.version = open.trial.version, error = %error, "the end of a watch could not be recorded");
+        }
+    }
+}

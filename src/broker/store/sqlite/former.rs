@@ -1,0 +1,86 @@
+//! What can still be read of the store whose place a backup takes.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::copy::facts;
+use super::sql::fault;
+use super::{keys, open, read, state};
+use crate::store::revocations::Revocations;
+use crate::store::{BreakGlassRecord, Former, KeyRecord, Notes, StoreError, StoreFacts};
+
+/// What was found of it.
+pub(super) struct Left {
+    /// What it says of itself.
+    pub(super) facts: Option<StoreFacts>,
+    /// What it refuses.
+    pub(super) remains: Option<Remains>,
+    trouble: Option<String>,
+}
+
+/// What only ever adds refusals.
+pub(super) struct Remains {
+    pub(super) latest_issued: u64,
+    pub(super) list: Revocations,
+    pub(super) notes: Notes,
+    /// The token of each narrowed copy that was given back.
+    pub(super) tokens: HashMap<[u8; 16], String>,
+    pub(super) break_glass: Option<BreakGlassRecord>,
+    pub(super) documents: Vec<KeyRecord>,
+}
+
+impl Left {
+    /// Reads what there is. A store that is being replaced may be damaged anywhere: that is no error here.
+    pub(super) fn of(path: &Path) -> Self {
+        let mut left = Self { facts: None, remains: None, trouble: None };
+        if !path.exists() {
+            return left;
+        }
+        if let Err(error) = left.read(path) {
+            left.trouble = Some(error.to_string());
+        }
+        left
+    }
+
+    fn read(&mut self, path: &Path) -> Result<(), StoreError> {
+        let failed = |error| fault(path, &error);
+        let conn = open::reader(path).map_err(failed)?;
+        self.facts = Some(facts(&conn, path)?);
+        let mut remains = Remains {
+            latest_issued: 0,
+            list: Revocations::default(),
+            notes: Notes::default(),
+            tokens: HashMap::new(),
+            break_glass: None,
+            documents: Vec::new(),
+        };
+        // As far as it can be read, all of it counts.
+        let read = [
+            state::load_marks(&conn).map(|marks| remains.latest_issued = marks.latest_issued),
+            state::load_list(&conn, &mut remains.list).map(drop),
+            state::load_entries(&conn, &mut remains.list),
+            state::load_blocks(&conn, &mut remains.list),
+            read::notes(&conn).map(|notes| remains.notes = notes),
+            tokens(&conn).map(|tokens| remains.tokens = tokens),
+            keys::kept_break_glass(&conn).map(|kept| remains.break_glass = kept),
+            keys::documents(&conn).map(|documents| remains.documents = documents),
+        ];
+        self.remains = Some(remains);
+        read.into_iter().collect::<Result<(), _>>().map_err(failed)
+    }
+
+    pub(super) fn former(&self) -> Former {
+        match (&self.facts, &self.trouble) {
+            (_, Some(trouble)) => Former::Damaged(trouble.clone()),
+            (Some(facts), None) => Former::Read(facts.clone()),
+            (None, None) => Former::Absent,
+        }
+    }
+}
+
+fn tokens(conn: &Connection) -> rusqlite::Result<HashMap<[u8; 16], String>> {
+    let sql = "SELECT hash, token FROM revoked_block";
+    conn.prepare(sql)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}

@@ -1,0 +1,326 @@
+//! What became of requests, segment by segment, before a version came in and since.
+
+use std::collections::{BTreeSet, HashMap};
+
+use shortbread_protocol::access::Access;
+use shortbread_protocol::clock::Timestamp;
+use shortbread_protocol::names::{Intent, ToolName, WorkflowName};
+use shortbread_protocol::reason::Reason;
+
+use super::interval::wilson;
+use crate::policy::Policy;
+use crate::policy::model::{PerMille, Rollback};
+
+/// How many segments are told apart. The policy bounds them; this bounds the policy.
+const MAX_SEGMENTS: usize = 8192;
+/// Beyond so many the past counts half, so that a year of quiet does not outweigh today.
+const HALVE: u64 = 20_000;
+
+/// What was decided about one verb of one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Whose request.
+    pub workflow: WorkflowName,
+    /// The declared purpose.
+    pub intent: Option<Intent>,
+    /// The tool.
+    pub tool: ToolName,
+    /// The access of the verb.
+    pub access: Access,
+    /// What was decided.
+    pub fate: Fate,
+    /// Whether it was a call, not an exchange.
+    pub call: bool,
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Granted, or allowed.
+    Allowed,
+    /// Refused by the policy, or by what a token made of it.
+    Denied,
+    /// A person must approve it first.
+    NeedsApproval,
+}
+
+impl Fate {
+    /// What a refusal for this reason says about the policy; `None`: nothing.
+    #[must_use]
+    pub const fn of(reason: Reason) -> Option<Self> {
+        match reason {
+            Reason::ApprovalRequired => Some(Self::NeedsApproval),
+            Reason::PolicyDenied
+            | Reason::PolicyForbidden
+            | Reason::IntentRefused
+            | Reason::ConstraintRefused
+            | Reason::IdentityInvalid
+            | Reason::IdentityUnmatched
+            | Reason::WorkflowUnlisted
+            | Reason::ProofRequired
+            | Reason::ScopeUnknown
+            | Reason::TargetUnknown
+            | Reason::TooLarge
+            | Reason::NotGranted
+            | Reason::ArgumentRefused => Some(Self::Denied),
+            _ => None,
+        }
+    }
+}
+
+/// A segment, as it is counted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// The workflow.
+    pub workflow: WorkflowName,
+    /// The declared purpose, where some grant lists it.
+    pub intent: Option<Intent>,
+    /// The tool.
+    pub tool: ToolName,
+    /// The access.
+    pub access: Access,
+    /// Whether calls are counted, not exchanges.
+    pub call: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    all: u64,
+    denied: u64,
+    needs_approval: u64,
+}
+
+impl Tally {
+    fn add(&mut self, fate: Fate) {
+        if self.all >= HALVE {
+            *self =
+                Self { all: self.all / 2, denied: self.denied / 2, needs_approval: self.needs_approval / 2 };
+        }
+        self.all += 1;
+        match fate {
+            Fate::Allowed => {}
+            Fate::Denied => self.denied += 1,
+            Fate::NeedsApproval => self.needs_approval += 1,
+        }
+    }
+}
+
+/// A limit of a segment was passed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Breach {
+    /// The segment.
+    pub segment: Key,
+    /// `denied` or `needs_approval`.
+    pub what: &'static str,
+    /// How many requests of it there were since the version came in.
+    pub requests: u64,
+    /// How many of them were denied, or need approval.
+    pub hits: u64,
+    /// The share before; 0 where nothing was seen.
+    pub before: f64,
+    /// The limit on the rise.
+    pub limit: f64,
+}
+
+/// Counts by segment; bounded.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    intents: BTreeSet<Intent>,
+    segments: HashMap<Key, Tally>,
+}
+
+impl Counts {
+    /// Counts intents that some grant of this policy lists; others are one.
+    pub(super) fn follow(&mut self, policy: &Policy) {
+        let listed = policy.grants().iter().filter_map(|grant| grant.intents.as_ref()).flatten();
+        self.intents.extend(listed.cloned());
+        if self.intents.len() > MAX_SEGMENTS {
+            self.intents.clear();
+        }
+    }
+
+    /// Counts, and gives the segment where it was counted.
+    pub(super) fn add(&mut self, seen: &Seen) -> Option<Key> {
+        let key = Key {
+            workflow: seen.workflow.clone(),
+            intent: seen.intent.clone().filter(|intent| self.intents.contains(intent)),
+            tool: seen.tool.clone(),
+            access: seen.access,
+            call: seen.call,
+        };
+        if self.segments.len() >= MAX_SEGMENTS && !self.segments.contains_key(&key) {
+            return None;
+        }
+        self.segments.entry(key.clone()).or_default().add(seen.fate);
+        Some(key)
+    }
+
+    fn of(&self, key: &Key) -> Tally {
+        self.segments.get(key).copied().unwrap_or_default()
+    }
+
+    /// Takes what was counted, and begins anew.
+    pub(super) fn take(&mut self) -> Self {
+        Self { intents: self.intents.clone(), segments: std::mem::take(&mut self.segments) }
+    }
+}
+
+/// What is counted while a version is watched.
+#[derive(Debug)]
+pub(super) struct Watch {
+    /// The trial's number.
+    pub(super) n: u64,
+    /// Since when.
+    pub(super) since: Timestamp,
+    /// Until when.
+    pub(super) until: Timestamp,
+    workflows: Option<BTreeSet<WorkflowName>>,
+    limits: Rollback,
+    before: Counts,
+    now: Counts,
+}
+
+impl Watch {
+    pub(super) fn new(
+        n: u64,
+        (since, until): (Timestamp, Timestamp),
+        workflows: Option<BTreeSet<WorkflowName>>,
+        limits: Rollback,
+        before: Counts,
+        policy: &Policy,
+    ) -> Self {
+        let mut now = Counts { intents: before.intents.clone(), segments: HashMap::new() };
+        now.follow(policy);
+        Self { n, since, until, workflows, limits, before, now }
+    }
+
+    /// What was counted meanwhile, once nothing is watched any more.
+    pub(super) fn into_counts(self) -> Counts {
+        self.now
+    }
+
+    /// Counts, and says whether it is enough: the share is above what it was by more than the limit, with 95 % certainty
+    /// for what came since.
+    pub(super) fn note(&mut self, seen: &Seen) -> Option<Breach> {
+        if self.workflows.as_ref().is_some_and(|workflows| !workflows.contains(&seen.workflow)) {
+            return None;
+        }
+        let segment = self.now.add(seen)?;
+        if seen.fate == Fate::Allowed {
+            return None;
+        }
+        let (before, now) = (self.before.of(&segment), self.now.of(&segment));
+        if now.all < self.limits.min_requests {
+            return None;
+        }
+        let (max_denied, max_needs_approval) = self.limits_of(&segment);
+        let breach = |what, hits: u64, past: u64, limit: PerMille| {
+            let (lowest, _) = wilson(hits, now.all);
+            let share = if before.all == 0 { 0.0 } else { ratio(past, before.all) };
+            (lowest > share + limit.share()).then(|| Breach {
+                segment: segment.clone(),
+                what,
+                requests: now.all,
+                hits,
+                before: share,
+                limit: limit.share(),
+            })
+        };
+        breach("denied", now.denied, before.denied, max_denied).or_else(|| {
+            breach("needs_approval", now.needs_approval, before.needs_approval, max_needs_approval)
+        })
+    }
+
+    fn limits_of(&self, key: &Key) -> (PerMille, PerMille) {
+        let fits = self.limits.segments.iter().find(|own| {
+            own.workflow.as_ref().is_none_or(|workflow| *workflow == key.workflow)
+                && own.tool.as_ref().is_none_or(|tool| *tool == key.tool)
+                && own.access.is_none_or(|access| access.covers(key.access))
+        });
+        fits.map_or((self.limits.max_denied, self.limits.max_needs_approval), |own| {
+            (own.max_denied, own.max_needs_approval)
+        })
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+fn ratio(part: u64, whole: u64) -> f64 {
+    part as f64 / whole as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::fixture::{EXAMPLE, policy};
+
+    fn seen(workflow: &str, fate: Fate) -> Seen {
+        Seen {
+            workflow: workflow.parse().unwrap(),
+            intent: None,
+            tool: "github".parse().unwrap(),
+            access: Access::Write,
+            fate,
+            call: false,
+        }
+    }
+
+    fn watch(before: Counts, limits: Rollback, workflows: Option<&str>) -> Watch {
+        let workflows = workflows.map(|name| [name.parse().unwrap()].into());
+        let span = (Timestamp::from_seconds(1), Timestamp::from_seconds(2));
+        Watch::new(1, span, workflows, limits, before, &policy(EXAMPLE))
+    }
+
+    fn feed(watch: &mut Watch, workflow: &str, fates: &[(Fate, usize)]) -> Option<Breach> {
+        let all = fates.iter().flat_map(|(fate, times)| std::iter::repeat_n(*fate, *times));
+        all.fold(None, |breach, fate| watch.note(&seen(workflow, fate)).or(breach))
+    }
+
+    #[test]
+    fn a_rise_beyond_the_limit_is_a_breach_and_the_usual_is_none() {
+        let mut before = Counts::default();
+        (0..100)
+            .for_each(|n| drop(before.add(&seen("a", if n < 20 { Fate::Denied } else { Fate::Allowed }))));
+        let mut same = watch(before.take(), Rollback::default(), None);
+        assert_eq!(feed(&mut same, "a", &[(Fate::Allowed, 80), (Fate::Denied, 20)]), None);
+        let worse = feed(&mut same, "a", &[(Fate::Denied, 60)]).unwrap();
+        assert_eq!((worse.what, worse.before), ("denied", 0.2));
+    }
+
+    #[test]
+    fn a_few_requests_prove_nothing() {
+        let mut fresh = watch(Counts::default(), Rollback::default(), None);
+        assert_eq!(feed(&mut fresh, "a", &[(Fate::Denied, 19)]), None);
+        assert!(feed(&mut fresh, "a", &[(Fate::Denied, 1)]).is_some(), "the twentieth of twenty");
+        let mut approval = watch(Counts::default(), Rollback::default(), None);
+        let breach = feed(&mut approval, "a", &[(Fate::Allowed, 10), (Fate::NeedsApproval, 15)]).unwrap();
+        assert_eq!(breach.what, "needs_approval");
+    }
+
+    #[test]
+    fn only_those_on_whom_it_is_tried_count_and_segments_have_limits_of_their_own() {
+        let mut part = watch(Counts::default(), Rollback::default(), Some("a"));
+        assert_eq!(feed(&mut part, "b", &[(Fate::Denied, 100)]), None);
+        let own = crate::policy::model::RollbackSegment {
+            workflow: Some("a".parse().unwrap()),
+            tool: None,
+            access: Some(Access::Write),
+            max_denied: PerMille::of(1.0),
+            max_needs_approval: PerMille::of(1.0),
+        };
+        let limits = Rollback { segments: vec![own], ..Rollback::default() };
+        let mut lenient = watch(Counts::default(), limits, None);
+        assert_eq!(feed(&mut lenient, "a", &[(Fate::Denied, 100)]), None);
+        assert!(feed(&mut lenient, "b", &[(Fate::Denied, 100)]).is_some());
+    }
+
+    #[test]
+    fn memory_is_bounded_whatever_is_declared() {
+        let mut counts = Counts::default();
+        for n in 0..20_000 {
+            let intent = Some(format!("i{n}").parse().unwrap());
+            counts.add(&Seen { intent, ..seen("a", Fate::Denied) });
+            counts.add(&seen(&format!("w{n}"), Fate::Denied));
+        }
+        assert!(counts.segments.len() <= MAX_SEGMENTS);
+    }
+}
