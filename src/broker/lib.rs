@@ -13,6 +13,7 @@ pub mod exchange;
 pub mod http;
 pub mod identity;
 pub mod instances;
+mod interval;
 pub mod introspect;
 pub mod keyring;
 pub mod limits;

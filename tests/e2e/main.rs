@@ -39,6 +39,7 @@ mod openapi;
 mod operators;
 mod paged;
 mod policy_life;
+mod policy_tools;
 mod program;
 mod proof;
 mod pushed;

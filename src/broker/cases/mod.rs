@@ -3,6 +3,13 @@
 //!
 //! A file of cases is JSON Lines (one [`Case`] a line) or TOML (`[[cases]]` tables with the same members).
 
+mod call;
+pub mod check;
+pub mod decide;
+pub mod gate;
+pub mod read;
+pub mod replay;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use shortbread_protocol::clock::Timestamp;

@@ -27,9 +27,6 @@ use crate::policy::{self, Granted, Policy, builtin, decide};
 use crate::store::{Exchange, Kept, RecordError, Replay};
 use crate::watch::Fate;
 
-/// The longest life of an operator's token.
-const OPERATOR_TTL: Duration = Duration::from_secs(900);
-
 /// What is known of a request before its body is read.
 #[derive(Clone, Debug)]
 pub struct Context {
@@ -134,7 +131,7 @@ async fn run(
         proof::use_up(broker, proof.as_ref(), &principal)?;
         return repeat(broker, kept, replay.take(), trail, context).await;
     }
-    let audiences = targets(&request, &policy, &granted, proof.is_some())?;
+    let audiences = targets(&request, &policy, &granted)?;
     trail.stage = "limits";
     within_rates(broker, &principal, &granted.rates)?;
     trail.stage = "revocation";
@@ -261,10 +258,6 @@ fn decided(
     principal: &Principal,
     proof: Option<&Proof>,
 ) -> Result<Granted, Refusal> {
-    let ttl = match principal {
-        Principal::Operator(_) => request.ttl.map(|ttl| ttl.min(OPERATOR_TTL)),
-        _ => request.ttl,
-    };
     // A registered key signs its own claims: no constraint is bound to them.
     let none = serde_json::Map::new();
     let claims = if identity.key_thumbprint.is_some() { &none } else { &identity.claims };
@@ -273,7 +266,7 @@ fn decided(
         claims,
         intent: request.intent.as_ref(),
         asked: &request.asked,
-        ttl,
+        ttl: request.ttl,
         possession: proof::possession(identity, proof),
     };
     Ok(decide(policy, &asked)?)

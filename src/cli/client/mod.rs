@@ -27,6 +27,9 @@ use crate::failure::Failure;
 
 /// The most bytes of an answer.
 const MAX_ANSWER: usize = 1024 * 1024;
+/// The most bytes of an answer that is a document: a policy with its files, a page of cases.
+const MAX_DOCUMENT: usize = 16 * 1024 * 1024;
+const NEXT: &str = "shortbread-next";
 const DPOP: &str = "dpop";
 const CONNECT: Duration = Duration::from_secs(5);
 const WHOLE: Duration = Duration::from_secs(20);
@@ -44,6 +47,8 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     /// The `Date` header.
     pub(crate) date: Option<String>,
+    /// The `shortbread-next` header: where the next page begins.
+    pub(crate) next: Option<u64>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -187,7 +192,8 @@ impl Broker {
             ("DELETE", None) => self.http.delete(&url),
             (_, None) => self.http.get(&url),
         };
-        self.send(request.header(AUTHORIZATION, format!("DPoP {token}")).header(DPOP, proof)).await
+        let request = request.header(AUTHORIZATION, format!("DPoP {token}")).header(DPOP, proof);
+        self.send_for(request, MAX_DOCUMENT).await
     }
 
     fn address(&self, path: &str) -> String {
@@ -195,20 +201,25 @@ impl Broker {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Answer, Failure> {
+        self.send_for(request, MAX_ANSWER).await
+    }
+
+    async fn send_for(&self, request: RequestBuilder, most: usize) -> Result<Answer, Failure> {
         let failed = |error: &reqwest::Error| self.unreachable(error);
         let mut response = request.send().await.map_err(|e| failed(&e))?;
         let (status, date) = (response.status().as_u16(), header(response.headers()));
+        let next = next(response.headers());
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|e| failed(&e))? {
-            if body.len() + chunk.len() > MAX_ANSWER {
+            if body.len() + chunk.len() > most {
                 return Err(Failure::new(
-                    format!("the answer of {} has more than 1 MiB", self.url),
+                    format!("the answer of {} has more than {} MiB", self.url, most / (1024 * 1024)),
                     "Check that this is the address of a Shortbread broker; ask for less where there is a limit.",
                 ));
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status, date, body })
+        Ok(Answer { status, date, next, body })
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {
@@ -259,6 +270,10 @@ impl Answer {
 
 fn header(headers: &HeaderMap) -> Option<String> {
     headers.get(DATE).and_then(|date| date.to_str().ok()).map(str::to_owned)
+}
+
+fn next(headers: &HeaderMap) -> Option<u64> {
+    headers.get(NEXT).and_then(|next| next.to_str().ok())?.parse().ok()
 }
 
 fn form(fields: &[(&str, &str)]) -> Result<String, Failure> {
@@ -350,12 +365,13 @@ mod tests {
             request_id: "req".to_owned(),
             retryable: false,
         };
-        let answer = Answer { status: 409, date: None, body: serde_json::to_vec(&problem).unwrap() };
+        let answer =
+            Answer { status: 409, date: None, next: None, body: serde_json::to_vec(&problem).unwrap() };
         let failure = answer.success().unwrap_err();
         assert!(failure.is_for("admin.conflict"));
         assert_eq!(failure.to_string(), "refused: version 3 is in force already");
         assert!(failure.fix().contains("current state"));
-        let html = Answer { status: 502, date: None, body: b"<html>".to_vec() };
+        let html = Answer { status: 502, date: None, next: None, body: b"<html>".to_vec() };
         assert!(html.success().unwrap_err().to_string().contains("502"));
     }
 }

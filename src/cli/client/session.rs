@@ -63,6 +63,19 @@ impl<'c> Session<'c> {
         self.call(path, None).await?.read()
     }
 
+    /// `GET` of an admin route, as it is answered.
+    ///
+    /// # Errors
+    /// When the broker cannot be reached. A refusal is an answer here.
+    pub(crate) async fn fetch(&mut self, path: &str) -> Result<Answer, Failure> {
+        self.call(path, None).await
+    }
+
+    /// The broker's public URL.
+    pub(crate) fn url(&self) -> &str {
+        self.broker.url()
+    }
+
     /// `POST` to an admin route.
     ///
     /// # Errors

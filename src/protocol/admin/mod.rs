@@ -8,7 +8,7 @@ mod status;
 
 pub use keys::{KeyBody, KeyDocumentBody, KeysAnswer};
 pub use log::{AuditAnswer, AuditEntryBody, Problem};
-pub use policy::{ActivateBody, PolicyAnswer, PolicyVersionBody, RollbackBody, TrialBody};
+pub use policy::{ActivateBody, PolicyAnswer, PolicyText, PolicyVersionBody, RollbackBody, TrialBody};
 pub use revocations::{
     Bounds, ChangeAnswer, LiftBody, LiftPreview, RevocationBody, RevocationsAnswer, RevokeBody, SelectorBody,
     Touched, TouchedBy, TouchedNames,
