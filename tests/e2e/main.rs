@@ -42,6 +42,7 @@ mod openapi;
 mod operators;
 mod paged;
 mod policy_life;
+mod policy_tools;
 mod program;
 mod proof;
 mod pushed;

@@ -5,7 +5,7 @@ mod error;
 mod second;
 mod trial;
 
-pub use bundle::read_policy;
+pub use bundle::{Written, read_policy};
 pub use error::ActivationError;
 pub use trial::{OnTrial, Scope};
 
@@ -236,6 +236,14 @@ impl PolicyHolder {
     /// When there is none, it no longer passes its checks, or the store fails.
     pub async fn compiled(&self, version: u64) -> Result<Policy, ActivationError> {
         self.bundle(version).await?.compile(&self.options)
+    }
+
+    /// A version as it was taken in.
+    ///
+    /// # Errors
+    /// When there is no such version, it is damaged, or the store fails.
+    pub async fn written(&self, version: u64) -> Result<Written, ActivationError> {
+        Ok(self.bundle(version).await?.into_written())
     }
 
     async fn bundle(&self, version: u64) -> Result<Bundle, ActivationError> {

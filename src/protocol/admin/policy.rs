@@ -20,6 +20,26 @@ pub struct PolicyVersionBody {
     pub was_active: bool,
 }
 
+/// `GET /api/v1/policy/versions/{n}`: all that is needed to compile a version again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PolicyText {
+    /// Its number.
+    pub version: u64,
+    /// Its digest, keys included.
+    pub digest: String,
+    /// Who brought it.
+    pub author: String,
+    /// When it was taken in, in seconds since the epoch.
+    pub at: u64,
+    /// The file that it was read from, as the broker names it.
+    pub file: String,
+    /// The policy as it is written.
+    pub source: String,
+    /// The files that it refers to, by their paths as written: public keys, key sets and bundles.
+    pub files: std::collections::BTreeMap<String, String>,
+}
+
 /// `GET /api/v1/policy`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

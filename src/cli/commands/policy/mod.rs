@@ -1,8 +1,15 @@
-//! `shortbread policy`: checking a file, which version is in force, and putting another one there.
+//! `shortbread policy`: checking and testing a file, which version is in force, and putting another one there.
 
 mod check;
+mod diff;
+mod junit;
+mod load;
+mod markdown;
 mod offline;
+mod remote;
+mod replay;
 mod suggest;
+mod test;
 
 use std::path::Path;
 
@@ -17,12 +24,15 @@ use crate::failure::Failure;
 use crate::text::parse_long_span;
 use crate::ui::{Piece, Style};
 
-/// Check a policy file, show the policy's versions and choose the one in force.
+/// Check and test a policy file, show the policy's versions and choose the one in force.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   shortbread policy check policy.toml
   shortbread policy suggest --workflow release-notes
+  shortbread policy test cases.toml
+  shortbread policy diff active next.toml
+  shortbread policy replay --policy next.toml --since 7d
   shortbread policy history
   shortbread policy activate
   shortbread policy rollback 3")]
@@ -38,6 +48,15 @@ enum PolicyCommand {
         after_help = "Examples:\n  shortbread policy check policy.toml\n  shortbread policy check policy.toml --issuer https://broker.acme.example --json"
     )]
     Check(check::CheckArgs),
+    /// Hold a policy file against labelled cases: who asks for what, and what should come of it.
+    #[command(after_help = test::HELP)]
+    Test(test::TestArgs),
+    /// Compare two policies in effects: who gains or loses what.
+    #[command(after_help = diff::HELP)]
+    Diff(diff::DiffArgs),
+    /// Decide recorded cases again under a policy file, show what changes, and judge it.
+    #[command(after_help = replay::HELP)]
+    Replay(replay::ReplayArgs),
     /// All versions, newest first.
     #[command(after_help = "Examples:\n  shortbread policy history\n  shortbread policy history --json")]
     History {
@@ -99,6 +118,9 @@ pub(crate) async fn run(args: &PolicyArgs, context: &Context) -> Result<(), Fail
     match &args.command {
         PolicyCommand::Check(args) => check::run(args, context),
         PolicyCommand::Suggest(args) => suggest::run(args, context).await,
+        PolicyCommand::Test(args) => test::run(args, context),
+        PolicyCommand::Diff(args) => diff::run(args, context).await,
+        PolicyCommand::Replay(args) => replay::run(args, context).await,
         PolicyCommand::History { connection } => history(context, connection).await,
         PolicyCommand::Activate(args) => activate(context, args).await,
         PolicyCommand::Rollback(RollbackArgs { offline: true, which }) => {
