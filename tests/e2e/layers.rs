@@ -87,7 +87,7 @@ const MODULES: [(&str, &[&str]); 39] = [
         ],
     ),
     ("inputs", &["broker", "cases", "policy", "store"]),
-    ("rollout", &["activation", "broker", "notices", "policy", "store", "watch"]),
+    ("rollout", &["activation", "broker", "cases", "inputs", "notices", "policy", "store", "watch"]),
     ("revoke", &["broker", "exchange", "notices", "policy", "publish", "store"]),
     ("rotation", &["audit", "broker", "keyring", "notices", "publish", "store"]),
     ("reports", &["broker", "report", "store"]),

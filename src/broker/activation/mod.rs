@@ -277,7 +277,23 @@ impl PolicyHolder {
             Some(version) => version,
             None => self.newest().await?,
         };
-        self.put(version, scope, PolicyAction::Activate, actor, decision, monotonic).await
+        self.activate_judged(version, scope, serde_json::Value::Null, actor, decision, monotonic).await
+    }
+
+    /// The same for a version that passed the gate: what was found goes into its audit entry.
+    ///
+    /// # Errors
+    /// As [`PolicyHolder::activate`].
+    pub async fn activate_judged(
+        &self,
+        version: u64,
+        scope: Scope,
+        judged: serde_json::Value,
+        actor: &Actor,
+        decision: &Decision,
+        monotonic: Duration,
+    ) -> Result<u64, ActivationError> {
+        self.put(version, scope, (PolicyAction::Activate, judged), actor, decision, monotonic).await
     }
 
     /// Takes a trial back, or puts a version in force that was in force before: the one named; where none is named, the one
@@ -298,7 +314,15 @@ impl PolicyHolder {
             return Ok(self.version());
         }
         let version = self.earlier(version).await?;
-        self.put(version, Scope::default(), PolicyAction::Rollback, actor, decision, monotonic).await
+        self.put(
+            version,
+            Scope::default(),
+            (PolicyAction::Rollback, serde_json::Value::Null),
+            actor,
+            decision,
+            monotonic,
+        )
+        .await
     }
 
     /// The version that a rollback goes to.
@@ -347,7 +371,7 @@ impl PolicyHolder {
         &self,
         version: u64,
         scope: Scope,
-        action: PolicyAction,
+        (action, judged): (PolicyAction, serde_json::Value),
         actor: &Actor,
         decision: &Decision,
         monotonic: Duration,
@@ -370,7 +394,7 @@ impl PolicyHolder {
             policy.observed(decision.at).into_iter().map(|(tool, until)| (tool, until.to_string())).collect();
         let data = json!({
             "policy": policy.digest(), "version": version, "operator": actor.name(), "before": self.version(),
-            "observing": observing,
+            "observing": observing, "gate": judged,
             "action": action.as_str(), "workflows": scope.workflows, "watched_until": scope.until.map(|at| at.to_string()),
             "outcome": "done", "stage": "record", "error_class": null,
         });

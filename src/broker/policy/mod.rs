@@ -153,6 +153,13 @@ impl Policy {
         self.0.parts.gate.as_ref()
     }
 
+    /// The labelled cases that come with it: the file's name and its text.
+    #[must_use]
+    pub fn cases(&self) -> Option<(&str, &str)> {
+        let name = self.gate()?.cases.as_deref()?;
+        self.files().get(name).map(|text| (name, text.as_str()))
+    }
+
     /// Every operator that an identity names.
     #[must_use]
     pub fn operators(&self) -> BTreeSet<OperatorName> {

@@ -196,6 +196,7 @@ pub(super) struct GateSource {
     pub(super) max_newly_denied: Option<Spanned<f64>>,
     pub(super) max_approval_load: Option<Spanned<f64>>,
     pub(super) min_cases: Option<Spanned<i64>>,
+    pub(super) cases: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) segments: Vec<Spanned<GateSegmentSource>>,
 }

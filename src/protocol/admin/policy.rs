@@ -83,6 +83,9 @@ pub struct ActivateBody {
     /// For how long it is watched, in seconds: 604,800 at most. Absent: it is not.
     #[serde(default)]
     pub watch: Option<u64>,
+    /// Changed decisions that are meant, by the ids that `policy replay` gives them; recorded.
+    #[serde(default)]
+    pub accept: Vec<String>,
 }
 
 /// `POST /api/v1/policy/rollback`.
@@ -93,4 +96,7 @@ pub struct RollbackBody {
     /// Which version. Absent: an open trial on some workflows is taken back, else the one in force before.
     #[serde(default)]
     pub version: Option<u64>,
+    /// Labelled cases that the earlier version may let through all the same, by their ids.
+    #[serde(default)]
+    pub accept: Vec<String>,
 }

@@ -18,7 +18,7 @@ use super::{Sent, admit, answer, to_the_end};
 use crate::activation::{ActivationError, Actor};
 use crate::broker::Broker;
 use crate::exchange::Context;
-use crate::rollout::{self, MAX_WATCH, Wish};
+use crate::rollout::{self, MAX_WATCH, RolloutError, Wish};
 use crate::store::{PolicyVersion, Trial};
 
 /// All versions, newest first.
@@ -101,7 +101,14 @@ pub(in crate::http) async fn rollback(
         let (broker, asked) = (Arc::clone(&app.broker), sent.read::<RollbackBody>()?);
         let decision = context.decision.clone();
         let change = async move {
-            rollout::roll_back(&broker, asked.version, &actor, &decision).await?;
+            rollout::roll_back(
+                &broker,
+                asked.version,
+                &asked.accept.into_iter().collect(),
+                &actor,
+                &decision,
+            )
+            .await?;
             versions(&broker).await
         };
         to_the_end(change).await
@@ -120,7 +127,8 @@ fn wish(asked: ActivateBody) -> Result<Wish, Failure> {
         let most = MAX_WATCH.as_secs();
         return Err(refused(format!("`watch` is none of 1 to {most} seconds (seven days)")));
     }
-    Ok(Wish { version: asked.version, workflows: Some(workflows).filter(|some| !some.is_empty()), watch })
+    let workflows = Some(workflows).filter(|some| !some.is_empty());
+    Ok(Wish { version: asked.version, workflows, watch, accept: asked.accept.into_iter().collect() })
 }
 
 async fn versions(broker: &Broker) -> Result<PolicyAnswer, Failure> {
@@ -147,6 +155,18 @@ fn trial(trial: &Trial) -> TrialBody {
         since: trial.at.seconds(),
         watched_until: trial.until.map(|until| until.seconds()),
         by: trial.operator.clone(),
+    }
+}
+
+impl From<RolloutError> for Failure {
+    fn from(error: RolloutError) -> Self {
+        match error {
+            RolloutError::Activation(error) => error.into(),
+            RolloutError::Gate(_) | RolloutError::Incidents(_) => {
+                Self::new(Reason::GateRefused, error.to_string())
+            }
+            RolloutError::Cases(_) => Self::new(Reason::Conflict, error.to_string()),
+        }
     }
 }
 

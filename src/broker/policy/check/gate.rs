@@ -12,6 +12,8 @@ use super::{Check, Known, list};
 /// How many segments may have limits of their own.
 const MAX: usize = 64;
 const MAX_CASES: i64 = 1_000_000;
+/// The largest file of labelled cases.
+const MAX_BYTES: usize = 512 * 1024;
 /// Whoever writes the table asks that what changes was tried at all.
 const LEAST_CASES: u64 = 1;
 
@@ -23,6 +25,10 @@ pub(super) fn compile(
     let source = raw?.get_ref();
     for entry in &source.segments {
         concerned(check, entry.get_ref(), known);
+    }
+    if let Some(path) = &source.cases {
+        // Part of the policy from then on, like a key: whoever reviews the one reviews the other.
+        check.file(path, MAX_BYTES);
     }
     Some(limits(&mut check.problems, source))
 }
@@ -70,7 +76,8 @@ fn limits(problems: &mut Problems, source: &GateSource) -> Gate {
         }
     });
     let segments = segments.collect();
-    Gate { max_newly_denied, max_approval_load, min_cases, segments }
+    let cases = source.cases.as_ref().map(|path| path.get_ref().clone());
+    Gate { max_newly_denied, max_approval_load, min_cases, cases, segments }
 }
 
 fn per_mille(problems: &mut Problems, share: &Spanned<f64>) -> PerMille {

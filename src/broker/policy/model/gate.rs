@@ -14,6 +14,8 @@ pub struct Gate {
     pub max_approval_load: PerMille,
     /// How many decisions of a segment that changes must have been tried.
     pub min_cases: u64,
+    /// The file of labelled cases, as the policy names it.
+    pub cases: Option<String>,
     /// Segments with limits of their own; the first that fits counts.
     pub segments: Vec<GateSegment>,
 }
@@ -25,6 +27,7 @@ impl Default for Gate {
             max_newly_denied: PerMille::of(0.01),
             max_approval_load: PerMille::of(0.10),
             min_cases: 0,
+            cases: None,
             segments: Vec::new(),
         }
     }

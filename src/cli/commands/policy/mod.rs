@@ -96,6 +96,9 @@ struct ActivateArgs {
     /// Take it back by itself when it passes a limit of [rollback] within this span, 7d at most.
     #[arg(long, value_name = "SPAN", value_parser = parse_long_span)]
     watch: Option<u64>,
+    /// A changed decision that is meant, by the id that `policy replay` gives it; may be given several times.
+    #[arg(long, value_name = "ID")]
+    accept: Vec<String>,
     #[command(flatten)]
     which: VersionArgs,
 }
@@ -106,6 +109,9 @@ struct RollbackArgs {
     /// --config then names the broker's configuration [default: broker.toml].
     #[arg(long, conflicts_with = "broker")]
     offline: bool,
+    /// A labelled case that the earlier version may let through all the same; may be given several times.
+    #[arg(long, value_name = "ID", conflicts_with = "offline")]
+    accept: Vec<String>,
     #[command(flatten)]
     which: VersionArgs,
 }
@@ -123,12 +129,12 @@ pub(crate) async fn run(args: &PolicyArgs, context: &Context) -> Result<(), Fail
         PolicyCommand::Replay(args) => replay::run(args, context).await,
         PolicyCommand::History { connection } => history(context, connection).await,
         PolicyCommand::Activate(args) => activate(context, args).await,
-        PolicyCommand::Rollback(RollbackArgs { offline: true, which }) => {
+        PolicyCommand::Rollback(RollbackArgs { offline: true, which, .. }) => {
             let config = which.connection.config.as_deref().unwrap_or(Path::new("broker.toml"));
             offline::roll_back(which.version, config, context).await
         }
         PolicyCommand::Rollback(args) => {
-            let body = RollbackBody { version: args.which.version };
+            let body = RollbackBody { version: args.which.version, accept: args.accept.clone() };
             change(context, &args.which.connection, "rollback", &body).await
         }
     }
@@ -150,8 +156,9 @@ async fn history(context: &Context, connection: &Connection) -> Result<(), Failu
 }
 
 async fn activate(context: &Context, args: &ActivateArgs) -> Result<(), Failure> {
-    let ActivateArgs { workflows, watch, which } = args;
-    let body = ActivateBody { version: which.version, workflows: workflows.clone(), watch: *watch };
+    let ActivateArgs { workflows, watch, accept, which } = args;
+    let (version, workflows, accept) = (which.version, workflows.clone(), accept.clone());
+    let body = ActivateBody { version, workflows, watch: *watch, accept };
     change(context, &which.connection, "activate", &body).await
 }
 
