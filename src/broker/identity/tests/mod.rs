@@ -27,6 +27,8 @@ use crate::breaker::Maker;
 use crate::config::Breakers;
 use crate::policy::model::{KeySource, Oidc};
 
+const NO_TIME: claims::Times =
+    claims::Times { issued: None, expires: Timestamp::from_seconds(0), last: Timestamp::from_seconds(0) };
 const NOW: u64 = 1_795_176_000;
 const BROKER: &str = "https://broker.acme.example";
 const GITHUB: &str = "https://token.actions.githubusercontent.com";
