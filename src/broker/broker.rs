@@ -36,6 +36,9 @@ const MAX_PRUNINGS: usize = 64;
 /// wait for more.
 const UPLOADS: usize = 4;
 
+/// How many reports are made at once: they read much of the log.
+const REPORTS: usize = 2;
+
 /// Why a broker does not start.
 #[derive(Debug, Error)]
 pub enum StartError {
@@ -110,6 +113,8 @@ pub struct Broker {
     pub instances: Instances,
     /// Turns for batches of call decisions.
     pub uploads: Semaphore,
+    /// Turns for reports.
+    pub reports: Semaphore,
     /// Request limits.
     pub limits: Limits,
     /// Writes audit entries.
@@ -167,6 +172,7 @@ impl Broker {
         let broker = Arc::new(Self {
             instances,
             uploads: Semaphore::new(UPLOADS),
+            reports: Semaphore::new(REPORTS),
             policy,
             identities,
             limits: Limits::new(&config.limits, Arc::clone(&clock)),

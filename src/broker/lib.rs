@@ -25,6 +25,8 @@ mod private;
 pub mod proof;
 pub mod proofs;
 pub mod publish;
+pub mod report;
+pub mod reports;
 pub mod revoke;
 pub mod rollout;
 pub mod rotation;

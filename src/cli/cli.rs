@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     attenuate, audit, backup, break_glass, dev, doctor, drill, exchange, explain, init, inspect, keys, lift,
-    login, policy, restore, revocations,
+    login, policy, report, restore, revocations,
 };
 use crate::commands::{revoke, serve, verify};
 
@@ -45,6 +45,7 @@ pub(crate) enum Command {
     Revocations(revocations::RevocationsArgs),
     Policy(policy::PolicyArgs),
     Audit(audit::AuditArgs),
+    Report(report::ReportArgs),
     Keys(keys::KeysArgs),
     Backup(backup::BackupArgs),
     Restore(restore::RestoreArgs),

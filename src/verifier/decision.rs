@@ -109,6 +109,7 @@ impl DecisionId {
 
     /// The id of a record that says how this decision's call came out. No decision has it, for none counts that far: the
     /// bits above the count say what is said, so that the same words about one decision are one record.
+    #[cfg(feature = "report")]
     #[must_use]
     pub(crate) const fn of_result(self, word: u64) -> Self {
         Self { series: self.series, count: (1 << 59) | ((word & 3) << 57) | (self.count & ((1 << 57) - 1)) }

@@ -36,6 +36,7 @@ workflows = ["enrich", "merge"]
 issuer = "https://kubernetes.default.svc"
 jwks_file = "keys/cluster.jwks.json"
 audience = "https://broker.acme.example"
+claims = { sub = "system:serviceaccount:agents:worker" }
 reuse = "until_expiry"
 [[grants]]
 workflow = "notes"

@@ -21,11 +21,12 @@ const NOT_EMBEDDED: [&str; 9] =
 
 /// Which modules of the broker a module may import, from the bottom up. `http` is at the top: nobody's but that of
 /// `telemetry`, which serves metrics with the same listener.
-const MODULES: [(&str, &[&str]); 36] = [
+const MODULES: [(&str, &[&str]); 38] = [
     ("config", &[]),
     ("delimited", &[]),
     ("private", &[]),
     ("policy", &[]),
+    ("report", &[]),
     ("signer", &[]),
     ("store", &[]),
     ("proof", &[]),
@@ -88,6 +89,7 @@ const MODULES: [(&str, &[&str]); 36] = [
     ("rollout", &["activation", "broker", "notices", "policy", "store", "watch"]),
     ("revoke", &["broker", "exchange", "notices", "policy", "publish", "store"]),
     ("rotation", &["audit", "broker", "keyring", "notices", "publish", "store"]),
+    ("reports", &["broker", "report", "store"]),
     ("introspect", &["broker", "exchange", "policy", "revoke", "store"]),
     (
         "verifiers",
@@ -118,9 +120,12 @@ const MODULES: [(&str, &[&str]); 36] = [
             "exchange",
             "inputs",
             "introspect",
+            "log",
             "policy",
             "proofs",
             "publish",
+            "report",
+            "reports",
             "revoke",
             "rollout",
             "rotation",

@@ -45,6 +45,7 @@ mod policy_life;
 mod program;
 mod proof;
 mod pushed;
+mod reports;
 mod restored;
 mod retries;
 mod reuse;

@@ -108,6 +108,7 @@ fn is_one_of(value: &Value, types: &Value) -> bool {
         Some("array") => value.is_array(),
         Some("string") => value.is_string(),
         Some("integer") => value.is_i64() || value.is_u64(),
+        Some("number") => value.is_number(),
         Some("boolean") => value.is_boolean(),
         Some("null") => value.is_null(),
         _ => false,
@@ -292,6 +293,8 @@ async fn answers_of_the_admin_api_are_as_described() {
         ("audit.read", "/api/v1/audit/cases/{id}", format!("{CASES}/none")),
         ("audit.read", "/api/v1/audit/{id}", format!("/api/v1/audit/{decision}")),
         ("audit.read", "/api/v1/audit/{id}", "/api/v1/audit/none".to_owned()),
+        ("audit.read", "/api/v1/report", "/api/v1/report?kind=review".to_owned()),
+        ("audit.read", "/api/v1/report", "/api/v1/report?kind=cake".to_owned()),
     ] {
         checker.check("get", path, &world.admin_read(verb, &asked).await);
         checker.check("get", path, &world.call("get", &asked, None, None).await);

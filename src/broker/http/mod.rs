@@ -104,7 +104,8 @@ fn documented() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
         .routes(routes!(admin::inputs::cases))
         .routes(routes!(admin::inputs::case))
         .routes(routes!(admin::inputs::erase))
-        .routes(routes!(log::entries));
+        .routes(routes!(log::entries))
+        .routes(routes!(admin::report::report));
     (public, admin)
 }
 

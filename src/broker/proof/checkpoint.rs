@@ -99,7 +99,7 @@ impl Claim {
         let origin =
             lines.next().filter(|origin| !origin.is_empty()).ok_or(CheckpointError::Line("origin"))?;
         let size = lines.next().and_then(number).ok_or(CheckpointError::Line("size"))?;
-        let root = lines.next().and_then(|root| hash(root)).ok_or(CheckpointError::Line("root"))?;
+        let root = lines.next().and_then(hash).ok_or(CheckpointError::Line("root"))?;
         Ok(Self { origin: origin.to_owned(), size, root })
     }
 }
@@ -157,7 +157,7 @@ fn logged(text: &str, line: u64) -> Result<Option<Held>, CheckpointError> {
     let Some(note) = text(["/note", "/fields/note"]).filter(|note| note.contains("\n\n\u{2014} ")) else {
         return Ok(None);
     };
-    let at = text(["/timestamp", "/time"]).and_then(|at| moment(at));
+    let at = text(["/timestamp", "/time"]).and_then(moment);
     keep(note.to_owned(), at, line).map(Some)
 }
 

@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use shortbread_protocol::admin::EXPORT_NEXT;
 use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::dpop::ProofKey;
 use shortbread_protocol::names::{Operation, ToolName};
@@ -65,6 +66,27 @@ impl<'c> Session<'c> {
     /// When the broker cannot be reached or refuses.
     pub(crate) async fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, Failure> {
         self.call(path, None).await?.read()
+    }
+
+    /// `GET` of an admin route that answers lines, a page at a time; with where the next page begins.
+    ///
+    /// # Errors
+    /// When the broker cannot be reached or refuses, or the lines are no text.
+    pub(crate) async fn lines(&mut self, path: &str) -> Result<(String, Option<u64>), Failure> {
+        let token = self.token().await?;
+        let operation = self.operation.to_string();
+        let held = Held { token: &token, key: &self.key, operation: &operation };
+        let request = self.broker.request(self.context, &held, "GET", path, None)?;
+        let ui = self.context.ui;
+        let receive = self.broker.receive(request, page::MAX_PAGE);
+        let (answer, headers) = ui.wait("asking the broker", receive).await?;
+        answer.success()?;
+        let next = headers.get(EXPORT_NEXT).and_then(|next| next.to_str().ok()?.parse().ok());
+        let text = String::from_utf8(answer.body).map_err(|_| {
+            let fix = "Check that the address is that of a Shortbread broker of this version.";
+            Failure::new("the broker answered something that is no text", fix)
+        })?;
+        Ok((text, next))
     }
 
     /// `POST` to an admin route.

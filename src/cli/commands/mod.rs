@@ -16,6 +16,7 @@ pub(crate) mod keys;
 pub(crate) mod lift;
 pub(crate) mod login;
 pub(crate) mod policy;
+pub(crate) mod report;
 pub(crate) mod restore;
 pub(crate) mod revocations;
 pub(crate) mod revoke;
@@ -45,6 +46,7 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Fail
         Command::Revocations(args) => revocations::run(args, context).await,
         Command::Policy(args) => policy::run(args, context).await,
         Command::Audit(args) => audit::run(args, context).await,
+        Command::Report(args) => report::run(args, context).await,
         Command::Keys(args) => keys::run(args, context).await,
         Command::Backup(args) => backup::run(args, context).await,
         Command::Restore(args) => restore::run(args, context).await,

@@ -4,6 +4,7 @@ mod inputs;
 mod keys;
 mod log;
 mod policy;
+mod report;
 mod revocations;
 mod status;
 
@@ -13,6 +14,10 @@ pub use log::{
     AuditAnswer, AuditEntryBody, ConsistencyAnswer, EXPORT_END, EXPORT_FROM, EXPORT_NEXT, Problem,
 };
 pub use policy::{ActivateBody, PolicyAnswer, PolicyVersionBody, RollbackBody, TrialBody};
+pub use report::{
+    ApprovalsBody, ChangeBody, DenialBody, DriftBody, FiguresAnswer, FiguresBody, MarkBody, NextBody,
+    PeriodBody, QuantileBody, ReviewBody, RightBody, SegmentBody, ShareBody, StepBody, TimesBody, Verdict,
+};
 pub use revocations::{
     Bounds, ChangeAnswer, LiftBody, LiftPreview, RevocationBody, RevocationsAnswer, RevokeBody, SelectorBody,
     Touched, TouchedBy, TouchedNames,

@@ -7,6 +7,7 @@ pub(super) mod inputs;
 pub(super) mod keys;
 pub(super) mod policy;
 mod proof;
+pub(super) mod report;
 pub(super) mod revocations;
 pub(super) mod verifiers;
 

@@ -19,7 +19,7 @@ use crate::text::count;
 use crate::ui::Style;
 
 /// Stands for the broker where none is known: only the built-in tool's audience follows from it.
-const NO_BROKER: &str = "https://broker.invalid";
+pub(super) const NO_BROKER: &str = "https://broker.invalid";
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
@@ -35,10 +35,9 @@ pub(super) struct CheckArgs {
 /// # Errors
 /// When the file cannot be read or has a problem.
 pub(super) fn run(args: &CheckArgs, context: &Context) -> Result<(), Failure> {
-    let issuer = issuer(args, context)?;
+    let issuer = issuer_of(args.issuer.as_deref(), context)?;
     let source = files::read_text(&args.file)?;
-    let folder = args.file.parent().unwrap_or(Path::new(""));
-    let load = |name: &str| std::fs::read_to_string(folder.join(name)).map_err(|error| error.to_string());
+    let load = beside(&args.file);
     let shown = args.file.display().to_string();
     let compiled = Policy::compile(&source, &shown, &load, &Options { issuer });
     // As if it were put in force now.
@@ -58,15 +57,21 @@ pub(super) fn run(args: &CheckArgs, context: &Context) -> Result<(), Failure> {
     }
 }
 
+/// Reads what a policy refers to, relative to it.
+pub(super) fn beside(policy: &Path) -> impl Fn(&str) -> Result<String, String> {
+    let folder = policy.parent().unwrap_or(Path::new("")).to_owned();
+    move |name| std::fs::read_to_string(folder.join(name)).map_err(|error| error.to_string())
+}
+
 // A client config that is damaged is no reason to refuse a policy.
-fn issuer(args: &CheckArgs, context: &Context) -> Result<String, Failure> {
-    let Some(issuer) = &args.issuer else {
+pub(super) fn issuer_of(named: Option<&str>, context: &Context) -> Result<String, Failure> {
+    let Some(issuer) = named else {
         let settings = Settings::load(&Connection::default(), &context.env).ok();
         let known = settings.and_then(|settings| settings.values.broker);
         return Ok(known.unwrap_or_else(|| NO_BROKER.to_owned()));
     };
     check_issuer(issuer).map_err(Failure::usage)?;
-    Ok(issuer.clone())
+    Ok(issuer.to_owned())
 }
 
 fn unsound(problems: &[Problem], context: &Context) {

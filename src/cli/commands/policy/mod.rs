@@ -2,6 +2,7 @@
 
 mod check;
 mod offline;
+mod suggest;
 
 use std::path::Path;
 
@@ -21,6 +22,7 @@ use crate::ui::{Piece, Style};
 #[command(after_help = "\
 Examples:
   shortbread policy check policy.toml
+  shortbread policy suggest --workflow release-notes
   shortbread policy history
   shortbread policy activate
   shortbread policy rollback 3")]
@@ -42,6 +44,11 @@ enum PolicyCommand {
         #[command(flatten)]
         connection: Connection,
     },
+    /// Propose the narrowest grant that covers what a workflow used, as a diff. No file is changed.
+    #[command(
+        after_help = "Examples:\n  shortbread policy suggest --workflow release-notes\n  shortbread policy suggest --workflow release-notes --intent triage --since 90d --policy policy.toml --json"
+    )]
+    Suggest(suggest::SuggestArgs),
     /// Put a version in force, for everyone or for some workflows on trial.
     #[command(
         after_help = "Examples:\n  shortbread policy activate\n  shortbread policy activate 7 --watch 30m\n  shortbread policy activate --for workflow=release-notes --watch 30m"
@@ -91,6 +98,7 @@ struct RollbackArgs {
 pub(crate) async fn run(args: &PolicyArgs, context: &Context) -> Result<(), Failure> {
     match &args.command {
         PolicyCommand::Check(args) => check::run(args, context),
+        PolicyCommand::Suggest(args) => suggest::run(args, context).await,
         PolicyCommand::History { connection } => history(context, connection).await,
         PolicyCommand::Activate(args) => activate(context, args).await,
         PolicyCommand::Rollback(RollbackArgs { offline: true, which }) => {

@@ -1,0 +1,95 @@
+//! A report, from the audit log as it is now: read in pages, away from the threads that answer, two at a time.
+
+use std::time::Duration;
+
+use shortbread_protocol::admin::FiguresAnswer;
+use shortbread_protocol::clock::Timestamp;
+use shortbread_protocol::reason::Reason;
+use thiserror::Error;
+
+use crate::broker::Broker;
+use crate::report::{Ask, AskError, Figures};
+use crate::store::{StoreError, TAIL_LIMIT};
+
+/// The most entries that a report looks at.
+const MAX_ENTRIES: u64 = 2_000_000;
+/// How long it may take: within the time that a request has.
+const BUDGET: Duration = Duration::from_secs(8);
+/// How long a report waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Why there is no report.
+#[derive(Debug, Error)]
+pub enum ReportError {
+    /// What is asked for is not sound.
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    /// Others are being made.
+    #[error("two reports are being made already; try again in a few seconds")]
+    Busy,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The counting broke off.
+    #[error("the report broke off; try again, and give an operator the decision id if it stays")]
+    Broken,
+}
+
+impl ReportError {
+    /// The stable reason.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::Ask(_) => Reason::RequestMalformed,
+            Self::Busy => Reason::Overloaded,
+            Self::Store(_) => Reason::StoreUnavailable,
+            Self::Broken => Reason::Internal,
+        }
+    }
+}
+
+/// Reads the log and counts.
+///
+/// # Errors
+/// When others are being made, or the store fails.
+pub async fn make(broker: &Broker, ask: Ask) -> Result<FiguresAnswer, ReportError> {
+    let turn = tokio::time::timeout(PATIENCE, broker.reports.acquire()).await;
+    let Ok(Ok(_turn)) = turn else { return Err(ReportError::Busy) };
+    let started = broker.clock.monotonic();
+    let place = broker.store.audit_place(ask.begins()).await?;
+    let size = broker.store.audit_size();
+    let first = place.max(size.saturating_sub(MAX_ENTRIES));
+    let mut cut = (first > place).then(|| {
+        format!(
+            "the oldest {} entries were not looked at, for a report reads {MAX_ENTRIES} at most; ask for a shorter period",
+            first - place
+        )
+    });
+    let begins = ask.begins();
+    let (mut figures, mut next) = (Figures::new(ask), first);
+    while next < size {
+        let page = broker.store.audit_tail(next, TAIL_LIMIT).await?;
+        let (Some(oldest), Some(last)) = (page.first(), page.last()) else { break };
+        if next == first && oldest.idx > first && oldest.at > begins {
+            cut = Some(format!("what happened before {} was pruned; ask for a later period", oldest.at));
+        }
+        let (reached, at) = (last.idx + 1, last.at);
+        let counted = tokio::task::spawn_blocking(move || {
+            page.iter().for_each(|entry| figures.feed(&entry.body));
+            figures
+        });
+        figures = counted.await.map_err(|_| ReportError::Broken)?;
+        next = reached;
+        if next < size && broker.clock.monotonic().saturating_sub(started) > BUDGET {
+            cut = Some(too_long(size - next, at));
+            break;
+        }
+    }
+    Ok(figures.finish(cut))
+}
+
+fn too_long(left: u64, at: Timestamp) -> String {
+    format!(
+        "the newest {left} entries, from {at} on, were not looked at: the time was up; ask for a shorter period"
+    )
+}
