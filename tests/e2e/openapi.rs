@@ -63,7 +63,7 @@ impl Checker {
                 let served = answer.header("content-type").split(';').next().unwrap_or_default();
                 let problem = kind == "application/json" && served == "application/problem+json";
                 assert!(served == kind || problem, "{at} is {served}, not {kind}");
-                if served.ends_with("json") {
+                if served.ends_with("/json") || served.ends_with("+json") {
                     self.fits(&answer.body, &media["schema"], &at);
                 }
             }
