@@ -74,7 +74,7 @@ pub(in crate::http) async fn cases(
 
 /// The recorded request of one decision as a case.
 #[utoipa::path(get, path = "/api/v1/audit/cases/{id}", tag = "admin", security(("operator" = ["audit.read"])), params(("id" = String, Path)),
-    responses((status = 200, body = String, content_type = "application/json"), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
+    responses((status = 200, body = String, content_type = "application/x-ndjson"), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(in crate::http) async fn case(
     State(app): State<App>,
     Extension(context): Extension<Context>,
@@ -90,7 +90,7 @@ pub(in crate::http) async fn case(
         Ok(case) => {
             // What was read from JSON can be written as JSON.
             let line = serde_json::to_string(&case).unwrap_or_default() + "\n";
-            ([(header::CONTENT_TYPE, "application/json")], line).into_response()
+            ([(header::CONTENT_TYPE, JSON_LINES)], line).into_response()
         }
         Err(failure) => failure.answer(&context.decision),
     }
