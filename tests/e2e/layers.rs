@@ -21,7 +21,7 @@ const NOT_EMBEDDED: [&str; 9] =
 
 /// Which modules of the broker a module may import, from the bottom up. `http` is at the top: nobody's but that of
 /// `telemetry`, which serves metrics with the same listener.
-const MODULES: [(&str, &[&str]); 38] = [
+const MODULES: [(&str, &[&str]); 39] = [
     ("config", &[]),
     ("delimited", &[]),
     ("private", &[]),
@@ -33,6 +33,7 @@ const MODULES: [(&str, &[&str]); 38] = [
     ("proofs", &["telemetry"]),
     ("breaker", &["config"]),
     ("notices", &["breaker", "config", "identity", "private", "store"]),
+    ("otel", &["config", "identity", "private", "store"]),
     ("audit", &["store"]),
     ("keyring", &["audit", "config", "private", "signer", "store"]),
     ("identity", &["breaker", "delimited", "policy"]),
@@ -60,6 +61,7 @@ const MODULES: [(&str, &[&str]); 38] = [
             "limits",
             "log",
             "notices",
+            "otel",
             "proofs",
             "publish",
             "store",

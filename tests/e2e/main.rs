@@ -53,6 +53,7 @@ mod revoked;
 mod rotation;
 mod secrets;
 mod strangers;
+mod told;
 mod tried;
 mod tripwires;
 mod uploaded;
