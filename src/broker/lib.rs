@@ -21,6 +21,7 @@ pub mod limits;
 pub mod log;
 pub mod mint;
 pub mod notices;
+pub mod otel;
 pub mod policy;
 mod private;
 pub mod proof;

@@ -56,6 +56,7 @@ mod revoked;
 mod rotation;
 mod secrets;
 mod strangers;
+mod told;
 mod tried;
 mod tripwires;
 mod uploaded;
