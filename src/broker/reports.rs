@@ -65,10 +65,14 @@ pub async fn make(broker: &Broker, ask: Ask) -> Result<FiguresAnswer, ReportErro
             first - place
         )
     });
+    let begins = ask.begins();
     let (mut figures, mut next) = (Figures::new(ask), first);
     while next < size {
         let page = broker.store.audit_tail(next, TAIL_LIMIT).await?;
-        let Some(last) = page.last() else { break };
+        let (Some(oldest), Some(last)) = (page.first(), page.last()) else { break };
+        if next == first && oldest.idx > first && oldest.at > begins {
+            cut = Some(format!("what happened before {} was pruned; ask for a later period", oldest.at));
+        }
         let (reached, at) = (last.idx + 1, last.at);
         let counted = tokio::task::spawn_blocking(move || {
             page.iter().for_each(|entry| figures.feed(&entry.body));

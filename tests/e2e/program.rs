@@ -31,7 +31,7 @@ constraints."issues.write" = { repo = { eq = "acme/web" }, title = { any = true 
 [[grants]]
 operator = "alice"
 tool = "shortbread"
-verbs = ["revocations.*", "policy.*", "audit.read", "keys.read", "status.read"]
+verbs = ["revocations.*", "policy.*", "audit.*", "keys.read", "status.read"]
 "#;
 
 const AUDIENCE: &str = "https://tools.acme.example/github";
@@ -115,6 +115,35 @@ fn from_an_empty_folder_to_a_checked_call() {
     let check = "which says  check if operation(\"github\", \"issues.read\")";
     assert!(said.out.contains(check), "{}", said.out);
     assert!(home.ok(&["keys", "list"]).contains("revocation"));
+}
+
+#[test]
+fn a_decision_becomes_a_case_and_what_it_depended_on_is_erased() {
+    let (home, _broker, _) = served();
+    let ask = [&ASK[..], &["--scope", "github:issues.write"]].concat();
+    let granted = home.json(&ask);
+    let id = granted["shortbread"]["decision_id"].as_str().unwrap();
+    let words = ["--expect", "deny", "--mechanism", "over-broad-grant", "--note", "INC-482"];
+    let line = home.ok(&[&["audit", "case", id], &words[..]].concat());
+    let case: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((line.lines().count(), &case["id"]), (1, &json!(id)), "{line}");
+    let label =
+        json!({ "expect": "deny", "mechanism": "over-broad-grant", "note": "INC-482", "by": "alice" });
+    assert_eq!(case["label"], label);
+    assert_eq!(case["recorded"]["granted"], json!(["github/issues.write"]));
+    let table = home.ok(&["audit", "case", id, "--expect", "allow", "--format", "toml"]);
+    assert!(table.contains("[[cases]]") && table.contains("workflow:demo"), "{table}");
+    home.refused(&["audit", "case", "dec_unheard", "--expect", "deny"], &["no entry has this decision id"]);
+    assert_eq!(home.run(&["audit", "case", id, "--expect", "allow", "--reason", "policy.intent"]).code, 2);
+    let erase = ["audit", "erase", "--subject", "workflow:demo", "--reason", "request 17"];
+    assert!(home.ok(&[&erase[..], &["--dry-run"]].concat()).contains("would erase: 1 input"));
+    let said = home.ok(&erase);
+    assert!(said.contains("erased: 1 input") && said.contains("backups"), "{said}");
+    assert_eq!(home.json(&erase)["inputs"], 0);
+    assert_eq!(home.run(&[&erase[..], &["--before", "soon"]].concat()).code, 2);
+    home.refused(&["audit", "case", id, "--expect", "deny"], &["was erased", "audit.no_case"]);
+    assert!(home.ok(&["audit", "tail"]).contains("audit erased 1 input"));
+    assert!(home.ok(&["audit", "show", id, "--json"]).contains("sha256"));
 }
 
 #[test]

@@ -29,6 +29,9 @@ impl Marks {
         let version = || number.map_or_else(|| "a version".to_owned(), |number| format!("version {number}"));
         let (kind, what) = match kind {
             "policy.activated" => ("policy", format!("policy {} came into force ({by})", version())),
+            "policy.tried" => ("policy", format!("policy {} was tried on a part ({by})", version())),
+            "policy.trial_ended" => ("policy", format!("the trial of policy {} ended ({by})", version())),
+            "store.restored" => ("restore", "the store was restored from a backup".to_owned()),
             // What a holder gives back concerns nobody else.
             "revocation.set" if by.starts_with("token/") => return,
             "revocation.set" => ("revocation", format!("something was revoked ({by})")),

@@ -78,7 +78,7 @@ impl Broker {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status, date: None, next: None, body })
+        Ok(Answer { status, date: None, body })
     }
 
     fn silent(&self) -> Failure {

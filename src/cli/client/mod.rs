@@ -16,7 +16,7 @@ use std::time::Duration;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap};
 use reqwest::{Client, RequestBuilder, Url, redirect};
 use serde::de::DeserializeOwned;
-use shortbread_protocol::admin::{EXPORT_NEXT, Problem};
+use shortbread_protocol::admin::Problem;
 use shortbread_protocol::dpop::ProofKey;
 use shortbread_protocol::json;
 use shortbread_protocol::oauth::{
@@ -46,8 +46,6 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     /// The `Date` header.
     pub(crate) date: Option<String>,
-    /// Where the next page begins, where there is one.
-    pub(crate) next: Option<u64>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -219,7 +217,6 @@ impl Broker {
         let mut response = request.send().await.map_err(|e| failed(&e))?;
         let (status, date) = (response.status().as_u16(), header(response.headers()));
         let headers = std::mem::take(response.headers_mut());
-        let next = next(&headers);
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|e| failed(&e))? {
             if body.len() + chunk.len() > limit {
@@ -230,7 +227,7 @@ impl Broker {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok((Answer { status, date, next, body }, headers))
+        Ok((Answer { status, date, body }, headers))
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {
@@ -281,10 +278,6 @@ impl Answer {
 
 fn header(headers: &HeaderMap) -> Option<String> {
     headers.get(DATE).and_then(|date| date.to_str().ok()).map(str::to_owned)
-}
-
-fn next(headers: &HeaderMap) -> Option<u64> {
-    headers.get(EXPORT_NEXT).and_then(|next| next.to_str().ok()).and_then(|next| next.parse().ok())
 }
 
 fn form(fields: &[(&str, &str)]) -> Result<String, Failure> {
@@ -376,13 +369,12 @@ mod tests {
             request_id: "req".to_owned(),
             retryable: false,
         };
-        let answer =
-            Answer { status: 409, date: None, next: None, body: serde_json::to_vec(&problem).unwrap() };
+        let answer = Answer { status: 409, date: None, body: serde_json::to_vec(&problem).unwrap() };
         let failure = answer.success().unwrap_err();
         assert!(failure.is_for("admin.conflict"));
         assert_eq!(failure.to_string(), "refused: version 3 is in force already");
         assert!(failure.fix().contains("current state"));
-        let html = Answer { status: 502, date: None, next: None, body: b"<html>".to_vec() };
+        let html = Answer { status: 502, date: None, body: b"<html>".to_vec() };
         assert!(html.success().unwrap_err().to_string().contains("502"));
     }
 }

@@ -51,7 +51,7 @@ mod tests {
 
     fn answer(status: u16, body: &str, places: &[(&'static str, &'static str)]) -> (Answer, HeaderMap) {
         let headers = places.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
-        (Answer { status, date: None, next: None, body: body.as_bytes().to_vec() }, headers.collect())
+        (Answer { status, date: None, body: body.as_bytes().to_vec() }, headers.collect())
     }
 
     #[test]

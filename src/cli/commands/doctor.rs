@@ -335,12 +335,8 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_off_is_told() {
-        let answer = Answer {
-            status: 200,
-            date: Some("Fri, 20 Nov 2026 12:00:00 GMT".to_owned()),
-            next: None,
-            body: Vec::new(),
-        };
+        let answer =
+            Answer { status: 200, date: Some("Fri, 20 Nov 2026 12:00:00 GMT".to_owned()), body: Vec::new() };
         let now: Timestamp = "2026-11-20T12:00:05Z".parse().unwrap();
         assert_eq!(clock(&answer, now).outcome, Outcome::Good);
         let later: Timestamp = "2026-11-20T11:59:00Z".parse().unwrap();

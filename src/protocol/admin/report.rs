@@ -187,7 +187,7 @@ pub struct StepBody {
 pub struct MarkBody {
     /// When, in seconds since the epoch.
     pub at: u64,
-    /// `policy`, `release`, `revocation`, `lift`, `breaker` or `keys`.
+    /// `policy`, `release`, `revocation`, `lift`, `breaker`, `keys` or `restore`.
     pub kind: String,
     /// In words.
     pub what: String,

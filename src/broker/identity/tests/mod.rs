@@ -28,6 +28,9 @@ use crate::config::Breakers;
 use crate::policy::model::{KeySource, Oidc};
 
 const NOW: u64 = 1_795_176_000;
+/// For what does not depend on time.
+const NEVER: Times =
+    Times { issued: None, expires: Timestamp::from_seconds(0), last: Timestamp::from_seconds(0) };
 const BROKER: &str = "https://broker.acme.example";
 const GITHUB: &str = "https://token.actions.githubusercontent.com";
 const DISCOVERY: &str = "https://token.actions.githubusercontent.com/.well-known/openid-configuration";

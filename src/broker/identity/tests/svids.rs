@@ -206,6 +206,9 @@ async fn times_and_audience_of_an_svid() {
     ] {
         let verified = world.identities.verify(&svid(change.clone()), &entries(worker())).await.unwrap();
         assert_eq!(verified.issued.is_none(), change["iat"].is_null() && change.get("iat").is_some());
+        // Without `iat`: the first moment at which it could be taken, an hour before its end.
+        let first = verified.issued.map_or(verified.expires.seconds() - 3600, Timestamp::seconds);
+        assert_eq!(verified.replay.made.seconds(), first);
     }
     let mut young = worker();
     young.max_age = Some(Duration::from_secs(60));
@@ -246,7 +249,7 @@ async fn ids_of_a_trust_domain_are_remembered_apart() {
     assert_ne!(first, hash(json!({ "jti": "two" })).await);
     assert_eq!(hash(json!({})).await, hash(json!({})).await, "without jti the signing input");
     assert_ne!(hash(json!({})).await, hash(json!({ "iat": NOW - 4 })).await);
-    let of = |by: &Name<'_>| claims::replay(by, Some("one"), b"", Timestamp::default()).hash;
+    let of = |by: &Name<'_>| claims::replay(by, Some("one"), b"", NEVER).hash;
     let domain = "spiffe://acme.example";
     assert_eq!(first, of(&Name::TrustDomain(domain.to_owned())));
     assert_ne!(first, of(&Name::Issuer(domain)), "an issuer of that very name");

@@ -64,6 +64,7 @@ fn delete(conn: &Connection, table: &str, from: u64, to: u64) -> rusqlite::Resul
 #[derive(Deserialize)]
 struct Keys {
     id: String,
+    #[serde(default)]
     traceparent: String,
 }
 

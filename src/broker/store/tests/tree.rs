@@ -141,12 +141,14 @@ async fn fits(store: &Store) {
     let leaves = stored_leaves(store).await;
     let size = leaves.len() as u64;
     assert_eq!(store.audit_size(), size);
-    let sizes: Vec<u64> = (0..size).step_by(97).chain([size]).collect();
+    // The reference is slow: a dozen of each where the log is long.
+    let step = (size / 12).max(97) as usize;
+    let sizes: Vec<u64> = (0..size).step_by(step).chain([size]).collect();
     let roots = store.log_roots(sizes.clone()).await.unwrap();
     for (known, root) in sizes.iter().zip(roots) {
         assert_eq!(root, rfc6962::mth(&leaves[..*known as usize]), "the root of {known} of {size}");
     }
-    for at in (0..size).step_by(389) {
+    for at in (0..size).step_by(4 * step) {
         let path = rfc6962::path(at as usize, &leaves);
         assert_eq!(store.log_inclusion(size, at).await.unwrap(), path);
         let proof = rfc6962::proof(at as usize + 1, &leaves);
@@ -272,7 +274,7 @@ async fn levels_above_are_built_too() {
 #[tokio::test]
 async fn a_log_that_contradicts_itself_is_refused_with_the_place_named() {
     for (change, named) in [
-        ("UPDATE audit_entry SET body = 'forged' WHERE idx = 1400", "entry 1400"),
+        ("UPDATE audit_entry SET body = CAST('forged' AS BLOB) WHERE idx = 1400", "entry 1400"),
         ("UPDATE audit_entry SET leaf = zeroblob(32) WHERE idx = 1300", "entry 1300"),
         ("UPDATE audit_tile SET root = zeroblob(32) WHERE level = 0 AND n = 4", "tile 0/4"),
         ("UPDATE audit_tile SET hashes = zeroblob(8192) WHERE level = 0 AND n = 4", "tile 0/4"),
@@ -281,7 +283,7 @@ async fn a_log_that_contradicts_itself_is_refused_with_the_place_named() {
         ("DELETE FROM audit_entry WHERE idx >= 1200", "entries 1200 to 1279"),
         ("DELETE FROM audit_entry WHERE idx = 700; DELETE FROM audit_tile WHERE n = 2", "entries 512 to 767"),
         ("UPDATE audit_tile SET root = zeroblob(32) WHERE level = 0 AND n = 1", "checkpoint of 1500"),
-        ("UPDATE audit_checkpoint SET note = 'x'", "checkpoint of 1500"),
+        ("UPDATE audit_checkpoint SET note = CAST('x' AS BLOB)", "checkpoint of 1500"),
         ("UPDATE audit_checkpoint SET size = 1600", "entries 1500 to 1599"),
     ] {
         let place = Place::new();
