@@ -14,6 +14,7 @@ pub mod http;
 pub mod identity;
 pub mod inputs;
 pub mod instances;
+mod interval;
 pub mod introspect;
 pub mod keyring;
 pub mod limits;

@@ -82,7 +82,7 @@ fn input(row: &Row<'_>, first: usize) -> rusqlite::Result<ErasableInput> {
     Ok(ErasableInput { subject: row.get(first)?, salt: row.get(first + 1)?, body: row.get(first + 2)? })
 }
 
-//// Whether SQLite writes zeros over whole pages that are freed. Over what is deleted or moved within a page it does so
+/// Whether SQLite writes zeros over whole pages that are freed. Over what is deleted or moved within a page it does so
 /// always: else what is erased might still lie where it was before a page was split.
 pub(super) fn overwriting(conn: &Connection, pages: bool) -> rusqlite::Result<()> {
     let mode = if pages { "ON" } else { "FAST" };

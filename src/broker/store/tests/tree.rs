@@ -141,12 +141,14 @@ async fn fits(store: &Store) {
     let leaves = stored_leaves(store).await;
     let size = leaves.len() as u64;
     assert_eq!(store.audit_size(), size);
-    let sizes: Vec<u64> = (0..size).step_by(97).chain([size]).collect();
+    // The reference is slow: a dozen of each where the log is long.
+    let step = (size / 12).max(97) as usize;
+    let sizes: Vec<u64> = (0..size).step_by(step).chain([size]).collect();
     let roots = store.log_roots(sizes.clone()).await.unwrap();
     for (known, root) in sizes.iter().zip(roots) {
         assert_eq!(root, rfc6962::mth(&leaves[..*known as usize]), "the root of {known} of {size}");
     }
-    for at in (0..size).step_by(389) {
+    for at in (0..size).step_by(4 * step) {
         let path = rfc6962::path(at as usize, &leaves);
         assert_eq!(store.log_inclusion(size, at).await.unwrap(), path);
         let proof = rfc6962::proof(at as usize + 1, &leaves);
