@@ -180,7 +180,10 @@ mod tests {
             "",
         ] {
             let told = new(bad).unwrap_err().to_string();
-            assert!(told.contains("[otel]") && (told.contains("use https") || bad.contains("169.254")), "{told}");
+            assert!(
+                told.contains("[otel]") && (told.contains("use https") || bad.contains("169.254")),
+                "{told}"
+            );
         }
     }
 }
