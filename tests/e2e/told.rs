@@ -31,8 +31,8 @@ async fn every_entry_is_told_once_in_its_order_whichever_path_wrote_it() {
     let assertion = world.assertion("workflow:demo", "demo");
     let scope = [("scope", "github:issues.read")];
     assert_eq!(world.present(&assertion, &scope).await.status, 200);
-    assert_eq!(world.present(&assertion, &scope).await.reason(), "identity.replayed");
-    assert_eq!(world.demo("github:repo.delete").await.reason(), "not_granted");
+    assert_eq!(world.present(&assertion, &scope).await.reason(), "identity.invalid");
+    assert_eq!(world.demo("github:repo.delete").await.reason(), "policy.not_granted");
     assert_eq!(world.revoke("workflow", "other").await.status, 200);
     assert_eq!(world.exchange("workflow:other", "other", &scope).await.reason(), "revoked.workflow");
     let lifted = world.lift_with(json!({ "selectors": [{ "kind": "workflow", "value": "other" }] })).await;

@@ -64,7 +64,10 @@ impl fmt::Debug for Collector {
 impl Collector {
     /// For this process, which the collector knows by `instance`.
     pub(super) fn new(config: &config::Otel, instance: &str) -> Result<Self, OtelError> {
-        let (mut url, reach) = destination(&config.endpoint, true).map_err(OtelError::Endpoint)?;
+        let (mut url, reach) = destination(&config.endpoint, true).map_err(|error| match error {
+            FetchError::Address => OtelError::Address,
+            other => OtelError::Endpoint(other),
+        })?;
         if url.query().is_some() {
             return Err(OtelError::Endpoint(FetchError::Url));
         }
@@ -177,7 +180,10 @@ mod tests {
             "",
         ] {
             let told = new(bad).unwrap_err().to_string();
-            assert!(told.contains("[otel]") && told.contains("use https"), "{told}");
+            assert!(
+                told.contains("[otel]") && (told.contains("use https") || bad.contains("169.254")),
+                "{told}"
+            );
         }
     }
 }

@@ -35,6 +35,9 @@ pub enum OtelError {
     /// Its URL.
     #[error("the endpoint of [otel] cannot be used: {0}; use https, or http at this host, without a query")]
     Endpoint(FetchError),
+    /// Its host is at an address to which nothing is sent.
+    #[error("the endpoint of [otel] cannot be used: its host is at a link-local or reserved address")]
+    Address,
     /// Its headers cannot be read.
     #[error("the file {path} of [otel] cannot be read: {cause}")]
     Unreadable {
