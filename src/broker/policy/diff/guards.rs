@@ -101,7 +101,7 @@ fn tripwires(old: &Policy, new: &Policy) -> Vec<Effect> {
                 effects.push(Effect::new(Class::Widens, about, format!("is gone: {}", wire(&was))));
             }
             (None, Some(is)) => {
-                effects.push(Effect::new(Class::Narrows, about, format!("is new: {}", wire(&is))))
+                effects.push(Effect::new(Class::Narrows, about, format!("is new: {}", wire(&is))));
             }
             (Some(was), Some(is)) if was != is => {
                 let class = if is_tighter(&is, &was) { Class::Narrows } else { Class::Widens };

@@ -6,6 +6,10 @@ use shortbread_protocol::log::{Hash, TilePlace, WIDTH};
 use super::sql::{Int, damaged, int};
 use crate::store::tree::{Tiles, perfect};
 
+/// How many leaves make a tile, as the vector counts.
+const FULL: usize = 256;
+const _: () = assert!(FULL as u64 == WIDTH);
+
 /// The leaves of the newest tile, which is not full: all that the writer remembers of the tree.
 #[derive(Clone, Debug)]
 pub(super) struct Tip {
@@ -33,7 +37,7 @@ impl Tip {
 
     /// Writes the tiles that have become full, with the entries and in their transaction.
     pub(super) fn settle(&mut self, conn: &Connection) -> rusqlite::Result<()> {
-        while let Some((full, rest)) = self.leaves.split_at_checked(WIDTH as usize) {
+        while let Some((full, rest)) = self.leaves.split_at_checked(FULL) {
             write(conn, 0, self.start / WIDTH, full)?;
             self.leaves = rest.to_vec();
             self.start += WIDTH;
