@@ -139,6 +139,19 @@ async fn public_answers_are_as_described() {
     checker.check("get", "/revocations/keys/{version}", &world.get("/revocations/keys/1").await);
     checker.check("get", "/revocations/keys/{version}", &world.get("/revocations/keys/7").await);
     checker.check("get", "/revocations/break-glass", &world.get("/revocations/break-glass").await);
+    let decision = world.demo("github:issues.read").await.decision().to_owned();
+    for (path, sound, wrong) in [
+        ("/log/checkpoint", String::new(), String::new()),
+        ("/log/consistency/{from}", "/1".to_owned(), "/999".to_owned()),
+        ("/log/proof/{id}", format!("/{decision}"), format!("/{decision}?at=1")),
+        ("/log/tile/{*path}", "/0/000.p/1".to_owned(), "/x".to_owned()),
+    ] {
+        let at = path.split("/{").next().unwrap();
+        let answer = world.get(&format!("{at}{sound}")).await;
+        assert_eq!(answer.status, 200, "{at}{sound}: {answer:?}");
+        checker.check("get", path, &answer);
+        checker.check("get", path, &world.get(&format!("{at}{wrong}")).await);
+    }
     let head = world.head().await;
     let text = String::from_utf8(head.bytes.clone()).unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix("snapshot ")).unwrap();
