@@ -23,6 +23,7 @@ use crate::keyring::{BeginError, Keyring};
 use crate::limits::Limits;
 use crate::log::Log;
 use crate::notices::{Notice, Notices, WebhookError};
+use crate::otel::{Otel, OtelError};
 use crate::proofs::Proofs;
 use crate::publish::{PERIOD, PublishError, Published, Publisher};
 use crate::store::{PolicyAction, Store, StoreError, Target};
@@ -64,6 +65,9 @@ pub enum StartError {
     /// The webhook cannot be used as it is configured.
     #[error(transparent)]
     Webhook(#[from] WebhookError),
+    /// Spans cannot be exported as it is configured.
+    #[error(transparent)]
+    Otel(#[from] OtelError),
     /// The first head could not be published.
     #[error(transparent)]
     Publish(#[from] PublishError),
@@ -125,6 +129,8 @@ pub struct Broker {
     pub log: Log,
     /// Tells operators.
     pub notices: Arc<Notices>,
+    /// Exports decisions as spans, where `[otel]` says so.
+    pub otel: Otel,
     /// Count refusals of tasks.
     pub tripwires: Tripwires,
     /// Counts what becomes of requests, and judges it while a policy version is watched.
@@ -145,6 +151,8 @@ impl Broker {
             return Err(StartError::OtherIssuer { stored: store.meta().issuer.clone(), configured: issuer });
         }
         let scribe = Scribe::new(&issuer);
+        // Before anything is logged.
+        let otel = Otel::start(config.otel.as_ref(), &store, &*clock, &*random)?;
         let keyring = Arc::new(keyring);
         keyring.begin(&store, &scribe, &begin(&*clock, &*random, None)?).await?;
         let break_glass =
@@ -180,6 +188,7 @@ impl Broker {
             strangers: Strangers::default(),
             log,
             notices,
+            otel,
             tripwires,
             outcomes,
             breached: Mutex::new(Some(breached)),

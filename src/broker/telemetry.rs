@@ -124,6 +124,11 @@ fn describe() {
         "shortbread_connections_refused_total",
         "Connections that were closed unheard because there were too many."
     );
+    describe_counter!("shortbread_otel_exported_total", "Spans that the collector took.");
+    describe_counter!(
+        "shortbread_otel_dropped_total",
+        "Spans that were not exported: there was no room, or the collector refused them; the audit log has them."
+    );
     describe_counter!("shortbread_tripwire_trips_total", "Tasks that a tripwire revoked, by tripwire.");
     describe_counter!(
         "shortbread_tripwire_held_total",

@@ -68,6 +68,7 @@ pub(crate) async fn run(broker: Arc<Broker>, ready: impl FnOnce()) -> Result<(),
     tracing::info!(listen = %server.address(), issuer = broker.issuer, "the broker listens");
     ready();
     server.run(stop_signal(), DEADLINE).await;
+    broker.otel.finish().await;
     tracing::info!("the broker stopped");
     Ok(())
 }

@@ -125,6 +125,8 @@ pub struct Decision {
     pub trace: [u8; 16],
     /// W3C parent id of what the broker did.
     pub span: [u8; 8],
+    /// W3C parent id of what the caller did, where it said so.
+    pub parent: Option<[u8; 8]>,
     /// W3C trace flags.
     pub flags: u8,
 }
@@ -155,6 +157,13 @@ pub fn read_traceparent(header: &str) -> Option<([u8; 16], u8)> {
     let trace: [u8; 16] = hex::decode(trace).ok()?.try_into().ok()?;
     let flags = hex::decode(flags).ok()?.first().copied()?;
     (trace != [0; 16] && parent != "0000000000000000").then_some((trace, flags))
+}
+
+/// Reads the parent id of a W3C `traceparent` (version 00): the span of who wrote it. `None` when it is not sound.
+#[must_use]
+pub fn read_parent(header: &str) -> Option<[u8; 8]> {
+    read_traceparent(header)?;
+    hex::decode(header.split('-').nth(2)?).ok()?.try_into().ok()
 }
 
 /// What an entry and a log line are counted by.
@@ -188,6 +197,7 @@ mod tests {
     fn traceparent_is_read_strictly() {
         let sound = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         assert_eq!(read_traceparent(sound).unwrap().1, 1);
+        assert_eq!(read_parent(sound).unwrap(), [0xb7, 0xad, 0x6b, 0x71, 0x69, 0x20, 0x33, 0x31]);
         for bad in [
             "",
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
@@ -197,7 +207,7 @@ mod tests {
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x",
             "00-\u{e9}af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         ] {
-            assert!(read_traceparent(bad).is_none(), "{bad}");
+            assert!(read_traceparent(bad).is_none() && read_parent(bad).is_none(), "{bad}");
         }
     }
 }

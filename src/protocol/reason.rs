@@ -117,6 +117,7 @@ reasons! {
     Conflict = "admin.conflict", false, "The change does not fit what is stored now; the detail says how.", "Look at the current state and try again.";
     SecondOperator = "admin.second_operator", false, "Changing operators, approvers or their grants needs a second operator.", "Let another operator activate this version.";
     NoCase = "audit.no_case", false, "This decision cannot be made a case: the policy did not make it, or what it depended on is not kept.", "Name the exchange that the description names, or write the case by hand.";
+    GateRefused = "admin.gate", false, "The policy version breaks a labelled case or a limit of the gate; the detail lists what.", "Change the policy, or name what is meant with `--accept ID`; `shortbread policy replay` shows every changed decision.";
     InstanceUnknown = "verifier.unknown", false, "No lease is known for the instance that signed this message.", "Take a lease with the verifier's identity, then send it again.";
     MessageReplayed = "verifier.replayed", false, "A message of this instance with the same number, or a later one, was taken before.", "Number messages upwards; take a new lease with a new key after a restart.";
     NotFound = "not_found", false, "There is nothing at this address or under this id.", "Check the spelling.";

@@ -21,9 +21,10 @@ const NOT_EMBEDDED: [&str; 9] =
 
 /// Which modules of the broker a module may import, from the bottom up. `http` is at the top: nobody's but that of
 /// `telemetry`, which serves metrics with the same listener.
-const MODULES: [(&str, &[&str]); 38] = [
+const MODULES: [(&str, &[&str]); 40] = [
     ("config", &[]),
     ("delimited", &[]),
+    ("interval", &[]),
     ("private", &[]),
     ("policy", &[]),
     ("report", &[]),
@@ -33,15 +34,16 @@ const MODULES: [(&str, &[&str]); 38] = [
     ("proofs", &["telemetry"]),
     ("breaker", &["config"]),
     ("notices", &["breaker", "config", "identity", "private", "store"]),
+    ("otel", &["config", "identity", "private", "store"]),
     ("audit", &["store"]),
     ("keyring", &["audit", "config", "private", "signer", "store"]),
     ("identity", &["breaker", "delimited", "policy"]),
     ("limits", &["config", "policy"]),
-    ("cases", &["identity", "mint", "policy"]),
+    ("cases", &["delimited", "identity", "interval", "mint", "policy", "signer"]),
     ("mint", &["policy", "signer"]),
     ("instances", &["delimited", "policy", "store"]),
     ("activation", &["audit", "keyring", "policy", "store"]),
-    ("watch", &["activation", "policy"]),
+    ("watch", &["activation", "interval", "policy"]),
     ("publish", &["keyring", "store", "telemetry"]),
     ("break_glass", &["audit", "keyring", "store"]),
     ("tripwire", &["audit", "notices", "policy", "store"]),
@@ -60,6 +62,7 @@ const MODULES: [(&str, &[&str]); 38] = [
             "limits",
             "log",
             "notices",
+            "otel",
             "proofs",
             "publish",
             "store",
@@ -86,7 +89,7 @@ const MODULES: [(&str, &[&str]); 38] = [
         ],
     ),
     ("inputs", &["broker", "cases", "policy", "store"]),
-    ("rollout", &["activation", "broker", "notices", "policy", "store", "watch"]),
+    ("rollout", &["activation", "broker", "cases", "inputs", "notices", "policy", "store", "watch"]),
     ("revoke", &["broker", "exchange", "notices", "policy", "publish", "store"]),
     ("rotation", &["audit", "broker", "keyring", "notices", "publish", "store"]),
     ("reports", &["broker", "report", "store"]),

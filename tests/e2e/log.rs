@@ -59,6 +59,7 @@ async fn fill(world: &World, count: usize) {
         at: world.clock.now(),
         decision: format!("dec_filled_{n}"),
         trace: None,
+        parent: None,
         input: None,
         body: format!("{{\"id\":\"dec_filled_{n}\",\"traceparent\":\"\"}}").into_bytes(),
     };

@@ -63,7 +63,7 @@ impl Checker {
                 let served = answer.header("content-type").split(';').next().unwrap_or_default();
                 let problem = kind == "application/json" && served == "application/problem+json";
                 assert!(served == kind || problem, "{at} is {served}, not {kind}");
-                if served.ends_with("json") {
+                if served.ends_with("/json") || served.ends_with("+json") {
                     self.fits(&answer.body, &media["schema"], &at);
                 }
             }
@@ -295,6 +295,7 @@ async fn answers_of_the_admin_api_are_as_described() {
         ("revocations.read", STATUS, format!("{STATUS}?wait=9")),
         ("keys.read", "/api/v1/keys", "/api/v1/keys".to_owned()),
         ("policy.read", "/api/v1/policy", "/api/v1/policy".to_owned()),
+        ("policy.read", "/api/v1/policy/versions/{n}", "/api/v1/policy/versions/1".to_owned()),
         ("audit.read", "/api/v1/audit", "/api/v1/audit?after=0&limit=5".to_owned()),
         ("audit.read", "/api/v1/audit", "/api/v1/audit?colour=red".to_owned()),
         ("audit.read", EXPORT, format!("{EXPORT}?from=0&limit=5")),

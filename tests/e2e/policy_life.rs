@@ -202,3 +202,21 @@ async fn who_changed_what_is_in_the_log() {
     let data = &entries.body["entries"][1]["event"]["data"];
     assert_eq!((&data["version"], &data["before"]), (&json!(2), &json!(1)));
 }
+
+#[tokio::test]
+async fn a_version_is_read_with_all_that_compiles_it_again() {
+    let world = World::start().await;
+    let read = world.admin_read("policy.read", "/api/v1/policy/versions/1").await;
+    assert_eq!(read.status, 200, "{read:?}");
+    let (source, files) = (read.text("/source").to_owned(), read.body["files"].clone());
+    let load = |name: &str| files[name].as_str().map(str::to_owned).ok_or_else(String::new);
+    let options = shortbread_broker::policy::Options { issuer: world.issuer.clone() };
+    let policy = shortbread_broker::policy::Policy::compile(&source, "policy.toml", &load, &options).unwrap();
+    assert_eq!(policy.digest(), read.text("/digest"));
+    assert!(!read.body.to_string().contains("PRIVATE KEY"));
+    for absent in ["0", "9", "-1", "x", "18446744073709551616"] {
+        let path = format!("/api/v1/policy/versions/{absent}");
+        let answer = world.admin_read("policy.read", &path).await;
+        assert_eq!((answer.status, answer.reason()), (404, "not_found"), "{path}");
+    }
+}

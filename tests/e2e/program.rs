@@ -143,7 +143,7 @@ fn a_decision_becomes_a_case_and_what_it_depended_on_is_erased() {
     assert_eq!(home.run(&[&erase[..], &["--before", "soon"]].concat()).code, 2);
     home.refused(&["audit", "case", id, "--expect", "deny"], &["was erased", "audit.no_case"]);
     assert!(home.ok(&["audit", "tail"]).contains("audit erased 1 input"));
-    assert!(home.ok(&["audit", "show", id]).contains("sha256"));
+    assert!(home.ok(&["audit", "show", id, "--json"]).contains("sha256"));
 }
 
 #[test]

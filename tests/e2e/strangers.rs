@@ -62,7 +62,8 @@ fn guarded() -> Vec<Route> {
             let verb = operation["security"][0]["operator"][0].as_str();
             let verb =
                 verb.unwrap_or_else(|| panic!("{method} {path} names no verb that it wants")).to_owned();
-            let path = path.replace("{id}", "dec_01KB0ZQ2D7Z0J4M1").replace("{*path}", "000");
+            let path =
+                path.replace("{id}", "dec_01KB0ZQ2D7Z0J4M1").replace("{*path}", "000").replace("{n}", "1");
             found.push(Route { method: method.clone(), path, verb });
         }
     }

@@ -12,6 +12,17 @@ use crate::keyring::{DEV_MARK, is_example};
 use crate::policy::{Options, Policy, operators_alone};
 use crate::store::StoreKind;
 
+/// A version as it was taken in: all that is needed to compile it again.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// The file that it was read from.
+    pub file: String,
+    /// Its text.
+    pub source: String,
+    /// The files that it refers to, by their paths as written.
+    pub files: BTreeMap<String, String>,
+}
+
 /// A policy and all it refers to, as it is stored.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Bundle {
@@ -51,6 +62,11 @@ impl Bundle {
     /// What is left of a policy that can no longer be used: its operators.
     pub(super) fn operators(&self, options: &Options) -> Option<Policy> {
         operators_alone(&self.source, &self.file, &|name| self.file(name), options)
+    }
+
+    /// What it holds.
+    pub(super) fn into_written(self) -> Written {
+        Written { file: self.file, source: self.source, files: self.files }
     }
 
     fn file(&self, name: &str) -> Result<String, String> {

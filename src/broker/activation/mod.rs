@@ -5,7 +5,7 @@ mod error;
 mod second;
 mod trial;
 
-pub use bundle::read_policy;
+pub use bundle::{Written, read_policy};
 pub use error::ActivationError;
 pub use trial::{OnTrial, Scope};
 
@@ -238,6 +238,14 @@ impl PolicyHolder {
         self.bundle(version).await?.compile(&self.options)
     }
 
+    /// A version as it was taken in.
+    ///
+    /// # Errors
+    /// When there is no such version, it is damaged, or the store fails.
+    pub async fn written(&self, version: u64) -> Result<Written, ActivationError> {
+        Ok(self.bundle(version).await?.into_written())
+    }
+
     async fn bundle(&self, version: u64) -> Result<Bundle, ActivationError> {
         let bytes = self.store.policy_bundle(version).await?.ok_or(ActivationError::Unknown(version))?;
         Bundle::read(version, &bytes)
@@ -269,7 +277,23 @@ impl PolicyHolder {
             Some(version) => version,
             None => self.newest().await?,
         };
-        self.put(version, scope, PolicyAction::Activate, actor, decision, monotonic).await
+        self.activate_judged(version, scope, serde_json::Value::Null, actor, decision, monotonic).await
+    }
+
+    /// The same for a version that passed the gate: what was found goes into its audit entry.
+    ///
+    /// # Errors
+    /// As [`PolicyHolder::activate`].
+    pub async fn activate_judged(
+        &self,
+        version: u64,
+        scope: Scope,
+        judged: serde_json::Value,
+        actor: &Actor,
+        decision: &Decision,
+        monotonic: Duration,
+    ) -> Result<u64, ActivationError> {
+        self.put(version, scope, (PolicyAction::Activate, judged), actor, decision, monotonic).await
     }
 
     /// Takes a trial back, or puts a version in force that was in force before: the one named; where none is named, the one
@@ -290,7 +314,15 @@ impl PolicyHolder {
             return Ok(self.version());
         }
         let version = self.earlier(version).await?;
-        self.put(version, Scope::default(), PolicyAction::Rollback, actor, decision, monotonic).await
+        self.put(
+            version,
+            Scope::default(),
+            (PolicyAction::Rollback, serde_json::Value::Null),
+            actor,
+            decision,
+            monotonic,
+        )
+        .await
     }
 
     /// The version that a rollback goes to.
@@ -339,7 +371,7 @@ impl PolicyHolder {
         &self,
         version: u64,
         scope: Scope,
-        action: PolicyAction,
+        (action, judged): (PolicyAction, serde_json::Value),
         actor: &Actor,
         decision: &Decision,
         monotonic: Duration,
@@ -362,7 +394,7 @@ impl PolicyHolder {
             policy.observed(decision.at).into_iter().map(|(tool, until)| (tool, until.to_string())).collect();
         let data = json!({
             "policy": policy.digest(), "version": version, "operator": actor.name(), "before": self.version(),
-            "observing": observing,
+            "observing": observing, "gate": judged,
             "action": action.as_str(), "workflows": scope.workflows, "watched_until": scope.until.map(|at| at.to_string()),
             "outcome": "done", "stage": "record", "error_class": null,
         });

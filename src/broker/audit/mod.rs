@@ -53,7 +53,7 @@ impl Scribe {
             );
         }
         let (at, trace) = (decision.at, Some(decision.trace));
-        AuditEntry { at, decision: decision.id.clone(), trace, body, input }
+        AuditEntry { at, decision: decision.id.clone(), trace, parent: decision.parent, body, input }
     }
 
     /// The entry of a restore: it explains why the log does not fit checkpoints from between the backup and it.
@@ -97,5 +97,5 @@ pub fn begin(
     };
     let mut span = [0; 8];
     random.fill(&mut span)?;
-    Ok(Decision { id: id("dec_", at, random)?, at, trace, span, flags })
+    Ok(Decision { id: id("dec_", at, random)?, at, trace, span, parent: None, flags })
 }

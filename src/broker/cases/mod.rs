@@ -3,7 +3,13 @@
 //!
 //! A file of cases is JSON Lines (one [`Case`] a line) or TOML (`[[cases]]` tables with the same members).
 
+mod call;
+pub mod check;
+pub mod decide;
+pub mod gate;
+pub mod read;
 mod recorded;
+pub mod replay;
 
 pub use recorded::{NoCase, case, decided, is_operators};
 

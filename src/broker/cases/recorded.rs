@@ -144,7 +144,8 @@ mod tests {
 
     fn event(kind: EventType, subject: &str, data: Value) -> Event {
         let at = Timestamp::from_seconds(1_795_176_000);
-        let decision = Decision { id: "dec_1".to_owned(), at, trace: [1; 16], span: [2; 8], flags: 1 };
+        let decision =
+            Decision { id: "dec_1".to_owned(), at, trace: [1; 16], span: [2; 8], parent: None, flags: 1 };
         Event::new(kind, "https://broker.acme.example", &decision, subject.to_owned(), data)
     }
 

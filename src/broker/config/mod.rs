@@ -5,6 +5,7 @@ mod error;
 mod keys;
 mod limits;
 mod log;
+mod otel;
 mod store;
 mod webhook;
 
@@ -18,6 +19,7 @@ pub use error::ConfigError;
 pub use keys::{Keys, Passphrase};
 pub use limits::Limits;
 pub use log::{Log, Span};
+pub use otel::Otel;
 pub use store::{Size, StorePlace};
 pub use webhook::{Breakers, Webhook};
 
@@ -54,6 +56,9 @@ pub struct Config {
     /// How long the audit log is kept, and where its checkpoints go.
     #[serde(default)]
     pub log: Log,
+    /// Where decisions are exported as OpenTelemetry spans; absent: nowhere.
+    #[serde(default)]
+    pub otel: Option<Otel>,
 }
 
 /// What stands before the broker.
@@ -101,6 +106,7 @@ impl Config {
         check_issuer(&self.issuer)?;
         self.breakers.check()?;
         self.log.check(self.webhook.is_some())?;
+        self.otel.as_ref().map_or(Ok(()), Otel::check)?;
         if self.webhook.as_ref().is_some_and(|webhook| webhook.url.is_some() == webhook.url_file.is_some()) {
             return Err("[webhook] wants either url or url_file".to_owned());
         }
@@ -134,6 +140,9 @@ impl Config {
         }
         if let Some(path) = &mut self.log.anchor_file {
             *path = folder.join(&*path);
+        }
+        if let Some(otel) = &mut self.otel {
+            otel.headers_file = otel.headers_file.take().map(|path| folder.join(path));
         }
         if let Some(webhook) = &mut self.webhook {
             webhook.secret_file = folder.join(&webhook.secret_file);

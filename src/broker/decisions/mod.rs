@@ -90,7 +90,7 @@ async fn record(
 fn entry(broker: &Broker, sent: &Spoken<Unread>, sound: &Sound, now: Timestamp) -> AuditEntry {
     let Sound { record, trace, span } = sound;
     let at = Timestamp::from_millis(record.at);
-    let decision = Decision { id: record.id.clone(), at, trace: *trace, span: *span, flags: 1 };
+    let decision = Decision { id: record.id.clone(), at, trace: *trace, span: *span, parent: None, flags: 1 };
     let subject = match (&record.workflow, &record.operator) {
         (Some(workflow), _) => format!("workflow/{workflow}"),
         (None, Some(operator)) => format!("operator/{operator}"),

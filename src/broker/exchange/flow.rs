@@ -28,9 +28,6 @@ use crate::policy::{self, Granted, Policy, builtin, decide};
 use crate::store::{Exchange, Kept, RecordError, Replay};
 use crate::watch::Fate;
 
-/// The longest life of an operator's token.
-const OPERATOR_TTL: Duration = Duration::from_secs(900);
-
 /// What is known of a request before its body is read.
 #[derive(Clone, Debug)]
 pub struct Context {
@@ -137,7 +134,7 @@ async fn run(
         return repeat(broker, kept, &granted, replay.take(), trail, context).await;
     }
     trail.stage = "target";
-    let audiences = targets(&request, &policy, &granted, proof.is_some())?;
+    let audiences = targets(&request, &policy, &granted)?;
     trail.stage = "limits";
     within_rates(broker, &principal, &granted.rates)?;
     trail.stage = "revocation";
@@ -264,10 +261,6 @@ fn decided(
     principal: &Principal,
     proof: Option<&Proof>,
 ) -> Result<Granted, Refusal> {
-    let ttl = match principal {
-        Principal::Operator(_) => request.ttl.map(|ttl| ttl.min(OPERATOR_TTL)),
-        _ => request.ttl,
-    };
     // A registered key signs its own claims: no constraint is bound to them.
     let none = serde_json::Map::new();
     let claims = if identity.key_thumbprint.is_some() { &none } else { &identity.claims };
@@ -276,7 +269,7 @@ fn decided(
         claims,
         intent: request.intent.as_ref(),
         asked: &request.asked,
-        ttl,
+        ttl: request.ttl,
         possession: proof::possession(identity, proof),
     };
     Ok(decide(policy, &asked)?)

@@ -29,13 +29,11 @@ pub(super) fn check(
     principal: &Principal,
 ) -> Result<Option<Proof>, Refusal> {
     let Some(shown) = shown else {
-        return match principal {
-            Principal::Operator(_) => {
-                let detail = "an operator's token is bound to a key: send a DPoP proof with the request";
-                Err(Refusal::new(Reason::ProofRequired, detail))
-            }
-            _ => Ok(None),
-        };
+        if principal.must_prove() {
+            let detail = "an operator's token is bound to a key: send a DPoP proof with the request";
+            return Err(Refusal::new(Reason::ProofRequired, detail));
+        }
+        return Ok(None);
     };
     here(broker, shown, None, None).map(Some)
 }

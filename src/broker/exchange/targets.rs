@@ -12,20 +12,13 @@ use crate::policy::{Granted, Policy};
 /// The audience of each tool that is granted.
 ///
 /// # Errors
-/// When several tools are asked for without a key, or a resource is not the audience of one of them.
+/// When a resource is not the audience of one of the tools, or one of them is missing among the resources.
 pub(super) fn targets(
     request: &Request,
     policy: &Policy,
     granted: &Granted,
-    bound: bool,
 ) -> Result<Vec<(String, String)>, Refusal> {
     let asked: BTreeSet<&ToolName> = request.asked.iter().map(|asked| &asked.operation.tool).collect();
-    // Whoever is handed a bearer token could use it at the other tools.
-    if asked.len() > 1 && !bound {
-        return refuse(
-            "a token that is not bound to a key is for one tool; send a DPoP proof, or ask once for each",
-        );
-    }
     let audience = |tool: &ToolName| policy.catalogue().tools.get(tool).map(|entry| entry.audience.as_str());
     let meant: Vec<&str> = asked.iter().filter_map(|tool| audience(tool)).collect();
     if let Some(other) = request.resources.iter().find(|resource| !meant.contains(&resource.as_str())) {

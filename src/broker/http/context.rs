@@ -6,7 +6,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
-use shortbread_protocol::event::read_traceparent;
+use shortbread_protocol::event::{read_parent, read_traceparent};
 
 use super::{App, failure};
 use crate::config::AddressRange;
@@ -16,11 +16,11 @@ use crate::exchange::Context;
 pub(super) async fn attach(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
     let address = client(peer, request.headers(), &app.broker.config.network.trusted_proxies);
-    let trace =
-        request.headers().get("traceparent").and_then(|value| value.to_str().ok()).and_then(read_traceparent);
-    let Ok(decision) = app.broker.decision(trace) else {
+    let caller = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
+    let Ok(mut decision) = app.broker.decision(caller.and_then(read_traceparent)) else {
         return failure::no_randomness();
     };
+    decision.parent = caller.and_then(read_parent);
     let begun = app.broker.clock.monotonic();
     request.extensions_mut().insert(Context { decision: decision.clone(), address, begun });
     let mut response = next.run(request).await;

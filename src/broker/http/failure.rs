@@ -87,9 +87,11 @@ impl Failure {
             | Reason::NotYetValid
             | Reason::IdentityUnmatched => StatusCode::FORBIDDEN,
             Reason::NotFound => StatusCode::NOT_FOUND,
-            Reason::Conflict | Reason::NoCase | Reason::SecondOperator | Reason::MessageReplayed => {
-                StatusCode::CONFLICT
-            }
+            Reason::Conflict
+            | Reason::NoCase
+            | Reason::SecondOperator
+            | Reason::GateRefused
+            | Reason::MessageReplayed => StatusCode::CONFLICT,
             Reason::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Reason::StoreUnavailable
             | Reason::ProofsFull

@@ -94,6 +94,7 @@ fn documented() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
         .routes(routes!(admin::verifiers::status))
         .routes(routes!(admin::verifiers::forget))
         .routes(routes!(admin::policy::history))
+        .routes(routes!(admin::policy::version))
         .routes(routes!(admin::policy::activate))
         .routes(routes!(admin::policy::rollback))
         .routes(routes!(admin::keys::list))

@@ -18,7 +18,7 @@ const MAX_AGE: Duration = Duration::from_secs(10 * 60);
 /// An entry that may want a token, before anything is proved.
 #[derive(Clone, Copy)]
 pub(super) struct Candidate<'e> {
-    entry: &'e Identity,
+    pub(super) entry: &'e Identity,
     demand: Demand<'e>,
 }
 
@@ -56,14 +56,14 @@ impl<'e> Candidate<'e> {
         }
     }
 
-    fn audience(&self) -> &'e str {
+    pub(super) fn audience(&self) -> &'e str {
         match self.demand {
             Demand::Claims(oidc) => &oidc.audience,
             Demand::Svid(spiffe) => &spiffe.audience,
         }
     }
 
-    fn wants(&self, claims: &Map<String, Value>) -> bool {
+    pub(super) fn wants(&self, claims: &Map<String, Value>) -> bool {
         match self.demand {
             Demand::Claims(oidc) => claims::matches(claims, &oidc.claims),
             Demand::Svid(spiffe) => {
@@ -74,7 +74,7 @@ impl<'e> Candidate<'e> {
         }
     }
 
-    fn reuse(&self) -> bool {
+    pub(super) fn reuse(&self) -> bool {
         match self.demand {
             Demand::Claims(oidc) => oidc.reuse_until_expiry,
             Demand::Svid(spiffe) => spiffe.reuse_until_expiry,

@@ -14,6 +14,7 @@ mod jwks;
 mod jwt;
 mod key;
 mod origin;
+mod recall;
 mod source;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub use self::error::{Cause, Degraded, IdentityError};
 pub(crate) use self::fetch::client;
 pub use self::fetch::{Fetch, FetchError, Fetched, HttpFetch};
 pub use self::jwks::{KeySet, KeySetError};
+pub use self::recall::{Proved, Recalled, is_known, recall};
 pub use shortbread_protocol::json::JsonError;
 
 use self::claims::Times;

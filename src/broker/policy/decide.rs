@@ -1,7 +1,7 @@
 //! The decision: what a principal gets of what it asked for. A pure function of the policy and the request.
 
 #[cfg(test)]
-mod never_wider;
+pub(super) mod never_wider;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +26,8 @@ mod explain;
 pub const DEFAULT_TTL: Duration = Duration::from_secs(300);
 /// The longest life of any token.
 pub const MAX_TTL: Duration = Duration::from_secs(3600);
+/// The longest life of an operator's token.
+const OPERATOR_TTL: Duration = Duration::from_secs(900);
 
 /// Who asks for what. The claims are those of the identity that was proved.
 #[derive(Clone, Copy, Debug)]
@@ -112,11 +114,22 @@ pub struct Refusal {
     pub reason: Reason,
     /// A sentence for the one who asked. It speaks of them and of the catalogue, of nobody else.
     pub detail: String,
+    /// What waits, where an approval is demanded.
+    pub pending: Option<Box<Pending>>,
+}
+
+/// What an approval would let pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// What would be granted.
+    pub granted: Granted,
+    /// The verbs of it that nobody gets without the approval; never empty.
+    pub needing: Vec<Operation>,
 }
 
 impl Refusal {
     fn new(reason: Reason, detail: impl AsRef<str>) -> Self {
-        Self { reason, detail: super::problem::cut(detail.as_ref()) }
+        Self { reason, detail: super::problem::cut(detail.as_ref()), pending: None }
     }
 }
 
@@ -127,7 +140,8 @@ impl Refusal {
 /// the shortest life wins.
 ///
 /// # Errors
-/// When nothing remains, a name is unknown, an approval is demanded, or no token could hold the rights.
+/// When nothing remains, a name is unknown, an approval is demanded, or no token could hold the rights. A token
+/// that is not bound to a key is for one tool: whoever is handed it could use it at the others.
 pub fn decide(policy: &Policy, request: &Request<'_>) -> Result<Granted, Refusal> {
     let asked = known(policy, request)?;
     let life = life(request)?;
@@ -143,8 +157,12 @@ pub fn decide(policy: &Policy, request: &Request<'_>) -> Result<Granted, Refusal
     if kept.is_empty() {
         return Err(most_telling(lost));
     }
-    demand(&kept)?;
+    if let Some((needing, detail)) = demand(&kept) {
+        let pending = Some(Box::new(Pending { granted: summary(kept, lost, life), needing }));
+        return Err(Refusal { pending, ..Refusal::new(Reason::ApprovalRequired, detail) });
+    }
     fit(&kept)?;
+    one_tool(request)?;
     Ok(summary(kept, lost, life))
 }
 
@@ -182,7 +200,8 @@ fn sound(operation: &Operation, verb: &Verb, asked: &Arguments) -> Result<Argume
 }
 
 fn life(request: &Request<'_>) -> Result<Duration, Refusal> {
-    let life = Duration::from_secs(request.ttl.unwrap_or(DEFAULT_TTL).min(MAX_TTL).as_secs());
+    let longest = if request.principal.must_prove() { OPERATOR_TTL } else { MAX_TTL };
+    let life = Duration::from_secs(request.ttl.unwrap_or(DEFAULT_TTL).min(longest).as_secs());
     if life.is_zero() {
         return Err(Refusal::new(Reason::RequestMalformed, "the request asks for a token without any life"));
     }
@@ -309,19 +328,31 @@ fn most_telling(lost: Vec<(Operation, Refusal)>) -> Refusal {
     first.unwrap_or_else(|| Refusal::new(Reason::PolicyDenied, "nothing that was asked for is granted"))
 }
 
-fn demand(kept: &[Won]) -> Result<(), Refusal> {
-    for won in kept {
+/// The verbs that nobody gets without an approval, and the first demand in words.
+fn demand(kept: &[Won]) -> Option<(Vec<Operation>, String)> {
+    let demanded = kept.iter().filter_map(|won| {
         let Right { operation, access, .. } = &won.right;
-        let demands = won.grants.iter().filter_map(|grant| grant.approval.as_ref());
-        if let Some(approval) = demands.into_iter().find(|a| a.covers(&operation.verb, *access)) {
-            let detail = format!(
-                "{operation} is a {access} verb and needs the approval of {} of {}",
-                approval.quorum, approval.approvers
-            );
-            return Err(Refusal::new(Reason::ApprovalRequired, detail));
-        }
+        let mut demands = won.grants.iter().filter_map(|grant| grant.approval.as_ref());
+        Some((won, demands.find(|a| a.covers(&operation.verb, *access))?))
+    });
+    let demanded: Vec<_> = demanded.collect();
+    let (won, approval) = demanded.first()?;
+    let detail = format!(
+        "{} is a {} verb and needs the approval of {} of {}",
+        won.right.operation, won.right.access, approval.quorum, approval.approvers
+    );
+    Some((demanded.iter().map(|(won, _)| won.right.operation.clone()).collect(), detail))
+}
+
+fn one_tool(request: &Request<'_>) -> Result<(), Refusal> {
+    let mut tools = request.asked.iter().map(|asked| &asked.operation.tool);
+    let first = tools.next();
+    if request.possession == Possession::Proved || tools.all(|tool| Some(tool) == first) {
+        return Ok(());
     }
-    Ok(())
+    let detail =
+        "a token that is not bound to a key is for one tool; send a DPoP proof, or ask once for each";
+    Err(Refusal::new(Reason::TargetUnknown, detail))
 }
 
 fn fit(kept: &[Won]) -> Result<(), Refusal> {

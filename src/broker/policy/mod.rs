@@ -5,6 +5,7 @@ pub mod builtin;
 mod check;
 mod cost;
 mod decide;
+pub mod diff;
 pub mod model;
 mod nesting;
 mod observe;
@@ -31,14 +32,14 @@ use shortbread_protocol::names::{Intent, Operation, OperatorName, ToolName, Verb
 
 pub use check::{Files, Options};
 pub use decide::{
-    Alternative, Asked, DEFAULT_TTL, Granted, MAX_TTL, Possession, Refusal, Request, Right, decide,
+    Alternative, Asked, DEFAULT_TTL, Granted, MAX_TTL, Pending, Possession, Refusal, Request, Right, decide,
 };
 pub use pattern::Pattern;
 pub use problem::Problem;
 pub use rescue::operators_alone;
 pub use surface::AdminSurface;
 
-use model::{Approvers, Catalogue, Forbid, Grant, Identity, Principal, Rollback, Tripwire};
+use model::{Approvers, Catalogue, Forbid, Gate, Grant, Identity, Principal, Rollback, Tripwire};
 
 /// A policy that passed every check. Cloning shares it; it never changes.
 #[derive(Clone)]
@@ -144,6 +145,19 @@ impl Policy {
     #[must_use]
     pub fn rollback(&self) -> Option<&Rollback> {
         self.0.parts.rollback.as_ref()
+    }
+
+    /// What a new version must hold up to; `None`: the file does not say, and [`Gate::default`] holds.
+    #[must_use]
+    pub fn gate(&self) -> Option<&Gate> {
+        self.0.parts.gate.as_ref()
+    }
+
+    /// The labelled cases that come with it: the file's name and its text.
+    #[must_use]
+    pub fn cases(&self) -> Option<(&str, &str)> {
+        let name = self.gate()?.cases.as_deref()?;
+        self.files().get(name).map(|text| (name, text.as_str()))
     }
 
     /// Every operator that an identity names.

@@ -1,9 +1,13 @@
 //! The compiled policy: checked, indexed, immutable.
 
+mod gate;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
+pub use gate::{Gate, GateSegment};
 use serde_json::Value;
 use shortbread_protocol::access::Access;
 use shortbread_protocol::clock::Timestamp;
@@ -49,6 +53,27 @@ impl Principal {
             // A verifier reports and is granted nothing, so that no token ever bears its name.
             Self::Workflow(_) | Self::Verifier(_) => SelectorKind::Workflow,
         }
+    }
+
+    /// Whether it must prove a key with each request: an operator's token is always bound.
+    #[must_use]
+    pub const fn must_prove(&self) -> bool {
+        matches!(self, Self::Operator(_))
+    }
+}
+
+/// Read as it is spelled in `client_id`.
+impl FromStr for Principal {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let named = match text.split_once(':') {
+            Some(("workflow", name)) => name.parse().map(Self::Workflow),
+            Some(("operator", name)) => name.parse().map(Self::Operator),
+            Some(("verifier", name)) => name.parse().map(Self::Verifier),
+            _ => return Err("write it as workflow:NAME or operator:NAME".to_owned()),
+        };
+        named.map_err(|error| error.to_string())
     }
 }
 
@@ -283,6 +308,18 @@ pub enum Limit {
     Fixed(Constraint),
     /// Exactly the value of this claim of the identity, bound when a token is minted.
     Claim(String),
+}
+
+impl Limit {
+    /// As policies spell it: `{"eq": "acme/web"}` or `{"claim": "repository"}`.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        match self {
+            // A constraint always serialises.
+            Self::Fixed(constraint) => serde_json::to_value(constraint).unwrap_or_default(),
+            Self::Claim(path) => serde_json::json!({ "claim": path }),
+        }
+    }
 }
 
 /// The approval that a grant demands.

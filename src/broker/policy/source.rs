@@ -32,6 +32,7 @@ pub(super) struct Source {
     pub(super) approvers: Vec<(Spanned<String>, ApproversSource)>,
     pub(super) tripwires: Vec<Spanned<TripwireSource>>,
     pub(super) rollback: Option<Spanned<RollbackSource>>,
+    pub(super) gate: Option<Spanned<GateSource>>,
 }
 
 /// `[tools.NAME]`
@@ -188,6 +189,30 @@ pub(super) struct RollbackSegmentSource {
     pub(super) max_needs_approval: Option<Spanned<f64>>,
 }
 
+/// `[gate]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GateSource {
+    pub(super) max_newly_denied: Option<Spanned<f64>>,
+    pub(super) max_approval_load: Option<Spanned<f64>>,
+    pub(super) min_cases: Option<Spanned<i64>>,
+    pub(super) cases: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) segments: Vec<Spanned<GateSegmentSource>>,
+}
+
+/// `[[gate.segments]]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GateSegmentSource {
+    pub(super) workflow: Option<Spanned<WorkflowName>>,
+    pub(super) intent: Option<Intent>,
+    pub(super) tool: Option<Spanned<ToolName>>,
+    pub(super) access: Option<Access>,
+    pub(super) max_newly_denied: Option<Spanned<f64>>,
+    pub(super) min_cases: Option<Spanned<i64>>,
+}
+
 /// `[[tripwires]]`
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -268,10 +293,11 @@ pub(super) fn read(text: &str, problems: &mut Problems) -> Source {
             "forbids" => source.forbids = listed(value, problems),
             "tripwires" => source.tripwires = listed(value, problems),
             "rollback" => source.rollback = part(value, problems),
+            "gate" => source.gate = part(value, problems),
             other => problems.add(
                 name.span(),
                 format!("{other:?} is no part of a policy"),
-                "use [tools.NAME], [[identities]], [[grants]], [[forbids]], [[tripwires]], [rollback] and [approvers.NAME]",
+                "use [tools.NAME], [[identities]], [[grants]], [[forbids]], [[tripwires]], [rollback], [gate] and [approvers.NAME]",
             ),
         }
     }

@@ -31,7 +31,14 @@ fn create(folder: &TempDir) -> Store {
 }
 
 fn audit() -> AuditEntry {
-    AuditEntry { at: NOW, decision: "dec".into(), trace: None, body: b"{}".to_vec(), input: None }
+    AuditEntry {
+        at: NOW,
+        decision: "dec".into(),
+        trace: None,
+        parent: None,
+        body: b"{}".to_vec(),
+        input: None,
+    }
 }
 
 fn target(kind: SelectorKind, value: &str) -> Target {

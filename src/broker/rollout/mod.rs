@@ -1,6 +1,7 @@
 //! A policy version on its way into force: held against cases, tried on a part, watched, and taken back.
 
 mod act;
+mod gate;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,15 +9,42 @@ use std::time::Duration;
 
 use shortbread_protocol::event::Decision;
 use shortbread_protocol::names::WorkflowName;
+use thiserror::Error;
 
 use crate::activation::{ActivationError, Actor, Scope};
 use crate::broker::Broker;
 use crate::notices::Notice;
 use crate::policy::model::Rollback;
-use crate::store::PolicyAction;
+use crate::store::{PolicyAction, StoreError};
 
 /// The longest that a version is watched.
 pub const MAX_WATCH: Duration = Duration::from_secs(7 * 86_400);
+
+/// Why a version was not put in force.
+#[derive(Debug, Error)]
+pub enum RolloutError {
+    /// It could not be.
+    #[error(transparent)]
+    Activation(#[from] ActivationError),
+    /// The gate says no.
+    #[error("the gate refuses this version:\n{}", .0.join("\n"))]
+    Gate(Vec<String>),
+    /// An earlier version would let through what incidents taught to deny.
+    #[error(
+        "that version would let through what these cases deny: {}; name another version, or accept them by their ids",
+        .0.join(", ")
+    )]
+    Incidents(Vec<String>),
+    /// Labelled cases cannot be read or decided.
+    #[error("the labelled cases cannot be used: {0}")]
+    Cases(String),
+}
+
+impl From<StoreError> for RolloutError {
+    fn from(error: StoreError) -> Self {
+        Self::Activation(error.into())
+    }
+}
 
 /// What an operator wishes to put in force.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,27 +55,33 @@ pub struct Wish {
     pub workflows: Option<BTreeSet<WorkflowName>>,
     /// For how long it is watched: [`MAX_WATCH`] at most; `None`: it is not.
     pub watch: Option<Duration>,
+    /// Changed decisions that are meant, by the ids that a replay gives them.
+    pub accept: BTreeSet<String>,
 }
 
-/// Puts a version in force, for everyone or on trial.
+/// Puts a version in force, for everyone or on trial, once it passed the gate.
 ///
 /// # Errors
-/// When the file or the version does not pass its checks, or a second operator is needed. Nothing is changed then.
+/// When the file or the version does not pass its checks or the gate, or a second operator is needed. Nothing is changed
+/// then.
 pub async fn activate(
     broker: &Broker,
     wish: Wish,
     actor: &Actor,
     decision: &Decision,
-) -> Result<u64, ActivationError> {
+) -> Result<u64, RolloutError> {
     let version = match wish.version {
         Some(version) => version,
         None => broker.policy.take_in(&broker.config.policy, "file", decision).await?.n,
     };
+    let next = broker.policy.compiled(version).await?;
+    let gate::Passed(judged) =
+        gate::pass(broker, &next, wish.workflows.as_ref(), &wish.accept, decision.at).await?;
     let limits = limits(broker);
     let until = wish.watch.map(|span| decision.at.plus(span.min(MAX_WATCH)));
     let scope = Scope { workflows: wish.workflows, until };
     let workflows: Vec<String> = scope.workflows.iter().flatten().map(ToString::to_string).collect();
-    broker.policy.activate(Some(version), scope, actor, decision, broker.clock.monotonic()).await?;
+    broker.policy.activate_judged(version, scope, judged, actor, decision, broker.clock.monotonic()).await?;
     follow(broker, limits.as_ref());
     if workflows.is_empty() {
         broker.policy_changed(actor, PolicyAction::Activate, decision);
@@ -59,15 +93,24 @@ pub async fn activate(
 }
 
 /// Takes a trial back, or puts a version in force that was in force before. Gives the version that is in force then.
+/// `accept` names labelled cases that it may let through all the same.
 ///
 /// # Errors
-/// When there is none, it was never in force, or a second operator is needed.
+/// When there is none, it was never in force, it would let through what labelled cases deny, or a second operator is
+/// needed.
 pub async fn roll_back(
     broker: &Broker,
     version: Option<u64>,
+    accept: &BTreeSet<String>,
     actor: &Actor,
     decision: &Decision,
-) -> Result<u64, ActivationError> {
+) -> Result<u64, RolloutError> {
+    let on_part = broker.policy.on_trial().is_some_and(|open| open.trial.workflows.is_some());
+    if version.is_some() || !on_part {
+        let earlier = broker.policy.earlier(version).await?;
+        let earlier = broker.policy.compiled(earlier).await?;
+        gate::incidents(broker.policy.in_force().as_ref(), &earlier, accept)?;
+    }
     let limits = limits(broker);
     let version = broker.policy.roll_back(version, actor, decision, broker.clock.monotonic()).await?;
     follow(broker, limits.as_ref());

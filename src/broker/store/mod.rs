@@ -12,6 +12,7 @@ mod model;
 mod restore;
 mod revocations;
 mod shards;
+mod sink;
 mod sqlite;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ pub use self::model::{
 };
 pub use self::restore::{Former, Restore, RestoreError, Restored, Restoring, Settled};
 pub use self::revocations::{Block, Entry, Revocations, Revoked, Standing};
+pub use self::sink::{Logged, Sink};
 use self::sqlite::Sqlite;
 
 /// The store. Clones share one; when the last is dropped, what is queued is written and the store is closed
@@ -70,6 +72,14 @@ impl Store {
     pub fn meta(&self) -> &Meta {
         match &*self.0 {
             Backend::Sqlite(sqlite) => sqlite.meta(),
+        }
+    }
+
+    /// Has every entry of the audit log told from now on, once it holds on disk. The first who asks is told, and nobody
+    /// else.
+    pub fn tell(&self, sink: Arc<dyn Sink>) {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.tell(sink),
         }
     }
 

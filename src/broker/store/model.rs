@@ -102,6 +102,8 @@ pub struct AuditEntry {
     pub decision: String,
     /// The W3C trace id, by which it is found too.
     pub trace: Option<[u8; 16]>,
+    /// The caller's W3C span id, where it sent one: for the [`Sink`](super::Sink), not in the log.
+    pub parent: Option<[u8; 8]>,
     /// The exact bytes that are logged: at most [`AUDIT_LIMIT`].
     pub body: Vec<u8>,
     /// What the decision depended on, where it is kept: the entry bears its hash.

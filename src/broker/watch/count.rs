@@ -7,7 +7,7 @@ use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::names::{Intent, ToolName, WorkflowName};
 use shortbread_protocol::reason::Reason;
 
-use super::interval::wilson;
+use crate::interval::wilson;
 use crate::policy::Policy;
 use crate::policy::model::{PerMille, Rollback};
 

@@ -1,10 +1,9 @@
 //! Watches a policy version that came in, and says when it must be taken back.
 
 mod count;
-mod interval;
 
+pub use crate::interval::wilson;
 pub use count::{Breach, Fate, Key, Seen};
-pub use interval::wilson;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,6 +1,7 @@
 //! Calls of the admin API: signed in for one verb, and again when the token's short life is over. Tokens are bound to a
 //! key that lives in memory, as long as the session.
 
+use reqwest::header::HeaderMap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shortbread_protocol::admin::EXPORT_NEXT;
@@ -68,18 +69,20 @@ impl<'c> Session<'c> {
         self.call(path, None).await?.read()
     }
 
+    /// The same for an answer that may be long, such as a policy with its files.
+    ///
+    /// # Errors
+    /// When the broker cannot be reached, refuses, or answers something strange.
+    pub(crate) async fn document<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, Failure> {
+        self.long(path).await?.0.read()
+    }
+
     /// `GET` of an admin route that answers lines, a page at a time; with where the next page begins.
     ///
     /// # Errors
     /// When the broker cannot be reached or refuses, or the lines are no text.
     pub(crate) async fn lines(&mut self, path: &str) -> Result<(String, Option<u64>), Failure> {
-        let token = self.token().await?;
-        let operation = self.operation.to_string();
-        let held = Held { token: &token, key: &self.key, operation: &operation };
-        let request = self.broker.request(self.context, &held, "GET", path, None)?;
-        let ui = self.context.ui;
-        let receive = self.broker.receive(request, page::MAX_PAGE);
-        let (answer, headers) = ui.wait("asking the broker", receive).await?;
+        let (answer, headers) = self.long(path).await?;
         answer.success()?;
         let next = headers.get(EXPORT_NEXT).and_then(|next| next.to_str().ok()?.parse().ok());
         let text = String::from_utf8(answer.body).map_err(|_| {
@@ -87,6 +90,15 @@ impl<'c> Session<'c> {
             Failure::new("the broker answered something that is no text", fix)
         })?;
         Ok((text, next))
+    }
+
+    async fn long(&mut self, path: &str) -> Result<(Answer, HeaderMap), Failure> {
+        let token = self.token().await?;
+        let operation = self.operation.to_string();
+        let held = Held { token: &token, key: &self.key, operation: &operation };
+        let request = self.broker.request(self.context, &held, "GET", path, None)?;
+        let receive = self.broker.receive(request, page::MAX_PAGE);
+        self.context.ui.wait("asking the broker", receive).await
     }
 
     /// `POST` to an admin route.

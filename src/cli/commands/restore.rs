@@ -164,6 +164,7 @@ fn state(former: &Former) -> &'static str {
     }
 }
 
+/// What was done, for people.
 fn say(
     args: &RestoreArgs,
     config: &Config,
@@ -174,7 +175,6 @@ fn say(
     context: &Context,
 ) {
     let (ui, backup) = (&context.ui, &restored.backup);
-    let moment = |seconds: u64| Timestamp::from_seconds(seconds).to_string();
     ui.heading("The store is restored.");
     let mut pairs = vec![("store", config.store.sqlite.display().to_string())];
     pairs.push(("from", args.file.display().to_string()));
@@ -193,20 +193,26 @@ fn say(
     for warning in warnings(restored, policy) {
         ui.pieces(&[(Style::Warn, "! ".to_owned()), (Style::Plain, warning)]);
     }
-    let serve = match backup.kind {
+    ui.heading("What to do now");
+    next(args, restored).iter().for_each(|step| ui.line(step));
+}
+
+fn next(args: &RestoreArgs, restored: &Restored) -> [String; 4] {
+    let serve = match restored.backup.kind {
         StoreKind::Broker => format!("shortbread serve --config {}", args.config.display()),
         StoreKind::Dev => "shortbread dev".to_owned(),
     };
-    ui.heading("What to do now");
-    ui.line(&format!(
-        "1. Start the broker: {serve}. Verifiers and mirrors take its next head by themselves."
-    ));
-    ui.line(&format!(
-        "2. Sign in again, from {} on; workflows do so with new assertions, verifiers take new leases.",
-        moment(restored.made_from)
-    ));
-    ui.line("3. Compare `shortbread revocations list` and `policy history` with what you know; revoke again what is missing.");
-    ui.line("4. `shortbread lift --all` takes the stop off the list once no token of before can live, an hour from now; without --revive.");
+    let from = moment(restored.made_from);
+    [
+        format!("1. Start the broker: {serve}. Verifiers and mirrors take its next head by themselves."),
+        format!("2. Sign in again, from {from} on; workflows do so with new assertions, verifiers take new leases."),
+        "3. Compare `shortbread revocations list` and `policy history` with what you know; revoke again what is missing.".to_owned(),
+        "4. `shortbread lift --all` takes the stop off the list once no token of before can live, an hour from now; without --revive.".to_owned(),
+    ]
+}
+
+fn moment(seconds: u64) -> String {
+    Timestamp::from_seconds(seconds).to_string()
 }
 
 fn taken(restored: &Restored) -> String {

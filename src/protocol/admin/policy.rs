@@ -20,6 +20,26 @@ pub struct PolicyVersionBody {
     pub was_active: bool,
 }
 
+/// `GET /api/v1/policy/versions/{n}`: all that is needed to compile a version again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PolicyText {
+    /// Its number.
+    pub version: u64,
+    /// Its digest, keys included.
+    pub digest: String,
+    /// Who brought it.
+    pub author: String,
+    /// When it was taken in, in seconds since the epoch.
+    pub at: u64,
+    /// The file that it was read from, as the broker names it.
+    pub file: String,
+    /// The policy as it is written.
+    pub source: String,
+    /// The files that it refers to, by their paths as written: public keys, key sets and bundles.
+    pub files: std::collections::BTreeMap<String, String>,
+}
+
 /// `GET /api/v1/policy`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -63,6 +83,9 @@ pub struct ActivateBody {
     /// For how long it is watched, in seconds: 604,800 at most. Absent: it is not.
     #[serde(default)]
     pub watch: Option<u64>,
+    /// Changed decisions that are meant, by the ids that `policy replay` gives them; recorded.
+    #[serde(default)]
+    pub accept: Vec<String>,
 }
 
 /// `POST /api/v1/policy/rollback`.
@@ -73,4 +96,7 @@ pub struct RollbackBody {
     /// Which version. Absent: an open trial on some workflows is taken back, else the one in force before.
     #[serde(default)]
     pub version: Option<u64>,
+    /// Labelled cases that the earlier version may let through all the same, by their ids.
+    #[serde(default)]
+    pub accept: Vec<String>,
 }

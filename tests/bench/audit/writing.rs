@@ -78,6 +78,7 @@ fn batch(n: u64) -> Vec<AuditEntry> {
         at: Timestamp::from_seconds(1_795_348_800),
         decision: format!("dec_{n:032x}"),
         trace: Some(u128::from(n).to_be_bytes()),
+        parent: None,
         body: entry(n),
         input: None,
     };

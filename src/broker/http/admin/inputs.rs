@@ -18,7 +18,7 @@ use crate::exchange::Context;
 use crate::inputs::{self, Asked, CaseError, EraseError, Page};
 use crate::policy::builtin;
 
-const JSON_LINES: &str = "application/jsonl";
+const JSON_LINES: &str = "application/x-ndjson";
 /// Where the next page begins.
 const NEXT: &str = "shortbread-next";
 const MAX_CASES: usize = 1000;
@@ -41,7 +41,7 @@ pub(in crate::http) struct Wanted {
 /// Recorded requests as cases, oldest first: one JSON object a line. A page may be empty and not the last: as long as
 /// there may be more, the header `shortbread-next` says where to go on.
 #[utoipa::path(get, path = "/api/v1/audit/cases", tag = "admin", security(("operator" = ["audit.read"])), params(Wanted),
-    responses((status = 200, body = String, content_type = "application/jsonl", headers(("shortbread-next" = u64, description = "where the next page begins; absent on the last"))), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
+    responses((status = 200, body = String, content_type = "application/x-ndjson", headers(("shortbread-next" = u64, description = "where the next page begins; absent on the last"))), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(in crate::http) async fn cases(
     State(app): State<App>,
     Extension(context): Extension<Context>,
@@ -74,7 +74,7 @@ pub(in crate::http) async fn cases(
 
 /// The recorded request of one decision as a case.
 #[utoipa::path(get, path = "/api/v1/audit/cases/{id}", tag = "admin", security(("operator" = ["audit.read"])), params(("id" = String, Path)),
-    responses((status = 200, body = String, content_type = "application/jsonl"), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
+    responses((status = 200, body = String, content_type = "application/x-ndjson"), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(in crate::http) async fn case(
     State(app): State<App>,
     Extension(context): Extension<Context>,

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Extension, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Extension, Path, State};
 use axum::response::Response;
 use shortbread_protocol::admin::{
-    ActivateBody, PolicyAnswer, PolicyVersionBody, Problem, RollbackBody, TrialBody,
+    ActivateBody, PolicyAnswer, PolicyText, PolicyVersionBody, Problem, RollbackBody, TrialBody,
 };
 use shortbread_protocol::reason::Reason;
 
@@ -17,7 +18,7 @@ use super::{Sent, admit, answer, to_the_end};
 use crate::activation::{ActivationError, Actor};
 use crate::broker::Broker;
 use crate::exchange::Context;
-use crate::rollout::{self, MAX_WATCH, Wish};
+use crate::rollout::{self, MAX_WATCH, RolloutError, Wish};
 use crate::store::{PolicyVersion, Trial};
 
 /// All versions, newest first.
@@ -31,6 +32,37 @@ pub(in crate::http) async fn history(
     let done = async {
         admit(&app.broker, &context, &sent, "policy.read").await?;
         versions(&app.broker).await
+    };
+    answer(done.await, &context)
+}
+
+/// One version, with all that is needed to compile it again. Key files are public halves.
+#[utoipa::path(get, path = "/api/v1/policy/versions/{n}", tag = "admin", security(("operator" = ["policy.read"])),
+    params(("n" = u64, Path, description = "The version's number")),
+    responses((status = 200, body = PolicyText), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
+pub(in crate::http) async fn version(
+    State(app): State<App>,
+    Extension(context): Extension<Context>,
+    number: Result<Path<u64>, PathRejection>,
+    sent: Sent,
+) -> Response {
+    let done = async {
+        admit(&app.broker, &context, &sent, "policy.read").await?;
+        let absent =
+            || Failure::new(Reason::NotFound, "there is no such policy version; they are numbered from 1");
+        let Path(number) = number.map_err(|_| absent())?;
+        let known = app.broker.store.policy_versions().await?;
+        let known = known.into_iter().find(|version| version.n == number).ok_or_else(absent)?;
+        let written = app.broker.policy.written(number).await?;
+        Ok(PolicyText {
+            version: number,
+            digest: format!("sha256:{}", hex::encode(known.digest)),
+            author: known.author,
+            at: known.at.seconds(),
+            file: written.file,
+            source: written.source,
+            files: written.files,
+        })
     };
     answer(done.await, &context)
 }
@@ -69,7 +101,14 @@ pub(in crate::http) async fn rollback(
         let (broker, asked) = (Arc::clone(&app.broker), sent.read::<RollbackBody>()?);
         let decision = context.decision.clone();
         let change = async move {
-            rollout::roll_back(&broker, asked.version, &actor, &decision).await?;
+            rollout::roll_back(
+                &broker,
+                asked.version,
+                &asked.accept.into_iter().collect(),
+                &actor,
+                &decision,
+            )
+            .await?;
             versions(&broker).await
         };
         to_the_end(change).await
@@ -88,7 +127,8 @@ fn wish(asked: ActivateBody) -> Result<Wish, Failure> {
         let most = MAX_WATCH.as_secs();
         return Err(refused(format!("`watch` is none of 1 to {most} seconds (seven days)")));
     }
-    Ok(Wish { version: asked.version, workflows: Some(workflows).filter(|some| !some.is_empty()), watch })
+    let workflows = Some(workflows).filter(|some| !some.is_empty());
+    Ok(Wish { version: asked.version, workflows, watch, accept: asked.accept.into_iter().collect() })
 }
 
 async fn versions(broker: &Broker) -> Result<PolicyAnswer, Failure> {
@@ -115,6 +155,18 @@ fn trial(trial: &Trial) -> TrialBody {
         since: trial.at.seconds(),
         watched_until: trial.until.map(|until| until.seconds()),
         by: trial.operator.clone(),
+    }
+}
+
+impl From<RolloutError> for Failure {
+    fn from(error: RolloutError) -> Self {
+        match error {
+            RolloutError::Activation(error) => error.into(),
+            RolloutError::Gate(_) | RolloutError::Incidents(_) => {
+                Self::new(Reason::GateRefused, error.to_string())
+            }
+            RolloutError::Cases(_) => Self::new(Reason::Conflict, error.to_string()),
+        }
     }
 }
 

@@ -206,6 +206,9 @@ async fn times_and_audience_of_an_svid() {
     ] {
         let verified = world.identities.verify(&svid(change.clone()), &entries(worker())).await.unwrap();
         assert_eq!(verified.issued.is_none(), change["iat"].is_null() && change.get("iat").is_some());
+        // Without `iat`: the first moment at which it could be taken, an hour before its end.
+        let first = verified.issued.map_or(verified.expires.seconds() - 3600, Timestamp::seconds);
+        assert_eq!(verified.replay.made.seconds(), first);
     }
     let mut young = worker();
     young.max_age = Some(Duration::from_secs(60));

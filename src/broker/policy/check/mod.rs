@@ -5,6 +5,7 @@ mod admin;
 mod approval;
 mod approvers;
 mod forbids;
+mod gate;
 mod grants;
 mod identities;
 mod key_file;
@@ -28,7 +29,7 @@ use std::ops::Range;
 use shortbread_protocol::names::{OperatorName, WorkflowName};
 use toml::Spanned;
 
-use super::model::{Approvers, Catalogue, Forbid, Grant, Identity, Rollback, Tripwire};
+use super::model::{Approvers, Catalogue, Forbid, Gate, Grant, Identity, Rollback, Tripwire};
 use super::problem::{Problem, Problems};
 use super::source::{self, IdentitySource};
 
@@ -53,6 +54,7 @@ pub(super) struct Compiled {
     pub(super) forbids: Vec<Forbid>,
     pub(super) tripwires: Vec<Tripwire>,
     pub(super) rollback: Option<Rollback>,
+    pub(super) gate: Option<Gate>,
 }
 
 /// Reads and checks a policy.
@@ -81,6 +83,7 @@ pub(super) fn compile(
     let forbids = forbids::compile(&mut check, &raw.forbids, &known);
     let tripwires = tripwires::compile(&mut check, &raw.tripwires, &known);
     let rollback = rollback::compile(&mut check, raw.rollback.as_ref(), &known);
+    let gate = gate::compile(&mut check, raw.gate.as_ref(), &known);
     forbids::check_intents(&mut check, &forbids, &grants, &catalogue);
     let grants: Vec<Grant> = grants.into_iter().map(|(_, grant)| grant).collect();
     admin::check(&mut check, &raw, &people, &grants, &forbids);
@@ -94,6 +97,7 @@ pub(super) fn compile(
             forbids,
             tripwires,
             rollback,
+            gate,
         })
     } else {
         Err(check.problems.into_sorted())

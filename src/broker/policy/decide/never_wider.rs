@@ -13,40 +13,40 @@ use shortbread_protocol::normalise::{self, Form};
 use super::super::fixture::{ADMIN, claims, operation, policy, workflow};
 use super::*;
 
-const VERBS: [(&str, Access); 4] = [
+pub(in crate::policy) const VERBS: [(&str, Access); 4] = [
     ("a.read", Access::Read),
     ("a.write", Access::Write),
     ("b.write", Access::Write),
     ("b.kill", Access::Privileged),
 ];
-const ARGS: [&str; 2] = ["x", "y"];
-const INTENTS: [&str; 3] = ["i", "j", "undeclared"];
+pub(in crate::policy) const ARGS: [&str; 2] = ["x", "y"];
+pub(in crate::policy) const INTENTS: [&str; 3] = ["i", "j", "undeclared"];
 
 /// A call's arguments, by name.
-type Call = BTreeMap<&'static str, Scalar>;
+pub(in crate::policy) type Call = BTreeMap<&'static str, Scalar>;
 
 /// What a rule says of each argument: a constraint, or the claim of that name.
 #[derive(Clone, Debug)]
-enum Said {
+pub(in crate::policy) enum Said {
     Fixed(Constraint),
     Claim(&'static str),
 }
 
-type Told = BTreeMap<&'static str, Said>;
+pub(in crate::policy) type Told = BTreeMap<&'static str, Said>;
 
 #[derive(Clone, Debug)]
-struct Rule {
-    verbs: BTreeSet<&'static str>,
-    told: BTreeMap<&'static str, Told>,
-    intents: BTreeSet<&'static str>,
-    proof: bool,
+pub(in crate::policy) struct Rule {
+    pub(in crate::policy) verbs: BTreeSet<&'static str>,
+    pub(in crate::policy) told: BTreeMap<&'static str, Told>,
+    pub(in crate::policy) intents: BTreeSet<&'static str>,
+    pub(in crate::policy) proof: bool,
 }
 
 #[derive(Clone, Debug)]
-struct Ban {
-    verb: Option<&'static str>,
-    access: Option<Access>,
-    intent: Option<&'static str>,
+pub(in crate::policy) struct Ban {
+    pub(in crate::policy) verb: Option<&'static str>,
+    pub(in crate::policy) access: Option<Access>,
+    pub(in crate::policy) intent: Option<&'static str>,
 }
 
 /// What arguments with a form are compared with and called with: one in two spellings, and some of no form at all.
@@ -65,9 +65,9 @@ const PLACES: [&str; 11] = [
 ];
 
 /// The forms of the arguments, alike for all verbs.
-type Formed = BTreeMap<&'static str, Form>;
+pub(in crate::policy) type Formed = BTreeMap<&'static str, Form>;
 
-fn formed() -> impl Strategy<Value = Formed> {
+pub(in crate::policy) fn formed() -> impl Strategy<Value = Formed> {
     let form = proptest::sample::select(vec![Form::Path, Form::Url, Form::PrivateUrl, Form::Integer]);
     prop_oneof![
         Just(Formed::new()),
@@ -145,7 +145,7 @@ fn some_verb() -> impl Strategy<Value = &'static str> {
     proptest::sample::select(VERBS.map(|(verb, _)| verb).to_vec())
 }
 
-fn rule(formed: &Formed) -> impl Strategy<Value = Rule> + use<> {
+pub(in crate::policy) fn rule(formed: &Formed) -> impl Strategy<Value = Rule> + use<> {
     let verbs = proptest::collection::btree_set(some_verb(), 1..4);
     let told = proptest::collection::btree_map(some_verb(), some_of(formed, said), 0..4);
     let intents = proptest::collection::btree_set(proptest::sample::select(&INTENTS[..]), 1..3);
@@ -156,7 +156,7 @@ fn rule(formed: &Formed) -> impl Strategy<Value = Rule> + use<> {
     })
 }
 
-fn ban() -> impl Strategy<Value = Ban> {
+pub(in crate::policy) fn ban() -> impl Strategy<Value = Ban> {
     let access = proptest::sample::select(Access::ALL.to_vec());
     let intent = proptest::option::of(proptest::sample::select(&INTENTS[..]));
     prop_oneof![
@@ -169,9 +169,9 @@ fn ban() -> impl Strategy<Value = Ban> {
     ]
 }
 
-type Wanted = Vec<(&'static str, Option<BTreeMap<&'static str, Constraint>>)>;
+pub(in crate::policy) type Wanted = Vec<(&'static str, Option<BTreeMap<&'static str, Constraint>>)>;
 
-fn asked(formed: &Formed) -> impl Strategy<Value = Wanted> + use<> {
+pub(in crate::policy) fn asked(formed: &Formed) -> impl Strategy<Value = Wanted> + use<> {
     proptest::collection::vec((some_verb(), proptest::option::of(some_of(formed, fitting))), 1..5)
 }
 
@@ -226,7 +226,7 @@ fn write(formed: &Formed, rules: &[Rule], bans: &[Ban]) -> String {
     text + ADMIN
 }
 
-fn list(names: &BTreeSet<&str>) -> String {
+pub(in crate::policy) fn list(names: &BTreeSet<&str>) -> String {
     format!("{:?}", names.iter().collect::<Vec<_>>())
 }
 
@@ -274,7 +274,7 @@ fn banned(ban: &Ban, verb: &str, access: Access, intent: &str) -> bool {
         && ban.access.is_none_or(|a| a == access || (a == Access::Write && access == Access::Privileged))
 }
 
-fn calls(formed: &Formed) -> Vec<Call> {
+pub(in crate::policy) fn calls(formed: &Formed) -> Vec<Call> {
     let values = |name: &str| -> Vec<Option<Scalar>> {
         let texts = ["", "a", "b", "aa", "ab", "ba", "bb", "/a/b/"];
         let plain: Vec<Scalar> = (-3..4).map(Scalar::Int).chain(texts.map(text)).collect();
@@ -294,7 +294,7 @@ fn calls(formed: &Formed) -> Vec<Call> {
     calls
 }
 
-fn granted_admits(granted: &Granted, formed: &Formed, verb: &str, call: &Call) -> bool {
+pub(in crate::policy) fn granted_admits(granted: &Granted, formed: &Formed, verb: &str, call: &Call) -> bool {
     let rights = granted.rights.iter().filter(|right| right.operation == operation(&format!("t/{verb}")));
     rights.flat_map(|right| &right.alternatives).any(|alternative| match &alternative.arguments {
         None => true,

@@ -34,8 +34,8 @@ mod writer;
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -55,7 +55,7 @@ use super::{
     Activate, ActivateError, Activation, ActivePolicy, AuditEntry, BlockChanged, BreakGlassRecord,
     ChangeError, Changed, Counts, ErasableInput, Erase, Erased, Exchange, Head, HeadError, HeadFacts, Kept,
     KeyError, KeyRecord, Lease, Lift, Meta, NewLease, NewPolicy, Notes, Options, PolicyVersion, Preview,
-    Progress, Pruned, RecordError, Replay, Restored, Revoke, RevokeBlock, StoreError, StoredCheckpoint,
+    Progress, Pruned, RecordError, Replay, Restored, Revoke, RevokeBlock, Sink, StoreError, StoredCheckpoint,
     StoredEntry, StoredInput, Target, TokenRecord, Trial, TrialOutcome, Use, WaitingNotice,
 };
 
@@ -100,7 +100,8 @@ impl Sqlite {
         let Opened { path, conn, lock, meta, reserve } = opened;
         let state = State::load(&conn).map_err(|error| fault(&path, &error))?;
         let view = ArcSwap::from_pointee(View::of(&state));
-        let shared = Arc::new(Shared { view, fault: ArcSwapOption::empty(), traces: AtomicBool::new(true) });
+        let (fault, traces, sink) = (ArcSwapOption::empty(), AtomicBool::new(true), OnceLock::new());
+        let shared = Arc::new(Shared { view, fault, traces, sink });
         let lanes = Lanes::new();
         let taken = Arc::clone(&lanes);
         let writer = Writer::new(conn, path.clone(), state, shared.clone(), reserve);
@@ -340,6 +341,11 @@ impl Sqlite {
 
     pub(super) fn audit_size(&self) -> u64 {
         self.shared.view.load().audit_size
+    }
+
+    pub(super) fn tell(&self, sink: Arc<dyn Sink>) {
+        // Whoever asked before goes on hearing of everything.
+        let _ = self.shared.sink.set(sink);
     }
 
     pub(super) fn healthy(&self) -> Result<(), StoreError> {

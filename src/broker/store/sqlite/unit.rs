@@ -9,7 +9,7 @@ use super::inputs;
 use super::sql::{Int, exec, fault};
 use super::state::State;
 use crate::store::revocations::{Change, Revocations};
-use crate::store::{AUDIT_LIMIT, AuditEntry, Head, StoreError, tree};
+use crate::store::{AUDIT_LIMIT, AuditEntry, Head, Logged, StoreError, tree};
 
 /// Why an operation did not happen.
 pub(super) enum Failure<E> {
@@ -46,6 +46,8 @@ pub(super) struct Unit<'a> {
     handed: &'a mut u64,
     pending: Vec<Change>,
     head: Option<Arc<Head>>,
+    // What was appended, where somebody is to hear of it.
+    logged: Option<Vec<Logged>>,
     fault: Option<StoreError>,
     doomed: Option<StoreError>,
 }
@@ -56,8 +58,10 @@ impl<'a> Unit<'a> {
         state: &'a mut State,
         path: &'a Path,
         handed: &'a mut u64,
+        heard: bool,
     ) -> Self {
-        Self { conn, state, path, handed, pending: Vec::new(), head: None, fault: None, doomed: None }
+        let (pending, logged) = (Vec::new(), heard.then(Vec::new));
+        Self { conn, state, path, handed, pending, head: None, logged, fault: None, doomed: None }
     }
 
     /// Runs one operation so that its failure leaves no trace and its neighbours alone.
@@ -67,6 +71,7 @@ impl<'a> Unit<'a> {
         E: From<StoreError>,
     {
         let counters = self.state.counters;
+        let before = self.logged.as_ref().map_or(0, Vec::len);
         let result = exec(self.conn, "SAVEPOINT op").map_err(Failure::Sql).and_then(|()| work(self));
         match result.and_then(|value| exec(self.conn, "RELEASE op").map(|()| value).map_err(Failure::Sql)) {
             Ok(value) => {
@@ -76,6 +81,7 @@ impl<'a> Unit<'a> {
             Err(failure) => {
                 self.pending.clear();
                 self.head = None;
+                self.logged.iter_mut().for_each(|logged| logged.truncate(before));
                 self.state.counters = counters;
                 self.state.tip.cut(counters.next_idx);
                 self.undo();
@@ -127,6 +133,9 @@ impl<'a> Unit<'a> {
         }
         self.state.counters.next_idx = idx + 1;
         self.state.tip.push(leaf);
+        if let Some(logged) = &mut self.logged {
+            logged.push(entry.into());
+        }
         Ok(idx)
     }
 
@@ -135,9 +144,9 @@ impl<'a> Unit<'a> {
         self.doomed.as_ref()
     }
 
-    /// The last fault of an operation, for the store's health.
-    pub(super) fn fault(self) -> Option<StoreError> {
-        self.fault
+    /// The last fault of an operation, for the store's health, and what was logged, for who is to hear of it.
+    pub(super) fn done(self) -> (Option<StoreError>, Vec<Logged>) {
+        (self.fault, self.logged.unwrap_or_default())
     }
 
     fn apply(&mut self) {

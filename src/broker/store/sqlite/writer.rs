@@ -2,8 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -18,7 +18,7 @@ use super::sql::{exec, fault};
 use super::state::State;
 use super::unit::Unit;
 use crate::store::revocations::Revocations;
-use crate::store::{Head, StoreError};
+use crate::store::{Head, Sink, StoreError};
 
 /// How many groups go by between two attempts to empty the database's log of what was erased.
 const PATIENCE: u32 = 32;
@@ -52,6 +52,8 @@ pub(super) struct Shared {
     pub(super) fault: ArcSwapOption<StoreError>,
     /// Whether the database's log may still hold what was erased. At the start nobody knows what came before.
     pub(super) traces: AtomicBool,
+    /// Who hears of new entries.
+    pub(super) sink: OnceLock<Arc<dyn Sink>>,
 }
 
 pub(super) struct Writer {
@@ -181,7 +183,8 @@ impl Writer {
             Some(state) => state,
             None => State::load(&self.conn).map_err(failed)?,
         };
-        let mut unit = Unit::new(&self.conn, &mut state, &self.path, &mut self.handed);
+        let sink = self.shared.sink.get();
+        let mut unit = Unit::new(&self.conn, &mut state, &self.path, &mut self.handed, sink.is_some());
         let mut broken = None;
         for (at, job) in jobs.iter_mut().enumerate() {
             if catch_unwind(AssertUnwindSafe(|| job.run(Ok(&mut unit)))).is_err() {
@@ -197,12 +200,15 @@ impl Writer {
             drop(jobs.remove(at));
             return Err(unavailable(&self.path, "an operation beside it broke off"));
         }
-        let fault = unit.fault();
+        let (fault, logged) = unit.done();
         if switch && is_full(fault.as_ref()) && self.reserve.helps(&self.conn) {
             return Err(StoreError::Full { path: self.path.clone() });
         }
         state.save(&self.conn).map_err(failed)?;
         exec(&self.conn, "COMMIT").map_err(|error| commit_fault(&self.path, &error))?;
+        if let Some(sink) = sink.filter(|_| !logged.is_empty()) {
+            sink.logged(logged);
+        }
         Ok((state, fault))
     }
 

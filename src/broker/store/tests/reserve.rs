@@ -101,7 +101,14 @@ async fn what_is_full_for_good_is_refused_without_end() {
     let error = loop {
         let audit = |changed: &Changed| {
             let body = vec![b'x'; 20_000];
-            AuditEntry { at: NOW, decision: format!("rev_{}", changed.seq), trace: None, body, input: None }
+            AuditEntry {
+                at: NOW,
+                decision: format!("rev_{}", changed.seq),
+                trace: None,
+                parent: None,
+                body,
+                input: None,
+            }
         };
         let again = vec![revocation(workflow("enrich"), RevokeMode::Forever)];
         if let Err(error) = store.revoke(again, "alice".into(), NOW, audit).await {

@@ -45,6 +45,46 @@ async fn a_failed_commit_fails_its_whole_group_and_leaves_nothing() {
     assert_eq!(store.counts().await.unwrap().audit, 2);
 }
 
+#[derive(Debug, Default)]
+struct Ear(std::sync::Mutex<Vec<Logged>>);
+
+impl Sink for Ear {
+    fn logged(&self, entries: Vec<Logged>) {
+        self.0.lock().unwrap().extend(entries);
+    }
+}
+
+#[tokio::test]
+async fn only_what_holds_is_told_and_all_of_it() {
+    let place = Place::new();
+    let store = place.create();
+    place.raw().execute_batch(TRAP).unwrap();
+    store.record_denial(None, audit("before")).await.unwrap();
+    let (ear, other) = (Arc::new(Ear::default()), Arc::new(Ear::default()));
+    store.tell(ear.clone());
+    store.tell(other.clone());
+    // A commit that fails, then an operation that is refused beside others that hold.
+    let failed = group(&store, vec![record(&store, 1, "enrich"), record(&store, 2, "trap")]).await;
+    assert!(failed.iter().all(Result::is_err));
+    let taken: Run = {
+        let (store, taken) =
+            (store.clone(), Exchange { replay: None, ..exchange(3, "enrich", NOW.seconds()) });
+        Box::pin(async move {
+            let refused = store.record_exchange(taken).await.unwrap_err();
+            assert!(matches!(refused, RecordError::Store(StoreError::TokenExists(_))), "{refused}");
+            Err(StoreError::TokenExists("tok".to_owned()))
+        })
+    };
+    let mixed = vec![record(&store, 3, "enrich"), taken, record(&store, 4, "enrich")];
+    assert_eq!(group(&store, mixed).await.iter().filter(|result| result.is_ok()).count(), 2);
+    revoke(&store, workflow("mail-merge"), RevokeMode::Forever).await;
+    let log = store.audit_tail(1, 100).await.unwrap();
+    let logged: Vec<Vec<u8>> = log.into_iter().map(|entry| entry.body).collect();
+    let told: Vec<Vec<u8>> = ear.0.lock().unwrap().iter().map(|told| told.body.clone()).collect();
+    assert_eq!((told.len(), &told), (3, &logged));
+    assert!(other.0.lock().unwrap().is_empty(), "the first who asked hears of it, and nobody else");
+}
+
 #[tokio::test]
 async fn numbers_rise_over_restarts_and_failures() {
     let place = Place::new();

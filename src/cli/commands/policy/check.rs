@@ -1,25 +1,18 @@
 //! `shortbread policy check`: a policy file read as the broker would read it, and nothing else touched.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::{Value, json};
-use shortbread_broker::config::check_issuer;
+use serde_json::json;
 use shortbread_broker::keyring::{DEV_MARK, is_example};
-use shortbread_broker::policy::{Options, Policy, Problem, builtin};
+use shortbread_broker::policy::{Policy, builtin};
 use shortbread_protocol::keys::PublicKey;
 
-use crate::cli::Connection;
-use crate::config::Settings;
+use super::load;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::files;
-use crate::text::count;
 use crate::ui::Style;
-
-/// Stands for the broker where none is known: only the built-in tool's audience follows from it.
-pub(super) const NO_BROKER: &str = "https://broker.invalid";
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
@@ -35,58 +28,17 @@ pub(super) struct CheckArgs {
 /// # Errors
 /// When the file cannot be read or has a problem.
 pub(super) fn run(args: &CheckArgs, context: &Context) -> Result<(), Failure> {
-    let issuer = issuer_of(args.issuer.as_deref(), context)?;
-    let source = files::read_text(&args.file)?;
-    let load = beside(&args.file);
+    let issuer = load::issuer(args.issuer.as_deref(), context)?;
+    let policy = load::policy(&args.file, &issuer, context)?;
     let shown = args.file.display().to_string();
-    let compiled = Policy::compile(&source, &shown, &load, &Options { issuer });
     // As if it were put in force now.
-    let timely = compiled.and_then(|policy| match policy.untimely(&shown, context.now()) {
-        problems if problems.is_empty() => Ok(policy),
-        problems => Err(problems),
-    });
-    match timely {
-        Ok(policy) => {
-            sound(&shown, &policy, context);
-            Ok(())
-        }
-        Err(problems) => {
-            unsound(&problems, context);
-            Err(Failure::Told)
-        }
+    let untimely = policy.untimely(&shown, context.now());
+    if !untimely.is_empty() {
+        load::unsound(&untimely, context);
+        return Err(Failure::Told);
     }
-}
-
-/// Reads what a policy refers to, relative to it.
-pub(super) fn beside(policy: &Path) -> impl Fn(&str) -> Result<String, String> {
-    let folder = policy.parent().unwrap_or(Path::new("")).to_owned();
-    move |name| std::fs::read_to_string(folder.join(name)).map_err(|error| error.to_string())
-}
-
-// A client config that is damaged is no reason to refuse a policy.
-pub(super) fn issuer_of(named: Option<&str>, context: &Context) -> Result<String, Failure> {
-    let Some(issuer) = named else {
-        let settings = Settings::load(&Connection::default(), &context.env).ok();
-        let known = settings.and_then(|settings| settings.values.broker);
-        return Ok(known.unwrap_or_else(|| NO_BROKER.to_owned()));
-    };
-    check_issuer(issuer).map_err(Failure::usage)?;
-    Ok(issuer.to_owned())
-}
-
-fn unsound(problems: &[Problem], context: &Context) {
-    let ui = context.ui;
-    if ui.is_json() {
-        let problem = |problem: &Problem| json!({"file": problem.file, "line": problem.line, "message": problem.message, "fix": problem.fix});
-        let problems: Vec<Value> = problems.iter().map(problem).collect();
-        return ui.json(&json!({"sound": false, "problems": problems}));
-    }
-    for problem in problems {
-        let place = format!("{}:{}: ", problem.file, problem.line);
-        ui.pieces(&[(Style::Bold, place), (Style::Plain, problem.message.clone())]);
-        ui.line(&format!("    fix: {}", problem.fix));
-    }
-    ui.line(&count(problems.len() as u64, "problem"));
+    sound(&shown, &policy, context);
+    Ok(())
 }
 
 fn sound(file: &str, policy: &Policy, context: &Context) {

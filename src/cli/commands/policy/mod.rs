@@ -1,8 +1,15 @@
-//! `shortbread policy`: checking a file, which version is in force, and putting another one there.
+//! `shortbread policy`: checking and testing a file, which version is in force, and putting another one there.
 
 mod check;
+mod diff;
+mod junit;
+mod load;
+mod markdown;
 mod offline;
+mod remote;
+mod replay;
 mod suggest;
+mod test;
 
 use std::path::Path;
 
@@ -17,12 +24,15 @@ use crate::failure::Failure;
 use crate::text::parse_long_span;
 use crate::ui::{Piece, Style};
 
-/// Check a policy file, show the policy's versions and choose the one in force.
+/// Check and test a policy file, show the policy's versions and choose the one in force.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   shortbread policy check policy.toml
   shortbread policy suggest --workflow release-notes
+  shortbread policy test cases.toml
+  shortbread policy diff active next.toml
+  shortbread policy replay --policy next.toml --since 7d
   shortbread policy history
   shortbread policy activate
   shortbread policy rollback 3")]
@@ -38,6 +48,15 @@ enum PolicyCommand {
         after_help = "Examples:\n  shortbread policy check policy.toml\n  shortbread policy check policy.toml --issuer https://broker.acme.example --json"
     )]
     Check(check::CheckArgs),
+    /// Hold a policy file against labelled cases: who asks for what, and what should come of it.
+    #[command(after_help = test::HELP)]
+    Test(test::TestArgs),
+    /// Compare two policies in effects: who gains or loses what.
+    #[command(after_help = diff::HELP)]
+    Diff(diff::DiffArgs),
+    /// Decide recorded cases again under a policy file, show what changes, and judge it.
+    #[command(after_help = replay::HELP)]
+    Replay(replay::ReplayArgs),
     /// All versions, newest first.
     #[command(after_help = "Examples:\n  shortbread policy history\n  shortbread policy history --json")]
     History {
@@ -77,6 +96,9 @@ struct ActivateArgs {
     /// Take it back by itself when it passes a limit of [rollback] within this span, 7d at most.
     #[arg(long, value_name = "SPAN", value_parser = parse_long_span)]
     watch: Option<u64>,
+    /// A changed decision that is meant, by the id that `policy replay` gives it; may be given several times.
+    #[arg(long, value_name = "ID")]
+    accept: Vec<String>,
     #[command(flatten)]
     which: VersionArgs,
 }
@@ -87,6 +109,9 @@ struct RollbackArgs {
     /// --config then names the broker's configuration [default: broker.toml].
     #[arg(long, conflicts_with = "broker")]
     offline: bool,
+    /// A labelled case that the earlier version may let through all the same; may be given several times.
+    #[arg(long, value_name = "ID", conflicts_with = "offline")]
+    accept: Vec<String>,
     #[command(flatten)]
     which: VersionArgs,
 }
@@ -99,14 +124,17 @@ pub(crate) async fn run(args: &PolicyArgs, context: &Context) -> Result<(), Fail
     match &args.command {
         PolicyCommand::Check(args) => check::run(args, context),
         PolicyCommand::Suggest(args) => suggest::run(args, context).await,
+        PolicyCommand::Test(args) => test::run(args, context),
+        PolicyCommand::Diff(args) => diff::run(args, context).await,
+        PolicyCommand::Replay(args) => replay::run(args, context).await,
         PolicyCommand::History { connection } => history(context, connection).await,
         PolicyCommand::Activate(args) => activate(context, args).await,
-        PolicyCommand::Rollback(RollbackArgs { offline: true, which }) => {
+        PolicyCommand::Rollback(RollbackArgs { offline: true, which, .. }) => {
             let config = which.connection.config.as_deref().unwrap_or(Path::new("broker.toml"));
             offline::roll_back(which.version, config, context).await
         }
         PolicyCommand::Rollback(args) => {
-            let body = RollbackBody { version: args.which.version };
+            let body = RollbackBody { version: args.which.version, accept: args.accept.clone() };
             change(context, &args.which.connection, "rollback", &body).await
         }
     }
@@ -128,8 +156,9 @@ async fn history(context: &Context, connection: &Connection) -> Result<(), Failu
 }
 
 async fn activate(context: &Context, args: &ActivateArgs) -> Result<(), Failure> {
-    let ActivateArgs { workflows, watch, which } = args;
-    let body = ActivateBody { version: which.version, workflows: workflows.clone(), watch: *watch };
+    let ActivateArgs { workflows, watch, accept, which } = args;
+    let (version, workflows, accept) = (which.version, workflows.clone(), accept.clone());
+    let body = ActivateBody { version, workflows, watch: *watch, accept };
     change(context, &which.connection, "activate", &body).await
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use shortbread_broker::cases::{Case, Outcome};
 use shortbread_protocol::admin::FiguresAnswer;
-use shortbread_protocol::constraint::{Constraint, Scalar};
+use shortbread_protocol::constraint::{Arguments, Constraint, Scalar};
 use shortbread_protocol::names::{ArgName, Intent, Operation, WorkflowName};
 
 /// What is known of one verb under one intent.
@@ -22,7 +22,7 @@ pub(super) struct Evidence {
     uses: BTreeMap<(String, Operation), Use>,
     reported: BTreeSet<String>,
     // For each verb that was granted, what one request after the other asked for.
-    asked: BTreeMap<(String, Operation), Vec<Option<BTreeMap<ArgName, Constraint>>>>,
+    asked: BTreeMap<(String, Operation), Vec<Option<Arguments>>>,
 }
 
 impl Evidence {

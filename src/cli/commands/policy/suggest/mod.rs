@@ -19,7 +19,7 @@ use shortbread_protocol::names::{Intent, WorkflowName};
 
 use self::evidence::Evidence;
 use self::propose::{Base, Proposal};
-use super::check::{self, issuer_of};
+use super::load;
 use crate::cli::Connection;
 use crate::client::Session;
 use crate::commands::report::Span;
@@ -95,8 +95,8 @@ fn policy(args: &SuggestArgs, context: &Context) -> Result<Option<Read>, Failure
         None => return Ok(None),
     };
     let (text, shown) = (files::read_text(&path)?, path.display().to_string());
-    let options = Options { issuer: issuer_of(None, context)? };
-    match Policy::compile(&text, &shown, &check::beside(&path), &options) {
+    let options = Options { issuer: load::issuer(None, context)? };
+    match Policy::compile(&text, &shown, &load::beside(&path), &options) {
         Ok(policy) => Ok(Some(Read { shown, text, policy })),
         Err(problems) => Err(Failure::new(
             format!("{shown} is not sound: {}", first(&problems)),
@@ -153,10 +153,10 @@ async fn cases(session: &mut Session<'_>, since: u64) -> Result<(Vec<Case>, bool
 
 /// What is proposed must be a policy.
 fn sound(read: &Read, proposal: &Proposal) -> Result<(), Failure> {
-    let load =
+    let files =
         |name: &str| read.policy.files().get(name).cloned().ok_or_else(|| "it is not there".to_owned());
-    let issuer = check::NO_BROKER.to_owned();
-    match Policy::compile(&proposal.text, &read.shown, &load, &Options { issuer }) {
+    let issuer = load::NO_BROKER.to_owned();
+    match Policy::compile(&proposal.text, &read.shown, &files, &Options { issuer }) {
         Ok(_) => Ok(()),
         Err(problems) => Err(Failure::new(
             format!("the narrowed policy would not be sound ({}), so it is not proposed", first(&problems)),

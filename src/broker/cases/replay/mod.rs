@@ -1,0 +1,262 @@
+//! Recorded cases decided again under another policy: each distinct input once, every changed decision counted by segment.
+//!
+//! What is compared is verb by verb, and so is what is counted: a request for three verbs is three decisions.
+
+mod line;
+mod places;
+mod report;
+
+use std::collections::{HashMap, HashSet};
+
+use sha2::{Digest as _, Sha256};
+use shortbread_protocol::names::{Intent, Operation};
+
+pub use report::{Change, Counted, Report, Segment};
+
+use super::check::{Checked, compare};
+use super::decide::{Asking, Decided};
+use super::read::{Fault, Ids, check, of_json, parse};
+use super::{Case, Input, Outcome, Recorded};
+use crate::policy::Policy;
+use line::Line;
+use places::{Place, Places};
+
+/// How many distinct inputs are remembered; others are decided each time they come.
+const MAX_KNOWN: usize = 2_000_000;
+
+/// What a decision is compared with.
+#[derive(Clone, Debug)]
+pub enum Before {
+    /// What this policy decides of the same case.
+    Policy(Policy),
+    /// What was decided when the case was recorded.
+    Recorded,
+}
+
+/// A replay under way.
+pub struct Replay {
+    now: Policy,
+    before: Before,
+    /// Intents that a grant or forbid of either policy names: all others are treated alike.
+    named: HashSet<Intent>,
+    known: HashMap<[u8; 32], usize>,
+    verdicts: Vec<Verdict>,
+    places: Places,
+    ids: Ids,
+    digest: Sha256,
+    read: u64,
+    labels: Vec<Checked>,
+}
+
+/// What becomes of one input, verb by verb.
+struct Verdict(Vec<Unit>);
+
+/// What becomes of one verb.
+#[derive(Clone, Copy)]
+struct Unit {
+    place: usize,
+    /// `None` where it is as it was recorded.
+    before: Option<Outcome>,
+    after: Outcome,
+    /// Whether both allow it, on other conditions.
+    altered: bool,
+}
+
+impl Replay {
+    /// Of cases under the policy `now`.
+    #[must_use]
+    pub fn new(now: Policy, before: Before) -> Self {
+        let old = match &before {
+            Before::Policy(old) => Some(old.clone()),
+            Before::Recorded => None,
+        };
+        let named = [Some(&now), old.as_ref()].into_iter().flatten().flat_map(intents).cloned().collect();
+        Self {
+            now,
+            before,
+            named,
+            known: HashMap::new(),
+            verdicts: Vec::new(),
+            places: Places::default(),
+            ids: Ids::default(),
+            digest: Sha256::new(),
+            read: 0,
+            labels: Vec::new(),
+        }
+    }
+
+    /// How many cases were read.
+    #[must_use]
+    pub const fn read(&self) -> u64 {
+        self.read
+    }
+
+    /// Takes a case from its line. A labelled one is held against its label; all others are compared and counted.
+    ///
+    /// # Errors
+    /// When it is no case.
+    pub fn line(&mut self, text: &[u8]) -> Result<(), Fault> {
+        let line: Line<'_> = serde_json::from_slice(text).map_err(|error| of_json(&error))?;
+        if line.label.is_some() {
+            let case = parse(text)?;
+            self.take(&case.id, text)?;
+            return Ok(self.labelled(&case));
+        }
+        line.check()?;
+        self.take(&line.id, text)?;
+        let verdict = self.verdict(line.input.get())?;
+        let recorded = match (&self.before, line.recorded) {
+            (Before::Recorded, Some(raw)) => {
+                Some(serde_json::from_str::<Recorded>(raw.get()).map_err(|error| of_json(&error))?)
+            }
+            _ => None,
+        };
+        self.count(verdict, recorded.as_ref(), &line.id, line.weight);
+        Ok(())
+    }
+
+    /// Takes a case. The digest is that of its line, as this program writes it.
+    ///
+    /// # Errors
+    /// When it says what cannot be, or its id came before.
+    pub fn case(&mut self, case: &Case) -> Result<(), Fault> {
+        check(case)?;
+        // Texts, numbers and maps with text keys always serialise.
+        self.take(&case.id, &serde_json::to_vec(case).unwrap_or_default())?;
+        if case.label.is_some() {
+            return Ok(self.labelled(case));
+        }
+        let input = serde_json::to_string(&case.input).unwrap_or_default();
+        let verdict = self.verdict(&input)?;
+        self.count(verdict, case.recorded.as_ref(), &case.id, case.weight);
+        Ok(())
+    }
+
+    /// All that was found.
+    #[must_use]
+    pub fn finish(self) -> Report {
+        let against = match &self.before {
+            Before::Policy(policy) => Some(policy.digest().to_owned()),
+            Before::Recorded => None,
+        };
+        let (segments, changes) = self.places.report(&self.now);
+        Report {
+            policy: self.now.digest().to_owned(),
+            against,
+            cases: self.read,
+            inputs: self.known.len() as u64,
+            digest: format!("sha256:{}", hex::encode(self.digest.finalize())),
+            segments,
+            changes,
+            labels: self.labels,
+        }
+    }
+
+    fn take(&mut self, id: &str, text: &[u8]) -> Result<(), Fault> {
+        if !self.ids.take(id) {
+            return Err(Fault::twice(id));
+        }
+        self.read += 1;
+        self.digest.update(text);
+        self.digest.update(b"\n");
+        Ok(())
+    }
+
+    fn labelled(&mut self, case: &Case) {
+        let Some(label) = &case.label else { return };
+        let asking = Asking::from(case.input.clone());
+        let decided = asking.decide(&self.now);
+        for verb in asking.verbs() {
+            if let Some(place) = self.place(&asking, verb) {
+                self.places.label(place, case.weight);
+            }
+        }
+        self.labels.push(compare(&case.id, label, &decided));
+    }
+
+    /// The verdict on an input by its bytes: decided once, however often it comes.
+    fn verdict(&mut self, input: &str) -> Result<usize, Fault> {
+        let hash: [u8; 32] = Sha256::digest(input).into();
+        if let Some(known) = self.known.get(&hash) {
+            return Ok(*known);
+        }
+        let read: Input = serde_json::from_str(input).map_err(|error| of_json(&error))?;
+        let asking = line::sound(read)?;
+        let verdict = self.decide(&asking);
+        if self.known.len() >= MAX_KNOWN {
+            // The last place is for those that are not remembered.
+            self.verdicts.truncate(MAX_KNOWN);
+            self.verdicts.push(verdict);
+            return Ok(MAX_KNOWN);
+        }
+        self.verdicts.push(verdict);
+        let at = self.verdicts.len() - 1;
+        self.known.insert(hash, at);
+        Ok(at)
+    }
+
+    fn decide(&mut self, asking: &Asking) -> Verdict {
+        let after = asking.decide(&self.now);
+        let before = match &self.before {
+            Before::Policy(old) => Some(asking.decide(old)),
+            Before::Recorded => None,
+        };
+        let mut units = Vec::new();
+        for verb in asking.verbs() {
+            let Some(place) = self.place(asking, verb) else { continue };
+            units.push(Unit {
+                place,
+                before: before.as_ref().map(|decided| decided.of(verb)),
+                after: after.of(verb),
+                altered: before.as_ref().is_some_and(|before| is_altered(before, &after, verb)),
+            });
+        }
+        Verdict(units)
+    }
+
+    fn place(&mut self, asking: &Asking, verb: &Operation) -> Option<usize> {
+        let intent = Some(asking.intent()).filter(|intent| self.named.contains(intent));
+        let place = Place { principal: asking.principal()?.clone(), intent, verb: verb.clone() };
+        let (now, before) = (&self.now, &self.before);
+        // The worse of both, so that no decision looks harmless by being called so.
+        let access = || {
+            let old = match before {
+                Before::Policy(old) => old.catalogue().verb(verb),
+                Before::Recorded => None,
+            };
+            [now.catalogue().verb(verb), old].into_iter().flatten().map(|verb| verb.access).max()
+        };
+        Some(self.places.of(place, access))
+    }
+
+    fn count(&mut self, verdict: usize, recorded: Option<&Recorded>, id: &str, weight: u64) {
+        let Some(Verdict(units)) = self.verdicts.get(verdict) else { return };
+        for unit in units {
+            let before =
+                unit.before.or_else(|| recorded.map(|recorded| self.places.recorded(unit.place, recorded)));
+            self.places.count(unit, before, id, weight);
+        }
+    }
+}
+
+fn intents(policy: &Policy) -> impl Iterator<Item = &Intent> {
+    let granted = policy.grants().iter().flat_map(|grant| grant.intents.iter().flatten());
+    granted.chain(policy.forbids().iter().flat_map(|forbid| forbid.intents.iter().flatten()))
+}
+
+/// Whether both give the verb, and not on the same conditions. Which grants gave it says nothing.
+fn is_altered(before: &Decided, after: &Decided, verb: &Operation) -> bool {
+    let right = |decided: &'_ Decided| decided.rights.iter().position(|right| right.operation == *verb);
+    let (Some(old), Some(new)) = (right(before), right(after)) else { return false };
+    let (Some(old), Some(new)) = (before.rights.get(old), after.rights.get(new)) else { return false };
+    let ways = |a: &crate::policy::Right, b: &crate::policy::Right| {
+        a.alternatives.iter().all(|way| b.alternatives.iter().any(|other| other.arguments == way.arguments))
+    };
+    before.ttl != after.ttl
+        || (old.access, old.windows, &old.forms) != (new.access, new.windows, &new.forms)
+        || !ways(old, new)
+        || !ways(new, old)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,205 @@
+//! Before a version comes into force: its labelled cases, and what it makes of what was asked for lately, by the limits of
+//! the version that it replaces.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use shortbread_protocol::clock::Timestamp;
+use shortbread_protocol::names::WorkflowName;
+
+use super::RolloutError;
+use crate::broker::Broker;
+use crate::cases::Outcome;
+use crate::cases::check::{Checked, check};
+use crate::cases::gate::{GateResult, Rule, judge};
+use crate::cases::read::{Ids, read};
+use crate::cases::replay::{Before, Replay};
+use crate::cases::{Case, read::ReadError};
+use crate::inputs;
+use crate::policy::Policy;
+use crate::policy::diff::diff;
+
+/// Recorded requests of so long ago are replayed.
+const SINCE: Duration = Duration::from_secs(7 * 86_400);
+/// And at most so many, so that an activation takes seconds.
+const MAX_RECORDED: u64 = 200_000;
+/// Cases of one page.
+const PAGE: usize = 1000;
+/// How many findings are told.
+const TOLD: usize = 20;
+
+/// What was found, for the audit log.
+#[derive(Clone, Debug)]
+pub(super) struct Passed(pub(super) Value);
+
+/// Judges a version for these workflows, or for everyone. Labelled cases of both versions always count; the other rules
+/// where the version in force has a `[gate]`.
+///
+/// # Errors
+/// With what does not hold; or when the cases cannot be read.
+pub(super) async fn pass(
+    broker: &Broker,
+    next: &Policy,
+    workflows: Option<&BTreeSet<WorkflowName>>,
+    accepted: &BTreeSet<String>,
+    now: Timestamp,
+) -> Result<Passed, RolloutError> {
+    let before = broker.policy.in_force();
+    let labelled = labelled(before.as_ref().into_iter().chain([next]))?;
+    let limits = before.as_ref().and_then(|policy| policy.gate().cloned());
+    let (Some(before), Some(limits)) = (before, limits) else {
+        return labels_alone(next, &labelled);
+    };
+    let mut replay = Replay::new(next.clone(), Before::Policy(before.clone()));
+    for case in &labelled {
+        replay
+            .case(case)
+            .map_err(|fault| RolloutError::Cases(format!("{}: {}; {}", case.id, fault.message, fault.fix)))?;
+    }
+    let (replay, recorded) = recorded(broker, replay, workflows, now).await?;
+    let (next, accepted) = (next.clone(), accepted.clone());
+    let judged = tokio::task::spawn_blocking(move || {
+        judge(&replay.finish(), Some(&diff(&before, &next)), &limits, &accepted)
+    });
+    let result = judged.await.map_err(|_| RolloutError::Cases("the replay broke off".to_owned()))?;
+    if result.passed {
+        Ok(Passed(told(&result, recorded)))
+    } else {
+        Err(RolloutError::Gate(findings(&result)))
+    }
+}
+
+/// Labelled cases that must deny, as far as they are not accepted: what an incident taught must hold under an earlier
+/// version as well.
+///
+/// # Errors
+/// With the cases that it would let through.
+pub(super) fn incidents(
+    current: Option<&Policy>,
+    earlier: &Policy,
+    accepted: &BTreeSet<String>,
+) -> Result<(), RolloutError> {
+    let labelled = labelled(current.into_iter().chain([earlier]))?;
+    let denies = labelled.iter().filter(|case| {
+        case.label.as_ref().is_some_and(|label| label.expect == Outcome::Deny) && !accepted.contains(&case.id)
+    });
+    let failed: Vec<Checked> =
+        denies.filter_map(|case| check(earlier, case)).filter(|checked| !checked.passed).collect();
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(RolloutError::Incidents(failed.iter().map(|one| one.id.clone()).collect()))
+    }
+}
+
+/// The labelled cases that these policies name, each id once.
+fn labelled<'p>(policies: impl Iterator<Item = &'p Policy>) -> Result<Vec<Case>, RolloutError> {
+    let (mut known, mut all) = (Ids::default(), Vec::new());
+    for policy in policies {
+        let Some((name, text)) = policy.cases() else { continue };
+        let cases = read(name, text.as_bytes(), &mut Ids::default());
+        let cases = cases.map_err(|error: ReadError| RolloutError::Cases(error.to_string()))?;
+        // The version in force comes first: the one that replaces it does not label its cases anew.
+        all.extend(cases.into_iter().filter(|case| case.label.is_some() && known.take(&case.id)));
+    }
+    Ok(all)
+}
+
+fn labels_alone(next: &Policy, labelled: &[Case]) -> Result<Passed, RolloutError> {
+    let checked: Vec<Checked> = labelled.iter().filter_map(|case| check(next, case)).collect();
+    let failed = checked.iter().filter(|checked| !checked.passed);
+    let failed: Vec<String> = failed.take(TOLD).map(words).collect();
+    if failed.is_empty() {
+        return Ok(Passed(json!({ "labelled": checked.len() })));
+    }
+    Err(RolloutError::Gate(failed))
+}
+
+fn words(checked: &Checked) -> String {
+    let differs = checked.differs.iter();
+    let differs: Vec<String> =
+        differs.map(|one| format!("{}: expected {}, got {}", one.what, one.expected, one.got)).collect();
+    format!("case {}: {}", checked.id, differs.join("; "))
+}
+
+/// Feeds what was recorded lately; with how many cases that were.
+async fn recorded(
+    broker: &Broker,
+    mut replay: Replay,
+    workflows: Option<&BTreeSet<WorkflowName>>,
+    now: Timestamp,
+) -> Result<(Replay, u64), RolloutError> {
+    let since = Timestamp::from_millis(now.millis().saturating_sub(millis(SINCE)));
+    let (mut from, mut count) = (None, 0);
+    loop {
+        let asked = inputs::Asked { since: Some(since), from, limit: PAGE, operators: false };
+        let page = inputs::page(broker, asked).await?;
+        let concerned = workflows.cloned();
+        let fed = tokio::task::spawn_blocking(move || {
+            let lines = page.lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+            let mut fed = 0;
+            for line in lines.filter(|line| concerns(line, concerned.as_ref())) {
+                // What a person labelled under this id counts as they labelled it.
+                fed += u64::from(replay.line(line).is_ok());
+            }
+            (replay, fed, page.next)
+        });
+        let broke = |_| RolloutError::Cases("the replay broke off".to_owned());
+        let (fed, more, next) = fed.await.map_err(broke)?;
+        replay = fed;
+        count += more;
+        match next {
+            Some(next) if count < MAX_RECORDED => from = Some(next),
+            _ => return Ok((replay, count)),
+        }
+    }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn concerns(line: &[u8], workflows: Option<&BTreeSet<WorkflowName>>) -> bool {
+    #[derive(Deserialize)]
+    struct Line {
+        input: Input,
+    }
+    #[derive(Deserialize)]
+    struct Input {
+        identity: Identity,
+    }
+    #[derive(Deserialize)]
+    struct Identity {
+        principal: String,
+    }
+    let Some(workflows) = workflows else { return true };
+    serde_json::from_slice::<Line>(line).is_ok_and(|line| {
+        let name = line.input.identity.principal.strip_prefix("workflow:");
+        name.is_some_and(|name| workflows.iter().any(|workflow| workflow.as_str() == name))
+    })
+}
+
+fn findings(result: &GateResult) -> Vec<String> {
+    let failed = result.rules.iter().filter(|rule| !rule.passed);
+    let lines = failed.flat_map(|rule| {
+        let head = match rule.rule {
+            Rule::Labels => "case ",
+            _ => "",
+        };
+        rule.findings.iter().map(move |finding| format!("{head}{}", finding.message))
+    });
+    let all: Vec<String> = lines.collect();
+    let more = all.len().saturating_sub(TOLD);
+    let mut told: Vec<String> = all.into_iter().take(TOLD).collect();
+    if more > 0 {
+        told.push(format!("and {more} more; `shortbread policy replay` shows all"));
+    }
+    told
+}
+
+fn told(result: &GateResult, recorded: u64) -> Value {
+    let accepted: Vec<&String> = result.accepted.iter().map(|change| &change.id).collect();
+    json!({ "cases": result.cases, "recorded": recorded, "digest": result.digest, "accepted": accepted })
+}
