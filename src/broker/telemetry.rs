@@ -129,6 +129,10 @@ fn describe() {
         "shortbread_otel_dropped_total",
         "Spans that were not exported: there was no room, or the collector refused them; the audit log has them."
     );
+    describe_counter!(
+        "shortbread_policy_taken_back_total",
+        "Watched policy versions that passed a limit of [rollback] and were taken back, by limit."
+    );
     describe_counter!("shortbread_tripwire_trips_total", "Tasks that a tripwire revoked, by tripwire.");
     describe_counter!(
         "shortbread_tripwire_held_total",

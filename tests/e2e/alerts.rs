@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use yaml_rust2::{Yaml, YamlLoader};
 
 /// What operators must be woken for or should look at, by the words of the rules' names.
-const WANTED: [&str; 15] = [
+const WANTED: [&str; 16] = [
     "NoHeadSigned",
     "BrokerAbsent",
     "ListNearExpiry",
@@ -21,6 +21,7 @@ const WANTED: [&str; 15] = [
     "KeyNearItsEnd",
     "TripwireTripped",
     "TripwireCapped",
+    "PolicyTakenBack",
     "WebhookFailing",
 ];
 
