@@ -198,7 +198,8 @@ impl Client {
         };
         // In this order: what is written meanwhile only adds to what is read later.
         let kept = blobs("SELECT size, note FROM audit_checkpoint ORDER BY size");
-        let tiles = blobs("SELECT n, CAST(root || hashes AS BLOB) FROM audit_tile WHERE level = 0 ORDER BY n");
+        let tiles =
+            blobs("SELECT n, CAST(root || hashes AS BLOB) FROM audit_tile WHERE level = 0 ORDER BY n");
         let entries = blobs("SELECT idx, body FROM audit_entry ORDER BY idx");
         let mut roots = self.promised.lock().unwrap().checkpoints.clone();
         for (size, note) in kept {

@@ -10,7 +10,7 @@
 use serde_json::json;
 use shortbread_tests::process::{Home, Running, free_address};
 
-const POLICY: &str = r#"
+pub(super) const POLICY: &str = r#"
 [tools.github]
 audience = "https://tools.acme.example/github"
 verbs."issues.read" = { access = "read" }

@@ -62,6 +62,12 @@ impl Format {
 pub struct Ids(HashSet<String>);
 
 impl Ids {
+    /// Whether a case of this id was read.
+    #[must_use]
+    pub fn contains(&self, id: &str) -> bool {
+        self.0.contains(id)
+    }
+
     /// Takes an id in; false when it is there already.
     pub fn take(&mut self, id: &str) -> bool {
         self.0.insert(id.to_owned())

@@ -91,6 +91,12 @@ impl Replay {
         self.read
     }
 
+    /// Whether a case of this id was read.
+    #[must_use]
+    pub fn knows(&self, id: &str) -> bool {
+        self.ids.contains(id)
+    }
+
     /// Takes a case from its line. A labelled one is held against its label; all others are compared and counted.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ pub(super) fn effects(old: &Policy, new: &Policy) -> Vec<Effect> {
     effects.extend(approvers(old, new));
     effects.extend(tripwires(old, new));
     effects.extend(gate(old.gate(), new.gate()));
+    effects.extend(cases(old, new));
     effects.extend(rollback(old.rollback(), new.rollback()));
     effects
 }
@@ -157,6 +158,18 @@ fn gate(was: Option<&Gate>, is: Option<&Gate>) -> Vec<Effect> {
         note(Class::Widens, "the limits of single segments are others".to_owned());
     }
     effects
+}
+
+// What they demand shows when they are run; that there are others is what is told here.
+fn cases(old: &Policy, new: &Policy) -> Option<Effect> {
+    let text = |policy: &Policy| policy.cases().map(|(_, text)| text.to_owned());
+    let (class, told) = match (text(old), text(new)) {
+        (Some(_), None) => (Class::Widens, "the labelled cases are gone"),
+        (None, Some(_)) => (Class::Narrows, "there are labelled cases now"),
+        (was, is) if was != is => (Class::Changes, "the labelled cases are others"),
+        _ => return None,
+    };
+    Some(Effect::new(class, "gate", told))
 }
 
 fn rollback(was: Option<&Rollback>, is: Option<&Rollback>) -> Vec<Effect> {

@@ -6,8 +6,8 @@ use shortbread_protocol::names::{Intent, Operation};
 use shortbread_protocol::normalise::Forms;
 
 use super::super::Policy;
-use super::super::model::Principal;
-use super::ways::{Aspect, Way, covered, forbids, loosened, ways};
+use super::super::model::{Grant, Principal, Rate};
+use super::ways::{Aspect, Way, covered, forbids, is_slower, loosened, ways};
 use super::words::{self, Said};
 use super::{Class, Effect, Intents};
 
@@ -20,7 +20,56 @@ pub(super) fn effects(old: &Policy, new: &Policy) -> Vec<Effect> {
     let both = [old, new];
     let principals: BTreeSet<&Principal> =
         both.iter().flat_map(|policy| policy.grants()).map(|grant| &grant.principal).collect();
-    principals.into_iter().flat_map(|principal| of_principal(old, new, principal)).collect()
+    let each = principals.into_iter().flat_map(|principal| {
+        let mut effects = of_principal(old, new, principal);
+        effects.extend(shares(old, new, principal));
+        effects
+    });
+    each.collect()
+}
+
+/// A grant counts its uses for itself: what shares one rate is used less often than what has a rate each.
+fn shares(old: &Policy, new: &Policy, principal: &Principal) -> Vec<Effect> {
+    let own = |policy: &'_ Policy| -> Vec<Grant> {
+        policy.grants().iter().filter(|grant| grant.principal == *principal).cloned().collect()
+    };
+    let now = own(new);
+    let rated = own(old).into_iter().filter_map(|grant| Some((grant.rate?, grant)));
+    let split = rated.filter(|(rate, grant)| {
+        let after: Vec<&Grant> = now.iter().filter(|other| meets(grant, other)).collect();
+        after.len() > 1 && !after.iter().any(|other| stands_for(other, grant, *rate, &after))
+    });
+    let told = split.map(|(rate, grant)| {
+        let verbs: Vec<String> = grant.verbs.keys().map(|verb| format!("{}/{verb}", grant.tool)).collect();
+        let text = format!("{}: no longer share one rate of {}", words::names(&verbs), words::rate(rate));
+        Effect::new(Class::Widens, principal.to_string(), text)
+    });
+    told.collect()
+}
+
+/// Whether whatever of a grant is still granted goes through this one too, and no more often.
+fn stands_for(other: &Grant, grant: &Grant, rate: Rate, after: &[&Grant]) -> bool {
+    let slower = other.rate.is_some_and(|own| is_slower(own, rate));
+    let mut verbs =
+        after.iter().flat_map(|one| one.verbs.keys()).filter(|verb| grant.verbs.contains_key(*verb));
+    let intents = match (&other.intents, &grant.intents) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(_), Some(listed)) => {
+            let mut left = listed.iter().filter(|intent| after.iter().any(|one| one.serves(intent)));
+            left.all(|intent| other.serves(intent))
+        }
+    };
+    slower && intents && verbs.all(|verb| other.verbs.contains_key(verb))
+}
+
+/// Whether one request may use both.
+fn meets(one: &Grant, other: &Grant) -> bool {
+    let intents = match (&one.intents, &other.intents) {
+        (Some(own), Some(theirs)) => !own.is_disjoint(theirs),
+        _ => true,
+    };
+    one.tool == other.tool && intents && one.verbs.keys().any(|verb| other.verbs.contains_key(verb))
 }
 
 fn of_principal(old: &Policy, new: &Policy, principal: &Principal) -> Vec<Effect> {

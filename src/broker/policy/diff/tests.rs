@@ -149,6 +149,25 @@ fn a_demand_that_goes_with_its_grant_is_missed() {
 }
 
 #[test]
+fn verbs_that_shared_a_rate_may_not_each_have_it() {
+    let one = "constraints.write = {}\nverbs = [\"write\", \"read\"]\nrate = \"30/min\"";
+    let one = small(one).replace("verbs = [\"write\"]\n", "");
+    let two = "constraints.write = {}\nrate = \"30/min\"\n[[grants]]\nworkflow = \"w\"\ntool = \"t\"\nverbs = [\"read\"]\nrate = \"30/min\"";
+    assert_eq!(
+        sentences(&one, &small(two)),
+        ["widens workflow:w: t/read, t/write: no longer share one rate of 30/min"]
+    );
+    assert_eq!(
+        sentences(&one, &small("constraints.write = {}\nrate = \"30/min\"")),
+        ["narrows w: loses t/read"]
+    );
+    assert_eq!(
+        sentences(&one, &one.replace("30/min", "20/min")),
+        ["narrows w: t/read, t/write: rate 30/min -> 20/min"]
+    );
+}
+
+#[test]
 fn other_approvers_are_no_stricter() {
     let demand = |group: &str, quorum: u32| {
         let text = format!(

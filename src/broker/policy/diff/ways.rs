@@ -6,7 +6,7 @@ use shortbread_protocol::normalise::Forms;
 
 use super::super::Policy;
 use super::super::decide::MAX_TTL;
-use super::super::model::{Approval, Grant, Limit, Limits, Principal, Verb};
+use super::super::model::{Approval, Grant, Limit, Limits, Principal, Rate, Verb};
 
 /// Into how many pieces the conditions of one way are taken apart at most.
 const MAX_PIECES: usize = 256;
@@ -79,10 +79,7 @@ impl Way<'_> {
             Aspect::Rate => match (self.grant.rate, other.grant.rate) {
                 (_, None) => true,
                 (None, Some(_)) => false,
-                (Some(own), Some(theirs)) => {
-                    let (a, b) = (u128::from(own.count), u128::from(theirs.count));
-                    a <= b && a * theirs.per.as_millis() <= b * own.per.as_millis()
-                }
+                (Some(own), Some(theirs)) => is_slower(own, theirs),
             },
             Aspect::Approval => match (self.approval, other.approval) {
                 (_, None) => true,
@@ -96,6 +93,12 @@ impl Way<'_> {
             },
         }
     }
+}
+
+/// Whether one rate never lets pass more than the other.
+pub(super) fn is_slower(one: Rate, other: Rate) -> bool {
+    let (a, b) = (u128::from(one.count), u128::from(other.count));
+    a <= b && a * other.per.as_millis() <= b * one.per.as_millis()
 }
 
 /// Where less is demanded than before: a way that is there now, and one of before that shares arguments with it and whose

@@ -97,7 +97,8 @@ fn demanded(aspect: Aspect, way: &Way<'_>) -> String {
     }
 }
 
-fn rate(rate: Rate) -> String {
+/// `30/min`.
+pub(super) fn rate(rate: Rate) -> String {
     match rate.per.as_secs() {
         1 => format!("{}/s", rate.count),
         60 => format!("{}/min", rate.count),

@@ -36,8 +36,10 @@ The gate lets the policy pass when
   in no segment more than `max_newly_denied` (1 %) of what was allowed is withheld,
   the share of decisions that need an approval changes by at most `max_approval_load` (10 %),
   every segment that changes was tried by `min_cases` (1 where there is a [gate], else 0).
-The limits are the [gate] of the policy that it is compared with, or that of --limits:
+The limits are the [gate] of the policy that it is compared with, or that of --limits; the labelled cases that a [gate]
+names always count:
   [gate]
+  cases = \"cases.toml\"
   max_newly_denied = 0.01
   [[gate.segments]]
   workflow = \"release-notes\"
@@ -94,6 +96,8 @@ pub(super) async fn run(args: &ReplayArgs, context: &Context) -> Result<(), Fail
     let old = old(args, context).await?;
     let limits = limits(args, old.as_ref(), context)?;
     let diff = old.as_ref().map(|old| diff(old, &new));
+    // The older ones first: a policy does not label anew what another one labelled.
+    let named: Vec<Policy> = old.iter().chain([&new]).cloned().collect();
     let before = old.map_or(Before::Recorded, Before::Policy);
     let begun = context.clock.monotonic();
     let mut replay = Watched { replay: Replay::new(new, before), said: begun, context };
@@ -104,6 +108,9 @@ pub(super) async fn run(args: &ReplayArgs, context: &Context) -> Result<(), Fail
         let from = context.now().seconds().saturating_sub(since);
         remote::cases(from, &args.connection, context, |page| replay.lines("the broker's answer", page))
             .await?;
+    }
+    for policy in &named {
+        replay.labelled(policy)?;
     }
     let report = replay.finish();
     if report.cases == 0 {
@@ -160,6 +167,17 @@ impl Watched<'_> {
         }
         for case in read(&name, reader, &mut Ids::default()).map_err(|error| load::wrong(&error))? {
             self.replay.case(&case).map_err(|fault| load::faulty(&name, &case.id, &fault))?;
+        }
+        Ok(())
+    }
+
+    /// The labelled cases that come with a policy, where they were not given besides.
+    fn labelled(&mut self, policy: &Policy) -> Result<(), Failure> {
+        let Some((name, text)) = policy.cases() else { return Ok(()) };
+        for case in read(name, text.as_bytes(), &mut Ids::default()).map_err(|error| load::wrong(&error))? {
+            if case.label.is_some() && !self.replay.knows(&case.id) {
+                self.replay.case(&case).map_err(|fault| load::faulty(name, &case.id, &fault))?;
+            }
         }
         Ok(())
     }
