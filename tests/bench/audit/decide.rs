@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::hint::black_box;
 
 use serde_json::Map;
-use shortbread_broker::policy::{Asked, Options, Policy, Possession, Request, decide};
 use shortbread_broker::policy::model::Principal;
+use shortbread_broker::policy::{Asked, Options, Policy, Possession, Request, decide};
 use shortbread_protocol::keys::PrivateKey;
 
 use crate::figure::{Figure, Target};
@@ -19,9 +19,8 @@ const DECISION: &str = "policy.decide, 1,000 workflows, 10,000 grants, two verbs
 pub fn measure() -> Outcome<Vec<Figure>> {
     progress::say("audit: a policy of 10,000 grants");
     let policy = large(WORKFLOWS)?;
-    let principals: Vec<Principal> = (0..WORKFLOWS)
-        .map(|n| Ok(Principal::Workflow(format!("w{n}").parse()?)))
-        .collect::<Outcome<_>>()?;
+    let principals: Vec<Principal> =
+        (0..WORKFLOWS).map(|n| Ok(Principal::Workflow(format!("w{n}").parse()?))).collect::<Outcome<_>>()?;
     let mut asked = Vec::new();
     for tool in 0..TOOLS {
         let one = |verb: &str| -> Outcome<Asked> {
@@ -53,12 +52,18 @@ pub fn measure() -> Outcome<Vec<Figure>> {
 pub(super) fn large(workflows: usize) -> Outcome<Policy> {
     let mut text = String::new();
     for tool in 0..TOOLS {
-        writeln!(text, "[tools.t{tool}]\naudience = \"https://t{tool}.example\"\nverbs.r = {{ access = \"read\" }}\nverbs.w = {{ access = \"write\", args = [\"a\"] }}")?;
+        writeln!(
+            text,
+            "[tools.t{tool}]\naudience = \"https://t{tool}.example\"\nverbs.r = {{ access = \"read\" }}\nverbs.w = {{ access = \"write\", args = [\"a\"] }}"
+        )?;
     }
     for n in 0..workflows {
         writeln!(text, "[[identities]]\nworkflow = \"w{n}\"\nkey = \"k{n}\"")?;
         for tool in 0..TOOLS {
-            writeln!(text, "[[grants]]\nworkflow = \"w{n}\"\ntool = \"t{tool}\"\nverbs = [\"r\", \"w\"]\nconstraints.w = {{ a = {{ eq = {n} }} }}")?;
+            writeln!(
+                text,
+                "[[grants]]\nworkflow = \"w{n}\"\ntool = \"t{tool}\"\nverbs = [\"r\", \"w\"]\nconstraints.w = {{ a = {{ eq = {n} }} }}"
+            )?;
         }
     }
     text.push_str("[[identities]]\noperator = \"o\"\nkey = \"o\"\n[[grants]]\noperator = \"o\"\ntool = \"shortbread\"\nverbs = [\"*\"]\n");

@@ -22,7 +22,8 @@ pub fn measure() -> Outcome<Vec<Figure>> {
     let folder = Folder::make("export")?;
     let (export, proof) = (folder.path().join("log.jsonl"), folder.path().join("log.jsonl.proof"));
     let audit = PrivateKey::from_seed(&[5; 32]);
-    let (mut lines, mut proofs) = (BufWriter::new(File::create(&export)?), BufWriter::new(File::create(&proof)?));
+    let (mut lines, mut proofs) =
+        (BufWriter::new(File::create(&export)?), BufWriter::new(File::create(&proof)?));
     Head::new(ORIGIN, [0, ENTRIES, ENTRIES], &[], &[]).write(&mut proofs)?;
     let mut range = Range::default();
     for n in 0..ENTRIES {

@@ -36,7 +36,8 @@ pub fn measure() -> Outcome<Vec<Figure>> {
     let inclusion = timed(&runtime, |n| store.log_inclusion(ENTRIES, n))?;
     let consistency = timed(&runtime, |n| store.log_consistency(n + 1, ENTRIES))?;
     Ok(vec![
-        Figure::of("audit.proof of inclusion, 10,000,000 entries", "ms", inclusion).target(Target::AtMost(1.0)),
+        Figure::of("audit.proof of inclusion, 10,000,000 entries", "ms", inclusion)
+            .target(Target::AtMost(1.0)),
         Figure::of("audit.proof of consistency, 10,000,000 entries", "ms", consistency),
     ])
 }
@@ -71,7 +72,9 @@ fn fill(path: &std::path::Path) -> Outcome<()> {
             tile.push(hash);
             if tile.len() as u64 == WIDTH {
                 let root = root(&tile);
-                let mut insert = tx.prepare_cached("INSERT INTO audit_tile (level, n, root, hashes) VALUES (?1, ?2, ?3, ?4)")?;
+                let mut insert = tx.prepare_cached(
+                    "INSERT INTO audit_tile (level, n, root, hashes) VALUES (?1, ?2, ?3, ?4)",
+                )?;
                 insert.execute(params![level as i64, roots.len() as i64, root, tile.concat()])?;
                 roots.push(root);
                 tile.clear();
@@ -86,7 +89,10 @@ fn fill(path: &std::path::Path) -> Outcome<()> {
     for n in ENTRIES / WIDTH * WIDTH..ENTRIES {
         let body = entry(n);
         let leaf: [u8; 32] = Sha256::new().chain_update([0]).chain_update(&body).finalize().into();
-        tx.execute("INSERT INTO audit_entry (idx, at, body, leaf) VALUES (?1, 0, ?2, ?3)", params![n as i64, body, leaf])?;
+        tx.execute(
+            "INSERT INTO audit_entry (idx, at, body, leaf) VALUES (?1, 0, ?2, ?3)",
+            params![n as i64, body, leaf],
+        )?;
     }
     tx.commit()?;
     Ok(())

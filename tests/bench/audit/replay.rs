@@ -1,6 +1,6 @@
 //! A million recorded requests, each of its own, read and decided again under another policy, on one core.
 
-use shortbread_broker::cases::{Before, Replay};
+use shortbread_broker::cases::replay::{Before, Replay};
 use shortbread_protocol::clock::{Clock as _, SystemClock};
 
 use super::decide::large;
@@ -20,7 +20,7 @@ pub fn measure() -> Outcome<Vec<Figure>> {
         let begun = clock.monotonic();
         let mut replay = Replay::new(policy.clone(), Before::Recorded);
         for line in &lines {
-            replay.line(line.as_bytes()).map_err(|fault| fault.to_string())?;
+            replay.line(line.as_bytes()).map_err(|fault| fault.message)?;
         }
         let report = replay.finish();
         times.push((clock.monotonic() - begun).as_secs_f64());

@@ -98,8 +98,10 @@ fn tree_alone() -> Outcome<f64> {
     let clock = SystemClock::start();
     let begun = clock.monotonic();
     for n in 0..TILES {
-        let leaves: Vec<[u8; 32]> =
-            bodies.iter().map(|body| Sha256::new().chain_update([0]).chain_update(body).finalize().into()).collect();
+        let leaves: Vec<[u8; 32]> = bodies
+            .iter()
+            .map(|body| Sha256::new().chain_update([0]).chain_update(body).finalize().into())
+            .collect();
         let mut row = leaves.clone();
         while row.len() > 1 {
             let node = |pair: &[[u8; 32]]| {
