@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 use shortbread_broker::log::LogError;
 use shortbread_broker::store::AuditEntry;
-use shortbread_protocol::clock::Clock as _;
+use shortbread_protocol::clock::{Clock as _, SystemClock};
 use shortbread_protocol::key_document::{KeyDocument, KeyPurpose};
 use shortbread_protocol::keys::PublicKey;
 use shortbread_protocol::log::{Checkpoint, Proof, origin};
@@ -76,12 +76,12 @@ async fn a_checkpoint_follows_every_change_within_a_second() {
     let mut took = Vec::new();
     for _ in 0..3 {
         assert_eq!(world.demo("github:issues.read").await.status, 200);
-        let (size, since) = (world.broker.store.audit_size(), Instant::now());
+        let (size, clock) = (world.broker.store.audit_size(), SystemClock::start());
         while checkpoint(&world).await.size < size {
-            assert!(since.elapsed() < Duration::from_secs(10), "no checkpoint came");
+            assert!(clock.monotonic() < Duration::from_secs(10), "no checkpoint came");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        took.push(since.elapsed());
+        took.push(clock.monotonic());
     }
     // The best of three: other programs may want the machine.
     assert!(took.iter().min().unwrap() <= &Duration::from_secs(1), "{took:?}");

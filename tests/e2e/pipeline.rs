@@ -22,8 +22,8 @@ impl Repository {
     fn new() -> Self {
         let own = Self(tempfile::tempdir().expect("a folder"));
         std::fs::create_dir(own.path("keys")).expect("a folder");
-        for (n, name) in ["demo", "other", "operator", "second"].into_iter().enumerate() {
-            let key = shortbread_protocol::keys::PrivateKey::from_seed(&[n as u8 + 1; 32]).public().to_pem();
+        for (n, name) in (1..).zip(["demo", "other", "operator", "second"]) {
+            let key = shortbread_protocol::keys::PrivateKey::from_seed(&[n; 32]).public().to_pem();
             std::fs::write(own.path(&format!("keys/{name}.pub.pem")), key).expect("a file");
         }
         own.write("policy.toml", POLICY);

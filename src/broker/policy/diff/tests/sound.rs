@@ -177,7 +177,7 @@ fn given(
     possession: Possession,
 ) -> Option<u64> {
     let granted = decided(policy, intent, &[exactly(verb, call)], possession).ok()?;
-    granted_admits(&granted, formed, verb, call).then(|| granted.ttl.as_secs())
+    granted_admits(&granted, formed, verb, call).then_some(granted.ttl.as_secs())
 }
 
 /// What a decision comes to: the calls that it lets pass, for how long, or that an approval is needed.
