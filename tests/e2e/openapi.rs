@@ -221,6 +221,7 @@ async fn answers_of_the_exchange_are_as_described() {
     checker.check("post", "/oauth/revoke", &world.form("/oauth/revoke", &[("token", granted.token())]).await);
 }
 
+const BUNDLE: &str = "/api/v1/log/tile/entries/{*path}";
 const CASES: &str = "/api/v1/audit/cases";
 const STATUS: &str = "/api/v1/revocations/status";
 const EXPORT: &str = "/api/v1/audit/export";
@@ -300,6 +301,7 @@ async fn answers_of_the_admin_api_are_as_described() {
         ("audit.read", "/api/v1/audit", "/api/v1/audit?colour=red".to_owned()),
         ("audit.read", EXPORT, format!("{EXPORT}?from=0&limit=5")),
         ("audit.read", EXPORT, format!("{EXPORT}?colour=red")),
+        ("audit.read", BUNDLE, "/api/v1/log/tile/entries/000".to_owned()),
         ("audit.read", CASES, format!("{CASES}?since=0&from=0&limit=5&operators=true")),
         ("audit.read", CASES, format!("{CASES}?limit=many")),
         ("audit.read", "/api/v1/audit/cases/{id}", format!("{CASES}/{decision}")),

@@ -1,4 +1,8 @@
-#![expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sizes of trees that fit in memory")]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "sizes of trees that fit in memory"
+)]
 
 use std::collections::HashMap;
 
