@@ -193,7 +193,8 @@ impl Client {
         let store = rusqlite::Connection::open(&self.store).unwrap();
         let blobs = |sql: &str| -> Vec<(u64, Vec<u8>)> {
             let mut select = store.prepare(sql).unwrap();
-            let rows = select.query_map([], |row| Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get(1)?))).unwrap();
+            let rows =
+                select.query_map([], |row| Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get(1)?))).unwrap();
             rows.collect::<Result<_, _>>().unwrap()
         };
         // In this order: what is written meanwhile only adds to what is read later.

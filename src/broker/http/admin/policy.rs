@@ -48,8 +48,10 @@ pub(in crate::http) async fn version(
 ) -> Response {
     let done = async {
         admit(&app.broker, &context, &sent, "policy.read").await?;
-        let absent =
-            || Failure::new(Reason::NotFound, "there is no such policy version; they are numbered from 1");
+        let absent = || {
+            let detail = "there is no policy version of this number; `shortbread policy history` lists them";
+            Failure::new(Reason::NotFound, detail)
+        };
         let Path(number) = number.map_err(|_| absent())?;
         let known = app.broker.store.policy_versions().await?;
         let known = known.into_iter().find(|version| version.n == number).ok_or_else(absent)?;
