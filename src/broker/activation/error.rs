@@ -40,6 +40,9 @@ pub enum ActivationError {
     /// Nothing is in force that a trial could go back to.
     #[error("no policy is in force yet; activate a version for all first")]
     NothingBefore,
+    /// Another version came into force meanwhile.
+    #[error("version {0} is no longer in force: something else was activated meanwhile; look, and try again")]
+    Moved(u64),
     /// A workflow that the version does not know.
     #[error("version {version} has no workflow {workflow}; `--for` takes workflows that its identities name")]
     UnknownWorkflow {

@@ -21,12 +21,12 @@ use shortbread_protocol::event::{Decision, EventType};
 use shortbread_protocol::names::{OperatorName, ToolName};
 
 use self::bundle::Bundle;
-use self::second::Proposals;
+use self::second::{Proposals, Wish};
 use crate::audit::Scribe;
 use crate::policy::model::{Principal, Windows};
 use crate::policy::{Options, Policy};
 use crate::store::{
-    Activate, AuditEntry, NewPolicy, PolicyAction, PolicyVersion, Store, StoreError, TrialOutcome,
+    Activate, AuditEntry, NewPolicy, PolicyAction, PolicyVersion, Store, StoreError, Trial, TrialOutcome,
 };
 
 /// How many former policies are read to tell the windows of living tokens.
@@ -39,6 +39,15 @@ pub struct Ruling {
     pub version: u64,
     /// The policy.
     pub policy: Policy,
+}
+
+/// What a version was held against before it comes into force.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// The version that was in force then.
+    pub base: u64,
+    /// What was found, for the audit log.
+    pub found: serde_json::Value,
 }
 
 /// Holds the policy in force.
@@ -277,23 +286,44 @@ impl PolicyHolder {
             Some(version) => version,
             None => self.newest().await?,
         };
-        self.activate_judged(version, scope, serde_json::Value::Null, actor, decision, monotonic).await
+        self.put(version, scope, PolicyAction::Activate, None, actor, decision, monotonic).await
     }
 
     /// The same for a version that passed the gate: what was found goes into its audit entry.
     ///
     /// # Errors
-    /// As [`PolicyHolder::activate`].
+    /// As [`PolicyHolder::activate`], and when another version is in force than the one that it was judged against.
     pub async fn activate_judged(
         &self,
         version: u64,
         scope: Scope,
-        judged: serde_json::Value,
+        judged: Judged,
         actor: &Actor,
         decision: &Decision,
         monotonic: Duration,
     ) -> Result<u64, ActivationError> {
-        self.put(version, scope, (PolicyAction::Activate, judged), actor, decision, monotonic).await
+        self.put(version, scope, PolicyAction::Activate, Some(judged), actor, decision, monotonic).await
+    }
+
+    /// Takes a watched version back, for whatever watches it: ends its trial on a part, or goes back to the version before
+    /// it. Gives the version that is in force then.
+    ///
+    /// # Errors
+    /// When that trial is over, another version is in force, or the store fails.
+    pub async fn take_back(
+        &self,
+        trial: &Trial,
+        actor: &Actor,
+        decision: &Decision,
+        monotonic: Duration,
+    ) -> Result<u64, ActivationError> {
+        if trial.workflows.is_some() {
+            let ended = self.end_trial(trial.n, TrialOutcome::RolledBack, actor, decision).await?;
+            return if ended { Ok(self.version()) } else { Err(ActivationError::Moved(trial.version)) };
+        }
+        let base = Judged { base: trial.version, found: serde_json::Value::Null };
+        let whole = Scope::default();
+        self.put(trial.before, whole, PolicyAction::Rollback, Some(base), actor, decision, monotonic).await
     }
 
     /// Takes a trial back, or puts a version in force that was in force before: the one named; where none is named, the one
@@ -314,15 +344,7 @@ impl PolicyHolder {
             return Ok(self.version());
         }
         let version = self.earlier(version).await?;
-        self.put(
-            version,
-            Scope::default(),
-            (PolicyAction::Rollback, serde_json::Value::Null),
-            actor,
-            decision,
-            monotonic,
-        )
-        .await
+        self.put(version, Scope::default(), PolicyAction::Rollback, None, actor, decision, monotonic).await
     }
 
     /// The version that a rollback goes to.
@@ -337,7 +359,12 @@ impl PolicyHolder {
             Some(version) if history.iter().any(|activation| activation.version == version) => Ok(version),
             Some(version) => Err(ActivationError::NeverActive(version)),
             None => {
-                let earlier = history.iter().rev().find(|activation| Some(activation.version) != current);
+                // What a rollback left is not gone back to: only what came before this version did.
+                let came = history.iter().rposition(|activation| {
+                    activation.action == PolicyAction::Activate && Some(activation.version) == current
+                });
+                let before = history.iter().take(came.unwrap_or_default()).rev();
+                let earlier = before.into_iter().find(|activation| Some(activation.version) != current);
                 earlier.map(|activation| activation.version).ok_or(ActivationError::NoEarlier)
             }
         }
@@ -371,12 +398,16 @@ impl PolicyHolder {
         &self,
         version: u64,
         scope: Scope,
-        (action, judged): (PolicyAction, serde_json::Value),
+        action: PolicyAction,
+        judged: Option<Judged>,
         actor: &Actor,
         decision: &Decision,
         monotonic: Duration,
     ) -> Result<u64, ActivationError> {
         let _turn = self.turn.lock().await;
+        if let Some(moved) = judged.as_ref().filter(|judged| judged.base != self.version()) {
+            return Err(ActivationError::Moved(moved.base));
+        }
         let bundle = self.bundle(version).await?;
         let policy = bundle.compile(&self.options)?;
         if action == PolicyAction::Activate {
@@ -388,13 +419,14 @@ impl PolicyHolder {
         if !whole && version == self.version() {
             return Err(ActivationError::InForce(version));
         }
-        self.second_operator(version, &policy, actor, monotonic)?;
+        let wish = (version, action, scope.workflows.clone(), scope.until.is_some());
+        self.second_operator(wish, &policy, actor, monotonic)?;
         let kind = if whole { EventType::PolicyActivated } else { EventType::PolicyTried };
         let observing: BTreeMap<_, _> =
             policy.observed(decision.at).into_iter().map(|(tool, until)| (tool, until.to_string())).collect();
         let data = json!({
             "policy": policy.digest(), "version": version, "operator": actor.name(), "before": self.version(),
-            "observing": observing, "gate": judged,
+            "observing": observing, "gate": judged.map(|judged| judged.found),
             "action": action.as_str(), "workflows": scope.workflows, "watched_until": scope.until.map(|at| at.to_string()),
             "outcome": "done", "stage": "record", "error_class": null,
         });
@@ -423,7 +455,7 @@ impl PolicyHolder {
 
     fn second_operator(
         &self,
-        version: u64,
+        wish: Wish,
         next: &Policy,
         actor: &Actor,
         now: Duration,
@@ -432,9 +464,9 @@ impl PolicyHolder {
             return Ok(());
         };
         let same = current.admin_surface() == next.admin_surface();
-        if same || !current.has_second_operator(operator) || self.proposals.seconded(version, operator, now) {
+        if same || !current.has_second_operator(operator) || self.proposals.seconded(&wish, operator, now) {
             return Ok(());
         }
-        Err(ActivationError::SecondOperator(version))
+        Err(ActivationError::SecondOperator(wish.0))
     }
 }

@@ -1,5 +1,6 @@
 //! Takes back what passed a limit, and ends what was watched for long enough.
 
+use std::collections::BTreeSet;
 use std::sync::Weak;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use metrics::counter;
 use tokio::sync::mpsc;
 
 use super::follow;
+use super::gate::incidents;
 use crate::activation::{Actor, OnTrial};
 use crate::broker::Broker;
 use crate::notices::Notice;
@@ -57,13 +59,19 @@ async fn take_back(broker: &Broker, breached: &Breached) {
 
 async fn try_take_back(broker: &Broker, open: &OnTrial, breached: &Breached) -> Result<(), String> {
     let decision = broker.decision(None).map_err(|error| error.to_string())?;
-    let (version, before) = (open.trial.version, open.trial.before);
-    let monotonic = broker.clock.monotonic();
-    let to = match &open.trial.workflows {
-        Some(_) => broker.policy.roll_back(None, &WATCH, &decision, monotonic).await,
-        None => broker.policy.roll_back(Some(before), &WATCH, &decision, monotonic).await,
-    };
-    let to = to.map_err(|error| error.to_string())?;
+    let version = open.trial.version;
+    let now = broker.policy.in_force();
+    if let (None, Some(now)) = (&open.trial.workflows, &now) {
+        let before = broker.policy.compiled(open.trial.before).await.map_err(|error| error.to_string())?;
+        // Whoever wants an incident back, or an operator, could bring a breach about.
+        incidents(Some(now), &before, &BTreeSet::new()).map_err(|error| error.to_string())?;
+        if now.admin_surface() != before.admin_surface() {
+            return Err("it has other operators or approvers than the version before; roll it back by hand"
+                .to_owned());
+        }
+    }
+    let taken = broker.policy.take_back(&open.trial, &WATCH, &decision, broker.clock.monotonic()).await;
+    let to = taken.map_err(|error| error.to_string())?;
     follow(broker, None);
     let breach = &breached.breach;
     counter!("shortbread_policy_taken_back_total", "what" => breach.what).increment(1);

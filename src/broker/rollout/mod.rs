@@ -11,7 +11,7 @@ use shortbread_protocol::event::Decision;
 use shortbread_protocol::names::WorkflowName;
 use thiserror::Error;
 
-use crate::activation::{ActivationError, Actor, Scope};
+use crate::activation::{ActivationError, Actor, Judged, Scope};
 use crate::broker::Broker;
 use crate::notices::Notice;
 use crate::policy::model::Rollback;
@@ -75,13 +75,17 @@ pub async fn activate(
         None => broker.policy.take_in(&broker.config.policy, "file", decision).await?.n,
     };
     let next = broker.policy.compiled(version).await?;
-    let gate::Passed(judged) =
+    let base = broker.policy.version();
+    let gate::Passed(found) =
         gate::pass(broker, &next, wish.workflows.as_ref(), &wish.accept, decision.at).await?;
     let limits = limits(broker);
     let until = wish.watch.map(|span| decision.at.plus(span.min(MAX_WATCH)));
     let scope = Scope { workflows: wish.workflows, until };
     let workflows: Vec<String> = scope.workflows.iter().flatten().map(ToString::to_string).collect();
-    broker.policy.activate_judged(version, scope, judged, actor, decision, broker.clock.monotonic()).await?;
+    broker
+        .policy
+        .activate_judged(version, scope, Judged { base, found }, actor, decision, broker.clock.monotonic())
+        .await?;
     follow(broker, limits.as_ref());
     if workflows.is_empty() {
         broker.policy_changed(actor, PolicyAction::Activate, decision);

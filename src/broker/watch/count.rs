@@ -123,7 +123,7 @@ pub struct Breach {
 }
 
 /// Counts by segment; bounded.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Counts {
     intents: BTreeSet<Intent>,
     segments: HashMap<Key, Tally>,
@@ -159,9 +159,16 @@ impl Counts {
         self.segments.get(key).copied().unwrap_or_default()
     }
 
-    /// Takes what was counted, and begins anew.
-    pub(super) fn take(&mut self) -> Self {
-        Self { intents: self.intents.clone(), segments: std::mem::take(&mut self.segments) }
+    /// Adds what another one counted.
+    pub(super) fn merge(&mut self, other: Self) {
+        for (key, more) in other.segments {
+            if self.segments.len() < MAX_SEGMENTS || self.segments.contains_key(&key) {
+                let tally = self.segments.entry(key).or_default();
+                tally.all += more.all;
+                tally.denied += more.denied;
+                tally.needs_approval += more.needs_approval;
+            }
+        }
     }
 }
 
@@ -199,10 +206,15 @@ impl Watch {
         self.now
     }
 
+    /// Whether this workflow's requests are what is watched.
+    pub(super) fn concerns(&self, workflow: &WorkflowName) -> bool {
+        self.workflows.as_ref().is_none_or(|workflows| workflows.contains(workflow))
+    }
+
     /// Counts, and says whether it is enough: the share is above what it was by more than the limit, with 95 % certainty
     /// for what came since.
     pub(super) fn note(&mut self, seen: &Seen) -> Option<Breach> {
-        if self.workflows.as_ref().is_some_and(|workflows| !workflows.contains(&seen.workflow)) {
+        if !self.concerns(&seen.workflow) {
             return None;
         }
         let segment = self.now.add(seen)?;
@@ -280,7 +292,7 @@ mod tests {
         let mut before = Counts::default();
         (0..100)
             .for_each(|n| drop(before.add(&seen("a", if n < 20 { Fate::Denied } else { Fate::Allowed }))));
-        let mut same = watch(before.take(), Rollback::default(), None);
+        let mut same = watch(before, Rollback::default(), None);
         assert_eq!(feed(&mut same, "a", &[(Fate::Allowed, 80), (Fate::Denied, 20)]), None);
         let worse = feed(&mut same, "a", &[(Fate::Denied, 60)]).unwrap();
         assert_eq!((worse.what, worse.before), ("denied", 0.2));

@@ -55,7 +55,7 @@ impl Outcomes {
         if let Some(over) =
             counting.watch.take_if(|watch| on_trial.is_none_or(|trial| trial.trial.n != watch.n))
         {
-            counting.usual = over.into_counts();
+            counting.usual.merge(over.into_counts());
         }
         counting.usual.follow(in_force);
         let Some((trial, until)) = on_trial.and_then(|trial| Some((trial, trial.trial.until?))) else {
@@ -63,7 +63,7 @@ impl Outcomes {
         };
         if counting.watch.is_none() {
             let limits = limits.cloned().unwrap_or_default();
-            let before = counting.usual.take();
+            let before = counting.usual.clone();
             let (workflows, span) = (trial.trial.workflows.clone(), (trial.trial.at, until));
             counting.watch = Some(Watch::new(trial.trial.n, span, workflows, limits, before, &trial.policy));
         }
@@ -72,7 +72,9 @@ impl Outcomes {
     /// Counts what became of one verb of a request. Never waits.
     pub fn note(&self, seen: &Seen, now: Timestamp) {
         let mut counting = self.counting();
-        let Some(watch) = counting.watch.as_mut().filter(|watch| now < watch.until) else {
+        let Some(watch) =
+            counting.watch.as_mut().filter(|watch| now < watch.until && watch.concerns(&seen.workflow))
+        else {
             counting.usual.add(seen);
             return;
         };
