@@ -286,7 +286,7 @@ impl PolicyHolder {
             Some(version) => version,
             None => self.newest().await?,
         };
-        self.put(version, scope, PolicyAction::Activate, None, actor, decision, monotonic).await
+        self.put(version, scope, (PolicyAction::Activate, None), actor, decision, monotonic).await
     }
 
     /// The same for a version that passed the gate: what was found goes into its audit entry.
@@ -302,7 +302,7 @@ impl PolicyHolder {
         decision: &Decision,
         monotonic: Duration,
     ) -> Result<u64, ActivationError> {
-        self.put(version, scope, PolicyAction::Activate, Some(judged), actor, decision, monotonic).await
+        self.put(version, scope, (PolicyAction::Activate, Some(judged)), actor, decision, monotonic).await
     }
 
     /// Takes a watched version back, for whatever watches it: ends its trial on a part, or goes back to the version before
@@ -323,7 +323,7 @@ impl PolicyHolder {
         }
         let base = Judged { base: trial.version, found: serde_json::Value::Null };
         let whole = Scope::default();
-        self.put(trial.before, whole, PolicyAction::Rollback, Some(base), actor, decision, monotonic).await
+        self.put(trial.before, whole, (PolicyAction::Rollback, Some(base)), actor, decision, monotonic).await
     }
 
     /// Takes a trial back, or puts a version in force that was in force before: the one named; where none is named, the one
@@ -344,7 +344,7 @@ impl PolicyHolder {
             return Ok(self.version());
         }
         let version = self.earlier(version).await?;
-        self.put(version, Scope::default(), PolicyAction::Rollback, None, actor, decision, monotonic).await
+        self.put(version, Scope::default(), (PolicyAction::Rollback, None), actor, decision, monotonic).await
     }
 
     /// The version that a rollback goes to.
@@ -398,8 +398,7 @@ impl PolicyHolder {
         &self,
         version: u64,
         scope: Scope,
-        action: PolicyAction,
-        judged: Option<Judged>,
+        (action, judged): (PolicyAction, Option<Judged>),
         actor: &Actor,
         decision: &Decision,
         monotonic: Duration,
