@@ -54,7 +54,7 @@ mod tests {
             read(&path)
         };
         let headers = write("# ours\n\nAuthorization: Bearer hunter%202\nx-team: a\n", 0o600).unwrap();
-        assert_eq!((headers.len(), &headers["authorization"]), (2, "Bearer hunter%202"));
+        assert_eq!((headers.len(), headers["authorization"].to_str().unwrap()), (2, "Bearer hunter%202"));
         assert!(!format!("{headers:?}").contains("hunter"));
         assert!(matches!(write("x: y", 0o640), Err(OtelError::Open { .. })));
         for bad in ["x: y\nhunter2", "x: y\nhunter2:", "x: y\nhun ter: 2", "x: y\nhunter: \u{7f}2"] {
