@@ -152,10 +152,11 @@ mod tests {
         let queue = Queue::default();
         assert_eq!(queue.push(entries(MAX_WAITING + 3, 1)), 3);
         assert_eq!((queue.push(entries(2, 1)), queue.len()), (2, MAX_WAITING));
-        assert_eq!((queue.waiting().take().len(), queue.push(entries(BATCH + 1, 1))), (BATCH, 1));
+        let taken = queue.waiting().take();
+        assert_eq!((taken.len(), queue.push(entries(BATCH + 1, 1))), (BATCH, 1));
         assert_eq!((queue.clear(), queue.len(), queue.waiting().bytes), (MAX_WAITING, 0, 0));
-        let large = MAX_BYTES / 1024;
-        assert_eq!(queue.push(entries(large + 1, 1024)), 1, "bytes are bounded too");
+        let size = 4096;
+        assert_eq!(queue.push(entries(MAX_BYTES / size + 1, size)), 1, "bytes are bounded too");
         while queue.len() > 0 {
             queue.waiting().take();
         }
