@@ -24,4 +24,5 @@ pub mod observe;
 pub mod random;
 pub mod reason;
 pub mod revocations;
+pub mod text;
 pub mod verifiers;

@@ -5,8 +5,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
+
+use crate::text;
 
 /// A name that breaks the rule of its kind.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -26,9 +28,15 @@ fn quoted(value: &str) -> String {
 macro_rules! name {
     ($(#[$doc:meta])* $type:ident, $kind:literal, 1..=$max:literal, $rule:literal, $first:expr, $rest:expr) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+        #[serde(into = "String")]
         pub struct $type(Arc<str>);
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                text::parsed(from)
+            }
+        }
 
         impl $type {
             /// The name as text.

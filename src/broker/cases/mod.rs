@@ -273,15 +273,16 @@ mod moment {
 
 /// Operations as `tool/verb`.
 mod operation {
-    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+    use serde::{Deserializer, Serializer};
     use shortbread_protocol::names::Operation;
+    use shortbread_protocol::text;
 
     pub(super) fn serialize<S: Serializer>(operation: &Operation, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(operation)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Operation, D::Error> {
-        String::deserialize(from)?.parse().map_err(D::Error::custom)
+        text::parsed(from)
     }
 }
 

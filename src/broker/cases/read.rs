@@ -1,6 +1,7 @@
 //! Files of cases: JSON Lines or TOML, read strictly, each fault with its place and what to do about it.
 
 use std::collections::HashSet;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::{BufRead, Read as _};
 
 use serde::Deserialize;
@@ -57,20 +58,29 @@ impl Format {
     }
 }
 
-/// The ids that were read: over all files each names one case.
+/// The ids that were read: over all files each names one case. Of millions 16 bytes each are kept: a hash of 128 bits
+/// under keys that nobody who writes a file knows, so that no two ids pass for one.
 #[derive(Debug, Default)]
-pub struct Ids(HashSet<String>);
+pub struct Ids {
+    keys: [RandomState; 2],
+    taken: HashSet<u128>,
+}
 
 impl Ids {
     /// Whether a case of this id was read.
     #[must_use]
     pub fn contains(&self, id: &str) -> bool {
-        self.0.contains(id)
+        self.taken.contains(&self.hash(id))
     }
 
     /// Takes an id in; false when it is there already.
     pub fn take(&mut self, id: &str) -> bool {
-        self.0.insert(id.to_owned())
+        self.taken.insert(self.hash(id))
+    }
+
+    fn hash(&self, id: &str) -> u128 {
+        let [low, high] = &self.keys;
+        u128::from(high.hash_one(id)) << 64 | u128::from(low.hash_one(id))
     }
 }
 

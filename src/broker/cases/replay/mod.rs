@@ -16,9 +16,9 @@ pub use report::{Change, Counted, Report, Segment};
 use super::check::{Checked, compare};
 use super::decide::{Asking, Decided};
 use super::read::{Fault, Ids, check, of_json, parse};
-use super::{Case, Input, Outcome, Recorded};
+use super::{Case, Input, Outcome};
 use crate::policy::Policy;
-use line::Line;
+use line::{Line, Was};
 use places::{Place, Places};
 
 /// How many distinct inputs are remembered; others are decided each time they come.
@@ -112,13 +112,7 @@ impl Replay {
         line.check()?;
         self.take(&line.id, text)?;
         let verdict = self.verdict(line.input.get())?;
-        let recorded = match (&self.before, line.recorded) {
-            (Before::Recorded, Some(raw)) => {
-                Some(serde_json::from_str::<Recorded>(raw.get()).map_err(|error| of_json(&error))?)
-            }
-            _ => None,
-        };
-        self.count(verdict, recorded.as_ref(), &line.id, line.weight);
+        self.count(verdict, line.recorded.as_ref(), &line.id, line.weight);
         Ok(())
     }
 
@@ -136,7 +130,8 @@ impl Replay {
         }
         let input = serde_json::to_string(&case.input).unwrap_or_default();
         let verdict = self.verdict(&input)?;
-        self.count(verdict, case.recorded.as_ref(), &case.id, case.weight);
+        let recorded = case.recorded.as_ref().map(Was::from);
+        self.count(verdict, recorded.as_ref(), &case.id, case.weight);
         Ok(())
     }
 
@@ -237,7 +232,7 @@ impl Replay {
         Some(self.places.of(place, access))
     }
 
-    fn count(&mut self, verdict: usize, recorded: Option<&Recorded>, id: &str, weight: u64) {
+    fn count(&mut self, verdict: usize, recorded: Option<&Was<'_>>, id: &str, weight: u64) {
         let Some(Verdict(units)) = self.verdicts.get(verdict) else { return };
         for unit in units {
             let before =

@@ -7,8 +7,9 @@ use sha2::{Digest as _, Sha256};
 use shortbread_protocol::access::Access;
 use shortbread_protocol::names::{Intent, Operation};
 
-use super::super::{Outcome, Recorded};
+use super::super::Outcome;
 use super::Unit;
+use super::line::Was;
 use super::report::{Change, Counted, Segment};
 use crate::delimited::delimited;
 use crate::policy::Policy;
@@ -94,13 +95,8 @@ impl Places {
     }
 
     /// What was recorded of the verb.
-    pub(super) fn recorded(&self, place: usize, recorded: &Recorded) -> Outcome {
-        let Some(tally) = self.tallies.get(place) else { return recorded.outcome };
-        let verb = tally.place.verb.to_string();
-        match recorded.outcome {
-            Outcome::Allow if !recorded.granted.contains(&verb) => Outcome::Deny,
-            other => other,
-        }
+    pub(super) fn recorded(&self, place: usize, recorded: &Was<'_>) -> Outcome {
+        self.tallies.get(place).map_or(recorded.outcome, |tally| recorded.of(&tally.place.verb))
     }
 
     /// Counts a decision.
