@@ -103,7 +103,10 @@ pub(super) async fn run(args: &ExportArgs, context: &Context) -> Result<(), Fail
     let mut session = Session::open(context, &args.connection, "audit.read")?;
     let proved = args.out.as_deref().filter(|_| args.format == Format::Jsonl);
     let proof = match proved {
-        Some(_) => Some(Proof::begin(session.broker()).await?),
+        Some(_) => {
+            let end = session.page("/api/v1/audit/export?from=0&limit=1").await?.end;
+            Some(Proof::begin(session.broker(), end).await?)
+        }
         None => None,
     };
     let size = proof.as_ref().map(Proof::size);

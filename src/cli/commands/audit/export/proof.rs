@@ -1,5 +1,7 @@
 //! What proves an export: from the public tiles, not from the export itself, so that they are two witnesses.
 
+use std::time::Duration;
+
 use shortbread_broker::proof::{Claim, Head, Range, Tail, subtrees, write_leaf};
 use shortbread_protocol::log::WIDTH;
 
@@ -14,6 +16,10 @@ use crate::text::grouped;
 /// How many of the newest key documents go along.
 const DOCUMENTS: u64 = 64;
 
+/// How often it is looked for a checkpoint, and how long it is waited in between.
+const LOOKS: usize = 12;
+const PAUSE: Duration = Duration::from_millis(250);
+
 /// A checkpoint to prove with.
 pub(super) struct Proof {
     claim: Claim,
@@ -21,11 +27,23 @@ pub(super) struct Proof {
 }
 
 impl Proof {
-    /// Takes the newest checkpoint.
+    /// Takes the first checkpoint that covers `end` entries, which is signed within a second; should none come, the newest.
     ///
     /// # Errors
     /// When the broker cannot be reached or serves none.
-    pub(super) async fn begin(broker: &Broker) -> Result<Self, Failure> {
+    pub(super) async fn begin(broker: &Broker, end: u64) -> Result<Self, Failure> {
+        let mut proof = Self::newest(broker).await?;
+        for _ in 0..LOOKS {
+            if proof.size() >= end {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
+            proof = Self::newest(broker).await?;
+        }
+        Ok(proof)
+    }
+
+    async fn newest(broker: &Broker) -> Result<Self, Failure> {
         let note = text(broker, "/log/checkpoint").await.map_err(|failure| {
             failure.also("Without --out the entries alone are exported, with no proof.")
         })?;
