@@ -134,7 +134,8 @@ fn next(figures: &Figures, changes: &[ChangeBody], denials: &[DenialBody]) -> Ve
         add(why, format!("shortbread policy suggest --workflow {workflow}"));
     }
     for denial in denials.iter().filter(|denial| Reason::from_code(&denial.reason).is_some()).take(2) {
-        let why = format!("{} was given {} times", denial.reason, denial.count);
+        let times = if denial.count == 1 { "once".to_owned() } else { format!("{} times", denial.count) };
+        let why = format!("{} was given {times}", denial.reason);
         add(why, format!("shortbread explain {}", denial.reason));
     }
     if figures.total.now.counts.observed > 0 {

@@ -15,7 +15,7 @@ use crate::config::Settings;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::files;
-use crate::text::count;
+use crate::text::{count, sentence};
 use crate::ui::Style;
 
 /// Stands for the broker where none is known: only the built-in tool's audience follows from it.
@@ -115,10 +115,4 @@ pub(super) fn unsound(problems: &[Problem], context: &Context) {
         ui.line(&format!("    fix: {}", problem.fix));
     }
     ui.line(&count(problems.len() as u64, "problem"));
-}
-
-fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
-    format!("{first}{}.", letters.as_str())
 }

@@ -114,7 +114,8 @@ pub(super) async fn run(args: &ReplayArgs, context: &Context) -> Result<(), Fail
     }
     let report = replay.finish();
     if report.cases == 0 {
-        return Err(Failure::usage("there is no case, so nothing was compared"));
+        let fix = "Go further back with --since, or name a file with --cases; inputs that were erased cannot be replayed.";
+        return Err(Failure::new("there is no case, so nothing was compared", fix));
     }
     let spent = context.clock.monotonic().saturating_sub(begun);
     let result =

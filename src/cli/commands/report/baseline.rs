@@ -188,11 +188,7 @@ fn show(context: &Context, compared: &[Compared], old: &FiguresAnswer, new: &Fig
     } else {
         ui.table(&moved::HEAD, rows);
     }
-    ui.line(&format!(
-        "{} did not move; for {} there is not enough to tell",
-        count(tell(Verdict::Same), "figure"),
-        count(tell(Verdict::Unclear), "figure")
-    ));
+    ui.line(&moved::rest(tell(Verdict::Same), tell(Verdict::Unclear)));
 }
 
 fn read(path: &Path) -> Result<Baseline, Failure> {

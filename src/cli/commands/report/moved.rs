@@ -47,6 +47,22 @@ pub(super) fn of(drift: &DriftBody) -> String {
     format!("{} / {}", grouped(drift.n_before), grouped(drift.n_now))
 }
 
+/// What is to be said of the figures that have no row: `7 figures did not move; for 2 there is not enough to tell`.
+pub(super) fn rest(same: u64, unclear: u64) -> String {
+    match (same, unclear) {
+        (0, 0) => "there was nothing to compare".to_owned(),
+        (0, unclear) => format!("for {} there is not enough to tell", figures(unclear)),
+        (same, 0) => format!("{} did not move", figures(same)),
+        (same, unclear) => {
+            format!("{} did not move; for {} there is not enough to tell", figures(same), grouped(unclear))
+        }
+    }
+}
+
+fn figures(number: u64) -> String {
+    if number == 1 { "1 figure".to_owned() } else { format!("{} figures", grouped(number)) }
+}
+
 /// A row for each figure that moved, and how many did not, or cannot be told.
 pub(super) fn rows(segments: &[SegmentBody], by: &[String]) -> (Vec<Vec<Piece>>, u64, u64) {
     let (mut rows, mut same, mut unclear) = (Vec::new(), 0, 0);

@@ -147,11 +147,7 @@ fn drift(report: &FiguresAnswer, ui: Ui) {
     } else {
         ui.table(&moved::HEAD, rows);
     }
-    ui.line(&format!(
-        "{} did not move; for {} there is not enough to tell",
-        count(same, "figure"),
-        count(unclear, "figure")
-    ));
+    ui.line(&moved::rest(same, unclear));
 }
 
 fn marks(marks: &[MarkBody], ui: Ui) {

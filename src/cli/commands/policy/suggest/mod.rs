@@ -185,7 +185,10 @@ fn show(context: &Context, read: Option<&Read>, proposal: &Proposal) {
             .for_each(|one| ui.pieces(&[(Style::Dim, format!("{what}: ")), (Style::Plain, one.clone())]));
     }
     match diff.as_deref() {
-        Some("") => ui.line("nothing to narrow: everything that is granted was used"),
+        Some("") if proposal.notes.is_empty() => {
+            ui.line("nothing to narrow: everything that is granted was used");
+        }
+        Some("") => ui.line("nothing to narrow, as far as is known"),
         Some(diff) => patch(context, diff),
         None => proposal.text.lines().for_each(|line| ui.line(line)),
     }

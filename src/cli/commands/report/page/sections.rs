@@ -5,7 +5,7 @@ use shortbread_protocol::clock::Timestamp;
 
 use super::super::figures::{NOTHING, bounded, cost, name, quantile, reasons, share};
 use super::super::moved;
-use crate::text::{grouped, span};
+use crate::text::{grouped, sentence, span};
 use crate::ui::Piece;
 
 /// A table with its heading.
@@ -183,11 +183,7 @@ fn drift(report: &FiguresAnswer) -> Section {
     } else {
         "Nothing moved by more than chance explains."
     };
-    let told = format!(
-        "{} figures did not move; for {} there is not enough to tell.",
-        grouped(same),
-        grouped(unclear)
-    );
+    let told = sentence(&moved::rest(same, unclear));
     let rows = rows.into_iter().map(texts).collect();
     Section::new("Against the period before", &moved::HEAD, rows, empty).noting(Some(told))
 }
