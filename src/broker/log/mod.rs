@@ -104,7 +104,7 @@ impl Log {
         notices: Arc<Notices>,
         config: &config::Log,
     ) -> Result<Self, StoreError> {
-        let origin = log::origin(&store.meta().issuer);
+        let origin = store.log_origin().to_owned();
         let log = Self {
             anchors: Mutex::new(Anchors::new(config, notices)),
             keep: config.keep.map(|keep| keep.0),
@@ -123,7 +123,8 @@ impl Log {
         Ok(log)
     }
 
-    // The store's last checkpoint is served. It fits the tree: the store was opened.
+    // The store's last checkpoint is served. It fits the tree: the store was opened. One under the origin from before a
+    // restore is not: the next, under the new one, is the first.
     async fn take_up(&self) -> Result<Option<Checkpoint>, StoreError> {
         let Some(last) = self.store.last_checkpoint().await? else { return Ok(None) };
         let Ok(checkpoint) = Checkpoint::unverified(&last.note, &self.origin) else { return Ok(None) };

@@ -34,7 +34,9 @@ pub use self::model::{
     StoredEntry, StoredInput, TAIL_LIMIT, Target, Tie, TokenRecord, Touched, Trial, TrialOutcome, Use,
     WaitingNotice,
 };
-pub use self::restore::{Former, Restore, RestoreError, Restored, Restoring, Settled};
+pub use self::restore::{
+    Former, KnownLog, Restore, RestoreError, Restored, RestoredLog, Restoring, Settle, Settled,
+};
 pub use self::revocations::{Block, Entry, Revocations, Revoked, Standing};
 pub use self::sink::{Logged, Sink};
 use self::sqlite::Sqlite;

@@ -14,6 +14,7 @@ mod lanes;
 mod mend;
 mod notice;
 mod open;
+mod origins;
 mod policy;
 mod preview;
 mod read;
@@ -55,14 +56,15 @@ use super::{
     Activate, ActivateError, Activation, ActivePolicy, AuditEntry, BlockChanged, BreakGlassRecord,
     ChangeError, Changed, Counts, ErasableInput, Erase, Erased, Exchange, Head, HeadError, HeadFacts, Kept,
     KeyError, KeyRecord, Lease, Lift, Meta, NewLease, NewPolicy, Notes, Options, PolicyVersion, Preview,
-    Progress, Pruned, RecordError, Replay, Restored, Revoke, RevokeBlock, Sink, StoreError, StoredCheckpoint,
-    StoredEntry, StoredInput, Target, TokenRecord, Trial, TrialOutcome, Use, WaitingNotice,
+    Progress, Pruned, RecordError, Replay, Restored, Revoke, RevokeBlock, Settle, Sink, StoreError,
+    StoredCheckpoint, StoredEntry, StoredInput, Target, TokenRecord, Trial, TrialOutcome, Use, WaitingNotice,
 };
 
 /// An open SQLite store. Dropping it waits for what is queued, then closes the file.
 pub(super) struct Sqlite {
     path: PathBuf,
     meta: Meta,
+    origin: String,
     lanes: Arc<Lanes>,
     writer: Option<JoinHandle<()>>,
     readers: Arc<Readers>,
@@ -99,6 +101,7 @@ impl Sqlite {
     fn start(opened: Opened) -> Result<Self, StoreError> {
         let Opened { path, conn, lock, meta, reserve } = opened;
         let state = State::load(&conn).map_err(|error| fault(&path, &error))?;
+        let origin = origins::current(&conn, &meta.issuer).map_err(|error| fault(&path, &error))?;
         let view = ArcSwap::from_pointee(View::of(&state));
         let (fault, traces, sink) = (ArcSwapOption::empty(), AtomicBool::new(true), OnceLock::new());
         let shared = Arc::new(Shared { view, fault, traces, sink });
@@ -110,7 +113,7 @@ impl Sqlite {
             .spawn(move || writer.run(taken))
             .map_err(|error| io_fault(&path, &error))?;
         let readers = Readers::new(path.clone());
-        Ok(Self { path, meta, lanes, writer: Some(writer), readers, shared, _lock: lock })
+        Ok(Self { path, meta, origin, lanes, writer: Some(writer), readers, shared, _lock: lock })
     }
 
     /// Queues an operation behind those that came before, and waits until its transaction holds.
@@ -317,14 +320,18 @@ impl Sqlite {
     pub(super) async fn restore(
         &self,
         settling: Arc<restore::Settling>,
-        now: Timestamp,
+        settle: Settle,
         mut audit: Box<dyn FnMut(&Restored) -> AuditEntry + Send>,
     ) -> Result<Restored, StoreError> {
-        self.write_first(move |unit| restore::settle(unit, &settling, now, &mut audit)).await
+        self.write_first(move |unit| restore::settle(unit, &settling, &settle, &mut audit)).await
     }
 
     pub(super) fn meta(&self) -> &Meta {
         &self.meta
+    }
+
+    pub(super) fn log_origin(&self) -> &str {
+        &self.origin
     }
 
     pub(super) fn mirror(&self) -> Arc<Revocations> {

@@ -6,6 +6,14 @@ use shortbread_protocol::log::{Hash, TilePlace};
 use super::super::{Backend, Store, StoreError, StoredCheckpoint};
 
 impl Store {
+    /// What the log's checkpoints are signed under. It changes with a restore that lost entries, and never else.
+    #[must_use]
+    pub fn log_origin(&self) -> &str {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.log_origin(),
+        }
+    }
+
     /// The roots of the tree over so many first entries each.
     ///
     /// # Errors
