@@ -5,6 +5,7 @@
 //! smaller than the one before, and before the next is signed it is looked whether the tree still begins with the last: a
 //! tree that was changed behind the broker's back is not signed any more.
 
+mod aging;
 mod anchor;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use shortbread_protocol::note;
 use thiserror::Error;
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 
+use self::aging::Aging;
 use self::anchor::Anchors;
 use crate::config;
 use crate::keyring::Keyring;
@@ -89,6 +91,7 @@ pub struct Log {
     // One at a time signs.
     desk: Mutex<()>,
     anchors: Mutex<Anchors>,
+    aging: Mutex<Aging>,
     readers: Semaphore,
 }
 
@@ -110,6 +113,7 @@ impl Log {
             keep: config.keep.map(|keep| keep.0),
             current: ArcSwapOption::empty(),
             desk: Mutex::default(),
+            aging: Mutex::default(),
             readers: Semaphore::new(READERS),
             store,
             keyring,
@@ -309,20 +313,30 @@ impl Log {
         }
     }
 
-    /// Removes entries that are too old, in steps between which others may write, and thins out old checkpoints.
+    /// Removes entries that are too old, in steps between which others may write, and thins out old checkpoints. What a
+    /// clock that went too far calls too old goes slowly.
     pub async fn prune(&self) {
-        let now = self.clock.now();
-        let before = self.keep.map(|keep| Timestamp::from_millis(now.millis().saturating_sub(millis(keep))));
-        for _ in 0..MAX_PRUNINGS {
-            match self.store.prune_log(before, now).await {
-                Ok(false) => return,
-                Ok(true) => {}
-                Err(error) => return tracing::warn!(error = %error, "the audit log could not be pruned"),
-            }
+        if let Err(error) = self.prune_due().await {
+            tracing::warn!(error = %error, "the audit log could not be pruned");
         }
     }
-}
 
-fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+    async fn prune_due(&self) -> Result<(), StoreError> {
+        let mut now = self.clock.now();
+        let mut before = None;
+        if let Some(keep) = self.keep {
+            let oldest = self.store.oldest_prunable().await?;
+            let mut aging = self.aging.lock().await;
+            let until = aging.before(aging::back(now, keep), oldest, self.clock.monotonic());
+            // Nor is the time believed of which checkpoints are thinned out.
+            now = now.min(until.plus(keep));
+            before = Some(until);
+        }
+        for _ in 0..MAX_PRUNINGS {
+            if !self.store.prune_log(before, now).await? {
+                break;
+            }
+        }
+        Ok(())
+    }
 }

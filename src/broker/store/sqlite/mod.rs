@@ -424,6 +424,10 @@ impl Sqlite {
         self.readers.read(move |conn| read::audit_places(conn, &id)).await
     }
 
+    pub(super) async fn oldest_prunable(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.readers.read(retention::oldest).await
+    }
+
     pub(super) async fn prune_log(
         &self,
         before: Option<Timestamp>,

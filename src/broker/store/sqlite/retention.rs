@@ -34,15 +34,35 @@ pub(super) fn step(
     Ok(more)
 }
 
-// The entries of the oldest tile, if all of them arrived before that moment.
-fn forget_tile(conn: &Connection, before: Timestamp) -> rusqlite::Result<bool> {
+/// When the oldest of what would be forgotten arrived, or ended.
+pub(super) fn oldest(conn: &Connection) -> rusqlite::Result<Option<Timestamp>> {
+    let sql = "SELECT min(expires) FROM (SELECT expires FROM token ORDER BY id LIMIT ?1)";
+    let token = conn.prepare_cached(sql)?.query_row([ROWS], |row| row.get::<_, Option<Int>>(0))?;
+    let token = token.map(|Int(expires)| Timestamp::from_seconds(expires));
+    let sql = "SELECT min(at) FROM audit_checkpoint WHERE size >= ?1";
+    let tile = match oldest_tile(conn)? {
+        Some((_, to)) => {
+            conn.prepare_cached(sql)?.query_row([Int(to)], |row| row.get::<_, Option<Int>>(0))?
+        }
+        None => None,
+    };
+    Ok(tile.map(|Int(at)| Timestamp::from_millis(at)).into_iter().chain(token).min())
+}
+
+// The places of the entries of the oldest tile, if it is full.
+fn oldest_tile(conn: &Connection) -> rusqlite::Result<Option<(u64, u64)>> {
     let sql = "SELECT min(idx) FROM audit_entry";
     let first = conn.prepare_cached(sql)?.query_row([], |row| row.get::<_, Option<Int>>(0))?;
-    let Some(Int(from)) = first else { return Ok(false) };
-    let to = (from / WIDTH + 1) * WIDTH;
+    let Some(Int(from)) = first else { return Ok(None) };
     let sql = "SELECT EXISTS (SELECT 1 FROM audit_tile WHERE level = 0 AND n = ?1)";
-    let kept: bool = conn.prepare_cached(sql)?.query_row([Int(from / WIDTH)], |row| row.get(0))?;
-    if !kept || to > checkpoints::place(conn, before)? {
+    let is_full: bool = conn.prepare_cached(sql)?.query_row([Int(from / WIDTH)], |row| row.get(0))?;
+    Ok(is_full.then_some((from, (from / WIDTH + 1) * WIDTH)))
+}
+
+// The entries of the oldest tile, if all of them arrived before that moment.
+fn forget_tile(conn: &Connection, before: Timestamp) -> rusqlite::Result<bool> {
+    let Some((from, to)) = oldest_tile(conn)? else { return Ok(false) };
+    if to > checkpoints::place(conn, before)? {
         return Ok(false);
     }
     forget_keys(conn, from, to)?;

@@ -77,6 +77,17 @@ impl Store {
         }
     }
 
+    /// When the oldest of what [`Self::prune_log`] would remove arrived or ended: the entries of the oldest tile that is full
+    /// and signed, or the oldest tokens. Nothing when there are none.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn oldest_prunable(&self) -> Result<Option<Timestamp>, StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.oldest_prunable().await,
+        }
+    }
+
     /// Keeps a signed checkpoint; whether it covers more entries than any before, and no more than there are. Nothing is
     /// kept otherwise.
     ///
