@@ -103,8 +103,9 @@ impl Sqlite {
         let state = State::load(&conn).map_err(|error| fault(&path, &error))?;
         let origin = origins::current(&conn, &meta.issuer).map_err(|error| fault(&path, &error))?;
         let view = ArcSwap::from_pointee(View::of(&state));
-        let (fault, traces, sink) = (ArcSwapOption::empty(), AtomicBool::new(true), OnceLock::new());
-        let shared = Arc::new(Shared { view, fault, traces, sink });
+        let (fault, sink) = (ArcSwapOption::empty(), OnceLock::new());
+        let (traces, wipe) = (AtomicBool::new(true), AtomicBool::new(true));
+        let shared = Arc::new(Shared { view, fault, traces, wipe, sink });
         let lanes = Lanes::new();
         let taken = Arc::clone(&lanes);
         let writer = Writer::new(conn, path.clone(), state, shared.clone(), reserve);
@@ -433,7 +434,22 @@ impl Sqlite {
         before: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        self.write(move |unit| retention::step(unit, before, now)).await
+        let shared = Arc::clone(&self.shared);
+        let work = move |unit: &mut Unit<'_>| {
+            let step = retention::step(unit, before, now)?;
+            // Wiped once for many steps, when it is next asked for.
+            shared.traces.fetch_or(step.inputs, Ordering::Relaxed);
+            Ok(step.more)
+        };
+        self.write(work).await
+    }
+
+    pub(super) async fn wipe_traces(&self) -> Result<bool, StoreError> {
+        if self.has_traces() {
+            self.shared.wipe.store(true, Ordering::Relaxed);
+            self.write(|_| Ok::<_, Failure<StoreError>>(())).await?;
+        }
+        Ok(!self.has_traces())
     }
 
     pub(super) async fn audit_by_decision(&self, id: String) -> Result<Vec<StoredEntry>, StoreError> {
@@ -468,6 +484,7 @@ impl Sqlite {
         let work = move |unit: &mut Unit<'_>| {
             let erased = inputs::erase(unit, &erase, &due, audit)?;
             shared.traces.store(true, Ordering::Relaxed);
+            shared.wipe.store(true, Ordering::Relaxed);
             Ok(erased)
         };
         self.write(work).await

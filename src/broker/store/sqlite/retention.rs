@@ -21,17 +21,28 @@ const DAY: u64 = 24 * HOUR;
 /// For how long one checkpoint an hour is kept.
 const MONTH: u64 = 30 * DAY;
 
-/// One step; whether there may be more to do.
+/// What one step did.
+pub(super) struct Step {
+    /// Whether there may be more to do.
+    pub(super) more: bool,
+    /// Whether inputs went, of which the database's log may still have something.
+    pub(super) inputs: bool,
+}
+
+/// One step.
 pub(super) fn step(
     unit: &mut Unit<'_>,
     before: Option<Timestamp>,
     now: Timestamp,
-) -> Result<bool, Failure<StoreError>> {
-    let mut more = thin(unit.conn, now, HOUR, DAY)? | thin(unit.conn, now, DAY, MONTH)?;
+) -> Result<Step, Failure<StoreError>> {
+    let mut step = Step { more: false, inputs: false };
+    step.more = thin(unit.conn, now, HOUR, DAY)? | thin(unit.conn, now, DAY, MONTH)?;
     if let Some(before) = before {
-        more |= forget_tile(unit.conn, before)? | forget_tokens(unit.conn, before)?;
+        let tile = forget_tile(unit.conn, before)?;
+        step.inputs = tile.is_some_and(|inputs| inputs > 0);
+        step.more |= tile.is_some() | forget_tokens(unit.conn, before)?;
     }
-    Ok(more)
+    Ok(step)
 }
 
 /// When the oldest of what would be forgotten arrived, or ended.
@@ -59,25 +70,25 @@ fn oldest_tile(conn: &Connection) -> rusqlite::Result<Option<(u64, u64)>> {
     Ok(is_full.then_some((from, (from / WIDTH + 1) * WIDTH)))
 }
 
-// The entries of the oldest tile, if all of them arrived before that moment.
-fn forget_tile(conn: &Connection, before: Timestamp) -> rusqlite::Result<bool> {
-    let Some((from, to)) = oldest_tile(conn)? else { return Ok(false) };
+// The entries of the oldest tile, if all of them arrived before that moment; how many had an input.
+fn forget_tile(conn: &Connection, before: Timestamp) -> rusqlite::Result<Option<usize>> {
+    let Some((from, to)) = oldest_tile(conn)? else { return Ok(None) };
     if to > checkpoints::place(conn, before)? {
-        return Ok(false);
+        return Ok(None);
     }
     forget_keys(conn, from, to)?;
     // What may be erased is gone for good as well when it is too old.
     inputs::overwriting(conn, true)?;
     let gone = delete(conn, "audit_input", from, to);
     inputs::overwriting(conn, false)?;
-    gone?;
+    let gone = gone?;
     delete(conn, "audit_entry", from, to)?;
-    Ok(true)
+    Ok(Some(gone))
 }
 
-fn delete(conn: &Connection, table: &str, from: u64, to: u64) -> rusqlite::Result<()> {
+fn delete(conn: &Connection, table: &str, from: u64, to: u64) -> rusqlite::Result<usize> {
     let sql = format!("DELETE FROM {table} WHERE idx >= ?1 AND idx < ?2");
-    conn.prepare_cached(&sql)?.execute(params![Int(from), Int(to)]).map(drop)
+    conn.prepare_cached(&sql)?.execute(params![Int(from), Int(to)])
 }
 
 /// What an entry is found by, as it says itself.

@@ -101,8 +101,19 @@ impl Store {
         }
     }
 
-    /// Whether the files of the store may still hold what was erased, because someone who reads hinders emptying its log.
-    /// It is tried again by itself.
+    /// Tries again to empty the store's log of what was erased or pruned; whether nothing of it is left. Does nothing where
+    /// there is nothing.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn wipe_traces(&self) -> Result<bool, StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.wipe_traces().await,
+        }
+    }
+
+    /// Whether the files of the store may still hold what was erased or pruned, because someone who reads hinders emptying
+    /// its log, or nobody asked for it yet: [`Self::wipe_traces`].
     #[must_use]
     pub fn has_traces(&self) -> bool {
         match &*self.0 {
