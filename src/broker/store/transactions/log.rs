@@ -47,7 +47,8 @@ impl Store {
         }
     }
 
-    /// The audit entries of one trace, at most [`TAIL_LIMIT`](super::super::TAIL_LIMIT).
+    /// The audit entries of one trace, the oldest first: at most [`TAIL_LIMIT`](super::super::TAIL_LIMIT), and at most
+    /// [`KEYED_BYTES`](super::super::KEYED_BYTES) of them.
     ///
     /// # Errors
     /// When the store fails.
