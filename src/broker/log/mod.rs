@@ -40,6 +40,10 @@ const MAX_PRUNINGS: usize = 4096;
 /// How many of those who check the log from outside read the store at a time: half of its readers stay for others.
 const READERS: usize = 2;
 
+/// How often, and after what time, it is looked again whether an entry that was read is counted.
+const GLIMPSES: u32 = 50;
+const GLIMPSE: Duration = Duration::from_millis(10);
+
 /// Why there is no newer checkpoint, or no answer from the tree.
 #[derive(Clone, Debug, Error)]
 pub enum LogError {
@@ -194,18 +198,36 @@ impl Log {
     /// # Errors
     /// When the store fails, or no checkpoint covers the entry and none can be signed.
     pub async fn proof(&self, decision: &str, index: Option<u64>) -> Result<Option<Proof>, LogError> {
-        let _turn = self.turn().await;
-        let places = self.store.audit_places(decision).await?;
+        let places = {
+            let _turn = self.turn().await;
+            self.store.audit_places(decision).await?
+        };
         let Some(index) = places.into_iter().find(|place| index.is_none_or(|index| index == *place)) else {
             return Ok(None);
         };
-        let signed = match self.current().filter(|signed| signed.checkpoint.size > index) {
-            Some(signed) => signed,
-            None => self.sign().await?,
-        };
+        // Nobody who waits for the one that signs keeps others from reading.
+        let signed = self.covering(index).await?;
+        let _turn = self.turn().await;
         let hashes = self.store.log_inclusion(signed.checkpoint.size, index).await?;
         let checkpoint = String::from_utf8_lossy(&signed.note).into_owned();
         Ok(Some(Proof { index, hashes, checkpoint }))
+    }
+
+    /// A checkpoint that covers the entry at this place.
+    async fn covering(&self, index: u64) -> Result<Arc<Signed>, LogError> {
+        let covers = |signed: &Arc<Signed>| signed.checkpoint.size > index;
+        for _ in 0..GLIMPSES {
+            if let Some(signed) = self.current().filter(covers) {
+                return Ok(signed);
+            }
+            let signed = self.sign().await?;
+            if covers(&signed) {
+                return Ok(signed);
+            }
+            // Who reads sees an entry a moment before it is counted.
+            tokio::time::sleep(GLIMPSE).await;
+        }
+        self.current().filter(covers).ok_or(LogError::Empty)
     }
 
     /// Proves that the newest checkpoint continues the tree over the first `from` entries. Nothing when it has fewer.
