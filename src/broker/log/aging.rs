@@ -10,7 +10,7 @@ use std::time::Duration;
 use shortbread_protocol::clock::Timestamp;
 
 /// How much may be overdue before it is not believed.
-const DAY: Duration = Duration::from_secs(86_400);
+pub(super) const DAY: Duration = Duration::from_secs(86_400);
 /// How much faster than time the log's beginning moves then.
 const PACE: u32 = 24;
 /// How often that is said.

@@ -125,10 +125,23 @@ impl Log {
             origin,
         };
         log.take_up().await?;
+        log.look_at_clock();
         if let Err(error) = log.sign().await {
             tracing::error!(error = %error, "no checkpoint of the audit log could be signed");
         }
         Ok(log)
+    }
+
+    // Checkpoints are dated no earlier than those before them: what came later must not pass for earlier.
+    fn look_at_clock(&self) {
+        let ahead = self.current().map(|last| last.at).filter(|at| at.since(self.clock.now()) > aging::DAY);
+        if let Some(at) = ahead {
+            tracing::error!(
+                checkpoint = %at,
+                "the newest checkpoint of the audit log is dated more than a day after this host's clock: the clock is wrong now, or \
+                 was; until that date new entries count as arrived then, are found by it, and are pruned that much later"
+            );
+        }
     }
 
     // The store's last checkpoint is served. It fits the tree: the store was opened. One under the origin from before a
