@@ -9,10 +9,12 @@ use thiserror::Error;
 
 use crate::broker::Broker;
 use crate::report::{Ask, AskError, Figures};
-use crate::store::{StoreError, TAIL_LIMIT};
+use crate::store::StoreError;
 
 /// The most entries that a report looks at.
 const MAX_ENTRIES: u64 = 2_000_000;
+/// How many entries are read at a time: the longest that there may be are 32 MiB then.
+const PAGE: usize = 512;
 /// How long it may take: within the time that a request has.
 const BUDGET: Duration = Duration::from_secs(8);
 /// How long a report waits for its turn.
@@ -68,7 +70,7 @@ pub async fn make(broker: &Broker, ask: Ask) -> Result<FiguresAnswer, ReportErro
     let begins = ask.begins();
     let (mut figures, mut next) = (Figures::new(ask), first);
     while next < size {
-        let page = broker.store.audit_tail(next, TAIL_LIMIT).await?;
+        let page = broker.store.audit_tail(next, PAGE).await?;
         let (Some(oldest), Some(last)) = (page.first(), page.last()) else { break };
         if next == first && oldest.idx > first && oldest.at > begins {
             cut = Some(format!("what happened before {} was pruned; ask for a later period", oldest.at));

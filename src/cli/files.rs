@@ -5,6 +5,7 @@ use std::io::{BufReader, BufWriter, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use shortbread_broker::config::Passphrase;
+use shortbread_broker::proof::{Held, read_held};
 use shortbread_protocol::keys::{KeyError, PrivateKey, PublicKey};
 
 use crate::failure::Failure;
@@ -215,6 +216,26 @@ pub(crate) fn stream(path: &Path) -> Result<BufReader<File>, Failure> {
         if file.metadata()?.is_dir() { Err(std::io::ErrorKind::IsADirectory.into()) } else { Ok(file) }
     });
     file.map(|file| BufReader::with_capacity(1 << 20, file)).map_err(|error| failed(error.to_string()))
+}
+
+/// Reads checkpoints that were kept outside, as anchors write them.
+///
+/// # Errors
+/// When a file is not read, or holds none.
+pub(crate) fn checkpoints(paths: &[PathBuf]) -> Result<Vec<Held>, Failure> {
+    let mut all = Vec::new();
+    for path in paths {
+        let read = read_held(stream(path)?).map_err(|error| {
+            let fix = "Give the file that the broker's anchors wrote: signed checkpoints one after another, or its log in JSON.";
+            Failure::new(format!("{}: {error}", path.display()), fix)
+        })?;
+        if read.is_empty() {
+            let fix = "Give the file that the broker's anchors wrote, or leave --checkpoint out.";
+            return Err(Failure::new(format!("{} holds no checkpoint", path.display()), fix));
+        }
+        all.extend(read);
+    }
+    Ok(all)
 }
 
 /// Whether others than the owner may read the file.

@@ -32,6 +32,37 @@ pub fn origin(issuer: &str) -> String {
     format!("{}/log", bare(issuer))
 }
 
+/// The origin of the same log after a restore that lost entries which may have been signed, or may have: one origin never
+/// has two roots of one size. `restore` is the id of the restore's entry.
+#[must_use]
+pub fn origin_after(issuer: &str, restore: &str) -> String {
+    format!("{}@{restore}", origin(issuer))
+}
+
+/// Whether a log that began under the origin `first` is, or once was, signed under `origin`.
+#[must_use]
+pub fn is_origin_of(origin: &str, first: &str) -> bool {
+    origin
+        .strip_prefix(first)
+        .is_some_and(|rest| rest.is_empty() || rest.strip_prefix('@').is_some_and(is_id))
+}
+
+/// The id of the restore after which a log got this origin; nothing for its first.
+#[must_use]
+pub fn restore_of(origin: &str) -> Option<&str> {
+    origin.rsplit_once("/log@").map(|(_, restore)| restore).filter(|restore| is_id(restore))
+}
+
+/// The origin under which a log began that has this one now.
+#[must_use]
+pub fn first_origin(origin: &str) -> &str {
+    restore_of(origin).and_then(|restore| origin.strip_suffix(restore)?.strip_suffix('@')).unwrap_or(origin)
+}
+
+fn is_id(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
 /// Why a checkpoint or a proof is not believed.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum LogError {
@@ -178,6 +209,36 @@ mod tests {
             assert!(open(&note::sign(&text, ORIGIN, &key)).is_err(), "{text}");
         }
         assert!(open(&note::sign(&format!("{text}more\n"), ORIGIN, &key)).is_err());
+    }
+
+    #[test]
+    fn a_restored_log_has_an_origin_of_its_own() {
+        let after = origin_after("https://broker.acme.example", "dec_01AB");
+        assert_eq!(
+            (after.as_str(), restore_of(&after)),
+            ("broker.acme.example/log@dec_01AB", Some("dec_01AB"))
+        );
+        assert!(first_origin(&after) == ORIGIN && first_origin(ORIGIN) == ORIGIN);
+        assert!(is_origin_of(&after, ORIGIN) && is_origin_of(ORIGIN, ORIGIN) && restore_of(ORIGIN).is_none());
+        for other in
+            ["x/log", "x.broker.acme.example/log", "broker.acme.example/log@", "broker.acme.example/log@a b"]
+        {
+            assert!(!is_origin_of(other, ORIGIN), "{other}");
+        }
+        for other in
+            ["broker.acme.example/log@a@b", "broker.acme.example/log@a/log@b", "broker.acme.example/logs"]
+        {
+            assert!(!is_origin_of(other, ORIGIN), "{other}");
+        }
+        // A signature line ends its name at a blank.
+        let signed = note::sign(
+            &Checkpoint { size: 1, root: [0; 32] }.text(&after),
+            &after,
+            &PrivateKey::from_seed(&[1; 32]),
+        );
+        let keys = [PrivateKey::from_seed(&[1; 32]).public()];
+        assert!(Checkpoint::open(signed.as_bytes(), &after, &keys).is_ok());
+        assert!(Checkpoint::open(signed.as_bytes(), ORIGIN, &keys).is_err());
     }
 
     #[test]

@@ -177,7 +177,16 @@ fn a_part_of_the_log_is_proved_as_the_whole_is() {
     let said: Value = serde_json::from_str(&said).unwrap();
     assert!(said["first"].as_u64().unwrap() > 0, "{said}");
     let (code, report) = checked(&home, &[]);
-    assert_eq!((code, &report["first"], &report["good"]), (0, &said["first"], &json!(true)), "{report}");
+    assert_eq!(
+        (code, &report["missing"]["before"]),
+        (1, &said["first"]),
+        "a part is not the whole: {report}"
+    );
+    let first = said["first"].to_string();
+    for part in [&["--partial"][..], &["--from", &first]] {
+        let (code, report) = checked(&home, part);
+        assert_eq!((code, &report["first"], &report["good"]), (0, &said["first"], &json!(true)), "{report}");
+    }
 }
 
 #[test]
@@ -222,7 +231,7 @@ fn a_decision_and_a_token_lead_to_the_whole_story() {
 }
 
 /// What anyone may read.
-fn public(url: &str) -> String {
+pub(crate) fn public(url: &str) -> String {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async { reqwest::get(url).await.unwrap().text().await.unwrap() })
 }

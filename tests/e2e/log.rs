@@ -351,6 +351,45 @@ async fn a_log_that_was_pruned_still_proves() {
     assert_eq!(last.body["entries"][0]["index"].as_u64(), Some(world.broker.store.audit_size() - 1));
 }
 
+#[tokio::test]
+async fn a_clock_that_goes_too_far_does_not_empty_the_log() {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let logs = tracing_subscriber::fmt().json().with_writer(move || writer.clone()).finish();
+    let _logs = tracing::subscriber::set_default(logs);
+    let said = |words: &str| String::from_utf8_lossy(&lines.0.lock().unwrap()).contains(words);
+    let world = World::builder().config("[log]\nkeep = \"30d\"\n").start().await;
+    let right = world.clock.now();
+    fill(&world, 600).await;
+    world.broker.log.sign().await.unwrap();
+    let first = async |world: &World| {
+        world.broker.log.prune().await;
+        world.broker.store.audit_tail(0, 1).await.unwrap()[0].idx
+    };
+    // While it runs, and over a restart that finds the wrong time from the beginning.
+    world.clock.jump_to(right.plus(Duration::from_secs(200 * DAY)));
+    assert_eq!(first(&world).await, 0);
+    assert!(said("overdue by more than a day"));
+    let world = world.restart().await;
+    fill(&world, 3).await;
+    world.broker.log.sign().await.unwrap();
+    assert_eq!(first(&world).await, 0);
+    world.clock.advance(Duration::from_secs(1800));
+    assert_eq!(first(&world).await, 0, "there is time to set it right");
+    world.clock.jump_to(right.plus(Duration::from_secs(DAY)));
+    world.clock.advance(Duration::from_secs(3 * DAY));
+    assert_eq!(first(&world).await, 0, "and nothing is lost then");
+    assert!(!said("dated more than a day after"));
+    // After a long rest what is too old goes all the same, in its time.
+    let world = world.restart().await;
+    assert!(said("dated more than a day after"), "what was signed meanwhile bears the wrong date");
+    world.clock.advance(Duration::from_secs(90 * DAY));
+    let world = world.restart().await;
+    assert_eq!(first(&world).await, 0);
+    world.clock.advance(Duration::from_secs(3600));
+    assert_eq!(first(&world).await, 512);
+}
+
 #[derive(Clone, Default)]
 struct Lines(Arc<std::sync::Mutex<Vec<u8>>>);
 

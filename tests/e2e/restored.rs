@@ -1,5 +1,7 @@
 //! A backup is whole, whatever is written meanwhile, and a restore brings nothing revoked back to life.
 
+mod origins;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -11,7 +13,7 @@ use std::time::Duration;
 use serde_json::json;
 use shortbread_broker::audit::{Scribe, begin};
 use shortbread_broker::store::{
-    Backup, Former, Restore, RestoreError, Restored, Restoring, StoreError, back_up,
+    Backup, Former, Restore, RestoreError, Restored, Restoring, Settle, StoreError, back_up,
 };
 use shortbread_protocol::clock::{Clock as _, ManualClock};
 use shortbread_protocol::random::SystemRandom;
@@ -158,9 +160,10 @@ fn restore(
     });
     let begun = begun.expect("the broker has ended")?;
     let (scribe, decision) = (Scribe::new(issuer), begin(clock, &SystemRandom, None).unwrap());
+    let settle = Settle { now: clock.now(), id: decision.id.clone(), seen: Vec::new() };
     let entry = move |restored: &Restored| scribe.restored(&decision, restored, Some(1));
     let runtime = tokio::runtime::Handle::current();
-    let settled = tokio::task::block_in_place(|| runtime.block_on(begun.settle(clock.now(), entry)));
+    let settled = tokio::task::block_in_place(|| runtime.block_on(begun.settle(settle, entry)));
     let (settled, restored) = settled?;
     settled.put_in_place(clock.now())?;
     Ok(restored)
@@ -334,6 +337,7 @@ fn the_command_restores_and_says_what_to_do() {
         "goes on at 10000",
         "before-restore-",
         "and 1 from the former store",
+        "NEW ORIGIN",
         "shortbread dev",
         "`audit verify`",
     ] {

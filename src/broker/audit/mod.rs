@@ -4,12 +4,14 @@ mod strangers;
 
 pub use strangers::{Counted, Strangers, range};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use shortbread_protocol::clock::Clock;
 use shortbread_protocol::event::{Decision, Event, EventType, MAX_ENTRY};
 use shortbread_protocol::random::{Random, RandomError, id};
 
-use crate::store::{AuditEntry, ErasableInput, Former, Restored};
+use crate::store::{AuditEntry, ErasableInput, Former, KnownLog, Restored};
 
 /// Writes events for one broker.
 #[derive(Clone, Debug)]
@@ -59,16 +61,20 @@ impl Scribe {
     /// The entry of a restore: it explains why the log does not fit checkpoints from between the backup and it.
     #[must_use]
     pub fn restored(&self, decision: &Decision, restored: &Restored, policy: Option<u64>) -> AuditEntry {
-        let Restored { backup, former, floor, seq, not_before, made_from, taken } = restored;
+        let Restored { backup, former, floor, seq, not_before, made_from, taken, log } = restored;
         let former = match former {
             Former::Absent => json!({ "state": "absent" }),
             Former::Damaged(_) => json!({ "state": "damaged" }),
             Former::Read(facts) => json!({ "state": "read", "audit_entries": facts.audit, "seq": facts.seq }),
         };
+        let known = |log: &KnownLog| json!({ "origin": log.origin, "size": log.size, "root": STANDARD.encode(log.root) });
+        let log = json!({
+            "origin": log.origin, "kept": known(&log.kept), "last": log.last.as_ref().map(known),
+        });
         let data = json!({
             "outcome": "done", "floor": floor, "revocation_seq": seq, "not_before": not_before,
             "made_from": made_from, "backup": { "audit_entries": backup.audit, "seq": backup.seq },
-            "former": former, "taken": taken, "version": policy, "stage": "restore", "error_class": null,
+            "former": former, "log": log, "taken": taken, "version": policy, "stage": "restore", "error_class": null,
         });
         self.entry(EventType::StoreRestored, decision, "host/restore".to_owned(), data)
     }

@@ -52,43 +52,70 @@ pub enum CaseError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Reading broke off.
+    #[error("reading the cases broke off; try again, and give the decision id of this answer if it stays")]
+    Broken,
 }
 
 /// A page of cases: what the policy itself decided, as far as the inputs are still there.
 ///
 /// # Errors
-/// When the store fails.
-pub async fn page(broker: &Broker, asked: Asked) -> Result<Page, StoreError> {
-    let mut place = match (asked.from, asked.since) {
+/// When the store fails, or reading broke off.
+pub async fn page(broker: &Broker, asked: Asked) -> Result<Page, CaseError> {
+    let place = match (asked.from, asked.since) {
         (Some(from), _) => from,
         (None, Some(since)) => broker.store.audit_place(since).await?,
         (None, None) => 0,
     };
-    let (mut page, mut found, mut looked) = (Page::default(), 0, 0);
+    let mut filling = Filling { page: Page::default(), asked, place, found: 0, looked: 0 };
     loop {
-        let chunk = broker.store.audit_inputs(place, CHUNK).await?;
-        let whole = chunk.len() == CHUNK;
-        for stored in &chunk {
-            place = stored.entry.idx;
-            if let Some(line) = line(stored, asked) {
-                if found >= asked.limit || (found > 0 && page.lines.len() + line.len() > MAX_BYTES) {
-                    page.next = Some(place);
-                    return Ok(page);
+        let chunk = broker.store.audit_inputs(filling.place, CHUNK).await?;
+        // Long entries take a while to read, and others are answered on this thread.
+        let filled = tokio::task::spawn_blocking(move || {
+            let is_over = filling.take(&chunk);
+            (filling, is_over)
+        });
+        let (next, is_over) = filled.await.map_err(|_| CaseError::Broken)?;
+        if is_over {
+            return Ok(next.page);
+        }
+        filling = next;
+    }
+}
+
+/// A page that is being filled.
+struct Filling {
+    page: Page,
+    asked: Asked,
+    place: u64,
+    found: usize,
+    looked: usize,
+}
+
+impl Filling {
+    /// The next entries; answers whether the page is over.
+    fn take(&mut self, chunk: &[StoredInput]) -> bool {
+        for stored in chunk {
+            self.place = stored.entry.idx;
+            if let Some(line) = line(stored, self.asked) {
+                let is_full = self.found > 0 && self.page.lines.len() + line.len() > MAX_BYTES;
+                if self.found >= self.asked.limit || is_full {
+                    self.page.next = Some(self.place);
+                    return true;
                 }
-                found += 1;
-                page.lines.extend(line);
-                page.lines.push(b'\n');
+                self.found += 1;
+                self.page.lines.extend(line);
+                self.page.lines.push(b'\n');
             }
-            place += 1;
-            looked += 1;
+            self.place += 1;
+            self.looked += 1;
         }
-        if !whole {
-            return Ok(page);
+        if chunk.len() < CHUNK {
+            return true;
         }
-        if looked >= MAX_LOOKED || found >= asked.limit {
-            page.next = Some(place);
-            return Ok(page);
-        }
+        let is_over = self.looked >= MAX_LOOKED || self.found >= self.asked.limit;
+        self.page.next = is_over.then_some(self.place);
+        is_over
     }
 }
 

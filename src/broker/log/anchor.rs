@@ -1,7 +1,7 @@
 //! Copies of checkpoints where whoever owns the store cannot reach them: a tail of the log that was cut off shows only
 //! against one of those.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -107,7 +107,7 @@ fn line(signed: &Signed) -> String {
         .to_string()
 }
 
-// A line at a time, on the disk before it counts. What a crash left half-written gets an end of its own.
+// A line at a time, on the disk before it counts, and so is the file's name. What a crash left half-written gets an end of its own.
 fn append(path: &Path, line: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
     let end = file.seek(SeekFrom::End(0))?;
@@ -123,7 +123,13 @@ fn append(path: &Path, line: &str) -> io::Result<()> {
     text.push_str(line);
     text.push('\n');
     file.write_all(text.as_bytes())?;
-    file.sync_all()
+    file.sync_all()?;
+    if end > 0 {
+        return Ok(());
+    }
+    // The file is new: without its folder's entry a crash would take it whole.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! smaller than the one before, and before the next is signed it is looked whether the tree still begins with the last: a
 //! tree that was changed behind the broker's back is not signed any more.
 
+mod aging;
 mod anchor;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use shortbread_protocol::note;
 use thiserror::Error;
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 
+use self::aging::Aging;
 use self::anchor::Anchors;
 use crate::config;
 use crate::keyring::Keyring;
@@ -37,6 +39,10 @@ const MAX_PRUNINGS: usize = 4096;
 
 /// How many of those who check the log from outside read the store at a time: half of its readers stay for others.
 const READERS: usize = 2;
+
+/// How often, and after what time, it is looked again whether an entry that was read is counted.
+const GLIMPSES: u32 = 50;
+const GLIMPSE: Duration = Duration::from_millis(10);
 
 /// Why there is no newer checkpoint, or no answer from the tree.
 #[derive(Clone, Debug, Error)]
@@ -89,6 +95,7 @@ pub struct Log {
     // One at a time signs.
     desk: Mutex<()>,
     anchors: Mutex<Anchors>,
+    aging: Mutex<Aging>,
     readers: Semaphore,
 }
 
@@ -104,12 +111,13 @@ impl Log {
         notices: Arc<Notices>,
         config: &config::Log,
     ) -> Result<Self, StoreError> {
-        let origin = log::origin(&store.meta().issuer);
+        let origin = store.log_origin().to_owned();
         let log = Self {
             anchors: Mutex::new(Anchors::new(config, notices)),
             keep: config.keep.map(|keep| keep.0),
             current: ArcSwapOption::empty(),
             desk: Mutex::default(),
+            aging: Mutex::default(),
             readers: Semaphore::new(READERS),
             store,
             keyring,
@@ -117,13 +125,27 @@ impl Log {
             origin,
         };
         log.take_up().await?;
+        log.look_at_clock();
         if let Err(error) = log.sign().await {
             tracing::error!(error = %error, "no checkpoint of the audit log could be signed");
         }
         Ok(log)
     }
 
-    // The store's last checkpoint is served. It fits the tree: the store was opened.
+    // Checkpoints are dated no earlier than those before them: what came later must not pass for earlier.
+    fn look_at_clock(&self) {
+        let ahead = self.current().map(|last| last.at).filter(|at| at.since(self.clock.now()) > aging::DAY);
+        if let Some(at) = ahead {
+            tracing::error!(
+                checkpoint = %at,
+                "the newest checkpoint of the audit log is dated more than a day after this host's clock: the clock is wrong now, or \
+                 was; until that date new entries count as arrived then, are found by it, and are pruned that much later"
+            );
+        }
+    }
+
+    // The store's last checkpoint is served. It fits the tree: the store was opened. One under the origin from before a
+    // restore is not: the next, under the new one, is the first.
     async fn take_up(&self) -> Result<Option<Checkpoint>, StoreError> {
         let Some(last) = self.store.last_checkpoint().await? else { return Ok(None) };
         let Ok(checkpoint) = Checkpoint::unverified(&last.note, &self.origin) else { return Ok(None) };
@@ -189,18 +211,36 @@ impl Log {
     /// # Errors
     /// When the store fails, or no checkpoint covers the entry and none can be signed.
     pub async fn proof(&self, decision: &str, index: Option<u64>) -> Result<Option<Proof>, LogError> {
-        let _turn = self.turn().await;
-        let places = self.store.audit_places(decision).await?;
+        let places = {
+            let _turn = self.turn().await;
+            self.store.audit_places(decision).await?
+        };
         let Some(index) = places.into_iter().find(|place| index.is_none_or(|index| index == *place)) else {
             return Ok(None);
         };
-        let signed = match self.current().filter(|signed| signed.checkpoint.size > index) {
-            Some(signed) => signed,
-            None => self.sign().await?,
-        };
+        // Nobody who waits for the one that signs keeps others from reading.
+        let signed = self.covering(index).await?;
+        let _turn = self.turn().await;
         let hashes = self.store.log_inclusion(signed.checkpoint.size, index).await?;
         let checkpoint = String::from_utf8_lossy(&signed.note).into_owned();
         Ok(Some(Proof { index, hashes, checkpoint }))
+    }
+
+    /// A checkpoint that covers the entry at this place.
+    async fn covering(&self, index: u64) -> Result<Arc<Signed>, LogError> {
+        let covers = |signed: &Arc<Signed>| signed.checkpoint.size > index;
+        for _ in 0..GLIMPSES {
+            if let Some(signed) = self.current().filter(covers) {
+                return Ok(signed);
+            }
+            let signed = self.sign().await?;
+            if covers(&signed) {
+                return Ok(signed);
+            }
+            // Who reads sees an entry a moment before it is counted.
+            tokio::time::sleep(GLIMPSE).await;
+        }
+        self.current().filter(covers).ok_or(LogError::Empty)
     }
 
     /// Proves that the newest checkpoint continues the tree over the first `from` entries. Nothing when it has fewer.
@@ -283,6 +323,10 @@ impl Log {
                 Err(_) => {}
             }
             gauge!("shortbread_log_failing").set(f64::from(u8::from(failing)));
+            // Whoever reads for long hinders it; then it is tried again the next time.
+            if let Err(error) = self.store.wipe_traces().await {
+                tracing::debug!(error = %error, "the store's log could not be emptied of what was erased");
+            }
         }
     }
 
@@ -308,20 +352,30 @@ impl Log {
         }
     }
 
-    /// Removes entries that are too old, in steps between which others may write, and thins out old checkpoints.
+    /// Removes entries that are too old, in steps between which others may write, and thins out old checkpoints. What a
+    /// clock that went too far calls too old goes slowly.
     pub async fn prune(&self) {
-        let now = self.clock.now();
-        let before = self.keep.map(|keep| Timestamp::from_millis(now.millis().saturating_sub(millis(keep))));
-        for _ in 0..MAX_PRUNINGS {
-            match self.store.prune_log(before, now).await {
-                Ok(false) => return,
-                Ok(true) => {}
-                Err(error) => return tracing::warn!(error = %error, "the audit log could not be pruned"),
-            }
+        if let Err(error) = self.prune_due().await {
+            tracing::warn!(error = %error, "the audit log could not be pruned");
         }
     }
-}
 
-fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+    async fn prune_due(&self) -> Result<(), StoreError> {
+        let mut now = self.clock.now();
+        let mut before = None;
+        if let Some(keep) = self.keep {
+            let oldest = self.store.oldest_prunable().await?;
+            let mut aging = self.aging.lock().await;
+            let until = aging.before(aging::back(now, keep), oldest, self.clock.monotonic());
+            // Nor is the time believed of which checkpoints are thinned out.
+            now = now.min(until.plus(keep));
+            before = Some(until);
+        }
+        for _ in 0..MAX_PRUNINGS {
+            if !self.store.prune_log(before, now).await? {
+                break;
+            }
+        }
+        Ok(())
+    }
 }

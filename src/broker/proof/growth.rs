@@ -4,12 +4,15 @@ use std::collections::HashMap;
 
 use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::keys::PublicKey;
+use shortbread_protocol::log;
 
 use super::checkpoint::{CheckpointError, Claim, Held};
 use super::file::Head;
 use super::lines::Line;
 use super::report::{Mark, Named, Outside};
+use super::restored::{self, Lost, Restore};
 use super::tree::{Hash, Range};
+use super::verify::Asked;
 
 /// A tree, and its root wherever a checkpoint speaks of one.
 pub(super) struct Growth {
@@ -70,48 +73,59 @@ impl Growth {
     }
 
     /// Holds the checkpoints against the roots.
-    pub(super) fn outside(
-        &mut self,
-        held: &[Held],
-        head: &Head,
-        keys: &[PublicKey],
-        newest: Option<Hash>,
-    ) -> Outside {
+    pub(super) fn outside(&mut self, held: &[Held], judge: &Judge<'_>, newest: Option<Hash>) -> Outside {
+        let Head { origin, size, .. } = judge.head;
         let mut outside = Outside { given: held.len() as u64, ..Outside::default() };
-        let mut signed: HashMap<u64, Hash> = newest.map(|root| (head.size, root)).into_iter().collect();
+        let mut signed: HashMap<(String, u64), Hash> =
+            newest.map(|root| ((origin.clone(), *size), root)).into_iter().collect();
         for one in held {
-            let claim = match Claim::open(&one.note, &head.origin, keys) {
+            let claim = match judge.open(one) {
                 Ok(claim) => claim,
                 Err(error) => {
                     let (count, _) =
-                        outside.unsigned.get_or_insert_with(|| (0, foreign(one, &head.origin, &error)));
+                        outside.unsigned.get_or_insert_with(|| (0, foreign(one, origin, &error)));
                     *count += 1;
                     continue;
                 }
             };
-            if *signed.entry(claim.size).or_insert(claim.root) != claim.root
-                && !outside.forks.contains(&claim.size)
+            let key = (claim.origin.clone(), claim.size);
+            if *signed.entry(key).or_insert(claim.root) != claim.root && !outside.forks.contains(&claim.size)
             {
                 outside.forks.push(claim.size);
             }
-            if claim.size > head.size {
-                outside.beyond = outside.beyond.max(Some(claim.size));
-            }
-            self.hold(&mut outside, &claim, one.at);
+            self.hold(&mut outside, judge, &claim, one.at);
         }
         outside
     }
 
-    fn hold(&mut self, outside: &mut Outside, claim: &Claim, at: Option<Timestamp>) {
+    fn hold(&mut self, outside: &mut Outside, judge: &Judge<'_>, claim: &Claim, at: Option<Timestamp>) {
         let place = self.roots.binary_search_by_key(&claim.size, |(size, _)| *size);
-        let root = place.ok().and_then(|place| self.roots.get(place)?.1);
         // No tree has another root over nothing, so that one says nothing.
-        let Some(root) = root.filter(|_| claim.size > 0) else { return };
+        let root = place.ok().and_then(|place| self.roots.get(place)?.1).filter(|_| claim.size > 0);
+        let is_beyond = claim.size > judge.head.size;
+        let fits = root == Some(claim.root);
+        if (root.is_some() && !fits || is_beyond) && judge.explain(&mut outside.lost, claim) {
+            return;
+        }
+        if is_beyond {
+            outside.beyond = outside.beyond.max(Some(claim.size));
+        }
+        if root.is_none() {
+            let count = match (is_beyond, judge.is_asked(claim.size)) {
+                (true, _) => return,
+                (false, true) => &mut outside.uncompared,
+                (false, false) => &mut outside.elsewhere,
+            };
+            *count += 1;
+            return;
+        }
         outside.compared += 1;
         let (last, next) = self.marks.get(&claim.size).cloned().unwrap_or_default();
         let mark = Mark { size: claim.size, last, next, at };
-        let fits = root == claim.root;
         outside.failed += u64::from(!fits);
+        if fits {
+            outside.first_match = Some(outside.first_match.map_or(claim.size, |size| size.min(claim.size)));
+        }
         let (slot, better): (_, fn(&Mark, &Mark) -> bool) = if fits {
             (&mut outside.last_match, |new, old| new.size > old.size)
         } else {
@@ -120,6 +134,47 @@ impl Growth {
         if slot.as_ref().is_none_or(|old| better(&mark, old)) {
             *slot = Some(mark);
         }
+    }
+}
+
+/// What a checkpoint from outside is judged by.
+pub(super) struct Judge<'a> {
+    pub(super) head: &'a Head,
+    pub(super) keys: &'a [PublicKey],
+    pub(super) restores: &'a [Restore],
+    pub(super) asked: &'a Asked,
+}
+
+impl Judge<'_> {
+    /// Of this log, under whichever of its origins.
+    fn open(&self, held: &Held) -> Result<Claim, CheckpointError> {
+        let (own, its) = (&self.head.origin, &held.claim.origin);
+        let origin = if log::is_origin_of(its, log::first_origin(own)) { its } else { own };
+        Claim::open(&held.note, origin, self.keys)
+    }
+
+    fn is_asked(&self, size: u64) -> bool {
+        let until = self.asked.until.unwrap_or(self.head.size);
+        size > 0 && (self.asked.from..=until).contains(&size)
+    }
+
+    /// Whether a restore took away what a checkpoint covers and this log does not have.
+    fn explain(&self, lost: &mut Vec<Lost>, claim: &Claim) -> bool {
+        let own = &self.head.origin;
+        let Some(restore) = restored::explains(self.restores, own, &claim.origin, claim.size) else {
+            return false;
+        };
+        match lost.iter_mut().find(|lost| lost.restore == restore) {
+            Some(lost) => {
+                lost.checkpoints += 1;
+                lost.size = lost.size.max(claim.size);
+            }
+            None => {
+                let known = self.asked.restored.contains(&restore);
+                lost.push(Lost { restore, checkpoints: 1, size: claim.size, known });
+            }
+        }
+        true
     }
 }
 

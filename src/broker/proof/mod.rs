@@ -5,10 +5,12 @@
 
 mod align;
 mod checkpoint;
+mod coverage;
 mod file;
 mod growth;
 mod lines;
 mod report;
+mod restored;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -16,7 +18,9 @@ mod verify;
 mod walk;
 
 pub use checkpoint::{CheckpointError, Claim, Held, MAX_CHECKPOINT, MAX_HELD, read_held};
+pub use coverage::Coverage;
 pub use file::{Head, ProofError, Tail, VERSION, keys_of, write_leaf};
 pub use report::{Fault, Finding, Mark, Named, Outside, Report};
+pub use restored::{Lost, Restore};
 pub use tree::{Hash, Range, leaf, node, subtrees};
-pub use verify::{Trust, verify};
+pub use verify::{Asked, Trust, verify};

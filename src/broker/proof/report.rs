@@ -5,6 +5,9 @@ use std::fmt;
 use serde::Serialize;
 use shortbread_protocol::clock::Timestamp;
 
+use super::coverage::Coverage;
+use super::restored::{Lost, Restore};
+
 /// An entry by what people look for it with. As it says: nobody has vouched for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Named {
@@ -75,6 +78,14 @@ pub struct Outside {
     pub given: u64,
     /// How many of them speak of a part of the log that this export holds, and were compared.
     pub compared: u64,
+    /// How many speak of what was asked for, and the export does not tell the root over as many entries.
+    pub uncompared: u64,
+    /// How many speak of what was not asked for, and were not compared.
+    pub elsewhere: u64,
+    /// Those whose entries restores took away, by restore.
+    pub lost: Vec<Lost>,
+    /// The size of the smallest that fits: what lies before the export's first entry is what it signed.
+    pub first_match: Option<u64>,
     /// The largest that fits.
     pub last_match: Option<Mark>,
     /// The smallest that does not.
@@ -116,21 +127,19 @@ pub struct Report {
     pub lines_root: bool,
     /// What checkpoints from outside said.
     pub outside: Outside,
+    /// Restores after which the log got another origin, of which the export tells.
+    pub restores: Vec<Restore>,
+    /// What was asked of the export.
+    pub asked: Coverage,
     /// The last entry of the export that is as it was logged.
     pub last: Option<Named>,
 }
 
 impl Report {
-    /// Whether everything was as it was signed.
+    /// Whether everything was as it was signed, and as much as was asked for.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        let outside = &self.outside;
-        let compared = outside.given == 0 || outside.compared > 0;
-        let outside = outside.failed == 0
-            && outside.beyond.is_none()
-            && outside.unsigned.is_none()
-            && outside.forks.is_empty();
-        self.damages == 0 && self.unsigned.is_none() && self.root && outside && compared
+        self.complaints().is_empty()
     }
 
     /// What is wrong, the gravest first; empty when nothing is.
@@ -154,6 +163,7 @@ impl Report {
             };
             said.push(format!("{}{more}", self.blame(first)));
         }
+        self.say_coverage(&mut said);
         if self.outside.given > 0 && self.outside.compared == 0 && said.is_empty() {
             said.push(format!(
                 "none of the {} checkpoints speaks of a part that this export holds ({} to {}): nothing was compared",
@@ -229,6 +239,9 @@ impl Report {
                 failure.size,
                 self.span(failure.size)
             ));
+        }
+        for lost in outside.lost.iter().filter(|lost| !lost.known) {
+            said.push(lost.to_string());
         }
         if let Some((count, why)) = &outside.unsigned {
             said.push(format!(

@@ -78,7 +78,12 @@ fn held(leaves: &[Hash], sizes: &[usize]) -> Vec<Held> {
 }
 
 fn check(export: &[u8], proof: &[u8], held: &[Held]) -> Result<Report, ProofError> {
-    verify(export, proof, &Trust::Root(key(1).public()), held, Some(LOG), &mut |_, _| {})
+    asked(export, proof, held, Asked { partial: true, ..Asked::default() })
+}
+
+fn asked(export: &[u8], proof: &[u8], held: &[Held], asked: Asked) -> Result<Report, ProofError> {
+    let asked = Asked { log: Some(LOG.to_owned()), ..asked };
+    verify(export, proof, &Trust::Root(key(1).public()), held, &asked, &mut |_, _| {})
 }
 
 #[track_caller]
@@ -291,7 +296,8 @@ fn hostile_proofs_are_refused() {
         refused(sound.replace("b.example/log", "c.example/log").as_bytes()).contains("not of b.example/log")
     );
     let other = Trust::Root(key(9).public());
-    let failed = verify(&export(&whole)[..], sound.as_bytes(), &other, &[], None, &mut |_, _| {});
+    let failed =
+        verify(&export(&whole)[..], sound.as_bytes(), &other, &[], &Asked::default(), &mut |_, _| {});
     assert!(failed.unwrap_err().to_string().contains("root key"));
     // A size that the checkpoint does not sign.
     let shorter = proof(&leaves, 0, 20);
@@ -320,7 +326,7 @@ fn a_checkpoint_by_another_key_is_not_believed() {
     // The key itself instead of the root.
     let direct = |seed: u8| {
         let trust = Trust::Audit(key(seed).public());
-        verify(&export(&whole)[..], sound.as_bytes(), &trust, &[], None, &mut |_, _| {}).unwrap()
+        verify(&export(&whole)[..], sound.as_bytes(), &trust, &[], &Asked::default(), &mut |_, _| {}).unwrap()
     };
     assert!(direct(2).is_good() && !direct(3).is_good());
 }
@@ -367,4 +373,90 @@ fn checkpoints_from_outside_that_cannot_be_used_are_no_proof() {
     let (_, said) = told(&export(&whole[60..90]), &part, &held(&leaves, &[40, 95]));
     assert!(said.contains("none of the 2 checkpoints speaks of a part"), "{said}");
     assert!(told(&export(&whole[60..90]), &part, &held(&leaves, &[40, 60, 75, 90, 95, 100])).0.is_good());
+}
+
+#[test]
+fn what_covers_less_than_was_asked_does_not_pass() {
+    let whole = bodies(100);
+    let leaves = leaves(&whole);
+    let kept = held(&leaves, &[10, 60, 80, 95, 100]);
+    // (first, next, what is asked for, what is said)
+    let span = |from, until| Asked { from, until, ..Asked::default() };
+    for (first, next, what, words) in [
+        (0, 100, span(0, None), &[][..]),
+        (60, 100, span(0, None), &["begins at place 60", "--from 60", "1 of 5 checkpoints"]),
+        (60, 100, span(60, None), &[]),
+        (60, 100, span(59, None), &["the 1 entries before it"]),
+        (0, 90, span(0, None), &["ends before place 90", "the 10 entries after it", "--until 90"]),
+        (0, 90, span(0, Some(90)), &[]),
+        (0, 100, span(0, Some(101)), &["the 1 entries after it"]),
+        (60, 60, span(60, Some(60)), &["of no entry"]),
+        (60, 90, Asked { partial: true, ..Asked::default() }, &[]),
+        (60, 60, Asked { partial: true, ..Asked::default() }, &[]),
+    ] {
+        let (export, proof) = (export(&whole[first..next]), proof(&leaves, first, next));
+        let report = asked(&export, &proof, &kept, what.clone()).unwrap();
+        let said = report.complaints().join("\n");
+        assert_eq!(report.is_good(), words.is_empty(), "{first} {next} {what:?}: {said}");
+        for word in words {
+            assert!(said.contains(word), "{first} {next} {what:?}: {word}: {said}");
+        }
+        let outside = &report.outside;
+        let all = outside.compared + outside.uncompared + outside.elsewhere;
+        assert_eq!(all, outside.given, "{outside:?}");
+        assert!(outside.first_match.is_some_and(|size| size >= first as u64), "{outside:?}");
+    }
+}
+
+/// A checkpoint under another origin.
+fn signed_as(origin: &str, leaves: &[Hash]) -> Held {
+    use base64::Engine as _;
+    let root = base64::engine::general_purpose::STANDARD.encode(root(leaves));
+    let note = note::sign(&format!("{origin}\n{}\n{root}\n", leaves.len()), origin, &key(2));
+    read_held(note.as_bytes()).unwrap().remove(0)
+}
+
+#[test]
+fn after_a_restore_both_origins_are_taken_for_what_they_are() {
+    let restored = format!("{LOG}@dec_r");
+    let (mut before, mut now) = (bodies(80), bodies(50));
+    let entry = serde_json::json!({
+        "id": "dec_r", "time": "2026-11-20T12:00:00Z", "type": "dev.shortbread.store.restored.v1",
+        "data": { "log": { "origin": restored, "kept": { "origin": LOG, "size": 50 } } },
+    });
+    now.push(entry.to_string().into_bytes());
+    now.extend(bodies(40));
+    let (old, new) = (leaves(&before), leaves(&now));
+    let file = String::from_utf8(proof(&new, 0, now.len())).unwrap();
+    let escape = |note: &str| serde_json::to_string(note).unwrap();
+    let file = file.replace(&escape(&checkpoint(&new, 2)), &escape(&signed_as(&restored, &new).note));
+    let file = file.replace(&format!("\"origin\":\"{LOG}\""), &format!("\"origin\":\"{restored}\""));
+    let check = |held: &[Held], known: &[&str]| {
+        let restored = known.iter().map(|id| (*id).to_owned()).collect();
+        let report =
+            asked(&export(&now), file.as_bytes(), held, Asked { restored, ..Asked::default() }).unwrap();
+        let said = report.complaints().join("\n");
+        (report, said)
+    };
+    let kept = [&held(&old, &[20, 50])[..], &[signed_as(&restored, &new[..60])]].concat();
+    let (report, said) = check(&kept, &[]);
+    assert!(report.is_good() && report.outside.compared == 3, "{said}");
+    assert_eq!((report.restores[0].kept, report.restores[0].place), (50, 50));
+    // Of what the restore took away: told, until someone says that it is known.
+    let more = [&kept[..], &held(&old, &[51, 80])].concat();
+    let (report, said) = check(&more, &[]);
+    assert!(said.contains("--restored dec_r") && report.outside.forks.is_empty(), "{said}");
+    assert_eq!((report.outside.failed, report.outside.lost[0].checkpoints), (0, 2));
+    assert!(check(&more, &["dec_r"]).0.is_good());
+    assert!(!check(&more, &["dec_other"]).0.is_good());
+    // What it kept was rewritten, and what came after it was cut: no restore explains that.
+    before[30].push(b' ');
+    let rewritten = leaves(&before);
+    let (report, said) = check(&[&kept[..], &held(&rewritten, &[40])].concat(), &["dec_r"]);
+    assert!(report.outside.failed == 1 && said.contains("was rewritten"), "{said}");
+    let longer = [now.clone(), bodies(5)].concat();
+    let (report, _) = check(&[signed_as(&restored, &leaves(&longer))], &["dec_r"]);
+    assert_eq!(report.outside.beyond, Some(longer.len() as u64));
+    let (_, said) = check(&[signed_as("c.example/log", &new[..60])], &[]);
+    assert!(said.contains("another log"), "{said}");
 }

@@ -4,10 +4,11 @@ use std::io::BufRead;
 
 use shortbread_protocol::key_document::KeyPurpose;
 use shortbread_protocol::keys::PublicKey;
+use shortbread_protocol::log;
 
 use super::checkpoint::{CheckpointError, Claim, Held};
 use super::file::{Head, Proof, ProofError, Tail, keys_of};
-use super::growth::Growth;
+use super::growth::{Growth, Judge};
 use super::report::Report;
 use super::walk::Walk;
 
@@ -20,8 +21,24 @@ pub enum Trust {
     Audit(PublicKey),
 }
 
-/// Checks an export against its proof and against checkpoints that were kept outside. `wanted` is the log's origin, where
-/// it is known; `tell` hears how many of how many entries were read.
+/// What is asked of an export beside that it is as it was signed. What covers less does not pass: whoever left something out
+/// would else say how much is looked for.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    /// Which log, by the origin under which it began, where that is known.
+    pub log: Option<String>,
+    /// The export has to begin at this place, or before it.
+    pub from: u64,
+    /// It has to reach up to this place; to the end of the log unless told.
+    pub until: Option<u64>,
+    /// Any part will do.
+    pub partial: bool,
+    /// Ids of restores that are known of: what they took away is no complaint.
+    pub restored: Vec<String>,
+}
+
+/// Checks an export against its proof and against checkpoints that were kept outside; `tell` hears how many of how many
+/// entries were read.
 ///
 /// # Errors
 /// When nothing can be told: a file is not read, or the proof is none, of another log, or without keys that the root
@@ -31,19 +48,19 @@ pub fn verify(
     proof: impl BufRead,
     trust: &Trust,
     held: &[Held],
-    wanted: Option<&str>,
+    asked: &Asked,
     tell: &mut dyn FnMut(u64, u64),
 ) -> Result<Report, ProofError> {
     let proof = Proof::open(proof)?;
     let head = proof.head.clone();
-    if let Some(wanted) = wanted.filter(|wanted| *wanted != head.origin) {
-        return Err(ProofError::Origin { found: head.origin, wanted: wanted.to_owned() });
+    if let Some(wanted) = asked.log.as_ref().filter(|wanted| !log::is_origin_of(&head.origin, wanted)) {
+        return Err(ProofError::Origin { found: head.origin, wanted: wanted.clone() });
     }
     // The head is only opened with both.
     let (before, after) = head.around().unwrap_or_default();
     let mut walk = Walk::new(export, proof, Growth::new(before, held));
     walk.run(tell)?;
-    let Walk { sides, mut tree, findings, damages, last, lines, .. } = walk;
+    let Walk { sides, mut tree, findings, damages, last, lines, restores, .. } = walk;
     after.into_iter().for_each(|(level, root)| tree.join(level, root));
     let tail = sides.proof.tail()?;
     let keys = Keys::of(trust, &tail, &head.origin)?;
@@ -51,7 +68,8 @@ pub fn verify(
     let believed = newest.as_ref().ok().map(|claim| claim.root);
     // Whoever signed it, it is of use to know whether it fits.
     let signed = believed.or_else(|| Claim::read(&tail.checkpoint).ok().map(|claim| claim.root));
-    let outside = tree.outside(held, &head, &keys.all, believed);
+    let judge = Judge { head: &head, keys: &keys.all, restores: &restores, asked };
+    let outside = tree.outside(held, &judge, believed);
     Ok(Report {
         lines,
         keys: keys.version,
@@ -61,6 +79,8 @@ pub fn verify(
         root: signed == Some(tree.range.root()),
         lines_root: damages > 0 && tree.by_lines.is_some_and(|range| signed == Some(range.root())),
         outside,
+        restores,
+        asked: asked.into(),
         last,
         origin: head.origin,
         first: head.first,

@@ -10,6 +10,7 @@ use super::file::{Proof, ProofError};
 use super::growth::Growth;
 use super::lines::{Line, Lines};
 use super::report::{Fault, Finding, Named};
+use super::restored::{self, Restore};
 use super::tree::{self, Hash};
 
 /// How many damages are described; all are counted.
@@ -28,6 +29,7 @@ pub(super) struct Walk<E, P> {
     pub(super) last: Option<Named>,
     before: Line,
     pub(super) lines: u64,
+    pub(super) restores: Vec<Restore>,
 }
 
 impl<E: BufRead, P: BufRead> Walk<E, P> {
@@ -42,6 +44,7 @@ impl<E: BufRead, P: BufRead> Walk<E, P> {
             last: None,
             before: Line::default(),
             lines: 0,
+            restores: Vec::new(),
         }
     }
 
@@ -76,6 +79,7 @@ impl<E: BufRead, P: BufRead> Walk<E, P> {
 
     /// A line as it was logged; answers a buffer that is free.
     fn stands(&mut self, line: Line) -> Vec<u8> {
+        restored::note(&mut self.restores, self.tree.range.size(), &line.text);
         self.tree.push(line.hash, Some(&line));
         if let Some(range) = &mut self.tree.by_lines {
             range.push(line.hash);

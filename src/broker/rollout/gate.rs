@@ -17,7 +17,7 @@ use crate::cases::gate::{GateResult, Rule, judge};
 use crate::cases::read::{Ids, read};
 use crate::cases::replay::{Before, Replay};
 use crate::cases::{Case, read::ReadError};
-use crate::inputs;
+use crate::inputs::{self, CaseError};
 use crate::policy::Policy;
 use crate::policy::diff::diff;
 
@@ -94,6 +94,13 @@ pub(super) fn incidents(
     }
 }
 
+fn unread(error: CaseError) -> RolloutError {
+    match error {
+        CaseError::Store(error) => error.into(),
+        error => RolloutError::Cases(error.to_string()),
+    }
+}
+
 /// The labelled cases that these policies name, each id once.
 fn labelled<'p>(policies: impl Iterator<Item = &'p Policy>) -> Result<Vec<Case>, RolloutError> {
     let (mut known, mut all) = (Ids::default(), Vec::new());
@@ -135,7 +142,7 @@ async fn recorded(
     let (mut from, mut count) = (None, 0);
     loop {
         let asked = inputs::Asked { since: Some(since), from, limit: PAGE, operators: false };
-        let page = inputs::page(broker, asked).await?;
+        let page = inputs::page(broker, asked).await.map_err(unread)?;
         let concerned = workflows.cloned();
         let fed = tokio::task::spawn_blocking(move || {
             let lines = page.lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());

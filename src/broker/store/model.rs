@@ -35,6 +35,9 @@ pub const AUDIT_LIMIT: usize = 65_535;
 /// The most rows that one read of the audit log answers.
 pub const TAIL_LIMIT: usize = 10_000;
 
+/// The most bytes of entries of one decision or trace that one read answers; the first alone may have more.
+pub const KEYED_BYTES: usize = 8 * 1024 * 1024;
+
 /// The most tokens that a preview names.
 pub const NAMED: usize = 20;
 

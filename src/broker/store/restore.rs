@@ -14,10 +14,15 @@
 //! What was revoked for good after the backup, rather than ended by being issued too early, is taken from the store that
 //! was there, where it can still be read, with its break-glass head and key documents: refusals only ever add up. Nothing
 //! else is taken from it. The policy in force is the backup's.
+//!
+//! The audit log goes on after the backup's last entry, so of sizes that were signed before, it may sign other roots. One
+//! origin must never have two: unless the store that was there shows that nothing came after the backup, the log goes on
+//! under an origin of its own, and the restore's entry says after how many entries it left which one.
 
 use std::path::{Path, PathBuf};
 
 use shortbread_protocol::clock::Timestamp;
+use shortbread_protocol::log::Hash;
 use thiserror::Error;
 
 use super::sqlite::restore::Place;
@@ -53,6 +58,49 @@ pub struct Restored {
     pub made_from: u64,
     /// How many revocations were taken from the store that was there.
     pub taken: u64,
+    /// What became of the audit log.
+    pub log: RestoredLog,
+}
+
+/// The audit log as it was at some moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownLog {
+    /// What its checkpoints were signed under.
+    pub origin: String,
+    /// How many entries it had.
+    pub size: u64,
+    /// The root of the tree over them.
+    pub root: Hash,
+}
+
+/// What a restore made of the audit log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestoredLog {
+    /// The log in the backup: the restore's entries come after it.
+    pub kept: KnownLog,
+    /// The newest that is known of the log that was there; `None` when nothing is.
+    pub last: Option<KnownLog>,
+    /// What checkpoints are signed under from now on.
+    pub origin: String,
+}
+
+impl RestoredLog {
+    /// Whether it has another origin now: entries after the backup are lost, or may be.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.origin != self.kept.origin
+    }
+}
+
+/// What a restore is told beside the files.
+#[derive(Clone, Debug)]
+pub struct Settle {
+    /// The time.
+    pub now: Timestamp,
+    /// The id of the restore's entry, which no other has: a new origin of the log bears it.
+    pub id: String,
+    /// Of checkpoints that were kept outside, the newest of each origin.
+    pub seen: Vec<KnownLog>,
 }
 
 /// What was known of the store that was there.
@@ -171,13 +219,13 @@ impl Restoring {
     ///
     /// # Errors
     /// When the copy cannot be written.
-    pub async fn settle<F>(self, now: Timestamp, audit: F) -> Result<(Settled, Restored), RestoreError>
+    pub async fn settle<F>(self, settle: Settle, audit: F) -> Result<(Settled, Restored), RestoreError>
     where
         F: FnMut(&Restored) -> AuditEntry + Send + 'static,
     {
         let Self { place, store } = self;
         let restored = match &*store.0 {
-            Backend::Sqlite(sqlite) => sqlite.restore(place.settling(), now, Box::new(audit)).await?,
+            Backend::Sqlite(sqlite) => sqlite.restore(place.settling(), settle, Box::new(audit)).await?,
         };
         Ok((Settled { place, store }, restored))
     }

@@ -1,8 +1,12 @@
 //! `shortbread restore`: a backup takes the store's place, and nothing revoked comes back to life.
 
+mod seen;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use serde_json::{Value, json};
 use shortbread_broker::activation::{Actor, PolicyHolder, Scope, read_policy};
@@ -10,7 +14,8 @@ use shortbread_broker::audit::{Scribe, begin};
 use shortbread_broker::config::Config;
 use shortbread_broker::policy::Options;
 use shortbread_broker::store::{
-    BackupError, Former, Restore, RestoreError, Restored, Restoring, Store, StoreError, StoreKind,
+    BackupError, Former, KnownLog, Restore, RestoreError, Restored, Restoring, Settle, Store, StoreError,
+    StoreKind,
 };
 use shortbread_protocol::clock::{Clock, Timestamp};
 use shortbread_protocol::random::Random;
@@ -28,10 +33,15 @@ use crate::ui::Style;
 /// revocation list that anyone ever saw, since verifiers refuse a lower one. Read it where the list arrives: `SEQ` of
 /// `shortbread revocations status` or the metric shortbread_revocation_seq of a verifier, or the line `seq` of the head in
 /// a mirror (`curl https://mirror.acme.example/revocations/head`). Too high does no harm, too low is never right.
+///
+/// The audit log goes on after the backup's last entry. Unless the store that is there shows that nothing came after the
+/// backup, its checkpoints bear a new origin from then on, named after the restore: one origin never has two roots of one
+/// size. --checkpoint adds what was kept outside, where the store that is there may itself be an older copy.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   shortbread restore --config /etc/shortbread/broker.toml /var/backups/shortbread-2026-11-20.db --seq-floor 18342
+  shortbread restore --config broker.toml backup.db --seq-floor 18342 --checkpoint anchors.jsonl
   shortbread restore --config broker.toml backup.db --seq-floor 18342 --activate-policy --json")]
 pub(crate) struct RestoreArgs {
     /// The backup, as `shortbread backup` made it. It is read, not changed.
@@ -43,6 +53,10 @@ pub(crate) struct RestoreArgs {
     /// The highest number of the revocation list that any verifier or mirror ever saw, or a higher one.
     #[arg(long, value_name = "N")]
     seq_floor: u64,
+    /// Checkpoints of the audit log that were kept outside, the newest included: the file of [log] anchor_file, or notes
+    /// one after another. Can be repeated.
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Vec<PathBuf>,
     /// Put the policy file in force too: the backup may have an older policy, with operators who have been taken out since.
     #[arg(long)]
     activate_policy: bool,
@@ -66,7 +80,9 @@ pub(crate) async fn run(args: &RestoreArgs, context: &Context) -> Result<(), Fai
         Failure::new(format!("nothing was restored: {error}"), "Name the broker's own configuration.")
     })?;
     let (clock, random) = surroundings();
+    let held = seen::read(&args.checkpoint)?;
     let restoring = take(args, &config, context).await?;
+    let seen = seen::believed(&held, restoring.store(), &config).await?;
     if args.activate_policy {
         activate(restoring.store().clone(), &config, &clock, &random).await?;
     }
@@ -76,7 +92,8 @@ pub(crate) async fn run(args: &RestoreArgs, context: &Context) -> Result<(), Fai
     let version = policy.as_ref().map(|policy| policy.version);
     let entry = move |restored: &Restored| scribe.restored(&decision, restored, version);
     let now = clock.now();
-    let (settled, restored) = restoring.settle(now, entry).await.map_err(|error| failed(&error))?;
+    let settle = Settle { now, id: id.clone(), seen };
+    let (settled, restored) = restoring.settle(settle, entry).await.map_err(|error| failed(&error))?;
     let placed = tokio::task::spawn_blocking(move || settled.put_in_place(now)).await;
     let placed = placed.map_err(|_| failed(&BackupError::Stopped.into()))?;
     let aside = placed.map_err(|error| failed(&error))?;
@@ -144,7 +161,9 @@ fn body(
     aside: Option<&Path>,
     decision: &str,
 ) -> Value {
-    let Restored { backup, floor, seq, not_before, made_from, taken, .. } = restored;
+    let Restored { backup, floor, seq, not_before, made_from, taken, log, .. } = restored;
+    let known =
+        |log: &KnownLog| json!({ "origin": log.origin, "size": log.size, "root": STANDARD.encode(log.root) });
     json!({
         "store": config.store.sqlite, "backup": args.file, "former": aside, "former_state": state(&restored.former),
         "audit_entries": backup.audit, "backup_seq": backup.seq, "floor": floor, "seq": seq,
@@ -152,6 +171,7 @@ fn body(
         "policy": policy.map(|policy| json!({
             "version": policy.version, "since": policy.since.to_string(), "by": policy.by, "is_file": policy.is_file,
         })),
+        "log": { "origin": log.origin, "new_origin": log.is_new(), "kept": known(&log.kept), "last": log.last.as_ref().map(known) },
         "decision_id": decision,
     })
 }
@@ -180,6 +200,7 @@ fn say(
     pairs.push(("from", args.file.display().to_string()));
     pairs.extend(aside.map(|aside| ("former store", format!("{} (kept)", aside.display()))));
     pairs.push(("audit log", format!("{}; what came after the backup is not in it", entries(backup.audit))));
+    pairs.push(("log origin", origin(restored)));
     pairs.push(("revocation list", format!("goes on at {}, above {}", restored.seq, restored.floor)));
     pairs.push(("tokens", format!("dead if issued before {}", moment(restored.not_before))));
     pairs.push(("assertions", format!("refused if made before {}", moment(restored.made_from))));
@@ -213,6 +234,12 @@ fn next(args: &RestoreArgs, restored: &Restored) -> [String; 4] {
 
 fn moment(seconds: u64) -> String {
     Timestamp::from_seconds(seconds).to_string()
+}
+
+fn origin(restored: &Restored) -> String {
+    let log = &restored.log;
+    let why = if log.is_new() { "new" } else { "as before: nothing came after the backup" };
+    format!("{} ({why})", log.origin)
 }
 
 fn taken(restored: &Restored) -> String {
@@ -249,11 +276,29 @@ fn warnings(restored: &Restored, policy: Option<&InForce>) -> Vec<String> {
     }
     warnings
         .push("Inputs that `audit erase` took away after the backup are back: erase them again.".to_owned());
-    warnings.push(format!(
-        "The audit log goes on after {}: a checkpoint that was taken outside after the backup does not fit it any more, and `audit verify` calls that a cut. The entry of this restore says why.",
-        entries(backup.audit)
-    ));
+    warnings.extend(lost(restored));
     warnings
+}
+
+/// What the audit log lost, and how that shows outside.
+fn lost(restored: &Restored) -> Option<String> {
+    let log = &restored.log;
+    if !log.is_new() {
+        return None;
+    }
+    let (kept, origin) = (entries(log.kept.size), &log.origin);
+    let was = match &log.last {
+        Some(last) => format!(
+            "The newest that is known of the log that was there has {} (origin {}).",
+            entries(last.size),
+            last.origin
+        ),
+        None => "What came after it is not known.".to_owned(),
+    };
+    Some(format!(
+        "The audit log goes on after {kept} under a NEW ORIGIN, {origin}: what came later was signed under {}, and is lost. {was} Tell whoever keeps its checkpoints. `audit verify` holds the old ones against what was kept, and takes it that the others are lost with `--restored ID`, the id of this restore.",
+        log.kept.origin
+    ))
 }
 
 fn failed(error: &RestoreError) -> Failure {

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Write as _};
 
-use shortbread_broker::proof::{Head, Range, Tail, Trust, leaf, verify, write_leaf};
+use shortbread_broker::proof::{Asked, Head, Range, Tail, Trust, leaf, verify, write_leaf};
 use shortbread_protocol::clock::{Clock as _, SystemClock};
 use shortbread_protocol::keys::PrivateKey;
 use shortbread_protocol::note;
@@ -46,7 +46,8 @@ pub fn measure() -> Outcome<Vec<Figure>> {
         let begun = clock.monotonic();
         let open = |path| File::open(path).map(|file| BufReader::with_capacity(1 << 20, file));
         let trust = Trust::Audit(audit.public());
-        let report = verify(open(&export)?, open(&proof)?, &trust, &[], Some(ORIGIN), &mut |_, _| {})?;
+        let asked = Asked { log: Some(ORIGIN.to_owned()), ..Asked::default() };
+        let report = verify(open(&export)?, open(&proof)?, &trust, &[], &asked, &mut |_, _| {})?;
         if !report.is_good() {
             return Err("an undamaged log did not verify".into());
         }

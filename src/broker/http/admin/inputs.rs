@@ -119,6 +119,7 @@ impl From<CaseError> for Failure {
             CaseError::Unknown => Self::new(Reason::NotFound, error.to_string()),
             CaseError::NoCase(detail) => Self::new(Reason::NoCase, detail),
             CaseError::Store(error) => error.into(),
+            CaseError::Broken => Self::new(Reason::Internal, error.to_string()),
         }
     }
 }

@@ -12,6 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::open::{private, read_meta, reader};
 use super::schema::{self, Schema};
 use super::sql::{fault, int, io_fault, moment};
+use super::tiles;
 use crate::store::{Backup, BackupError, Copying, StoreError, StoreFacts, Tell};
 
 /// How many pages are copied at a time: 1 MiB.
@@ -124,9 +125,7 @@ pub(super) fn facts(conn: &Connection, path: &Path) -> Result<StoreFacts, StoreE
     let Some(meta) = read_meta(conn).map_err(failed)? else {
         return Err(StoreError::NotInitialised { path: path.to_owned() });
     };
-    let audit = conn
-        .query_row("SELECT coalesce(max(idx) + 1, 0) FROM audit_entry", [], |row| int(row, 0))
-        .map_err(failed)?;
+    let audit = tiles::size(conn).map_err(failed)?;
     let sql = "SELECT seq, head_issued FROM revocation_state";
     let (seq, head) = conn.query_row(sql, [], |row| Ok((int(row, 0)?, moment(row, 1)?))).map_err(failed)?;
     let head = Some(head).filter(|head| head.millis() > 0);

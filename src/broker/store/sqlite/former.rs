@@ -6,10 +6,10 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::copy::facts;
-use super::sql::fault;
-use super::{keys, open, read, state};
+use super::sql::{damaged, fault};
+use super::{checkpoints, keys, open, origins, read, restore, state, tiles};
 use crate::store::revocations::Revocations;
-use crate::store::{BreakGlassRecord, Former, KeyRecord, Notes, StoreError, StoreFacts};
+use crate::store::{BreakGlassRecord, Former, KeyRecord, KnownLog, Notes, StoreError, StoreFacts};
 
 /// What was found of it.
 pub(super) struct Left {
@@ -17,6 +17,8 @@ pub(super) struct Left {
     pub(super) facts: Option<StoreFacts>,
     /// What it refuses.
     pub(super) remains: Option<Remains>,
+    /// The end of its audit log, if that could be read.
+    pub(super) log: Option<KnownLog>,
     trouble: Option<String>,
 }
 
@@ -34,7 +36,7 @@ pub(super) struct Remains {
 impl Left {
     /// Reads what there is. A store that is being replaced may be damaged anywhere: that is no error here.
     pub(super) fn of(path: &Path) -> Self {
-        let mut left = Self { facts: None, remains: None, trouble: None };
+        let mut left = Self { facts: None, remains: None, log: None, trouble: None };
         if !path.exists() {
             return left;
         }
@@ -47,7 +49,9 @@ impl Left {
     fn read(&mut self, path: &Path) -> Result<(), StoreError> {
         let failed = |error| fault(path, &error);
         let conn = open::reader(path).map_err(failed)?;
-        self.facts = Some(facts(&conn, path)?);
+        let facts = facts(&conn, path)?;
+        let log = log(&conn, &facts.issuer);
+        self.facts = Some(facts);
         let mut remains = Remains {
             latest_issued: 0,
             list: Revocations::default(),
@@ -66,6 +70,7 @@ impl Left {
             tokens(&conn).map(|tokens| remains.tokens = tokens),
             keys::kept_break_glass(&conn).map(|kept| remains.break_glass = kept),
             keys::documents(&conn).map(|documents| remains.documents = documents),
+            log.map(|log| self.log = Some(log)),
         ];
         self.remains = Some(remains);
         read.into_iter().collect::<Result<(), _>>().map_err(failed)
@@ -78,6 +83,15 @@ impl Left {
             (None, None) => Former::Absent,
         }
     }
+}
+
+// A checkpoint over more than there is was signed all the same.
+fn log(conn: &Connection, issuer: &str) -> rusqlite::Result<KnownLog> {
+    let (size, signed) = (tiles::size(conn)?, checkpoints::last(conn)?.map_or(0, |last| last.size));
+    if signed > size {
+        return Err(damaged(format!("the entries {size} to {} are missing", signed - 1)));
+    }
+    Ok(KnownLog { origin: origins::current(conn, issuer)?, size, root: restore::root(conn, size)? })
 }
 
 fn tokens(conn: &Connection) -> rusqlite::Result<HashMap<[u8; 16], String>> {

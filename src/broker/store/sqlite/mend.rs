@@ -7,11 +7,11 @@
 use std::path::Path;
 
 use rusqlite::{Connection, params};
-use shortbread_protocol::log::{Checkpoint, Hash, TilePlace, WIDTH, origin};
+use shortbread_protocol::log::{Checkpoint, Hash, TilePlace, WIDTH};
 
-use super::checkpoints;
 use super::sql::{Int, damaged, exec, fault, int};
 use super::tiles;
+use super::{checkpoints, origins};
 use crate::store::{StoreError, tree};
 
 /// How many levels of tiles a log of 2^63 entries can fill.
@@ -46,7 +46,7 @@ pub(super) fn mend(conn: &Connection, path: &Path, issuer: &str) -> Result<(), S
         }
     }
     check_entries(conn, size).map_err(failed)?;
-    check_checkpoint(conn, size, &origin(issuer)).map_err(failed)
+    check_checkpoint(conn, size, issuer).map_err(failed)
 }
 
 // Entries are pruned from the beginning alone: where there are some, they reach to the end.
@@ -128,13 +128,13 @@ fn check_entries(conn: &Connection, size: u64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn check_checkpoint(conn: &Connection, size: u64, origin: &str) -> rusqlite::Result<()> {
+fn check_checkpoint(conn: &Connection, size: u64, issuer: &str) -> rusqlite::Result<()> {
     let Some(last) = checkpoints::last(conn)? else { return Ok(()) };
     if last.size > size {
         return Err(damaged(format!("the entries {size} to {} are missing", last.size - 1)));
     }
     let root = tree::root(conn, last.size)?;
-    let checkpoint = Checkpoint::unverified(&last.note, origin);
+    let checkpoint = Checkpoint::unverified(&last.note, &origins::over(conn, issuer, last.size)?);
     if checkpoint == Ok(Checkpoint { size: last.size, root }) {
         return Ok(());
     }

@@ -11,9 +11,11 @@ mod inputs;
 mod instances;
 mod keys;
 mod lanes;
+mod log;
 mod mend;
 mod notice;
 mod open;
+mod origins;
 mod policy;
 mod preview;
 mod read;
@@ -34,13 +36,12 @@ mod writer;
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use shortbread_protocol::clock::Timestamp;
-use shortbread_protocol::log::{Hash, TilePlace};
 
 use self::lanes::{Lane, Lanes, Task};
 use self::open::Opened;
@@ -50,19 +51,19 @@ use self::state::State;
 use self::unit::{Failure, Unit, check_audit};
 use self::writer::{Shared, View, Writer, unavailable};
 use super::revocations::Revocations;
-use super::tree::{self, Tiles as _};
 use super::{
     Activate, ActivateError, Activation, ActivePolicy, AuditEntry, BlockChanged, BreakGlassRecord,
-    ChangeError, Changed, Counts, ErasableInput, Erase, Erased, Exchange, Head, HeadError, HeadFacts, Kept,
-    KeyError, KeyRecord, Lease, Lift, Meta, NewLease, NewPolicy, Notes, Options, PolicyVersion, Preview,
-    Progress, Pruned, RecordError, Replay, Restored, Revoke, RevokeBlock, Sink, StoreError, StoredCheckpoint,
-    StoredEntry, StoredInput, Target, TokenRecord, Trial, TrialOutcome, Use, WaitingNotice,
+    ChangeError, Changed, Counts, Exchange, Head, HeadError, HeadFacts, Kept, KeyError, KeyRecord, Lease,
+    Lift, Meta, NewLease, NewPolicy, Notes, Options, PolicyVersion, Preview, Progress, Pruned, RecordError,
+    Replay, Restored, Revoke, RevokeBlock, Settle, Sink, StoreError, Target, TokenRecord, Trial,
+    TrialOutcome, Use, WaitingNotice,
 };
 
 /// An open SQLite store. Dropping it waits for what is queued, then closes the file.
 pub(super) struct Sqlite {
     path: PathBuf,
     meta: Meta,
+    origin: String,
     lanes: Arc<Lanes>,
     writer: Option<JoinHandle<()>>,
     readers: Arc<Readers>,
@@ -99,9 +100,11 @@ impl Sqlite {
     fn start(opened: Opened) -> Result<Self, StoreError> {
         let Opened { path, conn, lock, meta, reserve } = opened;
         let state = State::load(&conn).map_err(|error| fault(&path, &error))?;
+        let origin = origins::current(&conn, &meta.issuer).map_err(|error| fault(&path, &error))?;
         let view = ArcSwap::from_pointee(View::of(&state));
-        let (fault, traces, sink) = (ArcSwapOption::empty(), AtomicBool::new(true), OnceLock::new());
-        let shared = Arc::new(Shared { view, fault, traces, sink });
+        let (fault, sink) = (ArcSwapOption::empty(), OnceLock::new());
+        let (traces, wipe) = (AtomicBool::new(true), AtomicBool::new(true));
+        let shared = Arc::new(Shared { view, fault, traces, wipe, sink });
         let lanes = Lanes::new();
         let taken = Arc::clone(&lanes);
         let writer = Writer::new(conn, path.clone(), state, shared.clone(), reserve);
@@ -110,7 +113,7 @@ impl Sqlite {
             .spawn(move || writer.run(taken))
             .map_err(|error| io_fault(&path, &error))?;
         let readers = Readers::new(path.clone());
-        Ok(Self { path, meta, lanes, writer: Some(writer), readers, shared, _lock: lock })
+        Ok(Self { path, meta, origin, lanes, writer: Some(writer), readers, shared, _lock: lock })
     }
 
     /// Queues an operation behind those that came before, and waits until its transaction holds.
@@ -317,14 +320,18 @@ impl Sqlite {
     pub(super) async fn restore(
         &self,
         settling: Arc<restore::Settling>,
-        now: Timestamp,
+        settle: Settle,
         mut audit: Box<dyn FnMut(&Restored) -> AuditEntry + Send>,
     ) -> Result<Restored, StoreError> {
-        self.write_first(move |unit| restore::settle(unit, &settling, now, &mut audit)).await
+        self.write_first(move |unit| restore::settle(unit, &settling, &settle, &mut audit)).await
     }
 
     pub(super) fn meta(&self) -> &Meta {
         &self.meta
+    }
+
+    pub(super) fn log_origin(&self) -> &str {
+        &self.origin
     }
 
     pub(super) fn mirror(&self) -> Arc<Revocations> {
@@ -369,101 +376,6 @@ impl Sqlite {
 
     pub(super) async fn policy_history(&self) -> Result<Vec<Activation>, StoreError> {
         self.readers.read(policy::history).await
-    }
-
-    pub(super) async fn audit_tail(&self, from: u64, limit: usize) -> Result<Vec<StoredEntry>, StoreError> {
-        self.readers.read(move |conn| read::audit_tail(conn, from, limit)).await
-    }
-
-    pub(super) async fn audit_place(&self, at: Timestamp) -> Result<u64, StoreError> {
-        self.readers.read(move |conn| checkpoints::place(conn, at)).await
-    }
-
-    pub(super) async fn log_roots(&self, sizes: Vec<u64>) -> Result<Vec<Hash>, StoreError> {
-        let read =
-            move |conn: &rusqlite::Connection| sizes.iter().map(|size| tree::root(conn, *size)).collect();
-        self.readers.read(read).await
-    }
-
-    pub(super) async fn log_inclusion(&self, size: u64, index: u64) -> Result<Vec<Hash>, StoreError> {
-        self.readers.read(move |conn| tree::inclusion(conn, size, index)).await
-    }
-
-    pub(super) async fn log_consistency(&self, from: u64, to: u64) -> Result<Vec<Hash>, StoreError> {
-        self.readers.read(move |conn| tree::consistency(conn, from, to)).await
-    }
-
-    pub(super) async fn log_tile(&self, place: TilePlace) -> Result<Vec<Hash>, StoreError> {
-        self.readers.read(move |conn| conn.hashes(place)).await
-    }
-
-    pub(super) async fn keep_checkpoint(&self, new: StoredCheckpoint) -> Result<bool, StoreError> {
-        self.write(move |unit| checkpoints::keep(unit, &new)).await
-    }
-
-    pub(super) async fn last_checkpoint(&self) -> Result<Option<StoredCheckpoint>, StoreError> {
-        self.readers.read(checkpoints::last).await
-    }
-
-    pub(super) async fn checkpoints(
-        &self,
-        after: u64,
-        limit: u16,
-    ) -> Result<Vec<StoredCheckpoint>, StoreError> {
-        self.readers.read(move |conn| checkpoints::all(conn, after, limit)).await
-    }
-
-    pub(super) async fn audit_places(&self, id: String) -> Result<Vec<u64>, StoreError> {
-        self.readers.read(move |conn| read::audit_places(conn, &id)).await
-    }
-
-    pub(super) async fn prune_log(
-        &self,
-        before: Option<Timestamp>,
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
-        self.write(move |unit| retention::step(unit, before, now)).await
-    }
-
-    pub(super) async fn audit_by_decision(&self, id: String) -> Result<Vec<StoredEntry>, StoreError> {
-        self.readers.read(move |conn| read::audit_by_key(conn, &id)).await
-    }
-
-    pub(super) async fn audit_by_trace(&self, trace: [u8; 16]) -> Result<Vec<StoredEntry>, StoreError> {
-        self.readers.read(move |conn| read::audit_by_key(conn, &trace)).await
-    }
-
-    pub(super) async fn audit_input(&self, idx: u64) -> Result<Option<ErasableInput>, StoreError> {
-        self.readers.read(move |conn| inputs::at(conn, idx)).await
-    }
-
-    pub(super) async fn audit_inputs(&self, from: u64, limit: usize) -> Result<Vec<StoredInput>, StoreError> {
-        self.readers.read(move |conn| inputs::from(conn, from, limit)).await
-    }
-
-    pub(super) async fn erasable(&self, erase: Erase) -> Result<u64, StoreError> {
-        self.readers.read(move |conn| inputs::count(conn, &erase)).await
-    }
-
-    pub(super) async fn erase_inputs(
-        &self,
-        erase: Erase,
-        audit: Box<dyn FnOnce(&Erased) -> AuditEntry + Send>,
-    ) -> Result<Erased, StoreError> {
-        // Looking for them takes a while, and the thread that writes is for the switch.
-        let wanted = erase.clone();
-        let due = self.readers.read(move |conn| inputs::due(conn, &wanted)).await?;
-        let shared = Arc::clone(&self.shared);
-        let work = move |unit: &mut Unit<'_>| {
-            let erased = inputs::erase(unit, &erase, &due, audit)?;
-            shared.traces.store(true, Ordering::Relaxed);
-            Ok(erased)
-        };
-        self.write(work).await
-    }
-
-    pub(super) fn has_traces(&self) -> bool {
-        self.shared.traces.load(Ordering::Relaxed)
     }
 
     pub(super) async fn token(&self, id: String) -> Result<Option<TokenRecord>, StoreError> {

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use super::open;
 use super::sql::{Int, fault, int, moment};
 use super::writer::unavailable;
-use crate::store::{Counts, Notes, StoreError, StoredEntry, TAIL_LIMIT};
+use crate::store::{Counts, KEYED_BYTES, Notes, StoreError, StoredEntry, TAIL_LIMIT};
 
 /// The highest number that SQLite knows.
 pub(super) const LAST: u64 = i64::MAX.unsigned_abs();
@@ -73,7 +73,18 @@ pub(super) fn audit_places(conn: &Connection, key: &dyn ToSql) -> rusqlite::Resu
 pub(super) fn audit_by_key(conn: &Connection, key: &dyn ToSql) -> rusqlite::Result<Vec<StoredEntry>> {
     let sql = "SELECT e.idx, e.at, e.body, e.leaf FROM audit_key k JOIN audit_entry e ON e.idx = k.idx
         WHERE k.key = ?1 ORDER BY k.idx LIMIT ?2";
-    conn.prepare_cached(sql)?.query_map(params![key, Int(TAIL_LIMIT as u64)], stored)?.collect()
+    let mut select = conn.prepare_cached(sql)?;
+    let (mut entries, mut bytes) = (Vec::new(), 0);
+    // A trace is its callers' word: any number of long entries may bear it.
+    for entry in select.query_map(params![key, Int(TAIL_LIMIT as u64)], stored)? {
+        let entry: StoredEntry = entry?;
+        bytes += entry.body.len();
+        if bytes > KEYED_BYTES && !entries.is_empty() {
+            break;
+        }
+        entries.push(entry);
+    }
+    Ok(entries)
 }
 
 pub(super) fn stored(row: &Row<'_>) -> rusqlite::Result<StoredEntry> {

@@ -5,18 +5,20 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rusqlite::params;
+use rusqlite::{Connection, params};
 use shortbread_protocol::clock::{FOREVER, Timestamp};
+use shortbread_protocol::log;
 
 use super::change::{changed, merge, standing, write_global, write_selector};
 use super::copy::{Part, Source, ended, sound, sync_folder};
 use super::former::{Left, Remains};
 use super::sql::Int;
 use super::unit::{Failure, Unit};
-use super::{Sqlite, keys, open};
+use super::{Sqlite, keys, open, origins};
 use crate::store::revocations::{Block, Change, Entry};
 use crate::store::{
-    AuditEntry, BackupError, Options, Restore, RestoreError, Restored, StoreError, StoreFacts, Target,
+    AuditEntry, BackupError, Former, KnownLog, Options, Restore, RestoreError, Restored, RestoredLog, Settle,
+    StoreError, StoreFacts, Target, tree,
 };
 
 /// How far ahead of the clock an assertion or a token may be dated, in seconds.
@@ -137,10 +139,11 @@ fn aside_with(path: &Path, aside: &Path) -> std::io::Result<bool> {
 pub(super) fn settle(
     unit: &mut Unit<'_>,
     settling: &Settling,
-    now: Timestamp,
+    settle: &Settle,
     audit: &mut (dyn FnMut(&Restored) -> AuditEntry + Send),
 ) -> Result<Restored, Failure<StoreError>> {
-    let Settling { floor, backup, left } = settling;
+    let (Settling { floor, backup, left }, now) = (settling, settle.now);
+    let log = name_log(unit.conn, settling, settle)?;
     unit.state.counters.seq = *floor;
     let seq = unit.next_seq();
     forget(unit, now)?;
@@ -161,9 +164,41 @@ pub(super) fn settle(
         not_before,
         made_from,
         taken,
+        log,
     };
     unit.append(&audit(&restored))?;
     Ok(restored)
+}
+
+// The origin stays only where the store that was there ends exactly as the backup does, and nothing that was seen outside says
+// otherwise: then nothing was signed that the restored log could contradict.
+fn name_log(conn: &Connection, settling: &Settling, settle: &Settle) -> rusqlite::Result<RestoredLog> {
+    let Settling { backup, left, .. } = settling;
+    let (issuer, size) = (&backup.issuer, backup.audit);
+    let kept = KnownLog { origin: origins::current(conn, issuer)?, size, root: root(conn, size)? };
+    let is_read = matches!(left.former(), Former::Read(_));
+    let mut whole = is_read && left.log.as_ref() == Some(&kept);
+    let former = origins::former(conn, issuer)?;
+    let mut last = left.log.as_ref();
+    for seen in settle.seen.iter().filter(|seen| !former.contains(&seen.origin)) {
+        let is_own = seen.origin == kept.origin && seen.size <= size;
+        whole &= is_own && root(conn, seen.size)? == seen.root;
+        last = last.into_iter().chain([seen]).max_by_key(|log| log.size);
+    }
+    let last = last.cloned();
+    if whole {
+        let origin = kept.origin.clone();
+        return Ok(RestoredLog { kept, last, origin });
+    }
+    let origin = log::origin_after(issuer, &settle.id);
+    origins::add(conn, &origin, size, settle.now)?;
+    Ok(RestoredLog { kept, last, origin })
+}
+
+/// The root over the first entries of the log.
+pub(super) fn root(conn: &Connection, size: u64) -> rusqlite::Result<log::Hash> {
+    // Nothing is signed over no entries.
+    if size == 0 { Ok(log::Hash::default()) } else { tree::root(conn, size) }
 }
 
 // Answers to be given once more, leases, notices, a head that is older than others that were seen, and a policy that some

@@ -21,43 +21,74 @@ const DAY: u64 = 24 * HOUR;
 /// For how long one checkpoint an hour is kept.
 const MONTH: u64 = 30 * DAY;
 
-/// One step; whether there may be more to do.
+/// What one step did.
+pub(super) struct Step {
+    /// Whether there may be more to do.
+    pub(super) more: bool,
+    /// Whether inputs went, of which the database's log may still have something.
+    pub(super) inputs: bool,
+}
+
+/// One step.
 pub(super) fn step(
     unit: &mut Unit<'_>,
     before: Option<Timestamp>,
     now: Timestamp,
-) -> Result<bool, Failure<StoreError>> {
-    let mut more = thin(unit.conn, now, HOUR, DAY)? | thin(unit.conn, now, DAY, MONTH)?;
+) -> Result<Step, Failure<StoreError>> {
+    let mut step = Step { more: false, inputs: false };
+    step.more = thin(unit.conn, now, HOUR, DAY)? | thin(unit.conn, now, DAY, MONTH)?;
     if let Some(before) = before {
-        more |= forget_tile(unit.conn, before)? | forget_tokens(unit.conn, before)?;
+        let tile = forget_tile(unit.conn, before)?;
+        step.inputs = tile.is_some_and(|inputs| inputs > 0);
+        step.more |= tile.is_some() | forget_tokens(unit.conn, before)?;
     }
-    Ok(more)
+    Ok(step)
 }
 
-// The entries of the oldest tile, if all of them arrived before that moment.
-fn forget_tile(conn: &Connection, before: Timestamp) -> rusqlite::Result<bool> {
+/// When the oldest of what would be forgotten arrived, or ended.
+pub(super) fn oldest(conn: &Connection) -> rusqlite::Result<Option<Timestamp>> {
+    let sql = "SELECT min(expires) FROM (SELECT expires FROM token ORDER BY id LIMIT ?1)";
+    let token = conn.prepare_cached(sql)?.query_row([ROWS], |row| row.get::<_, Option<Int>>(0))?;
+    let token = token.map(|Int(expires)| Timestamp::from_seconds(expires));
+    let sql = "SELECT min(at) FROM audit_checkpoint WHERE size >= ?1";
+    let tile = match oldest_tile(conn)? {
+        Some((_, to)) => {
+            conn.prepare_cached(sql)?.query_row([Int(to)], |row| row.get::<_, Option<Int>>(0))?
+        }
+        None => None,
+    };
+    Ok(tile.map(|Int(at)| Timestamp::from_millis(at)).into_iter().chain(token).min())
+}
+
+// The places of the entries of the oldest tile, if it is full.
+fn oldest_tile(conn: &Connection) -> rusqlite::Result<Option<(u64, u64)>> {
     let sql = "SELECT min(idx) FROM audit_entry";
     let first = conn.prepare_cached(sql)?.query_row([], |row| row.get::<_, Option<Int>>(0))?;
-    let Some(Int(from)) = first else { return Ok(false) };
-    let to = (from / WIDTH + 1) * WIDTH;
+    let Some(Int(from)) = first else { return Ok(None) };
     let sql = "SELECT EXISTS (SELECT 1 FROM audit_tile WHERE level = 0 AND n = ?1)";
-    let kept: bool = conn.prepare_cached(sql)?.query_row([Int(from / WIDTH)], |row| row.get(0))?;
-    if !kept || to > checkpoints::place(conn, before)? {
-        return Ok(false);
+    let is_full: bool = conn.prepare_cached(sql)?.query_row([Int(from / WIDTH)], |row| row.get(0))?;
+    Ok(is_full.then_some((from, (from / WIDTH + 1) * WIDTH)))
+}
+
+// The entries of the oldest tile, if all of them arrived before that moment; how many had an input.
+fn forget_tile(conn: &Connection, before: Timestamp) -> rusqlite::Result<Option<usize>> {
+    let Some((from, to)) = oldest_tile(conn)? else { return Ok(None) };
+    if to > checkpoints::place(conn, before)? {
+        return Ok(None);
     }
     forget_keys(conn, from, to)?;
     // What may be erased is gone for good as well when it is too old.
     inputs::overwriting(conn, true)?;
     let gone = delete(conn, "audit_input", from, to);
     inputs::overwriting(conn, false)?;
-    gone?;
+    let gone = gone?;
     delete(conn, "audit_entry", from, to)?;
-    Ok(true)
+    Ok(Some(gone))
 }
 
-fn delete(conn: &Connection, table: &str, from: u64, to: u64) -> rusqlite::Result<()> {
+fn delete(conn: &Connection, table: &str, from: u64, to: u64) -> rusqlite::Result<usize> {
     let sql = format!("DELETE FROM {table} WHERE idx >= ?1 AND idx < ?2");
-    conn.prepare_cached(&sql)?.execute(params![Int(from), Int(to)]).map(drop)
+    conn.prepare_cached(&sql)?.execute(params![Int(from), Int(to)])
 }
 
 /// What an entry is found by, as it says itself.

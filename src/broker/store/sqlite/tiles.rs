@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, params};
 use shortbread_protocol::log::{Hash, TilePlace, WIDTH};
 
-use super::sql::{Int, damaged, int};
+use super::sql::{Int, damaged, has_table, int};
 use crate::store::tree::{Tiles, perfect};
 
 /// How many leaves make a tile, as the vector counts.
@@ -50,7 +50,9 @@ impl Tip {
 pub(super) fn size(conn: &Connection) -> rusqlite::Result<u64> {
     let entries =
         conn.query_row("SELECT coalesce(max(idx) + 1, 0) FROM audit_entry", [], |row| int(row, 0))?;
-    Ok(entries.max(count(conn, 0)? * WIDTH))
+    // A store that an older program wrote has no tiles.
+    let tiles = if has_table(conn, "audit_tile")? { count(conn, 0)? } else { 0 };
+    Ok(entries.max(tiles * WIDTH))
 }
 
 /// How many tiles a level has.

@@ -20,9 +20,6 @@ use super::unit::Unit;
 use crate::store::revocations::Revocations;
 use crate::store::{Head, Sink, StoreError};
 
-/// How many groups go by between two attempts to empty the database's log of what was erased.
-const PATIENCE: u32 = 32;
-
 /// What readers may see without asking the database: always a committed state.
 #[derive(Debug)]
 pub(super) struct View {
@@ -52,6 +49,8 @@ pub(super) struct Shared {
     pub(super) fault: ArcSwapOption<StoreError>,
     /// Whether the database's log may still hold what was erased. At the start nobody knows what came before.
     pub(super) traces: AtomicBool,
+    /// Whether the next group is to empty it of that.
+    pub(super) wipe: AtomicBool,
     /// Who hears of new entries.
     pub(super) sink: OnceLock<Arc<dyn Sink>>,
 }
@@ -68,8 +67,6 @@ pub(super) struct Writer {
     limit: Option<u64>,
     // How many pages wait in the database's log.
     log: Arc<AtomicU64>,
-    // How many groups until the log is emptied of what was erased.
-    patience: u32,
 }
 
 /// Ends the lanes with the thread, whatever ends it.
@@ -91,7 +88,7 @@ impl Writer {
     ) -> Self {
         let handed = state.counters.seq;
         let (limit, log) = (None, Arc::default());
-        Self { conn, path, shared, state: Some(state), handed, reserve, limit, log, patience: 0 }
+        Self { conn, path, shared, state: Some(state), handed, reserve, limit, log }
     }
 
     /// Works until the lanes are closed and empty.
@@ -119,7 +116,7 @@ impl Writer {
             Lane::Usual => self.usual(&mut jobs),
             Lane::First => self.first(&mut jobs),
         };
-        if self.shared.traces.load(Ordering::Relaxed) {
+        if self.shared.wipe.swap(false, Ordering::Relaxed) {
             self.empty_log();
         }
         jobs.into_iter().for_each(|job| job.answer(failed.clone()));
@@ -252,13 +249,8 @@ impl Writer {
     }
 
     // The log keeps what was erased until it is emptied, which a reader who looks at it hinders: it is not waited for, and
-    // tried again a while later.
+    // who keeps the store tries again a while later.
     fn empty_log(&mut self) {
-        if self.patience > 0 {
-            self.patience -= 1;
-            return;
-        }
-        self.patience = PATIENCE;
         let truncate = || {
             self.conn.busy_timeout(Duration::ZERO)?;
             let done = self.conn.wal_checkpoint_v2(Some("main"), CheckpointMode::TRUNCATE);
@@ -266,7 +258,6 @@ impl Writer {
             done
         };
         if truncate().is_ok() {
-            self.patience = 0;
             self.log.store(0, Ordering::Relaxed);
             self.shared.traces.store(false, Ordering::Relaxed);
         }

@@ -83,37 +83,3 @@ async fn an_older_store_can_be_backed_up_before_it_is_migrated() {
     place.raw().execute_batch("DELETE FROM refinery_schema_history WHERE version > 3").unwrap();
     assert_eq!(copied(&place, "backup.db", false).unwrap().facts.schema, 3);
 }
-
-#[tokio::test]
-async fn an_assertion_from_before_a_restore_is_refused() {
-    let place = Place::new();
-    filled(&place).await;
-    copied(&place, "backup.db", false).unwrap();
-    let backup = place.0.path().join("backup.db");
-    let store = place.path();
-    let restore =
-        Restore { backup: &backup, store: &store, issuer: "https://broker.acme.example", floor: 500 };
-    let restoring = Restoring::begin(&restore, &mut |_| true).unwrap();
-    let (settled, done) = restoring.settle(NOW, |_| audit("dec_restored")).await.unwrap();
-    let aside = settled.put_in_place(NOW).unwrap().expect("a former store");
-    assert!(aside.exists() && aside.to_string_lossy().contains("before-restore-"));
-    let store = place.open();
-    assert_eq!((done.seq, store.seq(), store.head()), (501, 501, None));
-    assert_eq!(store.mirror().made_from(), done.made_from);
-    assert_eq!(store.mirror().global(), NOW.seconds() + 31);
-    let of = |n: u64, at: u64| {
-        let mut exchange = exchange(n, "other", at);
-        exchange.replay.as_mut().unwrap().made = at;
-        exchange
-    };
-    assert_eq!(store.record_exchange(of(900, NOW.seconds())).await, Err(RecordError::RevokedAll));
-    // A token's date is ours; when the assertion was made is another matter.
-    let mut dated = of(901, done.made_from);
-    dated.replay.as_mut().unwrap().made = done.made_from - 1;
-    assert_eq!(store.record_exchange(dated).await, Err(RecordError::Outdated));
-    assert!(store.record_exchange(of(902, done.made_from)).await.is_ok());
-    assert!(head(&store).await.seq > 501);
-    // The switch's own tokens are dead too, if they are of before.
-    let standing = Standing { issued: NOW.seconds(), exempt_global: true, ..Standing::default() };
-    assert_eq!(store.mirror().standing(&standing), Err(Revoked::All));
-}

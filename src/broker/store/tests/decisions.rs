@@ -185,3 +185,19 @@ on_sqlite! {
     the_audit_log_has_no_gaps_and_is_found_by_its_keys
     policies_are_numbered_and_known_by_digest
 }
+
+#[tokio::test]
+async fn long_entries_of_one_trace_are_read_within_bounds() {
+    let place = Place::new();
+    let store = place.create();
+    let long = |n: u64| AuditEntry {
+        trace: Some([7; 16]),
+        body: vec![b' '; AUDIT_LIMIT],
+        ..audit(&format!("dec_{n}"))
+    };
+    let many = KEYED_BYTES / AUDIT_LIMIT + 20;
+    let entries = (0..many as u64).map(|n| store.record_denial(None, long(n)));
+    futures_util::future::try_join_all(entries).await.unwrap();
+    let found = store.audit_by_trace([7; 16]).await.unwrap();
+    assert_eq!((found.len(), found[0].idx), (KEYED_BYTES / AUDIT_LIMIT, 0));
+}

@@ -113,9 +113,39 @@ async fn a_reader_in_the_way_is_told_of_and_not_waited_for() {
     reader.query_row("SELECT count(*) FROM audit_input", [], |row| row.get::<_, i64>(0)).unwrap();
     assert_eq!(erase(&store, of(1)).await.count, 1);
     assert!(store.has_traces() && is_marked(&place));
+    assert!(!store.wipe_traces().await.unwrap());
+    // Each erasing tries at once, whatever failed before it.
     reader.execute_batch("COMMIT").unwrap();
-    for n in 0..64 {
-        store.record_denial(None, audit(&format!("later_{n}"))).await.unwrap();
-    }
-    assert!(!store.has_traces() && !is_marked(&place), "tried again by itself");
+    store.record_denial(None, entry(2, 2, "workflow:a", 5)).await.unwrap();
+    assert_eq!(erase(&store, of(2)).await.count, 1);
+    assert!(!store.has_traces() && !is_marked(&place));
+}
+
+#[tokio::test]
+async fn what_a_reader_kept_in_the_log_is_wiped_when_it_is_next_asked_for() {
+    let place = Place::new();
+    let store = place.create();
+    store.record_denial(None, entry(1, 1, "workflow:a", 5)).await.unwrap();
+    let reader = place.raw();
+    reader.execute_batch("BEGIN").unwrap();
+    reader.query_row("SELECT count(*) FROM audit_input", [], |row| row.get::<_, i64>(0)).unwrap();
+    erase(&store, of(1)).await;
+    assert!(store.has_traces() && is_marked(&place));
+    reader.execute_batch("COMMIT").unwrap();
+    assert!(store.wipe_traces().await.unwrap() && !is_marked(&place), "with nothing else to write");
+}
+
+#[tokio::test]
+async fn what_is_pruned_is_in_no_file_either() {
+    let place = Place::new();
+    let store = place.create();
+    let entries = (0..256).map(|n| store.record_denial(None, entry(n, 1, "workflow:a", 5)));
+    futures_util::future::try_join_all(entries).await.unwrap();
+    let checkpoint = StoredCheckpoint { size: 256, at: NOW, note: b"x".to_vec() };
+    assert!(store.keep_checkpoint(checkpoint).await.unwrap());
+    assert!(store.wipe_traces().await.unwrap() && is_marked(&place));
+    let later = NOW.plus(std::time::Duration::from_secs(60));
+    while store.prune_log(Some(later), later).await.unwrap() {}
+    assert!(store.audit_inputs(0, 1).await.unwrap().is_empty() && store.has_traces());
+    assert!(store.wipe_traces().await.unwrap() && !is_marked(&place));
 }

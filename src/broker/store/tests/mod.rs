@@ -22,6 +22,7 @@ mod lanes;
 mod lists;
 mod opening;
 mod reserve;
+mod restores;
 mod retries;
 mod rfc6962;
 mod tree;

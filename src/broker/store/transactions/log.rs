@@ -47,7 +47,8 @@ impl Store {
         }
     }
 
-    /// The audit entries of one trace, at most [`TAIL_LIMIT`](super::super::TAIL_LIMIT).
+    /// The audit entries of one trace, the oldest first: at most [`TAIL_LIMIT`](super::super::TAIL_LIMIT), and at most
+    /// [`KEYED_BYTES`](super::super::KEYED_BYTES) of them.
     ///
     /// # Errors
     /// When the store fails.
@@ -101,8 +102,19 @@ impl Store {
         }
     }
 
-    /// Whether the files of the store may still hold what was erased, because someone who reads hinders emptying its log.
-    /// It is tried again by itself.
+    /// Tries again to empty the store's log of what was erased or pruned; whether nothing of it is left. Does nothing where
+    /// there is nothing.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn wipe_traces(&self) -> Result<bool, StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.wipe_traces().await,
+        }
+    }
+
+    /// Whether the files of the store may still hold what was erased or pruned, because someone who reads hinders emptying
+    /// its log, or nobody asked for it yet: [`Self::wipe_traces`].
     #[must_use]
     pub fn has_traces(&self) -> bool {
         match &*self.0 {

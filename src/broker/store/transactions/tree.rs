@@ -6,6 +6,14 @@ use shortbread_protocol::log::{Hash, TilePlace};
 use super::super::{Backend, Store, StoreError, StoredCheckpoint};
 
 impl Store {
+    /// What the log's checkpoints are signed under. It changes with a restore that lost entries, and never else.
+    #[must_use]
+    pub fn log_origin(&self) -> &str {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.log_origin(),
+        }
+    }
+
     /// The roots of the tree over so many first entries each.
     ///
     /// # Errors
@@ -66,6 +74,17 @@ impl Store {
     pub async fn prune_log(&self, before: Option<Timestamp>, now: Timestamp) -> Result<bool, StoreError> {
         match &*self.0 {
             Backend::Sqlite(sqlite) => sqlite.prune_log(before, now).await,
+        }
+    }
+
+    /// When the oldest of what [`Self::prune_log`] would remove arrived or ended: the entries of the oldest tile that is full
+    /// and signed, or the oldest tokens. Nothing when there are none.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn oldest_prunable(&self) -> Result<Option<Timestamp>, StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.oldest_prunable().await,
         }
     }
 

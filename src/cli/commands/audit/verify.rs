@@ -1,10 +1,11 @@
 //! `shortbread audit verify`: whether an export is the log that was signed. No broker is asked.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
-use shortbread_broker::proof::{Held, Named, ProofError, Report, Trust, read_held, verify};
+use shortbread_broker::proof::{Asked, Named, Outside, ProofError, Report, Restore, Trust, verify};
 use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::log::origin;
 
@@ -23,12 +24,16 @@ use crate::ui::Style;
 /// against the key document that the root key signed, and each checkpoint from outside against the log at its size. Whatever
 /// was changed, removed, inserted, moved or cut is named with its place. A tail that is newer than the last checkpoint
 /// kept outside cannot be judged without the broker's word.
+///
+/// The export has to cover the whole log up to its signed checkpoint, or what --from and --until say; an export of a part
+/// passes with --partial alone.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   shortbread audit verify audit.jsonl
   shortbread audit verify audit.jsonl --checkpoint anchors.txt --checkpoint broker.log
   shortbread audit verify audit.jsonl --proof other.proof --root root.pub.pem --json
+  shortbread audit verify week.jsonl --partial
   shortbread audit verify audit.jsonl --audit-key audit.pub.pem")]
 pub(super) struct VerifyArgs {
     /// The export, one raw entry a line.
@@ -39,6 +44,18 @@ pub(super) struct VerifyArgs {
     /// Checkpoints that were kept outside: notes one after another, or lines of the broker's log in JSON. Can be repeated.
     #[arg(long, value_name = "FILE")]
     checkpoint: Vec<PathBuf>,
+    /// The export has to begin at this place or before it: of a log that was pruned, the first that is kept.
+    #[arg(long, value_name = "PLACE", default_value_t = 0)]
+    from: u64,
+    /// The export has to reach up to this place [default: the end of the log, as its signed checkpoint says].
+    #[arg(long, value_name = "PLACE")]
+    until: Option<u64>,
+    /// Take an export of any part of the log, and checkpoints that it does not tell.
+    #[arg(long, conflicts_with_all = ["from", "until"])]
+    partial: bool,
+    /// The id of a restore that is known: that it took entries away is no complaint. Can be repeated.
+    #[arg(long, value_name = "ID")]
+    restored: Vec<String>,
     /// The public root key [default: SHORTBREAD_ROOT, then the client config].
     #[arg(long, value_name = "FILE", conflicts_with = "audit_key")]
     root: Option<PathBuf>,
@@ -56,7 +73,7 @@ pub(super) struct VerifyArgs {
 /// When anything is not as it was signed, or nothing can be told.
 pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<(), Failure> {
     let (trust, wanted) = trust(args, context)?;
-    let held = held(&args.checkpoint)?;
+    let held = files::checkpoints(&args.checkpoint)?;
     let path = args.proof.clone().unwrap_or_else(|| beside(&args.file));
     let (export, proof) = (files::stream(&args.file)?, files::stream(&path)?);
     let mut tell = |done: u64, all: u64| {
@@ -69,7 +86,14 @@ pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<(), Failure> {
             ));
         }
     };
-    let report = verify(export, proof, &trust, &held, wanted.as_deref(), &mut tell);
+    let asked = Asked {
+        log: wanted,
+        from: args.from,
+        until: args.until,
+        partial: args.partial,
+        restored: args.restored.clone(),
+    };
+    let report = verify(export, proof, &trust, &held, &asked, &mut tell);
     context.ui.progress_over();
     let report = report.map_err(|error| unproved(&path, &error))?;
     if context.ui.is_json() {
@@ -77,6 +101,8 @@ pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<(), Failure> {
         if let Some(body) = body.as_object_mut() {
             body.insert("good".to_owned(), json!(report.is_good()));
             body.insert("complaints".to_owned(), json!(report.complaints()));
+            let (before, after) = report.missing();
+            body.insert("missing".to_owned(), json!({ "before": before, "after": after }));
         }
         context.ui.json(&body);
     } else {
@@ -106,22 +132,6 @@ fn trust(args: &VerifyArgs, context: &Context) -> Result<(Trust, Option<String>)
     };
     let root = settings.root(None)?.ok_or_else(none)?;
     Ok((Trust::Root(root), settings.values.broker.as_deref().map(origin)))
-}
-
-fn held(paths: &[PathBuf]) -> Result<Vec<Held>, Failure> {
-    let mut all = Vec::new();
-    for path in paths {
-        let read = read_held(files::stream(path)?).map_err(|error| {
-            let fix = "Give the file that the broker's anchors wrote: signed checkpoints one after another, or its log in JSON.";
-            Failure::new(format!("{}: {error}", path.display()), fix)
-        })?;
-        if read.is_empty() {
-            let fix = "Give the file that the broker's anchors wrote, or leave --checkpoint out.";
-            return Err(Failure::new(format!("{} holds no checkpoint", path.display()), fix));
-        }
-        all.extend(read);
-    }
-    Ok(all)
 }
 
 fn unproved(path: &Path, error: &ProofError) -> Failure {
@@ -182,6 +192,7 @@ fn pairs(report: &Report, now: Timestamp) -> Vec<(&'static str, String)> {
         Some(why) => format!("over {} entries, not believed: {why}", grouped(report.size)),
     };
     let mut pairs = vec![("checkpoint", signed)];
+    pairs.extend(parts(report));
     let outside = &report.outside;
     if outside.given == 0 {
         let none =
@@ -189,15 +200,7 @@ fn pairs(report: &Report, now: Timestamp) -> Vec<(&'static str, String)> {
         pairs.push(("kept outside", none.to_owned()));
         return pairs;
     }
-    let fit = outside.compared - outside.failed;
-    pairs.push((
-        "kept outside",
-        format!(
-            "{fit} of {} fit; {} speak of other parts of the log",
-            outside.compared,
-            outside.given - outside.compared
-        ),
-    ));
+    pairs.push(("kept outside", compared(outside)));
     if let Some(mark) = &outside.last_match {
         let last = mark.last.as_ref().map(Named::to_string).unwrap_or_default();
         let at = mark.at.or_else(|| mark.last.as_ref().and_then(|last| last.time.parse().ok()));
@@ -222,4 +225,42 @@ fn pairs(report: &Report, now: Timestamp) -> Vec<(&'static str, String)> {
         }
     }
     pairs
+}
+
+/// What is not in the export, and what vouches for it.
+fn parts(report: &Report) -> Vec<(&'static str, String)> {
+    let (first, mut pairs) = (report.first, Vec::new());
+    let outside = report.outside.first_match.map_or_else(
+        || "the log's own checkpoint alone covers them".to_owned(),
+        |size| format!("a checkpoint kept outside, over {} entries, covers them", grouped(size)),
+    );
+    if first > 0 {
+        pairs.push(("before", format!("{} entries are not in the export; {outside}", grouped(first))));
+    }
+    if report.next < report.size {
+        let rest = grouped(report.size - report.next);
+        pairs.push(("after", format!("{rest} entries of the log are not in the export")));
+    }
+    pairs.extend(report.restores.iter().map(|restore| {
+        let Restore { id, place, kept, origin } = restore;
+        let (kept, place) = (grouped(*kept), grouped(*place));
+        (
+            "restored",
+            format!("by {id} (place {place}): {kept} entries are of before it; signed as {origin} since"),
+        )
+    }));
+    pairs
+}
+
+fn compared(outside: &Outside) -> String {
+    let fit = outside.compared - outside.failed;
+    let mut said = format!("{fit} of {} fit", outside.given);
+    if outside.uncompared + outside.elsewhere > 0 {
+        let _ = write!(said, "; {} speak of other parts of the log", outside.uncompared + outside.elsewhere);
+    }
+    for lost in &outside.lost {
+        let known = if lost.known { "known" } else { "not known" };
+        let _ = write!(said, "; {} are of before the restore {} ({known})", lost.checkpoints, lost.restore);
+    }
+    said
 }

@@ -269,7 +269,12 @@ fn say(context: &Context, args: &ExportArgs, written: &Written, proof: Option<&P
     }
     if let Some(proof) = proof {
         pairs.push(("proof", proof.display().to_string()));
-        pairs.push(("check it", format!("shortbread audit verify {}", file.display())));
+        let part = match (args.since.is_some() || args.until.is_some(), written.first) {
+            (true, _) => " --partial".to_owned(),
+            (false, 0) => String::new(),
+            (false, first) => format!(" --from {first}"),
+        };
+        pairs.push(("check it", format!("shortbread audit verify {}{part}", file.display())));
     }
     ui.pairs(&pairs);
 }

@@ -1,0 +1,73 @@
+//! Checkpoints of the audit log that were kept outside, and which of them a restore goes by.
+
+use std::path::PathBuf;
+
+use shortbread_broker::config::Config;
+use shortbread_broker::proof::{Claim, Held, keys_of};
+use shortbread_broker::store::{KnownLog, Store};
+use shortbread_protocol::keys::PublicKey;
+use shortbread_protocol::log::{is_origin_of, origin};
+
+use crate::failure::Failure;
+use crate::files;
+
+/// Reads the files.
+pub(super) fn read(paths: &[PathBuf]) -> Result<Vec<Held>, Failure> {
+    files::checkpoints(paths).map_err(|failure| failure.also("Nothing was restored."))
+}
+
+/// The newest of each origin, once an audit key is found to have signed it that the root key vouches for.
+///
+/// # Errors
+/// When one of them is of another log, or signed by nobody whose key is known.
+pub(super) async fn believed(
+    held: &[Held],
+    store: &Store,
+    config: &Config,
+) -> Result<Vec<KnownLog>, Failure> {
+    let first = origin(&config.issuer);
+    let mut newest: Vec<&Held> = Vec::new();
+    for one in held {
+        match newest.iter_mut().find(|known| known.claim.origin == one.claim.origin) {
+            Some(known) if known.claim.size < one.claim.size => *known = one,
+            Some(_) => {}
+            None => newest.push(one),
+        }
+    }
+    if newest.is_empty() {
+        return Ok(Vec::new());
+    }
+    let keys = audit_keys(store, config).await?;
+    newest.into_iter().map(|held| open(held, &first, &keys)).collect()
+}
+
+fn open(held: &Held, first: &str, keys: &[PublicKey]) -> Result<KnownLog, Failure> {
+    let claim = &held.claim;
+    let fix = "Give checkpoints of this broker's log; one by a key of which neither the backup nor [keys] document knows cannot be believed.";
+    if !is_origin_of(&claim.origin, first) {
+        let what = format!("nothing was restored: a checkpoint is of {}, not of {first}", claim.origin);
+        return Err(Failure::new(what, fix));
+    }
+    let Claim { origin, size, root } = Claim::open(&held.note, &claim.origin, keys).map_err(|error| {
+        let what = format!(
+            "nothing was restored: the checkpoint over {} entries is not believed: {error}",
+            claim.size
+        );
+        Failure::new(what, fix)
+    })?;
+    Ok(KnownLog { origin, size, root })
+}
+
+// Of all key documents that are at hand: the backup's, and the one that lies there. One by another root key has none.
+async fn audit_keys(store: &Store, config: &Config) -> Result<Vec<PublicKey>, Failure> {
+    let root = files::public_key(&config.keys.root)?;
+    let records = store.key_documents().await;
+    let records = records.map_err(|error| Failure::new(format!("nothing was restored: {error}"), ""))?;
+    let mut signed: Vec<Vec<u8>> = records.into_iter().map(|record| record.signed).collect();
+    signed.extend(files::read(&config.keys.document).ok());
+    let first = origin(&config.issuer);
+    let keys = signed
+        .into_iter()
+        .filter_map(|signed| keys_of(&[String::from_utf8(signed).ok()?], &root, &first).ok());
+    Ok(keys.flat_map(|(_, keys)| keys).collect())
+}
