@@ -175,6 +175,7 @@ impl Broker {
         let (tripwires, tripped) = Tripwires::new(Arc::clone(&clock));
         policy.in_force().iter().for_each(|policy| tripwires.follow(policy));
         let (outcomes, breached) = Outcomes::new();
+        outcomes.follow(policy.on_trial().as_deref());
         let contents = store.mirror().changed_seq();
         let instances = Instances::load(store.instances().await?, contents, Now::of(&*clock));
         let broker = Arc::new(Self {
@@ -262,13 +263,21 @@ impl Broker {
 
     /// Another policy is in force: operators are told, and issuers that it no longer names are forgotten.
     pub fn policy_changed(&self, actor: &Actor, action: PolicyAction, decision: &Decision) {
+        self.forget_issuers();
         if let Some(policy) = self.policy.in_force() {
-            self.identities.retain(policy.identities());
             self.tripwires.follow(&policy);
             let (version, digest) = (self.policy.version(), policy.digest().to_owned());
             let (by, decision) = (actor.name().to_owned(), decision.id.clone());
             self.notices.tell(&Notice::PolicyActivated { version, digest, by, action, decision });
         }
+    }
+
+    /// Forgets issuers that neither the policy in force names nor the one that requests are held against.
+    pub fn forget_issuers(&self) {
+        let change = self.outcomes.change_for_all(self.clock.now());
+        let policies = self.policy.in_force().into_iter().chain(change.map(|change| change.before));
+        let policies: Vec<_> = policies.collect();
+        self.identities.retain(policies.iter().flat_map(|policy| policy.identities()));
     }
 
     /// Takes up what the offline root key says in the file beside the key document, if it changed. A file that is not

@@ -97,9 +97,12 @@ async fn a_rollback_lets_no_incident_come_back() {
     let refused = world.admin_as("alice", "policy.rollback", path, &json!({})).await;
     assert_eq!((refused.status, refused.reason()), (409, "admin.gate"), "{refused:?}");
     assert!(refused.text("/detail").contains("INC-1"), "{refused:?}");
-    let accepted = world.admin_as("alice", "policy.rollback", path, &json!({ "accept": ["INC-1"] })).await;
+    let accept = json!({ "accept": ["INC-1", "nothing"] });
+    let accepted = world.admin_as("alice", "policy.rollback", path, &accept).await;
     assert_eq!(accepted.status, 200, "{accepted:?}");
     assert_eq!(in_force(&world), 1);
+    let entries = world.admin_read("audit.read", &format!("/api/v1/audit/{}", accepted.decision())).await;
+    assert_eq!(entries.body["entries"][0]["event"]["data"]["gate"]["accepted"], json!(["INC-1"]));
 }
 
 #[tokio::test]

@@ -43,7 +43,7 @@ const MODULES: [(&str, &[&str]); 40] = [
     ("mint", &["policy", "signer"]),
     ("instances", &["delimited", "policy", "store"]),
     ("activation", &["audit", "keyring", "policy", "store"]),
-    ("watch", &["activation", "interval", "policy"]),
+    ("watch", &["activation", "interval", "policy", "store"]),
     ("publish", &["keyring", "store", "telemetry"]),
     ("break_glass", &["audit", "keyring", "store"]),
     ("tripwire", &["audit", "notices", "policy", "store"]),
@@ -109,7 +109,7 @@ const MODULES: [(&str, &[&str]); 40] = [
             "telemetry",
         ],
     ),
-    ("decisions", &["broker", "exchange", "policy", "store", "telemetry", "tripwire", "verifiers", "watch"]),
+    ("decisions", &["broker", "exchange", "policy", "store", "telemetry", "tripwire", "verifiers"]),
     ("setup", &["activation", "audit", "broker", "config", "keyring", "store", "policy"]),
     ("telemetry", &["broker", "exchange", "http"]),
     (

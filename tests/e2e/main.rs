@@ -61,3 +61,4 @@ mod tried;
 mod tripwires;
 mod uploaded;
 mod vectors;
+mod watched;

@@ -71,27 +71,23 @@ pub(super) async fn pass(
     }
 }
 
-/// Labelled cases that must deny, as far as they are not accepted: what an incident taught must hold under an earlier
-/// version as well.
+/// Labelled cases that must deny: what an incident taught must hold under an earlier version as well. Gives those that it
+/// would let through and that are accepted.
 ///
 /// # Errors
-/// With the cases that it would let through.
+/// With the others that it would let through.
 pub(super) fn incidents(
     current: Option<&Policy>,
     earlier: &Policy,
     accepted: &BTreeSet<String>,
-) -> Result<(), RolloutError> {
+) -> Result<Vec<String>, RolloutError> {
     let labelled = labelled(current.into_iter().chain([earlier]))?;
-    let denies = labelled.iter().filter(|case| {
-        case.label.as_ref().is_some_and(|label| label.expect == Outcome::Deny) && !accepted.contains(&case.id)
-    });
-    let failed: Vec<Checked> =
-        denies.filter_map(|case| check(earlier, case)).filter(|checked| !checked.passed).collect();
-    if failed.is_empty() {
-        Ok(())
-    } else {
-        Err(RolloutError::Incidents(failed.iter().map(|one| one.id.clone()).collect()))
-    }
+    let denies =
+        labelled.iter().filter(|case| case.label.as_ref().is_some_and(|label| label.expect == Outcome::Deny));
+    let failed = denies.filter_map(|case| check(earlier, case)).filter(|checked| !checked.passed);
+    let (meant, failed): (Vec<String>, Vec<String>) =
+        failed.map(|checked| checked.id).partition(|id| accepted.contains(id));
+    if failed.is_empty() { Ok(meant) } else { Err(RolloutError::Incidents(failed)) }
 }
 
 /// The labelled cases that these policies name, each id once.
