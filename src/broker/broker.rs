@@ -40,6 +40,9 @@ const UPLOADS: usize = 4;
 /// How many reports are made at once: they read much of the log.
 const REPORTS: usize = 2;
 
+/// How many versions are held against recorded requests at once: each takes memory for what it was asked.
+const GATES: usize = 2;
+
 /// Why a broker does not start.
 #[derive(Debug, Error)]
 pub enum StartError {
@@ -119,6 +122,8 @@ pub struct Broker {
     pub uploads: Semaphore,
     /// Turns for reports.
     pub reports: Semaphore,
+    /// Turns for the gate.
+    pub gates: Semaphore,
     /// Request limits.
     pub limits: Limits,
     /// Writes audit entries.
@@ -182,6 +187,7 @@ impl Broker {
             instances,
             uploads: Semaphore::new(UPLOADS),
             reports: Semaphore::new(REPORTS),
+            gates: Semaphore::new(GATES),
             policy,
             identities,
             limits: Limits::new(&config.limits, Arc::clone(&clock)),

@@ -89,6 +89,43 @@ async fn what_last_week_used_is_not_taken_away_unseen() {
 }
 
 #[tokio::test]
+async fn a_label_of_the_new_version_hides_no_recorded_request() {
+    let world = gated().await;
+    let mut cases = CASES.to_owned();
+    for _ in 0..5 {
+        let granted = ask(&world, "demo", "github:issues.write").await;
+        cases += &CASES.lines().last().unwrap().replace("reads", granted.decision());
+        cases.push('\n');
+    }
+    std::fs::write(world.path("cases.jsonl"), cases).unwrap();
+    let refused = activate(&world, &narrower(), json!({})).await;
+    assert_eq!(refused.reason(), "admin.gate", "{refused:?}");
+    assert!(refused.text("/detail").contains("5 of 5 that were allowed are not any more"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn what_is_tried_on_a_part_needs_evidence_for_that_part_alone() {
+    let gate = "[gate]\nmin_cases = 5\n";
+    let world = World::builder().policy(&format!("{POLICY}\n{gate}")).start().await;
+    let narrower = narrower().replace(GATE, gate);
+    let whole = activate(&world, &narrower, json!({})).await;
+    assert!(whole.text("/detail").contains("not enough evidence"), "{whole:?}");
+    let part = activate(&world, &narrower, json!({ "workflows": ["other"] })).await;
+    assert_eq!(part.status, 200, "{part:?}");
+}
+
+#[tokio::test]
+async fn one_version_too_many_is_told_to_come_again() {
+    let world = gated().await;
+    let turns = world.broker.gates.try_acquire_many(2).unwrap();
+    let refused = activate(&world, &narrower(), json!({})).await;
+    assert_eq!((refused.status, refused.reason()), (503, "overloaded"), "{refused:?}");
+    assert_eq!((refused.header("retry-after"), in_force(&world)), ("3", 1));
+    drop(turns);
+    assert_eq!(activate(&world, &narrower(), json!({ "workflows": ["other"] })).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_rollback_lets_no_incident_come_back() {
     let lax = wider().replace("cases = \"cases.jsonl\"\n", "");
     let world = World::builder().policy(&lax).file("cases.jsonl", CASES).start().await;

@@ -36,6 +36,9 @@ pub enum RolloutError {
         .0.join(", ")
     )]
     Incidents(Vec<String>),
+    /// Others are being judged.
+    #[error("two versions are being held against the recorded requests already; try again in a few seconds")]
+    Busy,
     /// Labelled cases cannot be read or decided.
     #[error("the labelled cases cannot be used: {0}")]
     Cases(String),

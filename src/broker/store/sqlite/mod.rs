@@ -34,7 +34,7 @@ mod writer;
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 
@@ -53,10 +53,10 @@ use super::revocations::Revocations;
 use super::tree::{self, Tiles as _};
 use super::{
     Activate, ActivateError, Activation, ActivePolicy, AuditEntry, BlockChanged, BreakGlassRecord,
-    ChangeError, Changed, Counts, ErasableInput, Erase, Erased, Exchange, Head, HeadError, HeadFacts, Kept,
-    KeyError, KeyRecord, Lease, Lift, Meta, NewLease, NewPolicy, Notes, Options, PolicyVersion, Preview,
-    Progress, Pruned, RecordError, Replay, Restored, Revoke, RevokeBlock, Sink, StoreError, StoredCheckpoint,
-    StoredEntry, StoredInput, Target, TokenRecord, Trial, TrialOutcome, Use, WaitingNotice,
+    ChangeError, Changed, Counts, Exchange, Head, HeadError, HeadFacts, Kept, KeyError, KeyRecord, Lease,
+    Lift, Meta, NewLease, NewPolicy, Notes, Options, PolicyVersion, Preview, Progress, Pruned, RecordError,
+    Replay, Restored, Revoke, RevokeBlock, Sink, StoreError, StoredCheckpoint, StoredEntry, Target,
+    TokenRecord, Trial, TrialOutcome, Use, WaitingNotice,
 };
 
 /// An open SQLite store. Dropping it waits for what is queued, then closes the file.
@@ -431,39 +431,6 @@ impl Sqlite {
 
     pub(super) async fn audit_by_trace(&self, trace: [u8; 16]) -> Result<Vec<StoredEntry>, StoreError> {
         self.readers.read(move |conn| read::audit_by_key(conn, &trace)).await
-    }
-
-    pub(super) async fn audit_input(&self, idx: u64) -> Result<Option<ErasableInput>, StoreError> {
-        self.readers.read(move |conn| inputs::at(conn, idx)).await
-    }
-
-    pub(super) async fn audit_inputs(&self, from: u64, limit: usize) -> Result<Vec<StoredInput>, StoreError> {
-        self.readers.read(move |conn| inputs::from(conn, from, limit)).await
-    }
-
-    pub(super) async fn erasable(&self, erase: Erase) -> Result<u64, StoreError> {
-        self.readers.read(move |conn| inputs::count(conn, &erase)).await
-    }
-
-    pub(super) async fn erase_inputs(
-        &self,
-        erase: Erase,
-        audit: Box<dyn FnOnce(&Erased) -> AuditEntry + Send>,
-    ) -> Result<Erased, StoreError> {
-        // Looking for them takes a while, and the thread that writes is for the switch.
-        let wanted = erase.clone();
-        let due = self.readers.read(move |conn| inputs::due(conn, &wanted)).await?;
-        let shared = Arc::clone(&self.shared);
-        let work = move |unit: &mut Unit<'_>| {
-            let erased = inputs::erase(unit, &erase, &due, audit)?;
-            shared.traces.store(true, Ordering::Relaxed);
-            Ok(erased)
-        };
-        self.write(work).await
-    }
-
-    pub(super) fn has_traces(&self) -> bool {
-        self.shared.traces.load(Ordering::Relaxed)
     }
 
     pub(super) async fn token(&self, id: String) -> Result<Option<TokenRecord>, StoreError> {
