@@ -58,7 +58,8 @@ async fn a_version_that_breaks_a_labelled_case_is_refused_and_says_which() {
 
 #[tokio::test]
 async fn what_is_newly_allowed_must_be_accepted_by_name_and_that_is_recorded() {
-    let world = World::builder().policy(&format!("{POLICY}\n[gate]\n")).start().await;
+    let gate = GATE.replace("cases = \"cases.jsonl\"\n", "");
+    let world = World::builder().policy(&format!("{POLICY}\n{gate}")).start().await;
     assert_eq!(ask(&world, "other", "github:issues.write").await.reason(), "policy.not_granted");
     world.clock.advance(std::time::Duration::from_secs(1));
     let wider = wider().replace("cases = \"cases.jsonl\"\n", "");
@@ -135,7 +136,10 @@ async fn a_rollback_lets_no_incident_come_back() {
     assert_eq!((refused.status, refused.reason()), (409, "admin.gate"), "{refused:?}");
     assert!(refused.text("/detail").contains("INC-1"), "{refused:?}");
     let accept = json!({ "accept": ["INC-1", "nothing"] });
-    let accepted = world.admin_as("alice", "policy.rollback", path, &accept).await;
+    // The version before has no labelled cases: that is looser, and takes two.
+    let alone = world.admin_as("alice", "policy.rollback", path, &accept).await;
+    assert_eq!((alone.status, alone.reason()), (409, "admin.second_operator"), "{alone:?}");
+    let accepted = world.admin_as("bob", "policy.rollback", path, &accept).await;
     assert_eq!(accepted.status, 200, "{accepted:?}");
     assert_eq!(in_force(&world), 1);
     let entries = world.admin_read("audit.read", &format!("/api/v1/audit/{}", accepted.decision())).await;

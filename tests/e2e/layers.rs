@@ -42,7 +42,7 @@ const MODULES: [(&str, &[&str]); 40] = [
     ("cases", &["delimited", "identity", "interval", "mint", "policy", "signer"]),
     ("mint", &["policy", "signer"]),
     ("instances", &["delimited", "policy", "store"]),
-    ("activation", &["audit", "keyring", "policy", "store"]),
+    ("activation", &["audit", "cases", "keyring", "policy", "store"]),
     ("watch", &["activation", "interval", "policy", "store"]),
     ("publish", &["keyring", "store", "telemetry"]),
     ("break_glass", &["audit", "keyring", "store"]),

@@ -36,6 +36,7 @@ mod layers;
 mod lifted;
 mod limits;
 mod log;
+mod loosened;
 mod mirrors;
 mod never_wider;
 mod observed;

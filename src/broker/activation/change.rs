@@ -11,8 +11,12 @@ use super::bundle::Bundle;
 use super::second::Wish;
 use super::trial::{OnTrial, Scope};
 use super::{ActivationError, Actor, Found, Judged, PolicyHolder, Ruling};
+use crate::cases::loosened;
 use crate::policy::Policy;
 use crate::store::{Activate, AuditEntry, PolicyAction, StoreError, Trial, TrialOutcome};
+
+/// How many labelled cases a refusal names.
+const MOST_NAMED: usize = 5;
 
 impl PolicyHolder {
     /// Takes a watched version back, for whatever watches it: ends its trial on a part, or goes back to the version before
@@ -138,7 +142,8 @@ impl PolicyHolder {
             None => self.in_force(),
         };
         let wish = (version, action, scope.workflows.clone(), scope.until.is_some());
-        self.second_operator(wish, &policy, actor, monotonic)?;
+        let back = before.as_ref().filter(|_| back_to.is_some());
+        self.second_operator(wish, &policy, back, actor, monotonic)?;
         let found = judged.map(|judged| judged.found).unwrap_or_default();
         let audit = self.activated(version, &policy, (&scope, action, found), actor, decision);
         let Scope { workflows, until } = scope;
@@ -245,18 +250,49 @@ impl PolicyHolder {
         &self,
         wish: Wish,
         next: &Policy,
+        back: Option<&Policy>,
         actor: &Actor,
         now: Duration,
     ) -> Result<(), ActivationError> {
         let (Actor::Operator(operator), Some(current)) = (actor, self.in_force()) else {
             return Ok(());
         };
-        let same = current.admin_surface() == next.admin_surface();
-        if same || !current.has_second_operator(operator) || self.proposals.seconded(&wish, operator, now) {
+        let whole = wish.2.is_none();
+        let mut why = Vec::new();
+        if current.admin_surface() != next.admin_surface() {
+            why.push("changes operators, approvers or their grants".to_owned());
+        }
+        if whole {
+            why.extend(loosened_by(&current, next));
+        }
+        // What a watch goes back to by itself is put in force as well.
+        why.extend(back.into_iter().flat_map(|back| loosened_by(&current, back)));
+        if why.is_empty()
+            || !current.has_second_operator(operator)
+            || self.proposals.seconded(&wish, operator, now)
+        {
             return Ok(());
         }
-        Err(ActivationError::SecondOperator(wish.0))
+        Err(ActivationError::SecondOperator { version: wish.0, why })
     }
+}
+
+/// What the next version loosens of what versions are judged by, in words.
+fn loosened_by(current: &Policy, next: &Policy) -> Vec<String> {
+    let mut found = current.loosened_by(next);
+    match loosened(current, next) {
+        Ok(cases) if cases.is_empty() => {}
+        Ok(cases) => {
+            let named = cases.get(..MOST_NAMED).unwrap_or(&cases).join(", ");
+            let more = cases.len().saturating_sub(MOST_NAMED);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            found.push(format!("no longer withholds what labelled cases do: {named}{more}"));
+        }
+        Err(error) => {
+            found.push(format!("cannot be compared, for its labelled cases cannot be read: {error}"))
+        }
+    }
+    found
 }
 
 fn with(mut data: Value, found: Found) -> Value {

@@ -60,10 +60,13 @@ pub enum ActivationError {
         workflow: WorkflowName,
     },
     /// A second operator is needed.
-    #[error(
-        "version {0} changes operators, approvers or their grants: another operator must activate it too, within an hour"
-    )]
-    SecondOperator(u64),
+    #[error("version {version} {}: another operator must activate it too, within an hour", .why.join("; "))]
+    SecondOperator {
+        /// The version.
+        version: u64,
+        /// What it changes or loosens.
+        why: Vec<String>,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

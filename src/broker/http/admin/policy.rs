@@ -180,7 +180,7 @@ impl From<ActivationError> for Failure {
     fn from(error: ActivationError) -> Self {
         match error {
             ActivationError::Store(error) => error.into(),
-            ActivationError::SecondOperator(_) => Self::new(Reason::SecondOperator, error.to_string()),
+            ActivationError::SecondOperator { .. } => Self::new(Reason::SecondOperator, error.to_string()),
             ActivationError::Unknown(_) => Self::new(Reason::NotFound, error.to_string()),
             _ => Self::new(Reason::Conflict, error.to_string()),
         }
