@@ -27,7 +27,7 @@ const MODULES: [(&str, &[&str]); 40] = [
     ("interval", &[]),
     ("private", &[]),
     ("policy", &[]),
-    ("report", &[]),
+    ("report", &["interval"]),
     ("signer", &[]),
     ("store", &[]),
     ("proof", &[]),
@@ -92,7 +92,7 @@ const MODULES: [(&str, &[&str]); 40] = [
     ("rollout", &["activation", "broker", "cases", "inputs", "notices", "policy", "store", "watch"]),
     ("revoke", &["broker", "exchange", "notices", "policy", "publish", "store"]),
     ("rotation", &["audit", "broker", "keyring", "notices", "publish", "store"]),
-    ("reports", &["broker", "report", "store"]),
+    ("reports", &["broker", "cases", "policy", "report", "store"]),
     ("introspect", &["broker", "exchange", "policy", "revoke", "store"]),
     (
         "verifiers",

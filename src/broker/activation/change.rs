@@ -289,7 +289,7 @@ fn loosened_by(current: &Policy, next: &Policy) -> Vec<String> {
             found.push(format!("no longer withholds what labelled cases do: {named}{more}"));
         }
         Err(error) => {
-            found.push(format!("cannot be compared, for its labelled cases cannot be read: {error}"))
+            found.push(format!("cannot be compared, for its labelled cases cannot be read: {error}"));
         }
     }
     found

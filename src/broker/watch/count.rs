@@ -9,7 +9,7 @@ use shortbread_protocol::reason::Reason;
 
 use super::Change;
 use crate::activation::OnTrial;
-use crate::interval::wilson;
+use crate::interval::{share, wilson};
 use crate::policy::Policy;
 use crate::policy::model::{PerMille, Rollback};
 
@@ -235,7 +235,7 @@ impl Watch {
         let (max_denied, max_needs_approval) = self.limits_of(&segment);
         let breach = |what, hits: u64, past: u64, limit: PerMille| {
             let (lowest, _) = wilson(hits, now.all);
-            let before = if usual.all == 0 { 0.0 } else { ratio(past, usual.all) };
+            let before = share(past, usual.all);
             (lowest > before + limit.share()).then(|| Breach {
                 segment: segment.clone(),
                 what,
@@ -260,11 +260,6 @@ impl Watch {
             (own.max_denied, own.max_needs_approval)
         })
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-fn ratio(part: u64, whole: u64) -> f64 {
-    part as f64 / whole as f64
 }
 
 #[cfg(test)]

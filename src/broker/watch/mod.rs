@@ -8,7 +8,6 @@ mod calls;
 mod count;
 mod usual;
 
-pub use crate::interval::wilson;
 pub use calls::Called;
 pub use count::{Breach, Fate, Key, Seen};
 pub use usual::Usual;
