@@ -149,8 +149,8 @@ async fn a_trial_on_a_part_is_taken_back_without_touching_the_rest() {
     let trials = world.broker.store.trials().await.unwrap();
     assert_eq!(trials.last().unwrap().ended.map(|(_, how)| how.as_str()), Some("rolled_back"));
     let last = world.broker.store.audit_tail(0, 500).await.unwrap();
-    let ended = last.iter().filter_map(|entry| serde_json::from_slice::<Value>(&entry.body).ok());
-    let ended = ended.filter(|event| event["type"] == "dev.shortbread.policy.trial_ended.v1").last().unwrap();
+    let mut events = last.iter().filter_map(|entry| serde_json::from_slice::<Value>(&entry.body).ok());
+    let ended = events.rfind(|event| event["type"] == "dev.shortbread.policy.trial_ended.v1").unwrap();
     assert_eq!(ended["data"]["breach"]["workflow"], "demo");
 }
 
