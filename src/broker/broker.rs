@@ -40,6 +40,9 @@ const UPLOADS: usize = 4;
 /// How many reports are made at once: they read much of the log.
 const REPORTS: usize = 2;
 
+/// How many versions are held against recorded requests at once: each takes memory for what it was asked.
+const GATES: usize = 2;
+
 /// Why a broker does not start.
 #[derive(Debug, Error)]
 pub enum StartError {
@@ -119,6 +122,8 @@ pub struct Broker {
     pub uploads: Semaphore,
     /// Turns for reports.
     pub reports: Semaphore,
+    /// Turns for the gate.
+    pub gates: Semaphore,
     /// Request limits.
     pub limits: Limits,
     /// Writes audit entries.
@@ -175,12 +180,14 @@ impl Broker {
         let (tripwires, tripped) = Tripwires::new(Arc::clone(&clock));
         policy.in_force().iter().for_each(|policy| tripwires.follow(policy));
         let (outcomes, breached) = Outcomes::new();
+        outcomes.follow(policy.on_trial().as_deref());
         let contents = store.mirror().changed_seq();
         let instances = Instances::load(store.instances().await?, contents, Now::of(&*clock));
         let broker = Arc::new(Self {
             instances,
             uploads: Semaphore::new(UPLOADS),
             reports: Semaphore::new(REPORTS),
+            gates: Semaphore::new(GATES),
             policy,
             identities,
             limits: Limits::new(&config.limits, Arc::clone(&clock)),
@@ -262,13 +269,21 @@ impl Broker {
 
     /// Another policy is in force: operators are told, and issuers that it no longer names are forgotten.
     pub fn policy_changed(&self, actor: &Actor, action: PolicyAction, decision: &Decision) {
+        self.forget_issuers();
         if let Some(policy) = self.policy.in_force() {
-            self.identities.retain(policy.identities());
             self.tripwires.follow(&policy);
             let (version, digest) = (self.policy.version(), policy.digest().to_owned());
             let (by, decision) = (actor.name().to_owned(), decision.id.clone());
             self.notices.tell(&Notice::PolicyActivated { version, digest, by, action, decision });
         }
+    }
+
+    /// Forgets issuers that neither the policy in force names nor the one that requests are held against.
+    pub fn forget_issuers(&self) {
+        let change = self.outcomes.change_for_all(self.clock.now());
+        let policies = self.policy.in_force().into_iter().chain(change.map(|change| change.before));
+        let policies: Vec<_> = policies.collect();
+        self.identities.retain(policies.iter().flat_map(|policy| policy.identities()));
     }
 
     /// Takes up what the offline root key says in the file beside the key document, if it changed. A file that is not

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use shortbread_protocol::admin::FiguresAnswer;
+use shortbread_protocol::admin::{CasesBody, FiguresAnswer, NextBody, OpenCaseBody};
 use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::reason::Reason;
 use thiserror::Error;
 
 use crate::broker::Broker;
+use crate::cases::check::check;
+use crate::cases::labelled_by;
+use crate::policy::Policy;
 use crate::report::{Ask, AskError, Figures};
 use crate::store::StoreError;
 
@@ -19,6 +22,9 @@ const PAGE: usize = 512;
 const BUDGET: Duration = Duration::from_secs(8);
 /// How long a report waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How many labelled cases that do not hold an answer names.
+const MAX_OPEN: usize = 50;
 
 /// Why there is no report.
 #[derive(Debug, Error)]
@@ -87,7 +93,41 @@ pub async fn make(broker: &Broker, ask: Ask) -> Result<FiguresAnswer, ReportErro
             break;
         }
     }
-    Ok(figures.finish(cut))
+    let mut answer = figures.finish(cut);
+    if let (Some(review), Some(policy)) = (answer.review.as_mut(), broker.policy.in_force()) {
+        let told = tokio::task::spawn_blocking(move || cases(&policy)).await;
+        review.cases = told.map_err(|_| ReportError::Broken)?;
+        let open = review.cases.as_ref().map_or(0, |cases| cases.open.len() as u64 + cases.unnamed);
+        if open > 0 {
+            let why = format!("the policy in force does not keep {open} labelled cases: see how it came in");
+            review.next.insert(0, NextBody { why, command: "shortbread policy history".to_owned() });
+        }
+    }
+    Ok(answer)
+}
+
+/// How the labelled cases of a policy come out under it.
+fn cases(policy: &Policy) -> Option<CasesBody> {
+    let labelled = labelled_by(policy).ok()?;
+    let mut told = CasesBody { labelled: labelled.len() as u64, ..CasesBody::default() };
+    for case in &labelled {
+        if let Some(mechanism) = case.label.as_ref().and_then(|label| label.mechanism) {
+            *told.mechanisms.entry(mechanism.as_str().to_owned()).or_default() += 1;
+        }
+        let Some(checked) = check(policy, case).filter(|checked| !checked.passed) else { continue };
+        if told.open.len() == MAX_OPEN {
+            told.unnamed += 1;
+            continue;
+        }
+        told.open.push(OpenCaseBody {
+            id: checked.id,
+            expected: checked.expected.as_str().to_owned(),
+            got: checked.got.as_str().to_owned(),
+            mechanism: checked.mechanism.map(str::to_owned),
+            note: checked.note,
+        });
+    }
+    Some(told)
 }
 
 fn too_long(left: u64, at: Timestamp) -> String {

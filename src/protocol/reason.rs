@@ -115,7 +115,7 @@ reasons! {
     Unauthenticated = "admin.unauthenticated", false, "The admin API wants an operator's token.", "Run `shortbread login`, or send a token for the tool `shortbread` as `Authorization: DPoP TOKEN`, with a proof of its key.";
     NotPermitted = "admin.not_permitted", false, "This operator's token does not grant the verb.", "Ask another operator, or ask for a grant.";
     Conflict = "admin.conflict", false, "The change does not fit what is stored now; the detail says how.", "Look at the current state and try again.";
-    SecondOperator = "admin.second_operator", false, "Changing operators, approvers or their grants needs a second operator.", "Let another operator activate this version.";
+    SecondOperator = "admin.second_operator", false, "Changing operators, approvers or their grants, or loosening what new versions are judged by, needs a second operator; the detail says what.", "Let another operator activate this version within an hour.";
     NoCase = "audit.no_case", false, "This decision cannot be made a case: the policy did not make it, or what it depended on is not kept.", "Name the exchange that the description names, or write the case by hand.";
     GateRefused = "admin.gate", false, "The policy version breaks a labelled case or a limit of the gate; the detail lists what.", "Change the policy, or name what is meant with `--accept ID`; `shortbread policy replay` shows every changed decision.";
     InstanceUnknown = "verifier.unknown", false, "No lease is known for the instance that signed this message.", "Take a lease with the verifier's identity, then send it again.";

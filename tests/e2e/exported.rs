@@ -3,12 +3,17 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use shortbread_protocol::clock::Clock as _;
+use shortbread_broker::audit::{Scribe, begin};
+use shortbread_broker::config::Config;
+use shortbread_broker::store::{Options, Store};
+use shortbread_protocol::clock::{Clock as _, SystemClock};
+use shortbread_protocol::event::EventType;
 use shortbread_protocol::log::origin;
+use shortbread_protocol::random::SystemRandom;
 use shortbread_tests::process::{Home, Running};
 use shortbread_tests::{Answer, World};
 
-use crate::program::served;
+use crate::program::{served, served_after};
 
 const EXPORT: &str = "/api/v1/audit/export";
 
@@ -228,6 +233,33 @@ fn a_decision_and_a_token_lead_to_the_whole_story() {
     let plain = home.ok(&["audit", "tail"]);
     assert!(!plain.contains("shortbread/audit.read"), "{plain}");
     assert!(home.ok(&["audit", "tail", "--all"]).contains("shortbread/audit.read"));
+}
+
+/// Writes refusals of workflows into the log of a broker that does not run.
+fn refusals(home: &Home, of: &[(&str, usize)]) {
+    let config = Config::read(&home.path("broker.toml")).unwrap();
+    let path = home.path(&config.store.sqlite.display().to_string());
+    let store = Store::open(&path, &Options { dev: true, ..Options::default() }).unwrap();
+    let scribe = Scribe::new(&config.issuer);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let entries = of.iter().flat_map(|(workflow, times)| std::iter::repeat_n(*workflow, *times));
+    let entries = entries.map(|workflow| {
+        let decision = begin(&SystemClock::start(), &SystemRandom, None).unwrap();
+        let data = json!({ "outcome": "deny", "workflow": workflow, "reasons": ["policy.not_granted"] });
+        scribe.entry(EventType::TokenRefused, &decision, format!("workflow/{workflow}"), data)
+    });
+    runtime.block_on(store.record_calls(entries.collect(), |_| true)).unwrap();
+}
+
+#[test]
+fn a_rare_entry_is_found_behind_a_thousand_others() {
+    let (home, _broker, _url) =
+        served_after(|home| refusals(home, &[("rare", 2), ("common", 1100), ("rare", 1)]));
+    let tail = |more: &[&str]| home.ok(&[&["audit", "tail", "--workflow"], more].concat());
+    assert_eq!(tail(&["rare"]).lines().count(), 3);
+    assert_eq!(tail(&["rare", "--limit", "2"]).lines().count(), 2, "the newest");
+    assert_eq!(tail(&["common", "--limit", "500"]).lines().count(), 500);
+    assert_eq!(tail(&["nobody"]), "");
 }
 
 /// What anyone may read.

@@ -58,7 +58,8 @@ async fn a_version_that_breaks_a_labelled_case_is_refused_and_says_which() {
 
 #[tokio::test]
 async fn what_is_newly_allowed_must_be_accepted_by_name_and_that_is_recorded() {
-    let world = World::builder().policy(&format!("{POLICY}\n[gate]\n")).start().await;
+    let gate = GATE.replace("cases = \"cases.jsonl\"\n", "");
+    let world = World::builder().policy(&format!("{POLICY}\n{gate}")).start().await;
     assert_eq!(ask(&world, "other", "github:issues.write").await.reason(), "policy.not_granted");
     world.clock.advance(std::time::Duration::from_secs(1));
     let wider = wider().replace("cases = \"cases.jsonl\"\n", "");
@@ -89,6 +90,43 @@ async fn what_last_week_used_is_not_taken_away_unseen() {
 }
 
 #[tokio::test]
+async fn a_label_of_the_new_version_hides_no_recorded_request() {
+    let world = gated().await;
+    let mut cases = CASES.to_owned();
+    for _ in 0..5 {
+        let granted = ask(&world, "demo", "github:issues.write").await;
+        cases += &CASES.lines().last().unwrap().replace("reads", granted.decision());
+        cases.push('\n');
+    }
+    std::fs::write(world.path("cases.jsonl"), cases).unwrap();
+    let refused = activate(&world, &narrower(), json!({})).await;
+    assert_eq!(refused.reason(), "admin.gate", "{refused:?}");
+    assert!(refused.text("/detail").contains("5 of 5 that were allowed are not any more"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn what_is_tried_on_a_part_needs_evidence_for_that_part_alone() {
+    let gate = "[gate]\nmin_cases = 5\n";
+    let world = World::builder().policy(&format!("{POLICY}\n{gate}")).start().await;
+    let narrower = narrower().replace(GATE, gate);
+    let whole = activate(&world, &narrower, json!({})).await;
+    assert!(whole.text("/detail").contains("not enough evidence"), "{whole:?}");
+    let part = activate(&world, &narrower, json!({ "workflows": ["other"] })).await;
+    assert_eq!(part.status, 200, "{part:?}");
+}
+
+#[tokio::test]
+async fn one_version_too_many_is_told_to_come_again() {
+    let world = gated().await;
+    let turns = world.broker.gates.try_acquire_many(2).unwrap();
+    let refused = activate(&world, &narrower(), json!({})).await;
+    assert_eq!((refused.status, refused.reason()), (503, "overloaded"), "{refused:?}");
+    assert_eq!((refused.header("retry-after"), in_force(&world)), ("3", 1));
+    drop(turns);
+    assert_eq!(activate(&world, &narrower(), json!({ "workflows": ["other"] })).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_rollback_lets_no_incident_come_back() {
     let lax = wider().replace("cases = \"cases.jsonl\"\n", "");
     let world = World::builder().policy(&lax).file("cases.jsonl", CASES).start().await;
@@ -97,9 +135,15 @@ async fn a_rollback_lets_no_incident_come_back() {
     let refused = world.admin_as("alice", "policy.rollback", path, &json!({})).await;
     assert_eq!((refused.status, refused.reason()), (409, "admin.gate"), "{refused:?}");
     assert!(refused.text("/detail").contains("INC-1"), "{refused:?}");
-    let accepted = world.admin_as("alice", "policy.rollback", path, &json!({ "accept": ["INC-1"] })).await;
+    let accept = json!({ "accept": ["INC-1", "nothing"] });
+    // The version before has no labelled cases: that is looser, and takes two.
+    let alone = world.admin_as("alice", "policy.rollback", path, &accept).await;
+    assert_eq!((alone.status, alone.reason()), (409, "admin.second_operator"), "{alone:?}");
+    let accepted = world.admin_as("bob", "policy.rollback", path, &accept).await;
     assert_eq!(accepted.status, 200, "{accepted:?}");
     assert_eq!(in_force(&world), 1);
+    let entries = world.admin_read("audit.read", &format!("/api/v1/audit/{}", accepted.decision())).await;
+    assert_eq!(entries.body["entries"][0]["event"]["data"]["gate"]["accepted"], json!(["INC-1"]));
 }
 
 #[tokio::test]

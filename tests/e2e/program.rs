@@ -69,7 +69,13 @@ fn serve(home: &Home) -> Running {
 
 /// The same, serving, with alice logged in.
 pub(crate) fn served() -> (Home, Running, String) {
+    served_after(|_| {})
+}
+
+/// The same, once the folder was changed.
+pub(crate) fn served_after(change: impl FnOnce(&Home)) -> (Home, Running, String) {
     let (home, url) = initialised();
+    change(&home);
     let broker = serve(&home);
     home.ok(&["login", "--broker", &url, "--key", "keys/alice.pem", "--root", "keys/root.pub.pem"]);
     (home, broker, url)

@@ -187,6 +187,38 @@ async fn only_a_sound_question_is_answered() {
     assert_eq!(answer.reason(), "admin.not_permitted", "{answer:?}");
 }
 
+#[tokio::test]
+async fn a_review_tells_which_labelled_cases_do_not_hold() {
+    let case = |id: &str, mechanism: &str| {
+        json!({
+            "id": id, "input": {
+                "identity": { "principal": "workflow:other" }, "request": [{ "verb": "github/issues.write" }],
+            },
+            "label": { "expect": "deny", "mechanism": mechanism, "note": id },
+        })
+    };
+    let cases = format!("{}\n{}\n", case("INC-1", "over-broad-grant"), case("INC-2", "stale-credential"));
+    let grant = "workflow = \"other\"\ntool = \"github\"\nverbs = [\"issues.read\"]";
+    let wide = "workflow = \"other\"\ntool = \"github\"\nverbs = [\"issues.read\", \"issues.write\"]\nany_arguments = true";
+    let gate = "\n[gate]\ncases = \"cases.jsonl\"\n";
+    for (policy, open) in [(POLICY.to_owned(), 0), (POLICY.replacen(grant, wide, 1), 2)] {
+        let world =
+            World::builder().policy(&format!("{policy}{gate}")).file("cases.jsonl", &cases).start().await;
+        let answer = world.admin_read("audit.read", "/api/v1/report?kind=review").await;
+        let told = &answer.body["review"]["cases"];
+        assert_eq!(told["labelled"], 2, "{answer:?}");
+        assert_eq!(told["mechanisms"], json!({ "over-broad-grant": 1, "stale-credential": 1 }));
+        assert_eq!(told["open"].as_array().unwrap().len(), open, "{told}");
+        if open > 0 {
+            let first = json!({
+                "id": "INC-1", "expected": "deny", "got": "allow", "mechanism": "over-broad-grant", "note": "INC-1",
+            });
+            assert_eq!(told["open"][0], first);
+            assert_eq!(answer.body["review"]["next"][0]["command"], "shortbread policy history");
+        }
+    }
+}
+
 const PROGRAM: &str = r#"
 [tools.github]
 audience = "https://tools.acme.example/github"

@@ -82,8 +82,15 @@ async fn a_version_that_is_tried_rules_its_workflows_alone() {
 async fn what_was_tried_is_put_in_force_for_everyone() {
     let world = World::start().await;
     write(&world, &narrower());
-    activate(&world, json!({ "workflows": ["demo"] })).await;
-    assert_eq!(activate(&world, json!({ "version": 2 })).await.status, 200);
+    activate(&world, json!({ "workflows": ["other"] })).await;
+    for (workflows, how) in [(json!(["demo"]), "replaced"), (json!([]), "activated")] {
+        let next = activate(&world, json!({ "version": 2, "workflows": workflows })).await;
+        assert_eq!(next.status, 200, "{next:?}");
+        let entries = world.admin_read("audit.read", &format!("/api/v1/audit/{}", next.decision())).await;
+        let ended = &entries.body["entries"][1]["event"];
+        assert_eq!(ended["type"], "dev.shortbread.policy.trial_ended.v1", "{entries:?}");
+        assert_eq!(ended["data"]["ended"], how);
+    }
     assert_eq!(in_force(&world).await, (2, Value::Null));
     let trials = world.broker.store.trials().await.unwrap();
     assert_eq!(trials.last().unwrap().ended.map(|(_, how)| how.as_str()), Some("activated"));
@@ -115,6 +122,18 @@ async fn a_watched_version_that_denies_more_is_taken_back_and_told() {
     let event = &entry.body["entries"][0]["event"];
     assert_eq!(event["type"], "dev.shortbread.policy.activated.v1");
     assert_eq!((&event["data"]["action"], &event["data"]["operator"]), (&json!("rollback"), &json!("watch")));
+    let breach = &event["data"]["breach"];
+    assert_eq!(
+        (&breach["workflow"], &breach["tool"], &breach["access"]),
+        (&json!("demo"), &json!("github"), &json!("write"))
+    );
+    assert_eq!(
+        (&breach["what"], &breach["hits"], &breach["limit"]),
+        (&json!("denied"), &json!(20), &json!(0.1))
+    );
+    let ended = &entry.body["entries"][1]["event"];
+    assert_eq!(ended["type"], "dev.shortbread.policy.trial_ended.v1");
+    assert_eq!(ended["data"]["ended"], "rolled_back");
 }
 
 #[tokio::test]
@@ -129,6 +148,10 @@ async fn a_trial_on_a_part_is_taken_back_without_touching_the_rest() {
     assert_eq!(ask(&world, "demo", "github:issues.write").await.status, 200);
     let trials = world.broker.store.trials().await.unwrap();
     assert_eq!(trials.last().unwrap().ended.map(|(_, how)| how.as_str()), Some("rolled_back"));
+    let last = world.broker.store.audit_tail(0, 500).await.unwrap();
+    let mut events = last.iter().filter_map(|entry| serde_json::from_slice::<Value>(&entry.body).ok());
+    let ended = events.rfind(|event| event["type"] == "dev.shortbread.policy.trial_ended.v1").unwrap();
+    assert_eq!(ended["data"]["breach"]["workflow"], "demo");
 }
 
 #[tokio::test]

@@ -37,6 +37,14 @@ pub enum ActivationError {
     /// A version that is in force for all cannot be tried.
     #[error("policy version {0} is in force for everyone already; there is nothing to try")]
     InForce(u64),
+    /// A version that was the first cannot be watched: there is nothing to go back to.
+    #[error(
+        "policy version {0} is in force already and nothing was before it: a watch could not take it back; leave `--watch` out"
+    )]
+    Unwatchable(u64),
+    /// The trial is over.
+    #[error("the trial of version {0} is over: something else was activated meanwhile; look, and try again")]
+    Over(u64),
     /// Nothing is in force that a trial could go back to.
     #[error("no policy is in force yet; activate a version for all first")]
     NothingBefore,
@@ -52,10 +60,13 @@ pub enum ActivationError {
         workflow: WorkflowName,
     },
     /// A second operator is needed.
-    #[error(
-        "version {0} changes operators, approvers or their grants: another operator must activate it too, within an hour"
-    )]
-    SecondOperator(u64),
+    #[error("version {version} {}: another operator must activate it too, within an hour", .why.join("; "))]
+    SecondOperator {
+        /// The version.
+        version: u64,
+        /// What it changes or loosens.
+        why: Vec<String>,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -1,6 +1,7 @@
 //! Which policy is in force: taken in as versions, put in force by operators, kept in memory for every decision.
 
 mod bundle;
+mod change;
 mod error;
 mod second;
 mod trial;
@@ -21,13 +22,11 @@ use shortbread_protocol::event::{Decision, EventType};
 use shortbread_protocol::names::{OperatorName, ToolName};
 
 use self::bundle::Bundle;
-use self::second::{Proposals, Wish};
+use self::second::Proposals;
 use crate::audit::Scribe;
 use crate::policy::model::{Principal, Windows};
 use crate::policy::{Options, Policy};
-use crate::store::{
-    Activate, AuditEntry, NewPolicy, PolicyAction, PolicyVersion, Store, StoreError, Trial, TrialOutcome,
-};
+use crate::store::{NewPolicy, PolicyAction, PolicyVersion, Store, StoreError, Trial, TrialOutcome};
 
 /// How many former policies are read to tell the windows of living tokens.
 const MOST_FORMER: usize = 8;
@@ -46,9 +45,12 @@ pub struct Ruling {
 pub struct Judged {
     /// The version that was in force then.
     pub base: u64,
-    /// What was found, for the audit log.
-    pub found: serde_json::Value,
+    /// What was found, for the audit log: members of the entry.
+    pub found: Found,
 }
+
+/// Members of an audit entry.
+pub type Found = serde_json::Map<String, serde_json::Value>;
 
 /// Holds the policy in force.
 pub struct PolicyHolder {
@@ -57,6 +59,8 @@ pub struct PolicyHolder {
     scribe: Scribe,
     current: ArcSwapOption<Ruling>,
     trial: ArcSwapOption<OnTrial>,
+    // Open in the store, and of a policy that cannot be used.
+    unusable: ArcSwapOption<Trial>,
     // Of a policy that cannot be used; asked for only while none is in force.
     switch_only: ArcSwapOption<Policy>,
     proposals: Proposals,
@@ -100,6 +104,7 @@ impl PolicyHolder {
             switch_only: ArcSwapOption::empty(),
             proposals: Proposals::default(),
             trial: ArcSwapOption::empty(),
+            unusable: ArcSwapOption::empty(),
             turn: tokio::sync::Mutex::new(()),
         };
         if let Some(active) = active {
@@ -128,14 +133,33 @@ impl PolicyHolder {
         let open = self.store.trials().await?.into_iter().next_back().filter(|trial| trial.ended.is_none());
         let Some(trial) = open else { return Ok(()) };
         match self.compiled(trial.version).await {
-            Ok(policy) => self.trial.store(Some(Arc::new(OnTrial { trial, policy }))),
+            Ok(policy) => {
+                let before = self.former(trial.before).await?;
+                self.trial.store(Some(Arc::new(OnTrial { trial, policy, before })));
+            }
             Err(ActivationError::Store(error)) => return Err(error),
             Err(error) => {
                 let version = trial.version;
                 tracing::error!(policy.version = version, error = %error, "the policy on trial cannot be used and is not applied");
+                self.unusable.store(Some(Arc::new(trial)));
             }
         }
         Ok(())
+    }
+
+    // The policy that a trial goes back to; none where it cannot be used any more.
+    async fn former(&self, version: u64) -> Result<Option<Policy>, StoreError> {
+        if let Some(same) = self.ruling().filter(|ruling| ruling.version == version) {
+            return Ok(Some(same.policy));
+        }
+        match self.compiled(version).await {
+            Ok(policy) => Ok(Some(policy)),
+            Err(ActivationError::Store(error)) => Err(error),
+            Err(error) => {
+                tracing::error!(policy.version = version, error = %error, "the policy that a trial goes back to cannot be used: nothing is held against it");
+                Ok(None)
+            }
+        }
     }
 
     /// The policy in force, if there is one.
@@ -305,48 +329,6 @@ impl PolicyHolder {
         self.put(version, scope, (PolicyAction::Activate, Some(judged)), actor, decision, monotonic).await
     }
 
-    /// Takes a watched version back, for whatever watches it: ends its trial on a part, or goes back to the version before
-    /// it. Gives the version that is in force then.
-    ///
-    /// # Errors
-    /// When that trial is over, another version is in force, or the store fails.
-    pub async fn take_back(
-        &self,
-        trial: &Trial,
-        actor: &Actor,
-        decision: &Decision,
-        monotonic: Duration,
-    ) -> Result<u64, ActivationError> {
-        if trial.workflows.is_some() {
-            let ended = self.end_trial(trial.n, TrialOutcome::RolledBack, actor, decision).await?;
-            return if ended { Ok(self.version()) } else { Err(ActivationError::Moved(trial.version)) };
-        }
-        let base = Judged { base: trial.version, found: serde_json::Value::Null };
-        let whole = Scope::default();
-        self.put(trial.before, whole, (PolicyAction::Rollback, Some(base)), actor, decision, monotonic).await
-    }
-
-    /// Takes a trial back, or puts a version in force that was in force before: the one named; where none is named, the one
-    /// before this, unless a trial on some workflows is open. Gives the version that is in force then.
-    ///
-    /// # Errors
-    /// As [`PolicyHolder::activate`], and when the version was never in force.
-    pub async fn roll_back(
-        &self,
-        version: Option<u64>,
-        actor: &Actor,
-        decision: &Decision,
-        monotonic: Duration,
-    ) -> Result<u64, ActivationError> {
-        let on_part = self.on_trial().filter(|open| open.trial.workflows.is_some());
-        if let (None, Some(open)) = (version, on_part) {
-            self.end_trial(open.trial.n, TrialOutcome::RolledBack, actor, decision).await?;
-            return Ok(self.version());
-        }
-        let version = self.earlier(version).await?;
-        self.put(version, Scope::default(), (PolicyAction::Rollback, None), actor, decision, monotonic).await
-    }
-
     /// The version that a rollback goes to.
     ///
     /// # Errors
@@ -368,104 +350,5 @@ impl PolicyHolder {
                 earlier.map(|activation| activation.version).ok_or(ActivationError::NoEarlier)
             }
         }
-    }
-
-    /// Ends the open trial of this number; says whether it was open.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn end_trial(
-        &self,
-        n: u64,
-        outcome: TrialOutcome,
-        actor: &Actor,
-        decision: &Decision,
-    ) -> Result<bool, StoreError> {
-        let _turn = self.turn.lock().await;
-        let Some(open) = self.on_trial().filter(|open| open.trial.n == n) else { return Ok(false) };
-        let data = json!({
-            "policy": open.policy.digest(), "version": open.trial.version, "before": open.trial.before,
-            "workflows": open.trial.workflows, "trial": n, "outcome": "done", "ended": outcome.as_str(),
-            "operator": actor.name(), "stage": "record", "error_class": null,
-        });
-        let audit = self.entry(EventType::PolicyTrialEnded, actor, decision, data);
-        let ended = self.store.end_trial(n, outcome, audit).await?;
-        self.trial.store(None);
-        Ok(ended)
-    }
-
-    async fn put(
-        &self,
-        version: u64,
-        scope: Scope,
-        (action, judged): (PolicyAction, Option<Judged>),
-        actor: &Actor,
-        decision: &Decision,
-        monotonic: Duration,
-    ) -> Result<u64, ActivationError> {
-        let _turn = self.turn.lock().await;
-        if let Some(moved) = judged.as_ref().filter(|judged| judged.base != self.version()) {
-            return Err(ActivationError::Moved(moved.base));
-        }
-        let bundle = self.bundle(version).await?;
-        let policy = bundle.compile(&self.options)?;
-        if action == PolicyAction::Activate {
-            // Going back is for emergencies: what was observed then and is over is enforced.
-            bundle.timely(&policy, decision.at)?;
-        }
-        scope.fits(version, &policy)?;
-        let whole = scope.workflows.is_none();
-        if !whole && version == self.version() {
-            return Err(ActivationError::InForce(version));
-        }
-        let wish = (version, action, scope.workflows.clone(), scope.until.is_some());
-        self.second_operator(wish, &policy, actor, monotonic)?;
-        let kind = if whole { EventType::PolicyActivated } else { EventType::PolicyTried };
-        let observing: BTreeMap<_, _> =
-            policy.observed(decision.at).into_iter().map(|(tool, until)| (tool, until.to_string())).collect();
-        let data = json!({
-            "policy": policy.digest(), "version": version, "operator": actor.name(), "before": self.version(),
-            "observing": observing, "gate": judged.map(|judged| judged.found),
-            "action": action.as_str(), "workflows": scope.workflows, "watched_until": scope.until.map(|at| at.to_string()),
-            "outcome": "done", "stage": "record", "error_class": null,
-        });
-        let audit = self.entry(kind, actor, decision, data);
-        let Scope { workflows, until } = scope;
-        let (operator, at) = (actor.name().to_owned(), decision.at);
-        let activate = Activate { version, workflows, until, operator, action, at };
-        let trial = self.store.activate_policy(activate, audit).await.map_err(ActivationError::of)?;
-        let tried = trial.map(|trial| Arc::new(OnTrial { trial, policy: policy.clone() }));
-        if whole {
-            self.current.store(Some(Arc::new(Ruling { version, policy })));
-        }
-        self.trial.store(tried);
-        Ok(version)
-    }
-
-    fn entry(
-        &self,
-        kind: EventType,
-        actor: &Actor,
-        decision: &Decision,
-        data: serde_json::Value,
-    ) -> AuditEntry {
-        self.scribe.entry(kind, decision, format!("operator/{}", actor.name()), data)
-    }
-
-    fn second_operator(
-        &self,
-        wish: Wish,
-        next: &Policy,
-        actor: &Actor,
-        now: Duration,
-    ) -> Result<(), ActivationError> {
-        let (Actor::Operator(operator), Some(current)) = (actor, self.in_force()) else {
-            return Ok(());
-        };
-        let same = current.admin_surface() == next.admin_surface();
-        if same || !current.has_second_operator(operator) || self.proposals.seconded(&wish, operator, now) {
-            return Ok(());
-        }
-        Err(ActivationError::SecondOperator(wish.0))
     }
 }

@@ -41,6 +41,8 @@ pub struct OnTrial {
     pub trial: Trial,
     /// The policy.
     pub policy: Policy,
+    /// The one that it goes back to; none where that cannot be used any more.
+    pub before: Option<Policy>,
 }
 
 impl OnTrial {

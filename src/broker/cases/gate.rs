@@ -16,7 +16,7 @@ use shortbread_protocol::access::Access;
 use super::Case;
 use super::read::Fault;
 use super::replay::{Before, Change, Counted, Replay, Report, Segment};
-use crate::interval::wilson;
+use crate::interval::{self, wilson};
 use crate::policy::Policy;
 use crate::policy::diff::{Diff, Effect, diff};
 use crate::policy::model::{Gate, GateSegment, PerMille};
@@ -222,7 +222,7 @@ fn share(hits: u64, all: u64) -> (f64, &'static str) {
     if all < FEW {
         return (wilson(hits, all).1, "which may well be as much as ");
     }
-    (ratio(hits, all), "")
+    (interval::share(hits, all), "")
 }
 
 fn approval_load(report: &Report, open: &[&Change], limits: &Gate) -> Vec<Finding> {
@@ -235,7 +235,7 @@ fn approval_load(report: &Report, open: &[&Change], limits: &Gate) -> Vec<Findin
     let more = moved(&|change| change.to == NeedsApproval && change.from != NeedsApproval);
     let fewer = moved(&|change| change.from == NeedsApproval && change.to != NeedsApproval);
     let after = (before + more).saturating_sub(fewer);
-    let (was, is) = (ratio(before, all), ratio(after, all));
+    let (was, is) = (interval::share(before, all), interval::share(after, all));
     if (is - was).abs() <= limits.max_approval_load.share() {
         return Vec::new();
     }
@@ -296,11 +296,6 @@ fn of<'l>(limits: &'l Gate, segment: &Segment) -> Option<&'l GateSegment> {
             && own.tool.as_ref().is_none_or(|tool| tool.as_str() == segment.tool)
             && own.access.is_none_or(|access| segment.access.is_some_and(|other| access.covers(other)))
     })
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-fn ratio(part: u64, all: u64) -> f64 {
-    if all == 0 { 0.0 } else { part as f64 / all as f64 }
 }
 
 fn percent(share: f64) -> String {

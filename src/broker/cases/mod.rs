@@ -7,10 +7,12 @@ mod call;
 pub mod check;
 pub mod decide;
 pub mod gate;
+mod labelled;
 pub mod read;
 mod recorded;
 pub mod replay;
 
+pub use labelled::{labelled_by, loosened};
 pub use recorded::{NoCase, case, decided, is_operators};
 
 use serde::{Deserialize, Serialize};

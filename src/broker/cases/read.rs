@@ -21,6 +21,8 @@ pub const MAX_TOML: usize = 16 * 1024 * 1024;
 /// The most verbs that one case may ask for: as many as a request may.
 const MAX_VERBS: usize = 64;
 const MAX_ID: usize = 128;
+/// For how many requests one case may stand.
+pub const MAX_WEIGHT: u64 = 1_000_000;
 
 /// What is wrong with a file of cases, where, and what to do.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -176,6 +178,10 @@ pub(super) fn check_head(v: u32, id: &str, weight: u64) -> Result<(), Fault> {
     }
     if weight == 0 {
         return Err(Fault::new("a weight of 0 stands for no request", "leave it out, or write 1 or more"));
+    }
+    if weight > MAX_WEIGHT {
+        let message = format!("the weight {weight} is more than {MAX_WEIGHT}");
+        return Err(Fault::new(message, "write how many requests the case stands for, 1000000 at most"));
     }
     Ok(())
 }
@@ -398,6 +404,7 @@ mod tests {
             ("\"id\":\"x\"", "\"id\":\"\"", "the id has no letter"),
             ("\"id\":\"x\"", "\"id\":\"a\\nb\"", "control characters"),
             ("\"id\":\"x\"", "\"id\":\"x\",\"weight\":0", "stands for no request"),
+            ("\"id\":\"x\"", "\"id\":\"x\",\"weight\":1000001", "weight 1000001 is more than 1000000"),
             ("workflow:demo\"", "workflow:demo\",\"key\":\"k\",\"issuer\":\"i\"", "a key and an issuer"),
             ("workflow:demo", "verifier:github", "asks for nothing"),
             ("workflow:demo", "demo", "principal \"demo\" is none"),

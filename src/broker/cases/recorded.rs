@@ -7,6 +7,7 @@ use shortbread_protocol::names::ToolName;
 use shortbread_protocol::reason::Reason;
 use thiserror::Error;
 
+use super::read::MAX_WEIGHT;
 use super::{Case, Input, Outcome, Recorded, VERSION};
 
 /// Why an entry is no case of the policy.
@@ -84,7 +85,7 @@ pub fn decided(event: &Event) -> Result<Recorded, NoCase> {
 /// When the policy did not decide it, or a form is not known.
 pub fn case(event: &Event, input: &[u8]) -> Result<Case, NoCase> {
     let data = read(event)?;
-    let (segment, weight) = (data.segment.clone(), data.count.unwrap_or(1).max(1));
+    let (segment, weight) = (data.segment.clone(), data.count.unwrap_or(1).clamp(1, MAX_WEIGHT));
     let recorded = recorded(event, data)?;
     let input: Input = serde_json::from_slice(input).map_err(|error| NoCase::Form(error.to_string()))?;
     let at = event.time.parse().map_err(|_| NoCase::Form("the time".to_owned()))?;

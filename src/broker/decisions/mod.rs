@@ -11,9 +11,7 @@ use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::event::{Decision, Event, EventType, Segment};
 use shortbread_protocol::names::Operation;
 use shortbread_protocol::reason::Reason;
-use shortbread_protocol::verifiers::{
-    BatchAnswer, CallRecord, DECISIONS_TYPE, MAX_BATCH, RESULT_STAGE, Step,
-};
+use shortbread_protocol::verifiers::{BatchAnswer, CallRecord, DECISIONS_TYPE, MAX_BATCH, Step};
 
 use crate::broker::Broker;
 use crate::exchange::{Context, Refusal};
@@ -22,7 +20,6 @@ use crate::store::AuditEntry;
 use crate::telemetry;
 use crate::tripwire::Refused;
 use crate::verifiers::{Pace, Spoken, hear};
-use crate::watch::{Fate, Seen};
 use check::Sound;
 
 /// How long a batch waits for its turn.
@@ -64,10 +61,7 @@ pub async fn take(broker: &Broker, body: &[u8], context: &Context) -> Result<Bat
     let policy = broker.policy.in_force();
     let refused = new.iter().filter_map(|record| refused(policy.as_ref()?, record));
     refused.for_each(|refused| broker.tripwires.note(&refused));
-    if let Some(since) = broker.outcomes.since() {
-        let seen = new.iter().filter_map(|record| seen(record, since));
-        seen.for_each(|seen| broker.outcomes.note(&seen, now));
-    }
+    broker.outcomes.note_calls(new.iter().copied(), now);
     telemetry::uploaded(sent.verifier.as_str(), &answer, &new);
     Ok(answer)
 }
@@ -143,32 +137,6 @@ fn refused(policy: &Policy, record: &CallRecord) -> Option<Refused> {
         decision: record.id.clone(),
         at: Timestamp::from_millis(record.at),
     })
-}
-
-/// What a call says about the policy version that is watched: with a token that was made since it came in.
-fn seen(record: &CallRecord, since: Timestamp) -> Option<Seen> {
-    let fate = match record.reason.as_ref().or(record.observed.as_ref()) {
-        None => Fate::Allowed,
-        Some(code) => Fate::of(Reason::from_code(code)?)?,
-    };
-    // How a task came out is said of a call that was counted when it was decided.
-    if record.stage.as_deref() == Some(RESULT_STAGE) || made(record.token.as_deref()?)? < since {
-        return None;
-    }
-    Some(Seen {
-        workflow: record.workflow.as_deref()?.parse().ok()?,
-        intent: record.intent.as_deref().and_then(|intent| intent.parse().ok()),
-        tool: record.tool.parse().ok()?,
-        access: record.access?,
-        fate,
-        call: true,
-    })
-}
-
-/// When a token was made: its id begins with the milliseconds (RFC 9562, section 5.7).
-fn made(token: &str) -> Option<Timestamp> {
-    let digits = token.strip_prefix("tok_")?.get(..12)?;
-    u64::from_str_radix(digits, 16).ok().map(Timestamp::from_millis)
 }
 
 /// Whether an entry is of a call that this verifier decided.

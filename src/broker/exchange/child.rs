@@ -26,6 +26,7 @@ use super::parent::{Kept, Parent, audience, operations};
 use super::record::{ChildFacts, Trail};
 use super::refusal::Refusal;
 use super::request::Request;
+use super::watched;
 use crate::activation::Ruling;
 use crate::broker::Broker;
 use crate::mint::{Child, mint_child};
@@ -59,7 +60,9 @@ pub(super) async fn re_exchange(
     trail.stage = "policy";
     let Ruling { version, policy } = broker.policy.tried_on(&parent.principal).unwrap_or(ruling);
     trail.under(&policy);
-    let Kept { verbs: kept, dropped, rates, grants } = parent.kept(request, &policy)?;
+    let kept = parent.kept(request, &policy);
+    watched::passed_on(broker, trail, (&parent, request), &kept, context);
+    let Kept { verbs: kept, dropped, rates, grants } = kept?;
     trail.stage = "limits";
     // A sub-agent's token counts like any other: nobody gets around the rates of the policy with one token.
     within_rates(broker, &parent.principal, &rates)?;

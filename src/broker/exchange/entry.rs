@@ -7,10 +7,10 @@ use shortbread_protocol::reason::Reason;
 use super::flow::Context;
 use super::record::{Moment, Trail};
 use super::refusal::Refusal;
+use super::watched;
 use crate::audit::{Counted, range};
 use crate::broker::Broker;
 use crate::store::{AuditEntry, Replay};
-use crate::watch::Fate;
 
 /// Records a refusal before it is answered; those of strangers are counted, not all written.
 pub(super) async fn record_refusal(
@@ -35,9 +35,7 @@ pub(super) async fn record_refusal(
     for refused in trail.refusals(refusal.reason, &context.decision) {
         broker.tripwires.note(&refused);
     }
-    if let Some(fate) = Fate::of(refusal.reason) {
-        trail.seen(|_| fate).iter().for_each(|seen| broker.outcomes.note(seen, context.decision.at));
-    }
+    watched::refused(broker, trail, refusal.reason, context);
     let data = trail.refused(&refusal, count, from, moment(broker, context));
     // A refusal is recorded even where there is no salt for its input.
     let input = trail.input(&*broker.random).ok().flatten();

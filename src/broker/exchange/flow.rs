@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use shortbread_protocol::dpop::{Proof, ProofError};
 use shortbread_protocol::event::Decision;
-use shortbread_protocol::names::ToolName;
 use shortbread_protocol::oauth::TokenAnswer;
 use shortbread_protocol::reason::Reason;
 
@@ -20,13 +19,13 @@ use super::refusal::Refusal;
 use super::request::{self, GrantType, Request, Subject};
 use super::retry::{RetryKey, repeat};
 use super::targets::targets;
+use super::watched;
 use crate::activation::Ruling;
 use crate::broker::Broker;
 use crate::identity::Verified;
 use crate::policy::model::{Principal, Rate};
 use crate::policy::{self, Granted, Policy, builtin, decide};
 use crate::store::{Exchange, Kept, RecordError, Replay};
-use crate::watch::Fate;
 
 /// What is known of a request before its body is read.
 #[derive(Clone, Debug)]
@@ -87,6 +86,7 @@ async fn run(
     let request = request::read(sent.body)?;
     trail.asked(&request);
     let shown = proof::read(sent.dpop)?;
+    trail.shown = shown.is_some();
     let chosen = sent.idempotency_key.map_err(|why| Refusal::new(Reason::RequestMalformed, why))?;
     trail.stage = "policy";
     let ruling = under(broker, &request)?;
@@ -102,7 +102,13 @@ async fn run(
         };
     }
     trail.stage = "identity";
-    let (identity, principal) = identify(broker, &request, &ruling.policy, context, trail).await?;
+    let (identity, principal) = match identify(broker, &request, &ruling.policy, context, trail).await {
+        Ok(found) => found,
+        Err(refusal) => {
+            watched::stranger(broker, &request, trail.shown, refusal.reason, context).await;
+            return Err(refusal);
+        }
+    };
     let (identity, Ruling { version, policy }) = match broker.policy.tried_on(&principal) {
         Some(tried) => (known_to(broker, &request, &tried.policy, &principal, context, trail).await?, tried),
         None => (identity, ruling),
@@ -134,7 +140,8 @@ async fn run(
         return repeat(broker, kept, &granted, replay.take(), trail, context).await;
     }
     trail.stage = "target";
-    let audiences = targets(&request, &policy, &granted)?;
+    let asked = request.asked.iter().map(|asked| &asked.operation.tool);
+    let audiences = targets(asked, &request.resources, &policy, &granted.rights)?;
     trail.stage = "limits";
     within_rates(broker, &principal, &granted.rates)?;
     trail.stage = "revocation";
@@ -161,7 +168,7 @@ async fn run(
         Exchange { replay: used.clone(), token: record, standing, ties: Vec::new(), retry: kept, audit };
     match broker.store.record_exchange(exchange).await {
         Ok(_) => {
-            note_granted(broker, trail, &granted, context);
+            watched::granted(broker, trail, &granted, context);
             Ok(answer)
         }
         // The same request, sent twice at once: the other one was first.
@@ -173,14 +180,6 @@ async fn run(
             Err(unproved(broker, error.into(), grant_type, context))
         }
         Err(error) => Err(error.into()),
-    }
-}
-
-// Some of what was asked for may have been dropped: to the one who asked that is a refusal.
-fn note_granted(broker: &Broker, trail: &Trail, granted: &Granted, context: &Context) {
-    let dropped = |tool: &ToolName| granted.dropped.iter().any(|(operation, _)| operation.tool == *tool);
-    for seen in trail.seen(|tool| if dropped(tool) { Fate::Denied } else { Fate::Allowed }) {
-        broker.outcomes.note(&seen, context.decision.at);
     }
 }
 

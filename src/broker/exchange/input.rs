@@ -1,6 +1,6 @@
 //! What a decision depended on: kept beside its entry in the log, where it can be erased and decided again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
@@ -76,6 +76,16 @@ impl Known {
     /// Whether a key was proved is known now.
     pub(super) fn held(&mut self, possession: Possession) {
         self.input.possession = held(possession);
+    }
+
+    /// What the decision depends on.
+    pub(super) const fn input(&self) -> &Input {
+        &self.input
+    }
+
+    /// The verbs that are asked for, each once.
+    pub(super) fn verbs(&self) -> BTreeSet<Operation> {
+        self.input.request.iter().map(|wanted| wanted.verb.clone()).collect()
     }
 
     /// As it is stored, salted anew.

@@ -16,6 +16,7 @@ mod request;
 mod retry;
 mod standing;
 mod targets;
+mod watched;
 
 pub(crate) use aside::is_operators;
 pub(crate) use flow::unproved;

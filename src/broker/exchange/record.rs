@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use shortbread_protocol::access::Access;
 use shortbread_protocol::dpop::Proof;
 use shortbread_protocol::event::{Decision, Segment};
-use shortbread_protocol::names::{Intent, Operation, ToolName};
+use shortbread_protocol::names::{Intent, Operation, ToolName, WorkflowName};
 use shortbread_protocol::oauth::TokenAnswer;
 use shortbread_protocol::random::{Random, RandomError};
 use shortbread_protocol::reason::Reason;
@@ -23,7 +23,6 @@ use crate::policy::model::Principal;
 use crate::policy::{Granted, Policy, Possession};
 use crate::store::ErasableInput;
 use crate::tripwire::Refused;
-use crate::watch::{Fate, Seen};
 
 /// How far an exchange came, and what was known by then.
 #[derive(Clone, Debug, Default)]
@@ -50,6 +49,10 @@ pub struct Trail {
     holder: Option<String>,
     /// What the decision depends on.
     known: Option<Known>,
+    /// The audiences that it is wanted for.
+    pub(super) resources: Vec<String>,
+    /// A proof of a key came with it, whatever it is worth.
+    pub(super) shown: bool,
 }
 
 /// What the log says of a sub-agent's token.
@@ -81,6 +84,7 @@ impl Trail {
     /// The request was read.
     pub(super) fn asked(&mut self, request: &Request) {
         self.requested = request.asked.iter().map(|asked| asked.operation.to_string()).collect();
+        self.resources.clone_from(&request.resources);
         self.segment = Segment {
             workflow: None,
             intent: Some(request.intent.clone().unwrap_or_else(Intent::undeclared)),
@@ -193,20 +197,22 @@ impl Trail {
         self.worst.iter().map(refused).collect()
     }
 
-    /// What the watch counts of a proved workflow's request: for each tool what became of it.
-    pub(super) fn seen(&self, fate: impl Fn(&ToolName) -> Fate) -> Vec<Seen> {
-        let (Some(Principal::Workflow(workflow)), false) = (&self.principal, self.unproved) else {
-            return Vec::new();
-        };
-        let seen = |(tool, access): (&ToolName, &Access)| Seen {
-            workflow: workflow.clone(),
-            intent: self.segment.intent.clone(),
-            tool: tool.clone(),
-            access: *access,
-            fate: fate(tool),
-            call: false,
-        };
-        self.worst.iter().map(seen).collect()
+    /// The workflow that asks, once proved.
+    pub(super) fn proved_workflow(&self) -> Option<&WorkflowName> {
+        match &self.principal {
+            Some(Principal::Workflow(workflow)) if !self.unproved => Some(workflow),
+            _ => None,
+        }
+    }
+
+    /// What the decision depends on, as far as it is known.
+    pub(super) const fn known(&self) -> Option<&Known> {
+        self.known.as_ref()
+    }
+
+    /// Whether a token was to be passed on.
+    pub(super) fn is_childs(&self) -> bool {
+        self.identity.as_ref().is_some_and(|identity| identity.get("parent").is_some())
     }
 
     /// Whom the entry concerns.

@@ -167,8 +167,8 @@ impl Identities {
     }
 
     /// Forgets the keys of issuers that the policy no longer names; for the activation of a policy.
-    pub fn retain(&self, entries: &[Identity]) {
-        let wanted: Vec<Origin<'_>> = entries.iter().filter_map(Origin::of).collect();
+    pub fn retain<'e>(&self, entries: impl IntoIterator<Item = &'e Identity>) {
+        let wanted: Vec<Origin<'_>> = entries.into_iter().filter_map(Origin::of).collect();
         self.issuers.retain(&wanted);
     }
 

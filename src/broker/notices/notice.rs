@@ -131,6 +131,17 @@ pub enum Notice {
         /// The decision's id.
         decision: String,
     },
+    /// An operator ended the trial of a policy version on some workflows.
+    PolicyTrialEnded {
+        /// Its version.
+        version: u64,
+        /// On which workflows it was tried.
+        workflows: Vec<String>,
+        /// Who ended it.
+        by: String,
+        /// The decision's id.
+        decision: String,
+    },
     /// A watched version passed a limit and was taken back.
     PolicyTakenBack {
         /// The version.
@@ -169,7 +180,7 @@ pub enum Notice {
 }
 
 /// The kinds of notice, as the configuration names them.
-pub const KINDS: [&str; 13] = [
+pub const KINDS: [&str; 14] = [
     "revocation.set",
     "revocation.lifted",
     "verifier.silent",
@@ -180,6 +191,7 @@ pub const KINDS: [&str; 13] = [
     "tripwire.capped",
     "policy.activated",
     "policy.tried",
+    "policy.trial_ended",
     "policy.taken_back",
     "keys.activated",
     "log.checkpoint",
@@ -223,6 +235,7 @@ impl Notice {
             Self::Capped { .. } => "tripwire.capped",
             Self::PolicyActivated { .. } => "policy.activated",
             Self::PolicyTried { .. } => "policy.tried",
+            Self::PolicyTrialEnded { .. } => "policy.trial_ended",
             Self::PolicyTakenBack { .. } => "policy.taken_back",
             Self::KeysActivated { .. } => "keys.activated",
             Self::LogCheckpoint { .. } => "log.checkpoint",
@@ -274,7 +287,8 @@ impl Notice {
                 "version": version, "digest": digest, "by": by, "rollback": *action == PolicyAction::Rollback,
                 "decision_id": decision,
             }),
-            Self::PolicyTried { version, workflows, by, decision } => json!({
+            Self::PolicyTried { version, workflows, by, decision }
+            | Self::PolicyTrialEnded { version, workflows, by, decision } => json!({
                 "version": version, "workflows": first(workflows), "unnamed": unnamed(workflows), "by": by,
                 "decision_id": decision,
             }),
@@ -341,6 +355,9 @@ impl fmt::Display for Notice {
             }
             Self::PolicyTried { version, workflows, by, decision } => {
                 write!(f, "{by} tries policy version {version} on {} (decision {decision})", Named(workflows))
+            }
+            Self::PolicyTrialEnded { version, workflows, by, decision } => {
+                write!(f, "{by} took policy version {version} off {} (decision {decision})", Named(workflows))
             }
             Self::PolicyTakenBack { version, to, workflow, tool, access, what, requests, hits, decision } => {
                 let became = if *what == "denied" { "were denied" } else { "need approval" };

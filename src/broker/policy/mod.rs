@@ -6,6 +6,7 @@ mod check;
 mod cost;
 mod decide;
 pub mod diff;
+mod loosen;
 pub mod model;
 mod nesting;
 mod observe;

@@ -1,4 +1,5 @@
-//! What a change of needs a second operator: operators, approvers and what they are granted.
+//! What any change of needs a second operator: operators, approvers and what they are granted. Of the limits that versions
+//! are judged by only what loosens them does: `loosen.rs`.
 
 use std::collections::BTreeSet;
 

@@ -2,7 +2,7 @@
 
 use shortbread_protocol::admin::{QuantileBody, TimesBody};
 
-use super::share::Z;
+use crate::interval::Z;
 
 /// Each power of two is cut into so many parts.
 const PARTS: u64 = 32;

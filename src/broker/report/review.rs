@@ -38,7 +38,7 @@ pub(super) fn of(figures: &Figures, marks: &[MarkBody], whole: bool) -> ReviewBo
     changes.truncate(MAX_CHANGES);
     let denials = denials(figures);
     let next = next(figures, &changes, &denials);
-    ReviewBody { compared, changes, unnamed, denials, next }
+    ReviewBody { compared, changes, unnamed, denials, cases: None, next }
 }
 
 fn change(

@@ -14,16 +14,17 @@ use crate::broker::Broker;
 use crate::cases::Outcome;
 use crate::cases::check::{Checked, check};
 use crate::cases::gate::{GateResult, Rule, judge};
-use crate::cases::read::{Ids, read};
+use crate::cases::read::{Fault, ReadError};
 use crate::cases::replay::{Before, Replay};
-use crate::cases::{Case, read::ReadError};
+use crate::cases::{Case, labelled_by};
 use crate::inputs::{self, CaseError};
 use crate::policy::Policy;
-use crate::policy::diff::diff;
+use crate::policy::diff::{Effect, diff};
+use crate::policy::model::Principal;
 
 /// Recorded requests of so long ago are replayed.
 const SINCE: Duration = Duration::from_secs(7 * 86_400);
-/// And at most so many, so that an activation takes seconds.
+/// And at most so many, the newest, so that an activation takes seconds.
 const MAX_RECORDED: u64 = 200_000;
 /// Cases of one page.
 const PAGE: usize = 1000;
@@ -38,7 +39,7 @@ pub(super) struct Passed(pub(super) Value);
 /// where the version in force has a `[gate]`.
 ///
 /// # Errors
-/// With what does not hold; or when the cases cannot be read.
+/// With what does not hold; when the cases cannot be read; or when others are being judged.
 pub(super) async fn pass(
     broker: &Broker,
     next: &Policy,
@@ -47,21 +48,29 @@ pub(super) async fn pass(
     now: Timestamp,
 ) -> Result<Passed, RolloutError> {
     let before = broker.policy.in_force();
-    let labelled = labelled(before.as_ref().into_iter().chain([next]))?;
+    let (kept, proposed) = labelled(before.as_ref(), next)?;
     let limits = before.as_ref().and_then(|policy| policy.gate().cloned());
     let (Some(before), Some(limits)) = (before, limits) else {
-        return labels_alone(next, &labelled);
+        return labels_alone(next, kept.iter().chain(&proposed));
     };
+    let Ok(_turn) = broker.gates.try_acquire() else { return Err(RolloutError::Busy) };
     let mut replay = Replay::new(next.clone(), Before::Policy(before.clone()));
-    for case in &labelled {
-        replay
-            .case(case)
-            .map_err(|fault| RolloutError::Cases(format!("{}: {}; {}", case.id, fault.message, fault.fix)))?;
+    let faulty = |case: &Case, fault: Fault| {
+        RolloutError::Cases(format!("{}: {}; {}", case.id, fault.message, fault.fix))
+    };
+    for case in &kept {
+        replay.case(case).map_err(|fault| faulty(case, fault))?;
+    }
+    for case in &proposed {
+        // Nobody hides a recorded request by labelling its id in the version that it speaks against.
+        replay.propose(case).map_err(|fault| faulty(case, fault))?;
     }
     let (replay, recorded) = recorded(broker, replay, workflows, now).await?;
-    let (next, accepted) = (next.clone(), accepted.clone());
+    let (next, accepted, workflows) = (next.clone(), accepted.clone(), workflows.cloned());
     let judged = tokio::task::spawn_blocking(move || {
-        judge(&replay.finish(), Some(&diff(&before, &next)), &limits, &accepted)
+        let mut diff = diff(&before, &next);
+        diff.effects.retain(|effect| of_workflows(effect, workflows.as_ref()));
+        judge(&replay.finish(), Some(&diff), &limits, &accepted)
     });
     let result = judged.await.map_err(|_| RolloutError::Cases("the replay broke off".to_owned()))?;
     if result.passed {
@@ -71,27 +80,24 @@ pub(super) async fn pass(
     }
 }
 
-/// Labelled cases that must deny, as far as they are not accepted: what an incident taught must hold under an earlier
-/// version as well.
+/// Labelled cases that must deny: what an incident taught must hold under an earlier version as well. Gives those that it
+/// would let through and that are accepted.
 ///
 /// # Errors
-/// With the cases that it would let through.
+/// With the others that it would let through.
 pub(super) fn incidents(
     current: Option<&Policy>,
     earlier: &Policy,
     accepted: &BTreeSet<String>,
-) -> Result<(), RolloutError> {
-    let labelled = labelled(current.into_iter().chain([earlier]))?;
-    let denies = labelled.iter().filter(|case| {
-        case.label.as_ref().is_some_and(|label| label.expect == Outcome::Deny) && !accepted.contains(&case.id)
-    });
-    let failed: Vec<Checked> =
-        denies.filter_map(|case| check(earlier, case)).filter(|checked| !checked.passed).collect();
-    if failed.is_empty() {
-        Ok(())
-    } else {
-        Err(RolloutError::Incidents(failed.iter().map(|one| one.id.clone()).collect()))
-    }
+) -> Result<Vec<String>, RolloutError> {
+    let (kept, proposed) = labelled(current, earlier)?;
+    let labelled = kept.iter().chain(&proposed);
+    let denies =
+        labelled.filter(|case| case.label.as_ref().is_some_and(|label| label.expect == Outcome::Deny));
+    let failed = denies.filter_map(|case| check(earlier, case)).filter(|checked| !checked.passed);
+    let (meant, failed): (Vec<String>, Vec<String>) =
+        failed.map(|checked| checked.id).partition(|id| accepted.contains(id));
+    if failed.is_empty() { Ok(meant) } else { Err(RolloutError::Incidents(failed)) }
 }
 
 fn unread(error: CaseError) -> RolloutError {
@@ -101,27 +107,31 @@ fn unread(error: CaseError) -> RolloutError {
     }
 }
 
-/// The labelled cases that these policies name, each id once.
-fn labelled<'p>(policies: impl Iterator<Item = &'p Policy>) -> Result<Vec<Case>, RolloutError> {
-    let (mut known, mut all) = (Ids::default(), Vec::new());
-    for policy in policies {
-        let Some((name, text)) = policy.cases() else { continue };
-        let cases = read(name, text.as_bytes(), &mut Ids::default());
-        let cases = cases.map_err(|error: ReadError| RolloutError::Cases(error.to_string()))?;
-        // The version in force comes first: the one that replaces it does not label its cases anew.
-        all.extend(cases.into_iter().filter(|case| case.label.is_some() && known.take(&case.id)));
-    }
-    Ok(all)
+/// The labelled cases of the version in force, and those that the other one adds: it does not label a case anew.
+fn labelled(current: Option<&Policy>, other: &Policy) -> Result<(Vec<Case>, Vec<Case>), RolloutError> {
+    let unreadable = |error: ReadError| RolloutError::Cases(error.to_string());
+    let kept = current.map(labelled_by).transpose().map_err(unreadable)?.unwrap_or_default();
+    let known: BTreeSet<&String> = kept.iter().map(|case| &case.id).collect();
+    let mut added = labelled_by(other).map_err(unreadable)?;
+    added.retain(|case| !known.contains(&case.id));
+    Ok((kept, added))
 }
 
-fn labels_alone(next: &Policy, labelled: &[Case]) -> Result<Passed, RolloutError> {
-    let checked: Vec<Checked> = labelled.iter().filter_map(|case| check(next, case)).collect();
+fn labels_alone<'c>(next: &Policy, labelled: impl Iterator<Item = &'c Case>) -> Result<Passed, RolloutError> {
+    let checked: Vec<Checked> = labelled.filter_map(|case| check(next, case)).collect();
     let failed = checked.iter().filter(|checked| !checked.passed);
     let failed: Vec<String> = failed.take(TOLD).map(words).collect();
     if failed.is_empty() {
         return Ok(Passed(json!({ "labelled": checked.len() })));
     }
     Err(RolloutError::Gate(failed))
+}
+
+// What is tried on some workflows changes nothing for the others.
+fn of_workflows(effect: &Effect, workflows: Option<&BTreeSet<WorkflowName>>) -> bool {
+    let Some(workflows) = workflows else { return true };
+    let whose = effect.right().map(|(principal, _)| principal);
+    matches!(whose, Some(Principal::Workflow(workflow)) if workflows.contains(workflow))
 }
 
 fn words(checked: &Checked) -> String {
@@ -139,7 +149,8 @@ async fn recorded(
     now: Timestamp,
 ) -> Result<(Replay, u64), RolloutError> {
     let since = Timestamp::from_millis(now.millis().saturating_sub(millis(SINCE)));
-    let (mut from, mut count) = (None, 0);
+    let first = broker.store.audit_place(since).await?.max(broker.store.inputs_place(MAX_RECORDED).await?);
+    let (mut from, mut count) = (Some(first), 0);
     loop {
         let asked = inputs::Asked { since: Some(since), from, limit: PAGE, operators: false };
         let page = inputs::page(broker, asked).await.map_err(unread)?;

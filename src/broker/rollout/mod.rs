@@ -7,15 +7,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
 use shortbread_protocol::event::Decision;
 use shortbread_protocol::names::WorkflowName;
 use thiserror::Error;
 
-use crate::activation::{ActivationError, Actor, Judged, Scope};
+use crate::activation::{ActivationError, Actor, Found, Judged, OnTrial, Scope};
 use crate::broker::Broker;
 use crate::notices::Notice;
-use crate::policy::model::Rollback;
-use crate::store::{PolicyAction, StoreError};
+use crate::store::{PolicyAction, StoreError, Trial};
+use crate::watch::Usual;
 
 /// The longest that a version is watched.
 pub const MAX_WATCH: Duration = Duration::from_secs(7 * 86_400);
@@ -35,6 +36,9 @@ pub enum RolloutError {
         .0.join(", ")
     )]
     Incidents(Vec<String>),
+    /// Others are being judged.
+    #[error("two versions are being held against the recorded requests already; try again in a few seconds")]
+    Busy,
     /// Labelled cases cannot be read or decided.
     #[error("the labelled cases cannot be used: {0}")]
     Cases(String),
@@ -78,7 +82,7 @@ pub async fn activate(
     let base = broker.policy.version();
     let gate::Passed(found) =
         gate::pass(broker, &next, wish.workflows.as_ref(), &wish.accept, decision.at).await?;
-    let limits = limits(broker);
+    let found = Found::from_iter([("gate".to_owned(), found)]);
     let until = wish.watch.map(|span| decision.at.plus(span.min(MAX_WATCH)));
     let scope = Scope { workflows: wish.workflows, until };
     let workflows: Vec<String> = scope.workflows.iter().flatten().map(ToString::to_string).collect();
@@ -86,7 +90,7 @@ pub async fn activate(
         .policy
         .activate_judged(version, scope, Judged { base, found }, actor, decision, broker.clock.monotonic())
         .await?;
-    follow(broker, limits.as_ref());
+    follow(broker).await;
     if workflows.is_empty() {
         broker.policy_changed(actor, PolicyAction::Activate, decision);
     } else {
@@ -109,40 +113,72 @@ pub async fn roll_back(
     actor: &Actor,
     decision: &Decision,
 ) -> Result<u64, RolloutError> {
-    let on_part = broker.policy.on_trial().is_some_and(|open| open.trial.workflows.is_some());
-    if version.is_some() || !on_part {
-        let earlier = broker.policy.earlier(version).await?;
-        let earlier = broker.policy.compiled(earlier).await?;
-        gate::incidents(broker.policy.in_force().as_ref(), &earlier, accept)?;
+    let open = broker.policy.on_trial();
+    if let (None, Some(part)) = (version, open.filter(|open| open.trial.workflows.is_some())) {
+        return take_off(broker, &part.trial, actor, decision).await;
     }
-    let limits = limits(broker);
-    let version = broker.policy.roll_back(version, actor, decision, broker.clock.monotonic()).await?;
-    follow(broker, limits.as_ref());
+    let base = broker.policy.version();
+    let earlier = broker.policy.earlier(version).await?;
+    let policy = broker.policy.compiled(earlier).await?;
+    let let_through = gate::incidents(broker.policy.in_force().as_ref(), &policy, accept)?;
+    let found = json!({ "accepted": let_through });
+    let judged = Judged { base, found: Found::from_iter([("gate".to_owned(), found)]) };
+    let monotonic = broker.clock.monotonic();
+    let version = broker.policy.roll_back_judged(earlier, judged, actor, decision, monotonic).await?;
+    follow(broker).await;
     broker.policy_changed(actor, PolicyAction::Rollback, decision);
     Ok(version)
+}
+
+// What is in force for all stays, so no policy is told to have come into force.
+async fn take_off(
+    broker: &Broker,
+    trial: &Trial,
+    actor: &Actor,
+    decision: &Decision,
+) -> Result<u64, RolloutError> {
+    let in_force = broker.policy.take_off(trial, Found::new(), actor, decision).await?;
+    follow(broker).await;
+    let workflows = trial.workflows.iter().flatten().map(ToString::to_string).collect();
+    let (by, decision) = (actor.name().to_owned(), decision.id.clone());
+    broker.notices.tell(&Notice::PolicyTrialEnded { version: trial.version, workflows, by, decision });
+    Ok(in_force)
 }
 
 /// Goes on watching what the store says is on trial, takes back what passes a limit and ends watches on time, until the
 /// broker is dropped.
 pub async fn chores(broker: Arc<Broker>) {
-    if let Some(open) = broker.policy.on_trial() {
-        // Where what was in force before cannot be read any more, the usual limits hold.
-        let before = broker.policy.compiled(open.trial.before).await.ok();
-        follow(&broker, before.and_then(|policy| policy.rollback().cloned()).as_ref());
-    }
+    follow(&broker).await;
     let Some(breached) = broker.breached() else { return };
     let watched = Arc::downgrade(&broker);
     drop(broker);
     act::run(watched, breached).await;
 }
 
-fn limits(broker: &Broker) -> Option<Rollback> {
-    broker.policy.in_force().and_then(|policy| policy.rollback().cloned())
+/// Has requests watched for what is on trial now, and reads what calls usually come to.
+async fn follow(broker: &Broker) {
+    let open = loop {
+        let open = broker.policy.on_trial();
+        broker.outcomes.follow(open.as_deref());
+        let n = |open: Option<&OnTrial>| open.map(|open| open.trial.n);
+        // Another one may have come in between.
+        if n(open.as_deref()) == n(broker.policy.on_trial().as_deref()) {
+            break open;
+        }
+    };
+    if let Some(open) = open.filter(|open| broker.outcomes.wants_usual(open.trial.n)) {
+        let usual = usual(broker, &open).await;
+        broker.outcomes.take_usual(open.trial.n, usual);
+    }
 }
 
-fn follow(broker: &Broker, limits: Option<&Rollback>) {
-    let trial = broker.policy.on_trial();
-    if let Some(policy) = broker.policy.in_force() {
-        broker.outcomes.follow(&policy, trial.as_deref(), limits);
-    }
+async fn usual(broker: &Broker, open: &OnTrial) -> Usual {
+    Usual::read(&broker.store, open).await.unwrap_or_else(|error| {
+        tracing::warn!(
+            policy.version = open.trial.version,
+            error = %error,
+            "what calls usually come to could not be read: of this watched version requests alone are judged"
+        );
+        Usual::default()
+    })
 }

@@ -298,9 +298,11 @@ mod tests {
             version,
             workflows: None,
             until: None,
+            back_to: None,
             operator: "alice".to_owned(),
             action: PolicyAction::Activate,
             at,
+            ended: None,
         };
         store.activate_policy(activate, entry()).await.unwrap();
         let holder = PolicyHolder::load(store, ISSUER, scribe.clone()).await.unwrap();

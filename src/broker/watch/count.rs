@@ -7,7 +7,9 @@ use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::names::{Intent, ToolName, WorkflowName};
 use shortbread_protocol::reason::Reason;
 
-use crate::interval::wilson;
+use super::Change;
+use crate::activation::OnTrial;
+use crate::interval::{share, wilson};
 use crate::policy::Policy;
 use crate::policy::model::{PerMille, Rollback};
 
@@ -33,11 +35,13 @@ pub struct Seen {
     pub call: bool,
 }
 
-/// What became of a request.
+/// What became of a request, held against what the version before would have made of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// Granted, or allowed.
     Allowed,
+    /// Refused, and the change is not why.
+    Unchanged,
     /// Refused by the policy, or by what a token made of it.
     Denied,
     /// A person must approve it first.
@@ -57,6 +61,7 @@ impl Fate {
             | Reason::IdentityInvalid
             | Reason::IdentityUnmatched
             | Reason::WorkflowUnlisted
+            | Reason::IssuerUnavailable
             | Reason::ProofRequired
             | Reason::ScopeUnknown
             | Reason::TargetUnknown
@@ -98,7 +103,7 @@ impl Tally {
         }
         self.all += 1;
         match fate {
-            Fate::Allowed => {}
+            Fate::Allowed | Fate::Unchanged => {}
             Fate::Denied => self.denied += 1,
             Fate::NeedsApproval => self.needs_approval += 1,
         }
@@ -116,7 +121,7 @@ pub struct Breach {
     pub requests: u64,
     /// How many of them were denied, or need approval.
     pub hits: u64,
-    /// The share before; 0 where nothing was seen.
+    /// The share before: of calls as it was counted, of requests 0, for what would have been refused before is no hit.
     pub before: f64,
     /// The limit on the rise.
     pub limit: f64,
@@ -130,13 +135,15 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// Counts intents that some grant of this policy lists; others are one.
-    pub(super) fn follow(&mut self, policy: &Policy) {
-        let listed = policy.grants().iter().filter_map(|grant| grant.intents.as_ref()).flatten();
-        self.intents.extend(listed.cloned());
-        if self.intents.len() > MAX_SEGMENTS {
-            self.intents.clear();
+    /// None yet; intents that no grant of these policies lists are one.
+    pub(super) fn of(policies: [&Policy; 2]) -> Self {
+        let grants = policies.into_iter().flat_map(Policy::grants);
+        let listed = grants.filter_map(|grant| grant.intents.as_ref()).flatten();
+        let mut intents: BTreeSet<Intent> = listed.cloned().collect();
+        if intents.len() > MAX_SEGMENTS {
+            intents.clear();
         }
+        Self { intents, segments: HashMap::new() }
     }
 
     /// Counts, and gives the segment where it was counted.
@@ -155,20 +162,8 @@ impl Counts {
         Some(key)
     }
 
-    fn of(&self, key: &Key) -> Tally {
+    fn tally(&self, key: &Key) -> Tally {
         self.segments.get(key).copied().unwrap_or_default()
-    }
-
-    /// Adds what another one counted.
-    pub(super) fn merge(&mut self, other: Self) {
-        for (key, more) in other.segments {
-            if self.segments.len() < MAX_SEGMENTS || self.segments.contains_key(&key) {
-                let tally = self.segments.entry(key).or_default();
-                tally.all += more.all;
-                tally.denied += more.denied;
-                tally.needs_approval += more.needs_approval;
-            }
-        }
     }
 }
 
@@ -182,28 +177,38 @@ pub(super) struct Watch {
     /// Until when.
     pub(super) until: Timestamp,
     workflows: Option<BTreeSet<WorkflowName>>,
+    change: Change,
     limits: Rollback,
-    before: Counts,
+    /// Of calls; none until it was read.
+    pub(super) usual: Option<Counts>,
     now: Counts,
 }
 
 impl Watch {
-    pub(super) fn new(
-        n: u64,
-        (since, until): (Timestamp, Timestamp),
-        workflows: Option<BTreeSet<WorkflowName>>,
-        limits: Rollback,
-        before: Counts,
-        policy: &Policy,
-    ) -> Self {
-        let mut now = Counts { intents: before.intents.clone(), segments: HashMap::new() };
-        now.follow(policy);
-        Self { n, since, until, workflows, limits, before, now }
+    /// Of a trial that is watched and has something to be held against.
+    pub(super) fn of(open: &OnTrial) -> Option<Self> {
+        let (before, until) = (open.before.clone()?, open.trial.until?);
+        let limits = before.rollback().cloned().unwrap_or_default();
+        let now = Counts::of([&before, &open.policy]);
+        Some(Self {
+            n: open.trial.n,
+            since: open.trial.at,
+            until,
+            workflows: open.trial.workflows.clone(),
+            change: Change { before, now: open.policy.clone() },
+            limits,
+            usual: None,
+            now,
+        })
     }
 
-    /// What was counted meanwhile, once nothing is watched any more.
-    pub(super) fn into_counts(self) -> Counts {
-        self.now
+    pub(super) fn change(&self) -> Change {
+        self.change.clone()
+    }
+
+    /// Whether it is everyone's.
+    pub(super) fn is_whole(&self) -> bool {
+        self.workflows.is_none()
     }
 
     /// Whether this workflow's requests are what is watched.
@@ -212,34 +217,36 @@ impl Watch {
     }
 
     /// Counts, and says whether it is enough: the share is above what it was by more than the limit, with 95 % certainty
-    /// for what came since.
+    /// for what came since. Of a call's segment it must be known what it was.
     pub(super) fn note(&mut self, seen: &Seen) -> Option<Breach> {
         if !self.concerns(&seen.workflow) {
             return None;
         }
         let segment = self.now.add(seen)?;
-        if seen.fate == Fate::Allowed {
+        let now = self.now.tally(&segment);
+        if matches!(seen.fate, Fate::Allowed | Fate::Unchanged) || now.all < self.limits.min_requests {
             return None;
         }
-        let (before, now) = (self.before.of(&segment), self.now.of(&segment));
-        if now.all < self.limits.min_requests {
+        let known = self.usual.as_ref().filter(|_| seen.call);
+        let usual = known.map(|usual| usual.tally(&segment)).unwrap_or_default();
+        if seen.call && usual.all < self.limits.min_requests {
             return None;
         }
         let (max_denied, max_needs_approval) = self.limits_of(&segment);
         let breach = |what, hits: u64, past: u64, limit: PerMille| {
             let (lowest, _) = wilson(hits, now.all);
-            let share = if before.all == 0 { 0.0 } else { ratio(past, before.all) };
-            (lowest > share + limit.share()).then(|| Breach {
+            let before = share(past, usual.all);
+            (lowest > before + limit.share()).then(|| Breach {
                 segment: segment.clone(),
                 what,
                 requests: now.all,
                 hits,
-                before: share,
+                before,
                 limit: limit.share(),
             })
         };
-        breach("denied", now.denied, before.denied, max_denied).or_else(|| {
-            breach("needs_approval", now.needs_approval, before.needs_approval, max_needs_approval)
+        breach("denied", now.denied, usual.denied, max_denied).or_else(|| {
+            breach("needs_approval", now.needs_approval, usual.needs_approval, max_needs_approval)
         })
     }
 
@@ -255,15 +262,12 @@ impl Watch {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-fn ratio(part: u64, whole: u64) -> f64 {
-    part as f64 / whole as f64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::policy::fixture::{EXAMPLE, policy};
+    use crate::policy::model::RollbackSegment;
+    use crate::store::Trial;
 
     fn seen(workflow: &str, fate: Fate) -> Seen {
         Seen {
@@ -276,43 +280,79 @@ mod tests {
         }
     }
 
-    fn watch(before: Counts, limits: Rollback, workflows: Option<&str>) -> Watch {
-        let workflows = workflows.map(|name| [name.parse().unwrap()].into());
-        let span = (Timestamp::from_seconds(1), Timestamp::from_seconds(2));
-        Watch::new(1, span, workflows, limits, before, &policy(EXAMPLE))
+    fn watch(usual: Counts, limits: Rollback, workflows: Option<&str>) -> Watch {
+        let trial = Trial {
+            n: 1,
+            version: 2,
+            before: 1,
+            workflows: workflows.map(|name| [name.parse().unwrap()].into()),
+            at: Timestamp::from_seconds(1),
+            until: Some(Timestamp::from_seconds(2)),
+            operator: "alice".to_owned(),
+            ended: None,
+        };
+        let open = OnTrial { trial, policy: policy(EXAMPLE), before: Some(policy(EXAMPLE)) };
+        Watch { limits, usual: Some(usual), ..Watch::of(&open).unwrap() }
     }
 
-    fn feed(watch: &mut Watch, workflow: &str, fates: &[(Fate, usize)]) -> Option<Breach> {
+    fn feed(watch: &mut Watch, of: &Seen, fates: &[(Fate, usize)]) -> Option<Breach> {
         let all = fates.iter().flat_map(|(fate, times)| std::iter::repeat_n(*fate, *times));
-        all.fold(None, |breach, fate| watch.note(&seen(workflow, fate)).or(breach))
+        all.fold(None, |breach, fate| watch.note(&Seen { fate, ..of.clone() }).or(breach))
+    }
+
+    fn call(fate: Fate) -> Seen {
+        Seen { call: true, ..seen("a", fate) }
     }
 
     #[test]
     fn a_rise_beyond_the_limit_is_a_breach_and_the_usual_is_none() {
-        let mut before = Counts::default();
-        (0..100)
-            .for_each(|n| drop(before.add(&seen("a", if n < 20 { Fate::Denied } else { Fate::Allowed }))));
-        let mut same = watch(before, Rollback::default(), None);
-        assert_eq!(feed(&mut same, "a", &[(Fate::Allowed, 80), (Fate::Denied, 20)]), None);
-        let worse = feed(&mut same, "a", &[(Fate::Denied, 60)]).unwrap();
+        let mut usual = Counts::default();
+        (0..100).for_each(|n| drop(usual.add(&call(if n < 20 { Fate::Denied } else { Fate::Allowed }))));
+        let mut same = watch(usual.clone(), Rollback::default(), None);
+        assert_eq!(feed(&mut same, &call(Fate::Allowed), &[(Fate::Allowed, 80), (Fate::Denied, 20)]), None);
+        let worse = feed(&mut same, &call(Fate::Allowed), &[(Fate::Denied, 60)]).unwrap();
         assert_eq!((worse.what, worse.before), ("denied", 0.2));
+    }
+
+    #[test]
+    fn what_the_version_before_refused_too_is_no_breach_however_often() {
+        let mut fresh = watch(Counts::default(), Rollback::default(), None);
+        assert_eq!(feed(&mut fresh, &seen("a", Fate::Allowed), &[(Fate::Unchanged, 10_000)]), None);
+        let breach =
+            feed(&mut fresh, &seen("b", Fate::Allowed), &[(Fate::Unchanged, 20), (Fate::Denied, 20)]);
+        assert_eq!(breach.map(|breach| (breach.requests, breach.hits)), Some((40, 20)));
+    }
+
+    #[test]
+    fn calls_of_a_segment_of_which_nothing_is_known_are_not_judged() {
+        let mut fresh = watch(Counts::default(), Rollback::default(), None);
+        assert_eq!(feed(&mut fresh, &call(Fate::Allowed), &[(Fate::Denied, 1000)]), None);
+        let mut usual = Counts::default();
+        (0..19).for_each(|_| drop(usual.add(&call(Fate::Allowed))));
+        let mut little = watch(usual.clone(), Rollback::default(), None);
+        assert_eq!(feed(&mut little, &call(Fate::Allowed), &[(Fate::Denied, 1000)]), None);
+        usual.add(&call(Fate::Allowed));
+        let mut enough = watch(usual, Rollback::default(), None);
+        assert!(feed(&mut enough, &call(Fate::Allowed), &[(Fate::Denied, 20)]).is_some());
     }
 
     #[test]
     fn a_few_requests_prove_nothing() {
         let mut fresh = watch(Counts::default(), Rollback::default(), None);
-        assert_eq!(feed(&mut fresh, "a", &[(Fate::Denied, 19)]), None);
-        assert!(feed(&mut fresh, "a", &[(Fate::Denied, 1)]).is_some(), "the twentieth of twenty");
+        let one = seen("a", Fate::Allowed);
+        assert_eq!(feed(&mut fresh, &one, &[(Fate::Denied, 19)]), None);
+        assert!(feed(&mut fresh, &one, &[(Fate::Denied, 1)]).is_some(), "the twentieth of twenty");
         let mut approval = watch(Counts::default(), Rollback::default(), None);
-        let breach = feed(&mut approval, "a", &[(Fate::Allowed, 10), (Fate::NeedsApproval, 15)]).unwrap();
+        let breach = feed(&mut approval, &one, &[(Fate::Allowed, 10), (Fate::NeedsApproval, 15)]).unwrap();
         assert_eq!(breach.what, "needs_approval");
     }
 
     #[test]
     fn only_those_on_whom_it_is_tried_count_and_segments_have_limits_of_their_own() {
+        let [a, b] = ["a", "b"].map(|name| seen(name, Fate::Allowed));
         let mut part = watch(Counts::default(), Rollback::default(), Some("a"));
-        assert_eq!(feed(&mut part, "b", &[(Fate::Denied, 100)]), None);
-        let own = crate::policy::model::RollbackSegment {
+        assert_eq!(feed(&mut part, &b, &[(Fate::Denied, 100)]), None);
+        let own = RollbackSegment {
             workflow: Some("a".parse().unwrap()),
             tool: None,
             access: Some(Access::Write),
@@ -321,8 +361,8 @@ mod tests {
         };
         let limits = Rollback { segments: vec![own], ..Rollback::default() };
         let mut lenient = watch(Counts::default(), limits, None);
-        assert_eq!(feed(&mut lenient, "a", &[(Fate::Denied, 100)]), None);
-        assert!(feed(&mut lenient, "b", &[(Fate::Denied, 100)]).is_some());
+        assert_eq!(feed(&mut lenient, &a, &[(Fate::Denied, 100)]), None);
+        assert!(feed(&mut lenient, &b, &[(Fate::Denied, 100)]).is_some());
     }
 
     #[test]

@@ -1,19 +1,26 @@
 //! Watches a policy version that came in, and says when it must be taken back.
+//!
+//! What was refused under it counts only where the change is why. A request is decided again by the version before; of a call
+//! the arguments are not known here, so the versions must differ in what it was refused for, and its segment must have had
+//! calls enough before.
 
+mod calls;
 mod count;
+mod usual;
 
-pub use crate::interval::wilson;
+pub use calls::Called;
 pub use count::{Breach, Fate, Key, Seen};
+pub use usual::Usual;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use shortbread_protocol::clock::Timestamp;
+use shortbread_protocol::names::WorkflowName;
 use tokio::sync::mpsc;
 
-use self::count::{Counts, Watch};
+use self::count::Watch;
 use crate::activation::OnTrial;
 use crate::policy::Policy;
-use crate::policy::model::Rollback;
 
 /// How many breaches may wait: the first of a trial ends it.
 const QUEUE: usize = 4;
@@ -27,17 +34,20 @@ pub struct Breached {
     pub breach: Breach,
 }
 
-/// Counts what becomes of requests, always; judges it while a version is watched. In memory: a broker that starts goes on
-/// watching, and begins to count anew.
-pub struct Outcomes {
-    counting: Mutex<Counting>,
-    breaches: mpsc::Sender<Breached>,
+/// A version that is watched, and the one that it is held against.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The one before.
+    pub before: Policy,
+    /// The one that is watched.
+    pub now: Policy,
 }
 
-#[derive(Default)]
-struct Counting {
-    usual: Counts,
-    watch: Option<Watch>,
+/// Counts what becomes of requests while a version is watched. In memory: a broker that starts goes on watching, and begins
+/// to count anew.
+pub struct Outcomes {
+    watch: Mutex<Option<Watch>>,
+    breaches: mpsc::Sender<Breached>,
 }
 
 impl Outcomes {
@@ -45,52 +55,69 @@ impl Outcomes {
     #[must_use]
     pub fn new() -> (Self, mpsc::Receiver<Breached>) {
         let (breaches, breached) = mpsc::channel(QUEUE);
-        (Self { counting: Mutex::default(), breaches }, breached)
+        (Self { watch: Mutex::default(), breaches }, breached)
     }
 
-    /// Takes note of which policy is in force and what is on trial. `limits` are those of the policy that was in force
-    /// before: a version does not loosen what it is judged by.
-    pub fn follow(&self, in_force: &Policy, on_trial: Option<&OnTrial>, limits: Option<&Rollback>) {
-        let mut counting = self.counting();
-        if let Some(over) =
-            counting.watch.take_if(|watch| on_trial.is_none_or(|trial| trial.trial.n != watch.n))
-        {
-            counting.usual.merge(over.into_counts());
-        }
-        counting.usual.follow(in_force);
-        let Some((trial, until)) = on_trial.and_then(|trial| Some((trial, trial.trial.until?))) else {
-            return;
-        };
-        if counting.watch.is_none() {
-            let limits = limits.cloned().unwrap_or_default();
-            let before = counting.usual.clone();
-            let (workflows, span) = (trial.trial.workflows.clone(), (trial.trial.at, until));
-            counting.watch = Some(Watch::new(trial.trial.n, span, workflows, limits, before, &trial.policy));
+    /// Takes note of what is on trial. It is judged by the limits of the version before: a version does not loosen what it is
+    /// judged by. Where that one cannot be used nothing is watched, for there is nothing to hold it against.
+    pub fn follow(&self, on_trial: Option<&OnTrial>) {
+        let mut watch = self.watch();
+        if watch.as_ref().map(|watch| watch.n) != on_trial.map(|open| open.trial.n) {
+            *watch = on_trial.and_then(Watch::of);
         }
     }
 
-    /// Counts what became of one verb of a request. Never waits.
+    /// Whether this trial is watched, and it is not known yet what calls usually come to.
+    #[must_use]
+    pub fn wants_usual(&self, n: u64) -> bool {
+        self.watch().as_ref().is_some_and(|watch| watch.n == n && watch.usual.is_none())
+    }
+
+    /// What calls usually come to; until it is known calls are counted and not judged.
+    pub fn take_usual(&self, n: u64, usual: Usual) {
+        if let Some(watch) = self.watch().as_mut().filter(|watch| watch.n == n) {
+            watch.usual = Some(usual.0);
+        }
+    }
+
+    /// The change that this workflow's requests are held against, while they are watched.
+    #[must_use]
+    pub fn change_for(&self, workflow: &WorkflowName, now: Timestamp) -> Option<Change> {
+        self.watch().as_ref().filter(|watch| now < watch.until && watch.concerns(workflow)).map(Watch::change)
+    }
+
+    /// The change, while everyone's requests are watched.
+    #[must_use]
+    pub fn change_for_all(&self, now: Timestamp) -> Option<Change> {
+        self.watch().as_ref().filter(|watch| now < watch.until && watch.is_whole()).map(Watch::change)
+    }
+
+    /// Counts what became of one request at one tool. Never waits.
     pub fn note(&self, seen: &Seen, now: Timestamp) {
-        let mut counting = self.counting();
-        let Some(watch) =
-            counting.watch.as_mut().filter(|watch| now < watch.until && watch.concerns(&seen.workflow))
-        else {
-            counting.usual.add(seen);
-            return;
-        };
+        let mut watch = self.watch();
+        let Some(watch) = watch.as_mut().filter(|watch| now < watch.until) else { return };
         if let Some(breach) = watch.note(seen) {
             // When none can wait, the trial is being ended already.
             let _ = self.breaches.try_send(Breached { trial: watch.n, breach });
         }
     }
 
-    /// Since when a version is watched, where one is: what was issued before is not its doing.
-    #[must_use]
-    pub fn since(&self) -> Option<Timestamp> {
-        self.counting().watch.as_ref().map(|watch| watch.since)
+    /// Counts calls that came in, those with tokens that were made since: what was issued before is not the version's doing.
+    pub fn note_calls<C: Into<Called>>(&self, calls: impl Iterator<Item = C>, now: Timestamp) {
+        let (since, change) = match self.watch().as_ref().filter(|watch| now < watch.until) {
+            Some(watch) => (watch.since, watch.change()),
+            None => return,
+        };
+        for call in calls.map(Into::into) {
+            if call.made().is_some_and(|made| made >= since)
+                && let Some(seen) = call.seen(&change.before, &change.now)
+            {
+                self.note(&seen, now);
+            }
+        }
     }
 
-    fn counting(&self) -> MutexGuard<'_, Counting> {
-        self.counting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn watch(&self) -> MutexGuard<'_, Option<Watch>> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

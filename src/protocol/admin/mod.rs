@@ -15,8 +15,9 @@ pub use log::{
 };
 pub use policy::{ActivateBody, PolicyAnswer, PolicyText, PolicyVersionBody, RollbackBody, TrialBody};
 pub use report::{
-    ApprovalsBody, ChangeBody, DenialBody, DriftBody, FiguresAnswer, FiguresBody, MarkBody, NextBody,
-    PeriodBody, QuantileBody, ReviewBody, RightBody, SegmentBody, ShareBody, StepBody, TimesBody, Verdict,
+    ApprovalsBody, CasesBody, ChangeBody, DenialBody, DriftBody, FiguresAnswer, FiguresBody, MarkBody,
+    NextBody, OpenCaseBody, PeriodBody, QuantileBody, ReviewBody, RightBody, SegmentBody, ShareBody,
+    StepBody, TimesBody, Verdict,
 };
 pub use revocations::{
     Bounds, ChangeAnswer, LiftBody, LiftPreview, RevocationBody, RevocationsAnswer, RevokeBody, SelectorBody,

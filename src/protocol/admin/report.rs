@@ -279,6 +279,38 @@ pub struct NextBody {
     pub command: String,
 }
 
+/// A labelled case that the policy in force does not keep.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct OpenCaseBody {
+    /// The case.
+    pub id: String,
+    /// The outcome that its label asks for: `allow`, `deny` or `needs_approval`.
+    pub expected: String,
+    /// The outcome under the policy in force.
+    pub got: String,
+    /// What went wrong in the incident that it comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mechanism: Option<String>,
+    /// Why it was labelled so, such as the incident's number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// The labelled cases of the policy in force.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CasesBody {
+    /// How many there are.
+    pub labelled: u64,
+    /// How many of them come from incidents, by what went wrong.
+    pub mechanisms: BTreeMap<String, u64>,
+    /// Those that the policy in force does not keep.
+    pub open: Vec<OpenCaseBody>,
+    /// How many more it does not keep.
+    pub unnamed: u64,
+}
+
 /// The weekly page.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -291,6 +323,9 @@ pub struct ReviewBody {
     pub unnamed: u64,
     /// What was refused or denied most often.
     pub denials: Vec<DenialBody>,
+    /// How the labelled cases stand; absent where no policy is in force, or its cases cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cases: Option<CasesBody>,
     /// What to do next.
     pub next: Vec<NextBody>,
 }

@@ -43,6 +43,7 @@ pub struct Replay {
     verdicts: Vec<Verdict>,
     places: Places,
     ids: Ids,
+    labelled_ids: Ids,
     digest: Sha256,
     read: u64,
     labels: Vec<Checked>,
@@ -79,6 +80,7 @@ impl Replay {
             verdicts: Vec::new(),
             places: Places::default(),
             ids: Ids::default(),
+            labelled_ids: Ids::default(),
             digest: Sha256::new(),
             read: 0,
             labels: Vec::new(),
@@ -91,10 +93,10 @@ impl Replay {
         self.read
     }
 
-    /// Whether a case of this id was read.
+    /// Whether a labelled case of this id was read.
     #[must_use]
-    pub fn knows(&self, id: &str) -> bool {
-        self.ids.contains(id)
+    pub fn has_label(&self, id: &str) -> bool {
+        self.labelled_ids.contains(id)
     }
 
     /// Takes a case from its line. A labelled one is held against its label; all others are compared and counted.
@@ -135,6 +137,24 @@ impl Replay {
         Ok(())
     }
 
+    /// Takes a labelled case that comes with the policy that is judged: it is held against its label, and hides no recorded
+    /// case of its id. One without a label says nothing.
+    ///
+    /// # Errors
+    /// When it says what cannot be, or its id was labelled before.
+    pub fn propose(&mut self, case: &Case) -> Result<(), Fault> {
+        check(case)?;
+        if case.label.is_none() {
+            return Ok(());
+        }
+        if self.has_label(&case.id) {
+            return Err(Fault::twice(&case.id));
+        }
+        self.note(&serde_json::to_vec(case).unwrap_or_default());
+        self.labelled(case);
+        Ok(())
+    }
+
     /// All that was found.
     #[must_use]
     pub fn finish(self) -> Report {
@@ -159,19 +179,24 @@ impl Replay {
         if !self.ids.take(id) {
             return Err(Fault::twice(id));
         }
+        self.note(text);
+        Ok(())
+    }
+
+    fn note(&mut self, text: &[u8]) {
         self.read += 1;
         self.digest.update(text);
         self.digest.update(b"\n");
-        Ok(())
     }
 
     fn labelled(&mut self, case: &Case) {
         let Some(label) = &case.label else { return };
+        self.labelled_ids.take(&case.id);
         let asking = Asking::from(case.input.clone());
         let decided = asking.decide(&self.now);
         for verb in asking.verbs() {
             if let Some(place) = self.place(&asking, verb) {
-                self.places.label(place, case.weight);
+                self.places.label(place);
             }
         }
         self.labels.push(compare(&case.id, label, &decided));

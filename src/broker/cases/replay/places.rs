@@ -87,10 +87,10 @@ impl Places {
         number
     }
 
-    /// A labelled case asks for this verb.
-    pub(super) fn label(&mut self, place: usize, weight: u64) {
+    /// A labelled case asks for this verb: one try, whatever weight its author gave it.
+    pub(super) fn label(&mut self, place: usize) {
         if let Some(tally) = self.tallies.get_mut(place) {
-            tally.labelled = tally.labelled.saturating_add(weight);
+            tally.labelled = tally.labelled.saturating_add(1);
         }
     }
 

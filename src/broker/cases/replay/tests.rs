@@ -174,3 +174,21 @@ fn what_is_no_case_is_refused() {
     }
     assert!(replay.line(b"").is_err());
 }
+
+#[test]
+fn a_proposed_label_hides_no_record_and_its_weight_is_no_evidence() {
+    let read = ["github/issues.read"];
+    let label = json!({ "label": { "expect": "allow" }, "weight": 900_000 });
+    let proposed: Case = serde_json::from_str(&line("dec_1", &read, &label)).unwrap();
+    let mut replay = Replay::new(policy(EXAMPLE), Before::Policy(policy(EXAMPLE)));
+    replay.propose(&proposed).unwrap();
+    assert!(replay.propose(&proposed).is_err(), "once");
+    replay.line(line("dec_1", &read, &json!({})).as_bytes()).unwrap();
+    let report = replay.finish();
+    assert_eq!((report.segments[0].decisions, report.segments[0].labelled, report.labels.len()), (1, 1, 1));
+    // A label that is in force stands for the record of its id.
+    let mut replay = Replay::new(policy(EXAMPLE), Before::Policy(policy(EXAMPLE)));
+    replay.case(&proposed).unwrap();
+    assert!(replay.line(line("dec_1", &read, &json!({})).as_bytes()).is_err());
+    assert_eq!(replay.finish().segments[0].decisions, 0);
+}

@@ -167,6 +167,10 @@ impl From<RolloutError> for Failure {
             RolloutError::Gate(_) | RolloutError::Incidents(_) => {
                 Self::new(Reason::GateRefused, error.to_string())
             }
+            RolloutError::Busy => {
+                let retry_after = Some(Duration::from_secs(3));
+                Self { retry_after, ..Self::new(Reason::Overloaded, error.to_string()) }
+            }
             RolloutError::Cases(_) => Self::new(Reason::Conflict, error.to_string()),
         }
     }
@@ -176,7 +180,7 @@ impl From<ActivationError> for Failure {
     fn from(error: ActivationError) -> Self {
         match error {
             ActivationError::Store(error) => error.into(),
-            ActivationError::SecondOperator(_) => Self::new(Reason::SecondOperator, error.to_string()),
+            ActivationError::SecondOperator { .. } => Self::new(Reason::SecondOperator, error.to_string()),
             ActivationError::Unknown(_) => Self::new(Reason::NotFound, error.to_string()),
             _ => Self::new(Reason::Conflict, error.to_string()),
         }

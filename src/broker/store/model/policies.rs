@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::names::WorkflowName;
 
+use super::AuditEntry;
+
 /// A policy to keep.
 #[derive(Clone, Debug)]
 pub struct NewPolicy {
@@ -60,12 +62,30 @@ pub struct Activate {
     pub workflows: Option<BTreeSet<WorkflowName>>,
     /// How long it is watched; `None`: it is not.
     pub until: Option<Timestamp>,
+    /// The version that its trial goes back to; `None`: the one that is active now.
+    pub back_to: Option<u64>,
     /// Who does it.
     pub operator: String,
     /// Forward or back.
     pub action: PolicyAction,
     /// When.
     pub at: Timestamp,
+    /// What the audit log says of the trial that this ends; not written where none is open.
+    pub ended: Option<AuditEntry>,
+}
+
+impl Activate {
+    /// How it ends an open trial of this version.
+    #[must_use]
+    pub fn ends(&self, tried: u64) -> TrialOutcome {
+        match self.action {
+            PolicyAction::Rollback => TrialOutcome::RolledBack,
+            PolicyAction::Activate if self.workflows.is_none() && self.version == tried => {
+                TrialOutcome::Activated
+            }
+            PolicyAction::Activate => TrialOutcome::Replaced,
+        }
+    }
 }
 
 /// One activation of a policy.

@@ -1,7 +1,11 @@
 //! What decisions depended on: kept, read, and erased for good.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use super::Sqlite;
 use super::read::{LAST, stored};
 use super::sql::{Int, int};
 use super::unit::{Failure, Unit};
@@ -12,6 +16,50 @@ pub(super) const STEP: u16 = 2000;
 
 /// The most inputs that one read answers.
 const PAGE: usize = 1000;
+
+impl Sqlite {
+    pub(in crate::store) async fn audit_input(&self, idx: u64) -> Result<Option<ErasableInput>, StoreError> {
+        self.readers.read(move |conn| at(conn, idx)).await
+    }
+
+    pub(in crate::store) async fn audit_inputs(
+        &self,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<StoredInput>, StoreError> {
+        self.readers.read(move |conn| kept(conn, from, limit)).await
+    }
+
+    pub(in crate::store) async fn inputs_place(&self, newest: u64) -> Result<u64, StoreError> {
+        self.readers.read(move |conn| place(conn, newest)).await
+    }
+
+    pub(in crate::store) async fn erasable(&self, erase: Erase) -> Result<u64, StoreError> {
+        self.readers.read(move |conn| count(conn, &erase)).await
+    }
+
+    pub(in crate::store) async fn erase_inputs(
+        &self,
+        erase: Erase,
+        audit: Box<dyn FnOnce(&Erased) -> AuditEntry + Send>,
+    ) -> Result<Erased, StoreError> {
+        // Looking for them takes a while, and the thread that writes is for the switch.
+        let wanted = erase.clone();
+        let due = self.readers.read(move |conn| due(conn, &wanted)).await?;
+        let shared = Arc::clone(&self.shared);
+        let work = move |unit: &mut Unit<'_>| {
+            let erased = erase_at(unit, &erase, &due, audit)?;
+            shared.traces.store(true, Ordering::Relaxed);
+            shared.wipe.store(true, Ordering::Relaxed);
+            Ok(erased)
+        };
+        self.write(work).await
+    }
+
+    pub(in crate::store) fn has_traces(&self) -> bool {
+        self.shared.traces.load(Ordering::Relaxed)
+    }
+}
 
 const WANTED: &str = "FROM audit_input i WHERE i.subject = ?1
     AND (?2 IS NULL OR json_extract(CAST(i.body AS TEXT), '$.identity.principal') = ?2)
@@ -28,13 +76,13 @@ pub(super) fn insert(conn: &Connection, idx: u64, input: &ErasableInput) -> rusq
 }
 
 /// The input of the entry at this place, if it has one that was not erased.
-pub(super) fn at(conn: &Connection, idx: u64) -> rusqlite::Result<Option<ErasableInput>> {
+fn at(conn: &Connection, idx: u64) -> rusqlite::Result<Option<ErasableInput>> {
     let sql = "SELECT subject, salt, body FROM audit_input WHERE idx = ?1";
     conn.prepare_cached(sql)?.query_row([Int(idx)], |row| input(row, 0)).optional()
 }
 
 /// Entries whose input is still there, from a place on.
-pub(super) fn from(conn: &Connection, from: u64, limit: usize) -> rusqlite::Result<Vec<StoredInput>> {
+fn kept(conn: &Connection, from: u64, limit: usize) -> rusqlite::Result<Vec<StoredInput>> {
     let sql = "SELECT e.idx, e.at, e.body, e.leaf, i.subject, i.salt, i.body
         FROM audit_input i JOIN audit_entry e ON e.idx = i.idx WHERE i.idx >= ?1 ORDER BY i.idx LIMIT ?2";
     let found = |row: &Row<'_>| Ok(StoredInput { entry: stored(row)?, input: input(row, 4)? });
@@ -42,20 +90,28 @@ pub(super) fn from(conn: &Connection, from: u64, limit: usize) -> rusqlite::Resu
     conn.prepare_cached(sql)?.query_map(params![Int(from.min(LAST)), limit], found)?.collect()
 }
 
+/// The place of the first of the `newest` inputs that came last; 0 where there are not as many.
+fn place(conn: &Connection, newest: u64) -> rusqlite::Result<u64> {
+    let sql = "SELECT idx FROM audit_input ORDER BY idx DESC LIMIT 1 OFFSET ?1";
+    let skipped = Int(newest.saturating_sub(1).min(LAST));
+    let found = conn.prepare_cached(sql)?.query_row([skipped], |row| int(row, 0)).optional()?;
+    Ok(found.unwrap_or(0))
+}
+
 /// How many inputs would be erased.
-pub(super) fn count(conn: &Connection, erase: &Erase) -> rusqlite::Result<u64> {
+fn count(conn: &Connection, erase: &Erase) -> rusqlite::Result<u64> {
     let sql = format!("SELECT count(*) {WANTED}");
     conn.prepare_cached(&sql)?.query_row(wanted(erase), |row| int(row, 0))
 }
 
 /// The places of the first inputs that would be erased: as many as one step takes.
-pub(super) fn due(conn: &Connection, erase: &Erase) -> rusqlite::Result<Vec<u64>> {
+fn due(conn: &Connection, erase: &Erase) -> rusqlite::Result<Vec<u64>> {
     let sql = format!("SELECT i.idx {WANTED} ORDER BY i.idx LIMIT {STEP}");
     conn.prepare_cached(&sql)?.query_map(wanted(erase), |row| int(row, 0))?.collect()
 }
 
 /// Erases the inputs at these places, and overwrites what they were on the disk. The entries stay as they are.
-pub(super) fn erase(
+fn erase_at(
     unit: &mut Unit<'_>,
     erase: &Erase,
     due: &[u64],

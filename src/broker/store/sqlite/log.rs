@@ -1,4 +1,4 @@
-//! The store's side of the audit log: entries, tree, checkpoints, inputs, and what goes of them.
+//! The store's side of the audit log: entries, tree, checkpoints, and what goes of them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,11 +8,9 @@ use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::log::{Hash, TilePlace};
 
 use super::unit::{Failure, Unit};
-use super::{Sqlite, checkpoints, inputs, read, retention};
+use super::{Sqlite, checkpoints, read, retention};
 use crate::store::tree::{self, Tiles as _};
-use crate::store::{
-    AuditEntry, ErasableInput, Erase, Erased, StoreError, StoredCheckpoint, StoredEntry, StoredInput,
-};
+use crate::store::{StoreError, StoredCheckpoint, StoredEntry};
 
 impl Sqlite {
     pub(in crate::store) async fn audit_tail(
@@ -111,43 +109,5 @@ impl Sqlite {
         trace: [u8; 16],
     ) -> Result<Vec<StoredEntry>, StoreError> {
         self.readers.read(move |conn| read::audit_by_key(conn, &trace)).await
-    }
-
-    pub(in crate::store) async fn audit_input(&self, idx: u64) -> Result<Option<ErasableInput>, StoreError> {
-        self.readers.read(move |conn| inputs::at(conn, idx)).await
-    }
-
-    pub(in crate::store) async fn audit_inputs(
-        &self,
-        from: u64,
-        limit: usize,
-    ) -> Result<Vec<StoredInput>, StoreError> {
-        self.readers.read(move |conn| inputs::from(conn, from, limit)).await
-    }
-
-    pub(in crate::store) async fn erasable(&self, erase: Erase) -> Result<u64, StoreError> {
-        self.readers.read(move |conn| inputs::count(conn, &erase)).await
-    }
-
-    pub(in crate::store) async fn erase_inputs(
-        &self,
-        erase: Erase,
-        audit: Box<dyn FnOnce(&Erased) -> AuditEntry + Send>,
-    ) -> Result<Erased, StoreError> {
-        // Looking for them takes a while, and the thread that writes is for the switch.
-        let wanted = erase.clone();
-        let due = self.readers.read(move |conn| inputs::due(conn, &wanted)).await?;
-        let shared = Arc::clone(&self.shared);
-        let work = move |unit: &mut Unit<'_>| {
-            let erased = inputs::erase(unit, &erase, &due, audit)?;
-            shared.traces.store(true, Ordering::Relaxed);
-            shared.wipe.store(true, Ordering::Relaxed);
-            Ok(erased)
-        };
-        self.write(work).await
-    }
-
-    pub(in crate::store) fn has_traces(&self) -> bool {
-        self.shared.traces.load(Ordering::Relaxed)
     }
 }

@@ -37,14 +37,14 @@ pub(super) fn activate(
     activate: &Activate,
     audit: &AuditEntry,
 ) -> Result<Option<Trial>, Failure<ActivateError>> {
-    let Activate { version, workflows, until, operator, action, at } = activate;
+    let Activate { version, workflows, until, back_to, operator, action, at, ended } = activate;
     let known = "SELECT 1 FROM policy_version WHERE n = ?1";
     if unit.conn.query_row(known, [Int(*version)], |_| Ok(())).optional()?.is_none() {
         return refuse(ActivateError::UnknownVersion(*version));
     }
     let newest = "SELECT version FROM policy_active ORDER BY n DESC LIMIT 1";
     let before = unit.conn.query_row(newest, [], |row| int(row, 0)).optional()?;
-    trial::replace(unit.conn, activate)?;
+    let replaced = trial::replace(unit.conn, activate)?;
     if workflows.is_none() {
         let sql = "INSERT INTO policy_active (n, version, at, operator, action)
             SELECT coalesce(max(n), 0) + 1, ?1, ?2, ?3, ?4 FROM policy_active";
@@ -52,12 +52,15 @@ pub(super) fn activate(
     }
     let trial = match before {
         Some(before) if workflows.is_some() || until.is_some() => {
-            Some(trial::begin(unit.conn, activate, before)?)
+            Some(trial::begin(unit.conn, activate, back_to.unwrap_or(before))?)
         }
         None if workflows.is_some() => return refuse(ActivateError::NothingBefore),
         _ => None,
     };
     unit.append(audit)?;
+    if let Some(ended) = ended.as_ref().filter(|_| replaced) {
+        unit.append(ended)?;
+    }
     Ok(trial)
 }
 

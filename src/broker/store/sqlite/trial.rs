@@ -1,17 +1,19 @@
 //! Trials of policy versions.
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::sql::{Int, int, moment, strange};
 use super::unit::{Failure, Unit};
-use crate::store::{Activate, AuditEntry, PolicyAction, StoreError, Trial, TrialOutcome};
+use crate::store::{Activate, AuditEntry, StoreError, Trial, TrialOutcome};
 
-/// Ends the open trial, if there is one, because of this activation.
-pub(super) fn replace(conn: &Connection, by: &Activate) -> rusqlite::Result<()> {
-    let sql = "UPDATE policy_trial SET ended = ?1, outcome = CASE
-        WHEN ?3 THEN 'rolled_back' WHEN version = ?2 AND ?4 THEN 'activated' ELSE 'replaced' END WHERE ended IS NULL";
-    let (back, whole) = (by.action == PolicyAction::Rollback, by.workflows.is_none());
-    conn.execute(sql, params![Int(by.at.millis()), Int(by.version), back, whole]).map(drop)
+/// Ends the open trial, if there is one, because of this activation; says whether one was open.
+pub(super) fn replace(conn: &Connection, by: &Activate) -> rusqlite::Result<bool> {
+    let open = "SELECT n, version FROM policy_trial WHERE ended IS NULL";
+    let open = conn.query_row(open, [], |row| Ok((int(row, 0)?, int(row, 1)?))).optional()?;
+    let Some((n, version)) = open else { return Ok(false) };
+    let sql = "UPDATE policy_trial SET ended = ?2, outcome = ?3 WHERE n = ?1";
+    conn.execute(sql, params![Int(n), Int(by.at.millis()), by.ends(version).as_str()])?;
+    Ok(true)
 }
 
 /// Begins the trial of a version; none may be open.

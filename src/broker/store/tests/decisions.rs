@@ -158,9 +158,11 @@ async fn policies_are_numbered_and_known_by_digest(store: &Store) {
         version,
         workflows: None,
         until: None,
+        back_to: None,
         operator: "alice".into(),
         action,
         at: NOW,
+        ended: None,
     };
     let unknown = store.activate_policy(activate(3, PolicyAction::Activate), audit("a")).await;
     assert_eq!(unknown, Err(ActivateError::UnknownVersion(3)));

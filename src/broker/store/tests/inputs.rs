@@ -38,6 +38,12 @@ async fn an_input_is_kept_with_its_entry_or_neither_is(store: &Store) {
     assert_eq!(store.audit_input(0).await.unwrap(), one.input);
     assert_eq!(store.audit_input(1).await.unwrap(), None);
     assert!(store.audit_inputs(u64::MAX, 10).await.unwrap().is_empty());
+    // Of what came last, by its place in the log.
+    store.record_denial(None, entry(4, 1, "workflow:a", 6)).await.unwrap();
+    store.record_denial(None, entry(5, 1, "workflow:a", 7)).await.unwrap();
+    for (newest, place) in [(1, 3), (2, 2), (3, 0), (4, 0), (u64::MAX, 0)] {
+        assert_eq!(store.inputs_place(newest).await.unwrap(), place, "{newest}");
+    }
 }
 
 async fn erasing_leaves_the_log_and_everyone_else(store: &Store) {

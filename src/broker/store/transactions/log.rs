@@ -78,6 +78,16 @@ impl Store {
         }
     }
 
+    /// The place of the first of the `newest` entries with inputs that came last; 0 where there are not as many.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn inputs_place(&self, newest: u64) -> Result<u64, StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.inputs_place(newest).await,
+        }
+    }
+
     /// How many inputs [`Self::erase_inputs`] would erase in all.
     ///
     /// # Errors

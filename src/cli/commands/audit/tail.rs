@@ -18,11 +18,13 @@ const POLL: Duration = Duration::from_secs(1);
 const MOST: usize = 500;
 /// How many entries more are asked for, where some may be left out.
 const SPARE: usize = 30;
+/// How many answers are looked through for as many entries as are wanted.
+const MAX_PAGES: usize = 200;
 
 /// The newest entries.
 ///
-/// Your own sign-ins to read the log, which every reading adds, are left out unless --all is given. Filters look at the
-/// newest 500 entries, and with --follow at all that come.
+/// Your own sign-ins to read the log, which every reading adds, are left out unless --all is given. Filters look back until
+/// as many are found as are wanted, at the newest 100,000 entries at most, and with --follow at all that come.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  shortbread audit tail --limit 50\n  shortbread audit tail --follow --json\n  shortbread audit tail --workflow release-notes --outcome deny\n  shortbread audit tail --follow --type call.decision --tool github"
@@ -77,7 +79,13 @@ pub(super) async fn run(args: &TailArgs, context: &Context) -> Result<(), Failur
     // Without a place to go on from, the broker answers the newest entries.
     let mut answer: AuditAnswer = session.get(&format!("/api/v1/audit?limit={asked}")).await?;
     let mut after = None;
-    let mut over = answer.entries.iter().filter(wanted).count().saturating_sub(limit);
+    let found = answer.entries.iter().filter(wanted).count();
+    let earlier = match answer.entries.first() {
+        Some(first) => earlier(&mut session, first.index, limit.saturating_sub(found), &wanted).await?,
+        None => Vec::new(),
+    };
+    earlier.iter().for_each(|entry| say(context, entry));
+    let mut over = found.saturating_sub(limit);
     loop {
         answer.entries.iter().filter(wanted).skip(over).for_each(|entry| say(context, entry));
         after = answer.next.or_else(|| answer.entries.last().map(|entry| entry.index)).or(after);
@@ -89,6 +97,35 @@ pub(super) async fn run(args: &TailArgs, context: &Context) -> Result<(), Failur
         let place = after.map(|index| format!("&after={index}")).unwrap_or_default();
         answer = session.get(&format!("/api/v1/audit?limit={asked}{place}")).await?;
     }
+}
+
+/// The last `missing` entries that are wanted of those before a place, oldest first.
+async fn earlier(
+    session: &mut Session<'_>,
+    mut before: u64,
+    missing: usize,
+    wanted: &impl Fn(&&AuditEntryBody) -> bool,
+) -> Result<Vec<AuditEntryBody>, Failure> {
+    let mut found: Vec<AuditEntryBody> = Vec::new();
+    for _ in 0..MAX_PAGES {
+        if found.len() >= missing || before == 0 {
+            break;
+        }
+        let from = before.saturating_sub(MOST as u64);
+        let asked = before - from;
+        let answer: AuditAnswer = session.get(&format!("/api/v1/audit?limit={asked}&after={from}")).await?;
+        let page = answer.entries.into_iter().filter(|entry| entry.index < before);
+        let mut page: Vec<AuditEntryBody> = page.collect();
+        if page.is_empty() {
+            // What came earlier was pruned.
+            break;
+        }
+        page.retain(|entry| wanted(&entry));
+        page.append(&mut found);
+        found = page;
+        before = from;
+    }
+    Ok(found.split_off(found.len().saturating_sub(missing)))
 }
 
 impl Filter {

@@ -176,8 +176,8 @@ impl Watched<'_> {
     fn labelled(&mut self, policy: &Policy) -> Result<(), Failure> {
         let Some((name, text)) = policy.cases() else { return Ok(()) };
         for case in read(name, text.as_bytes(), &mut Ids::default()).map_err(|error| load::wrong(&error))? {
-            if case.label.is_some() && !self.replay.knows(&case.id) {
-                self.replay.case(&case).map_err(|fault| load::faulty(name, &case.id, &fault))?;
+            if case.label.is_some() && !self.replay.has_label(&case.id) {
+                self.replay.propose(&case).map_err(|fault| load::faulty(name, &case.id, &fault))?;
             }
         }
         Ok(())

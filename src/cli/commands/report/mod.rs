@@ -2,6 +2,7 @@
 
 mod ask;
 mod baseline;
+mod cases;
 mod compare;
 mod figures;
 mod moved;

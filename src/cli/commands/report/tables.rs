@@ -1,8 +1,11 @@
 //! Reports as tables on a terminal.
 
-use shortbread_protocol::admin::{FiguresAnswer, FiguresBody, MarkBody, ReviewBody, RightBody, SegmentBody};
+use shortbread_protocol::admin::{
+    CasesBody, FiguresAnswer, FiguresBody, MarkBody, OpenCaseBody, ReviewBody, RightBody, SegmentBody,
+};
 use shortbread_protocol::clock::Timestamp;
 
+use super::cases::{OPEN, labelled, open_case};
 use super::figures::{NOTHING, bounded, cost, name, quantile, reasons, share, title};
 use super::moved;
 use crate::context::Context;
@@ -278,6 +281,7 @@ fn review(report: &FiguresAnswer, ui: Ui) {
     let Some(review) = report.review.as_ref().filter(|_| !is_empty(report)) else { return nothing(ui) };
     changes(report, review, ui);
     denials(review, ui);
+    review.cases.iter().for_each(|told| cases(told, ui));
     ui.line("");
     ui.heading("Rights");
     let unused = report.rights.iter().filter(|right| right.reported && right.used == 0 && right.granted > 0);
@@ -346,6 +350,20 @@ fn denials(review: &ReviewBody, ui: Ui) {
         ]
     };
     ui.table(&["reason", "now", "before", "meaning"], review.denials.iter().map(row).collect());
+}
+
+fn cases(told: &CasesBody, ui: Ui) {
+    ui.line("");
+    ui.heading("Labelled cases");
+    ui.line(&labelled(told));
+    if told.open.is_empty() {
+        return;
+    }
+    let row = |open: &OpenCaseBody| open_case(open).map(|text| (Style::Plain, text)).to_vec();
+    ui.table(&OPEN, told.open.iter().map(row).collect());
+    if told.unnamed > 0 {
+        ui.line(&format!("and {} more that do not hold", grouped(told.unnamed)));
+    }
 }
 
 #[cfg(test)]

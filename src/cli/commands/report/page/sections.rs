@@ -1,8 +1,9 @@
 //! The tables of a page.
 
-use shortbread_protocol::admin::{FiguresAnswer, FiguresBody, SegmentBody};
+use shortbread_protocol::admin::{CasesBody, FiguresAnswer, FiguresBody, SegmentBody};
 use shortbread_protocol::clock::Timestamp;
 
+use super::super::cases::{OPEN, labelled, open_case};
 use super::super::figures::{NOTHING, bounded, cost, name, quantile, reasons, share};
 use super::super::moved;
 use crate::text::{grouped, sentence, span};
@@ -52,7 +53,15 @@ pub(super) fn first(report: &FiguresAnswer) -> Vec<Section> {
     let Some(review) = &report.review else { return Vec::new() };
     let next = review.next.iter().map(|next| vec![next.command.clone(), next.why.clone()]).collect();
     let next = Section::new("Next", &["command", "why"], next, "Nothing asks for anything.");
-    vec![changes(report), Section { commands: true, ..next }]
+    let cases = review.cases.as_ref().map(cases);
+    [Some(changes(report)), cases, Some(Section { commands: true, ..next })].into_iter().flatten().collect()
+}
+
+fn cases(told: &CasesBody) -> Section {
+    let rows = told.open.iter().map(|open| open_case(open).to_vec()).collect();
+    let more = (told.unnamed > 0).then(|| format!("{} more do not hold.", grouped(told.unnamed)));
+    let section = Section::new("Labelled cases that do not hold", &OPEN, rows, "Every one holds.");
+    section.noting(more).noting(Some(labelled(told)))
 }
 
 fn changes(report: &FiguresAnswer) -> Section {

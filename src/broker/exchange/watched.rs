@@ -1,0 +1,167 @@
+//! What the watch hears of requests: what was withheld of them, and whether the policy version before would have withheld it
+//! too. It is decided again by the functions that decide live, and only while a version is watched and withholds something.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use shortbread_protocol::access::Access;
+use shortbread_protocol::names::{Intent, Operation, ToolName, WorkflowName};
+use shortbread_protocol::reason::Reason;
+
+use super::flow::Context;
+use super::input::Known;
+use super::parent::{Kept, Parent};
+use super::proof;
+use super::record::Trail;
+use super::refusal::Refusal;
+use super::request::Request;
+use super::targets::targets;
+use crate::broker::Broker;
+use crate::cases::decide::Asking;
+use crate::policy::model::Principal;
+use crate::policy::{Granted, Policy, Possession};
+use crate::watch::{Change, Fate, Seen};
+
+/// Where an exchange is refused for what a policy says. Elsewhere limits, a replay or a revocation refuse, or the size of
+/// what is asked for.
+const STAGES: [&str; 3] = ["identity", "policy", "target"];
+
+/// Some or all of what was asked for was granted.
+pub(super) fn granted(broker: &Broker, trail: &Trail, granted: &Granted, context: &Context) {
+    let Some((asking, change)) = of_exchange(broker, trail, context) else { return };
+    // What is revoked was granted by the policy all the same.
+    let withheld = |verb: &Operation| {
+        granted.dropped.iter().any(|(dropped, reason)| dropped == verb && Fate::of(*reason).is_some())
+    };
+    let would = |before: &Policy| given(before, &asking);
+    tell(broker, &asking.who, &change, (&withheld, Fate::Denied), would, context);
+}
+
+/// Nothing was.
+pub(super) fn refused(broker: &Broker, trail: &Trail, reason: Reason, context: &Context) {
+    let Some(fate) = Fate::of(reason) else { return };
+    let Some((asking, change)) = of_exchange(broker, trail, context) else { return };
+    let decided = STAGES.contains(&trail.stage);
+    let would = |before: &Policy| if decided { given(before, &asking) } else { BTreeSet::new() };
+    tell(broker, &asking.who, &change, (&|_| true, fate), would, context);
+}
+
+/// Some, or nothing, of a token was passed on to a sub-agent.
+pub(super) fn passed_on(
+    broker: &Broker,
+    trail: &Trail,
+    (parent, request): (&Parent, &Request),
+    kept: &Result<Kept, Refusal>,
+    context: &Context,
+) {
+    let Some((asking, change)) = of_trail(broker, trail, context) else { return };
+    let fate = match kept {
+        Ok(_) => Some(Fate::Denied),
+        Err(refusal) => Fate::of(refusal.reason),
+    };
+    let Some(fate) = fate else { return };
+    let withheld =
+        |verb: &Operation| kept.as_ref().map_or(true, |kept| kept.dropped.contains_key(&verb.to_string()));
+    let would = |before: &Policy| parent.kept(request, before).map(|kept| kept.verbs).unwrap_or_default();
+    tell(broker, &asking.who, &change, (&withheld, fate), would, context);
+}
+
+/// Nobody was recognised. Whom the version before would have taken for a workflow is no stranger to the watch.
+pub(super) async fn stranger(
+    broker: &Broker,
+    request: &Request,
+    shown: bool,
+    reason: Reason,
+    context: &Context,
+) {
+    let (Some(fate), Some(change)) = (Fate::of(reason), broker.outcomes.change_for_all(context.decision.at))
+    else {
+        return;
+    };
+    let before = &change.before;
+    let Ok(identity) = broker.identities.verify(&request.assertion, before.identities()).await else {
+        return;
+    };
+    let Ok(principal) = identity.principal(request.client_id.as_deref()) else { return };
+    let Principal::Workflow(workflow) = &principal else { return };
+    let mut known = Known::of(request, &identity, &principal, before);
+    // A proof that was shown and not looked at may hold.
+    known.held(if shown { Possession::Proved } else { proof::possession(&identity, None) });
+    let who = Who { workflow: workflow.clone(), intent: request.intent.clone(), verbs: known.verbs() };
+    let asking = Question { who, known, resources: &request.resources };
+    let would = |before: &Policy| given(before, &asking);
+    tell(broker, &asking.who, &change, (&|_| true, fate), would, context);
+}
+
+/// Who asked for which verbs, and for what.
+struct Who {
+    workflow: WorkflowName,
+    intent: Option<Intent>,
+    verbs: BTreeSet<Operation>,
+}
+
+struct Question<'a> {
+    who: Who,
+    known: Known,
+    resources: &'a [String],
+}
+
+// Of an exchange of an identity; a child's is decided by what its parent holds.
+fn of_exchange<'t>(broker: &Broker, trail: &'t Trail, context: &Context) -> Option<(Question<'t>, Change)> {
+    if trail.is_childs() { None } else { of_trail(broker, trail, context) }
+}
+
+fn of_trail<'t>(broker: &Broker, trail: &'t Trail, context: &Context) -> Option<(Question<'t>, Change)> {
+    let workflow = trail.proved_workflow()?;
+    let change = broker.outcomes.change_for(workflow, context.decision.at)?;
+    let mut known = trail.known()?.clone();
+    if trail.stage == "identity" && trail.shown {
+        known.held(Possession::Proved);
+    }
+    let (workflow, intent) = (workflow.clone(), trail.segment.intent.clone());
+    let who = Who { workflow, intent, verbs: known.verbs() };
+    Some((Question { who, known, resources: &trail.resources }, change))
+}
+
+/// What a policy gives without anyone's approval of what was asked for.
+fn given(policy: &Policy, asking: &Question<'_>) -> BTreeSet<Operation> {
+    let input = asking.known.input();
+    let decided = Asking::from(input.clone()).decide(policy);
+    let asked = asking.who.verbs.iter().map(|verb| &verb.tool);
+    match targets(asked, asking.resources, policy, &decided.rights) {
+        Ok(_) => decided.granted.into_iter().collect(),
+        Err(_) => BTreeSet::new(),
+    }
+}
+
+/// Counts what became of a request, at each tool once, by the worst access that either version gives its verbs.
+fn tell(
+    broker: &Broker,
+    who: &Who,
+    change: &Change,
+    (withheld, fate): (&dyn Fn(&Operation) -> bool, Fate),
+    would: impl FnOnce(&Policy) -> BTreeSet<Operation>,
+    context: &Context,
+) {
+    let would = if who.verbs.iter().any(withheld) { would(&change.before) } else { BTreeSet::new() };
+    let mut tools: BTreeMap<ToolName, (Access, Fate)> = BTreeMap::new();
+    for verb in &who.verbs {
+        let known =
+            [&change.before, &change.now].into_iter().filter_map(|policy| policy.catalogue().verb(verb));
+        let Some(access) = known.map(|verb| verb.access).max() else { continue };
+        let became = match (withheld(verb), would.contains(verb)) {
+            (false, _) => Fate::Allowed,
+            (true, false) => Fate::Unchanged,
+            (true, true) => fate,
+        };
+        let (worst, told) = tools.entry(verb.tool.clone()).or_insert((access, became));
+        *worst = access.max(*worst);
+        if became == fate || *told == Fate::Allowed {
+            *told = became;
+        }
+    }
+    for (tool, (access, fate)) in tools {
+        let (workflow, intent) = (who.workflow.clone(), who.intent.clone());
+        let seen = Seen { workflow, intent, tool, access, fate, call: false };
+        broker.outcomes.note(&seen, context.decision.at);
+    }
+}
