@@ -12,7 +12,7 @@ pub mod read;
 mod recorded;
 pub mod replay;
 
-pub use labelled::{labelled_by, loosened};
+pub use labelled::{labelled_by, lets_through, loosened};
 pub use recorded::{NoCase, case, decided, is_operators};
 
 use serde::{Deserialize, Serialize};

@@ -11,12 +11,11 @@ use shortbread_protocol::names::WorkflowName;
 
 use super::RolloutError;
 use crate::broker::Broker;
-use crate::cases::Outcome;
 use crate::cases::check::{Checked, check};
 use crate::cases::gate::{GateResult, Rule, judge};
 use crate::cases::read::{Fault, ReadError};
 use crate::cases::replay::{Before, Replay};
-use crate::cases::{Case, labelled_by};
+use crate::cases::{Case, labelled_by, lets_through};
 use crate::inputs::{self, CaseError};
 use crate::policy::Policy;
 use crate::policy::diff::{Effect, diff};
@@ -58,14 +57,10 @@ pub(super) async fn pass(
     let faulty = |case: &Case, fault: Fault| {
         RolloutError::Cases(format!("{}: {}; {}", case.id, fault.message, fault.fix))
     };
-    for case in &kept {
+    for case in kept.iter().chain(&proposed) {
         replay.case(case).map_err(|fault| faulty(case, fault))?;
     }
-    for case in &proposed {
-        // Nobody hides a recorded request by labelling its id in the version that it speaks against.
-        replay.propose(case).map_err(|fault| faulty(case, fault))?;
-    }
-    let (replay, recorded) = recorded(broker, replay, workflows, now).await?;
+    let (replay, fed) = recorded(broker, replay, workflows, now).await?;
     let (next, accepted, workflows) = (next.clone(), accepted.clone(), workflows.cloned());
     let judged = tokio::task::spawn_blocking(move || {
         let mut diff = diff(&before, &next);
@@ -73,15 +68,11 @@ pub(super) async fn pass(
         judge(&replay.finish(), Some(&diff), &limits, &accepted)
     });
     let result = judged.await.map_err(|_| RolloutError::Cases("the replay broke off".to_owned()))?;
-    if result.passed {
-        Ok(Passed(told(&result, recorded)))
-    } else {
-        Err(RolloutError::Gate(findings(&result)))
-    }
+    if result.passed { Ok(Passed(told(&result, fed))) } else { Err(RolloutError::Gate(findings(&result))) }
 }
 
-/// Labelled cases that must deny: what an incident taught must hold under an earlier version as well. Gives those that it
-/// would let through and that are accepted.
+/// Labelled cases that withhold something: what an incident taught must hold under an earlier version as well. Gives those
+/// whose request it would let through and that are accepted.
 ///
 /// # Errors
 /// With the others that it would let through.
@@ -91,12 +82,9 @@ pub(super) fn incidents(
     accepted: &BTreeSet<String>,
 ) -> Result<Vec<String>, RolloutError> {
     let (kept, proposed) = labelled(current, earlier)?;
-    let labelled = kept.iter().chain(&proposed);
-    let denies =
-        labelled.filter(|case| case.label.as_ref().is_some_and(|label| label.expect == Outcome::Deny));
-    let failed = denies.filter_map(|case| check(earlier, case)).filter(|checked| !checked.passed);
+    let through = kept.iter().chain(&proposed).filter(|case| lets_through(earlier, case));
     let (meant, failed): (Vec<String>, Vec<String>) =
-        failed.map(|checked| checked.id).partition(|id| accepted.contains(id));
+        through.map(|case| case.id.clone()).partition(|id| accepted.contains(id));
     if failed.is_empty() { Ok(meant) } else { Err(RolloutError::Incidents(failed)) }
 }
 
@@ -141,38 +129,50 @@ fn words(checked: &Checked) -> String {
     format!("case {}: {}", checked.id, differs.join("; "))
 }
 
-/// Feeds what was recorded lately; with how many cases that were.
+/// How many recorded requests were replayed, and how many could not be read.
+#[derive(Clone, Copy, Debug, Default)]
+struct Fed {
+    replayed: u64,
+    unread: u64,
+}
+
+/// Feeds what was recorded lately.
 async fn recorded(
     broker: &Broker,
     mut replay: Replay,
     workflows: Option<&BTreeSet<WorkflowName>>,
     now: Timestamp,
-) -> Result<(Replay, u64), RolloutError> {
+) -> Result<(Replay, Fed), RolloutError> {
     let since = Timestamp::from_millis(now.millis().saturating_sub(millis(SINCE)));
     let first = broker.store.audit_place(since).await?.max(broker.store.inputs_place(MAX_RECORDED).await?);
-    let (mut from, mut count) = (Some(first), 0);
+    let (mut from, mut fed) = (Some(first), Fed::default());
     loop {
         let asked = inputs::Asked { since: Some(since), from, limit: PAGE, operators: false };
         let page = inputs::page(broker, asked).await.map_err(unread)?;
         let concerned = workflows.cloned();
-        let fed = tokio::task::spawn_blocking(move || {
+        let feeding = tokio::task::spawn_blocking(move || {
             let lines = page.lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-            let mut fed = 0;
             for line in lines.filter(|line| concerns(line, concerned.as_ref())) {
-                // What a person labelled under this id counts as they labelled it.
-                fed += u64::from(replay.line(line).is_ok());
+                let count = if replay.line(line).is_ok() { &mut fed.replayed } else { &mut fed.unread };
+                *count += 1;
             }
             (replay, fed, page.next)
         });
         let broke = |_| RolloutError::Cases("the replay broke off".to_owned());
-        let (fed, more, next) = fed.await.map_err(broke)?;
-        replay = fed;
-        count += more;
+        let (fuller, so_far, next) = feeding.await.map_err(broke)?;
+        (replay, fed) = (fuller, so_far);
         match next {
-            Some(next) if count < MAX_RECORDED => from = Some(next),
-            _ => return Ok((replay, count)),
+            Some(next) if fed.replayed < MAX_RECORDED => from = Some(next),
+            _ => break,
         }
     }
+    if fed.unread > 0 {
+        tracing::warn!(
+            unread = fed.unread,
+            "recorded requests could not be replayed; the entry of the activation counts them"
+        );
+    }
+    Ok((replay, fed))
 }
 
 fn millis(span: Duration) -> u64 {
@@ -217,7 +217,13 @@ fn findings(result: &GateResult) -> Vec<String> {
     told
 }
 
-fn told(result: &GateResult, recorded: u64) -> Value {
+fn told(result: &GateResult, fed: Fed) -> Value {
     let accepted: Vec<&String> = result.accepted.iter().map(|change| &change.id).collect();
-    json!({ "cases": result.cases, "recorded": recorded, "digest": result.digest, "accepted": accepted })
+    let mut told = json!({
+        "cases": result.cases, "recorded": fed.replayed, "digest": result.digest, "accepted": accepted,
+    });
+    if let Some(told) = told.as_object_mut().filter(|_| fed.unread > 0) {
+        told.insert("unread".to_owned(), fed.unread.into());
+    }
+    told
 }

@@ -1,6 +1,7 @@
 //! Recorded cases decided again under another policy: each distinct input once, every changed decision counted by segment.
 //!
-//! What is compared is verb by verb, and so is what is counted: a request for three verbs is three decisions.
+//! What is compared is verb by verb, and so is what is counted: a request for three verbs is three decisions. A verb that no
+//! policy knows is denied by all: it is left out, so that invented ones fill no memory.
 
 mod line;
 mod places;
@@ -9,6 +10,7 @@ mod report;
 use std::collections::{HashMap, HashSet};
 
 use sha2::{Digest as _, Sha256};
+use shortbread_protocol::access::Access;
 use shortbread_protocol::names::{Intent, Operation};
 
 pub use report::{Change, Counted, Report, Segment};
@@ -51,6 +53,14 @@ pub struct Replay {
 
 /// What becomes of one input, verb by verb.
 struct Verdict(Vec<Unit>);
+
+/// Where a verdict is.
+enum Found {
+    /// Among those that are remembered.
+    Kept(usize),
+    /// Here alone.
+    Once(Verdict),
+}
 
 /// What becomes of one verb.
 #[derive(Clone, Copy)]
@@ -106,15 +116,12 @@ impl Replay {
     pub fn line(&mut self, text: &[u8]) -> Result<(), Fault> {
         let line: Line<'_> = serde_json::from_slice(text).map_err(|error| of_json(&error))?;
         if line.label.is_some() {
-            let case = parse(text)?;
-            self.take(&case.id, text)?;
-            self.labelled(&case);
-            return Ok(());
+            return self.label(&parse(text)?, text);
         }
         line.check()?;
         self.take(&line.id, text)?;
-        let verdict = self.verdict(line.input.get())?;
-        self.count(verdict, line.recorded.as_ref(), &line.id, line.weight);
+        let verdict = self.verdict(line.input.get(), line.recorded.as_ref())?;
+        self.count(&verdict, line.recorded.as_ref(), &line.id, line.weight);
         Ok(())
     }
 
@@ -125,33 +132,14 @@ impl Replay {
     pub fn case(&mut self, case: &Case) -> Result<(), Fault> {
         check(case)?;
         // Texts, numbers and maps with text keys always serialise.
-        self.take(&case.id, &serde_json::to_vec(case).unwrap_or_default())?;
+        let text = serde_json::to_vec(case).unwrap_or_default();
         if case.label.is_some() {
-            self.labelled(case);
-            return Ok(());
+            return self.label(case, &text);
         }
-        let input = serde_json::to_string(&case.input).unwrap_or_default();
-        let verdict = self.verdict(&input)?;
-        let recorded = case.recorded.as_ref().map(Was::from);
-        self.count(verdict, recorded.as_ref(), &case.id, case.weight);
-        Ok(())
-    }
-
-    /// Takes a labelled case that comes with the policy that is judged: it is held against its label, and hides no recorded
-    /// case of its id. One without a label says nothing.
-    ///
-    /// # Errors
-    /// When it says what cannot be, or its id was labelled before.
-    pub fn propose(&mut self, case: &Case) -> Result<(), Fault> {
-        check(case)?;
-        if case.label.is_none() {
-            return Ok(());
-        }
-        if self.has_label(&case.id) {
-            return Err(Fault::twice(&case.id));
-        }
-        self.note(&serde_json::to_vec(case).unwrap_or_default());
-        self.labelled(case);
+        self.take(&case.id, &text)?;
+        let (input, recorded) = (serde_json::to_string(&case.input), case.recorded.as_ref().map(Was::from));
+        let verdict = self.verdict(&input.unwrap_or_default(), recorded.as_ref())?;
+        self.count(&verdict, recorded.as_ref(), &case.id, case.weight);
         Ok(())
     }
 
@@ -189,9 +177,13 @@ impl Replay {
         self.digest.update(b"\n");
     }
 
-    fn labelled(&mut self, case: &Case) {
-        let Some(label) = &case.label else { return };
-        self.labelled_ids.take(&case.id);
+    // It is held against its label, and hides no recorded case of its id: nobody labels away what speaks against a policy.
+    fn label(&mut self, case: &Case, text: &[u8]) -> Result<(), Fault> {
+        let Some(label) = &case.label else { return Ok(()) };
+        if !self.labelled_ids.take(&case.id) {
+            return Err(Fault::twice(&case.id));
+        }
+        self.note(text);
         let asking = Asking::from(case.input.clone());
         let decided = asking.decide(&self.now);
         for verb in asking.verbs() {
@@ -200,30 +192,30 @@ impl Replay {
             }
         }
         self.labels.push(compare(&case.id, label, &decided));
+        Ok(())
     }
 
     /// The verdict on an input by its bytes: decided once, however often it comes.
-    fn verdict(&mut self, input: &str) -> Result<usize, Fault> {
+    fn verdict(&mut self, input: &str, recorded: Option<&Was<'_>>) -> Result<Found, Fault> {
         let hash: [u8; 32] = Sha256::digest(input).into();
         if let Some(known) = self.known.get(&hash) {
-            return Ok(*known);
+            return Ok(Found::Kept(*known));
         }
         let read: Input = serde_json::from_str(input).map_err(|error| of_json(&error))?;
         let asking = line::sound(read)?;
-        let verdict = self.decide(&asking);
-        if self.known.len() >= MAX_KNOWN {
-            // The last place is for those that are not remembered.
-            self.verdicts.truncate(MAX_KNOWN);
-            self.verdicts.push(verdict);
-            return Ok(MAX_KNOWN);
+        let verdict = self.decide(&asking, recorded);
+        // What was recorded of a verb that no policy knows any more is another time something else.
+        let lasts = asking.verbs().into_iter().all(|verb| self.access(verb).is_some()) || !self.is_recorded();
+        if !lasts || self.known.len() >= MAX_KNOWN {
+            return Ok(Found::Once(verdict));
         }
         self.verdicts.push(verdict);
         let at = self.verdicts.len() - 1;
         self.known.insert(hash, at);
-        Ok(at)
+        Ok(Found::Kept(at))
     }
 
-    fn decide(&mut self, asking: &Asking) -> Verdict {
+    fn decide(&mut self, asking: &Asking, recorded: Option<&Was<'_>>) -> Verdict {
         let after = asking.decide(&self.now);
         let before = match &self.before {
             Before::Policy(old) => Some(asking.decide(old)),
@@ -231,6 +223,10 @@ impl Replay {
         };
         let mut units = Vec::new();
         for verb in asking.verbs() {
+            let was_given = || recorded.is_some_and(|was| was.of(verb) != Outcome::Deny);
+            if self.access(verb).is_none() && !(self.is_recorded() && was_given()) {
+                continue;
+            }
             let Some(place) = self.place(asking, verb) else { continue };
             units.push(Unit {
                 place,
@@ -242,27 +238,38 @@ impl Replay {
         Verdict(units)
     }
 
+    const fn is_recorded(&self) -> bool {
+        matches!(self.before, Before::Recorded)
+    }
+
+    // The worse of both, so that no decision looks harmless by being called so. None of a verb that neither knows.
+    fn access(&self, verb: &Operation) -> Option<Access> {
+        let old = match &self.before {
+            Before::Policy(old) => old.catalogue().verb(verb),
+            Before::Recorded => None,
+        };
+        [self.now.catalogue().verb(verb), old].into_iter().flatten().map(|verb| verb.access).max()
+    }
+
     fn place(&mut self, asking: &Asking, verb: &Operation) -> Option<usize> {
         let intent = Some(asking.intent()).filter(|intent| self.named.contains(intent));
         let place = Place { principal: asking.principal()?.clone(), intent, verb: verb.clone() };
-        let (now, before) = (&self.now, &self.before);
-        // The worse of both, so that no decision looks harmless by being called so.
-        let access = || {
-            let old = match before {
-                Before::Policy(old) => old.catalogue().verb(verb),
-                Before::Recorded => None,
-            };
-            [now.catalogue().verb(verb), old].into_iter().flatten().map(|verb| verb.access).max()
-        };
+        let access = self.access(verb);
         Some(self.places.of(place, access))
     }
 
-    fn count(&mut self, verdict: usize, recorded: Option<&Was<'_>>, id: &str, weight: u64) {
-        let Some(Verdict(units)) = self.verdicts.get(verdict) else { return };
+    fn count(&mut self, found: &Found, recorded: Option<&Was<'_>>, id: &str, weight: u64) {
+        let Self { verdicts, places, .. } = self;
+        let Some(Verdict(units)) = (match found {
+            Found::Kept(at) => verdicts.get(*at),
+            Found::Once(verdict) => Some(verdict),
+        }) else {
+            return;
+        };
         for unit in units {
             let before =
-                unit.before.or_else(|| recorded.map(|recorded| self.places.recorded(unit.place, recorded)));
-            self.places.count(unit, before, id, weight);
+                unit.before.or_else(|| recorded.map(|recorded| places.recorded(unit.place, recorded)));
+            places.count(unit, before, id, weight);
         }
     }
 }

@@ -68,8 +68,8 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// The number of a place; `access` is asked for when it is new.
-    pub(super) fn of(&mut self, place: Place, access: impl FnOnce() -> Option<Access>) -> usize {
+    /// The number of a place; new ones have this access.
+    pub(super) fn of(&mut self, place: Place, access: Option<Access>) -> usize {
         if let Some(known) = self.index.get(&place) {
             return *known;
         }
@@ -77,7 +77,7 @@ impl Places {
         self.index.insert(place.clone(), number);
         self.tallies.push(Tally {
             place,
-            access: access(),
+            access,
             labelled: 0,
             alone: 0,
             same: [0; 3],

@@ -176,19 +176,33 @@ fn what_is_no_case_is_refused() {
 }
 
 #[test]
-fn a_proposed_label_hides_no_record_and_its_weight_is_no_evidence() {
+fn a_label_hides_no_record_and_its_weight_is_no_evidence() {
     let read = ["github/issues.read"];
     let label = json!({ "label": { "expect": "allow" }, "weight": 900_000 });
-    let proposed: Case = serde_json::from_str(&line("dec_1", &read, &label)).unwrap();
+    let labelled: Case = serde_json::from_str(&line("dec_1", &read, &label)).unwrap();
     let mut replay = Replay::new(policy(EXAMPLE), Before::Policy(policy(EXAMPLE)));
-    replay.propose(&proposed).unwrap();
-    assert!(replay.propose(&proposed).is_err(), "once");
+    replay.case(&labelled).unwrap();
+    assert!(replay.case(&labelled).is_err(), "once");
     replay.line(line("dec_1", &read, &json!({})).as_bytes()).unwrap();
     let report = replay.finish();
     assert_eq!((report.segments[0].decisions, report.segments[0].labelled, report.labels.len()), (1, 1, 1));
-    // A label that is in force stands for the record of its id.
+}
+
+#[test]
+fn verbs_that_no_policy_knows_take_no_room_unless_they_were_given() {
+    let invented = |n: u32| format!("tool-{n}/verb-{n}");
+    let of = |n: u32, more: Value| line(&format!("dec_{n}"), &[&invented(n), "github/issues.read"], &more);
     let mut replay = Replay::new(policy(EXAMPLE), Before::Policy(policy(EXAMPLE)));
-    replay.case(&proposed).unwrap();
-    assert!(replay.line(line("dec_1", &read, &json!({})).as_bytes()).is_err());
-    assert_eq!(replay.finish().segments[0].decisions, 0);
+    (0..100).for_each(|n| replay.line(of(n, json!({})).as_bytes()).unwrap());
+    let report = replay.finish();
+    assert_eq!((report.cases, report.inputs, report.segments.len()), (100, 100, 1));
+    let mut replay = Replay::new(policy(EXAMPLE), Before::Recorded);
+    let given = json!({ "recorded": { "outcome": "allow", "granted": [invented(7)] } });
+    for n in 0..100 {
+        replay.line(of(n, if n == 7 { given.clone() } else { json!({}) }).as_bytes()).unwrap();
+    }
+    let report = replay.finish();
+    let gone: Vec<_> = report.changes.iter().filter(|one| one.verb == invented(7)).collect();
+    assert_eq!((report.segments.len(), gone.len()), (2, 1), "a verb that was taken out is told");
+    assert_eq!(gone[0].words(), "allow -> deny");
 }

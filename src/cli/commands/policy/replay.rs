@@ -114,8 +114,9 @@ pub(super) async fn run(args: &ReplayArgs, context: &Context) -> Result<(), Fail
     }
     let report = replay.finish();
     if report.cases == 0 {
-        let fix = "Go further back with --since, or name a file with --cases; inputs that were erased cannot be replayed.";
-        return Err(Failure::new("there is no case, so nothing was compared", fix));
+        return Err(Failure::usage(
+            "there is no case, so nothing was compared: go further back with --since, or name a file with --cases",
+        ));
     }
     let spent = context.clock.monotonic().saturating_sub(begun);
     let result =
@@ -177,7 +178,7 @@ impl Watched<'_> {
         let Some((name, text)) = policy.cases() else { return Ok(()) };
         for case in read(name, text.as_bytes(), &mut Ids::default()).map_err(|error| load::wrong(&error))? {
             if case.label.is_some() && !self.replay.has_label(&case.id) {
-                self.replay.propose(&case).map_err(|fault| load::faulty(name, &case.id, &fault))?;
+                self.replay.case(&case).map_err(|fault| load::faulty(name, &case.id, &fault))?;
             }
         }
         Ok(())
