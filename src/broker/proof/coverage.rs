@@ -37,6 +37,12 @@ impl Report {
         if self.asked.partial {
             return;
         }
+        if self.asked.from > self.size {
+            said.push(format!(
+                "the log ends before place {}: the entries from {} on that were asked for are not in it, or not any more",
+                self.size, self.asked.from
+            ));
+        }
         let ((before, after), (first, next)) = (self.missing(), (self.first, self.next));
         if before > 0 {
             said.push(format!(

@@ -391,6 +391,7 @@ fn what_covers_less_than_was_asked_does_not_pass() {
         (0, 90, span(0, Some(90)), &[]),
         (0, 100, span(0, Some(101)), &["the 1 entries after it"]),
         (60, 60, span(60, Some(60)), &["of no entry"]),
+        (0, 100, span(101, None), &["the log ends before place 100", "from 101 on"]),
         (60, 90, Asked { partial: true, ..Asked::default() }, &[]),
         (60, 60, Asked { partial: true, ..Asked::default() }, &[]),
     ] {

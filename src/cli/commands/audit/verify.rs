@@ -72,6 +72,9 @@ pub(super) struct VerifyArgs {
 /// # Errors
 /// When anything is not as it was signed, or nothing can be told.
 pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<(), Failure> {
+    if args.until.is_some_and(|until| until < args.from) {
+        return Err(Failure::usage("--from lies after --until"));
+    }
     let (trust, wanted) = trust(args, context)?;
     let held = files::checkpoints(&args.checkpoint)?;
     let path = args.proof.clone().unwrap_or_else(|| beside(&args.file));
