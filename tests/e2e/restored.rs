@@ -160,7 +160,7 @@ fn restore(
     });
     let begun = begun.expect("the broker has ended")?;
     let (scribe, decision) = (Scribe::new(issuer), begin(clock, &SystemRandom, None).unwrap());
-    let settle = Settle { now: clock.now(), id: decision.id.clone(), seen: Vec::new() };
+    let settle = Settle { now: clock.now(), id: decision.id.clone(), seen: Vec::new(), unsure: false };
     let entry = move |restored: &Restored| scribe.restored(&decision, restored, Some(1));
     let runtime = tokio::runtime::Handle::current();
     let settled = tokio::task::block_in_place(|| runtime.block_on(begun.settle(settle, entry)));

@@ -101,6 +101,8 @@ pub struct Settle {
     pub id: String,
     /// Of checkpoints that were kept outside, the newest of each origin.
     pub seen: Vec<KnownLog>,
+    /// Whether some could not be read or believed: more may have been signed than is known.
+    pub unsure: bool,
 }
 
 /// What was known of the store that was there.

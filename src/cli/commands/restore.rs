@@ -62,6 +62,9 @@ pub(crate) struct RestoreArgs {
     activate_policy: bool,
 }
 
+const ALONE: &str = "(That nothing came after the backup is known from the store that was there alone: no checkpoint that was \
+                     kept outside was looked at. If that store was itself an older copy, restore again with --checkpoint.)";
+
 /// The policy that is in force in the restored store.
 struct InForce {
     version: u64,
@@ -82,7 +85,11 @@ pub(crate) async fn run(args: &RestoreArgs, context: &Context) -> Result<(), Fai
     let (clock, random) = surroundings();
     let held = seen::read(&args.checkpoint)?;
     let restoring = take(args, &config, context).await?;
-    let seen = seen::believed(&held, restoring.store(), &config).await?;
+    let seen = seen::all(&held, restoring.store(), &config).await?;
+    if let Some(doubt) = &seen.doubt {
+        context.ui.remark(&format!("{doubt}; so the audit log goes on under a new origin"));
+    }
+    let is_alone = seen.is_nothing();
     if args.activate_policy {
         activate(restoring.store().clone(), &config, &clock, &random).await?;
     }
@@ -92,7 +99,7 @@ pub(crate) async fn run(args: &RestoreArgs, context: &Context) -> Result<(), Fai
     let version = policy.as_ref().map(|policy| policy.version);
     let entry = move |restored: &Restored| scribe.restored(&decision, restored, version);
     let now = clock.now();
-    let settle = Settle { now, id: id.clone(), seen };
+    let settle = Settle { now, id: id.clone(), unsure: seen.doubt.is_some(), seen: seen.logs };
     let (settled, restored) = restoring.settle(settle, entry).await.map_err(|error| failed(&error))?;
     let placed = tokio::task::spawn_blocking(move || settled.put_in_place(now)).await;
     let placed = placed.map_err(|_| failed(&BackupError::Stopped.into()))?;
@@ -101,6 +108,9 @@ pub(crate) async fn run(args: &RestoreArgs, context: &Context) -> Result<(), Fai
         context.ui.json(&body(args, &config, &restored, policy.as_ref(), aside.as_deref(), &id));
     } else {
         say(args, &config, &restored, policy.as_ref(), aside.as_deref(), &id, context);
+        if is_alone && !restored.log.is_new() {
+            context.ui.remark(ALONE);
+        }
     }
     Ok(())
 }

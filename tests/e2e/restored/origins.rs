@@ -141,5 +141,26 @@ fn checkpoints_from_before_a_restore_are_told_from_forged_ones() {
     assert_eq!(said["log"]["new_origin"], json!(false), "{said}");
     home.write("strange.txt", &home.read("now.txt").replace(&format!("\n{now}\n"), "\n99999\n"));
     let strange = ["last.db", "--seq-floor", "29999", "--checkpoint", "strange.txt"];
-    home.refused(&with("restore", &strange), &["nothing was restored", "not believed"]);
+    home.refused(&with("restore", &strange), &["Nothing was restored", "not believed"]);
+
+    // This host's own anchors are looked at unasked: those that say more, and those that cannot be read.
+    let broker = start(&home);
+    anchored(&home, now, "anchors.txt");
+    drop(broker);
+    let store = home.path(".shortbread/shortbread.db");
+    for made in ["-wal", "-shm"] {
+        let _ = fs::remove_file(format!("{}{made}", store.display()));
+    }
+    fs::copy(home.path("last.db"), &store).unwrap();
+    let config = home.read(".shortbread/broker.toml");
+    let anchors = home.path("anchors.txt");
+    home.write(".shortbread/broker.toml", &format!("{config}\n[log]\nanchor_file = {anchors:?}\n"));
+    let said = home.json(&with("restore", &["last.db", "--seq-floor", "39999"]));
+    assert_eq!(said["log"]["new_origin"], json!(true), "{said}");
+    home.ok(&with("backup", &["newest.db"]));
+    let said = home.json(&with("restore", &["newest.db", "--seq-floor", "49999"]));
+    assert_eq!(said["log"]["new_origin"], json!(false), "{said}");
+    home.write("anchors.txt", "what is no checkpoint");
+    let said = home.json(&with("restore", &["newest.db", "--seq-floor", "59999"]));
+    assert_eq!(said["log"]["new_origin"], json!(true), "{said}");
 }

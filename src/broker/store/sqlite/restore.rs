@@ -170,14 +170,14 @@ pub(super) fn settle(
     Ok(restored)
 }
 
-// The origin stays only where the store that was there ends exactly as the backup does, and nothing that was seen outside says
-// otherwise: then nothing was signed that the restored log could contradict.
+// The origin stays only where the store that was there ends exactly as the backup does, and nothing that was kept outside says
+// otherwise, or could not be read: then nothing was signed that the restored log could contradict.
 fn name_log(conn: &Connection, settling: &Settling, settle: &Settle) -> rusqlite::Result<RestoredLog> {
     let Settling { backup, left, .. } = settling;
     let (issuer, size) = (&backup.issuer, backup.audit);
     let kept = KnownLog { origin: origins::current(conn, issuer)?, size, root: root(conn, size)? };
     let is_read = matches!(left.former(), Former::Read(_));
-    let mut whole = is_read && left.log.as_ref() == Some(&kept);
+    let mut whole = !settle.unsure && is_read && left.log.as_ref() == Some(&kept);
     let former = origins::former(conn, issuer)?;
     let mut last = left.log.as_ref();
     for seen in settle.seen.iter().filter(|seen| !former.contains(&seen.origin)) {

@@ -17,7 +17,7 @@ async fn restore(place: &Place, name: &str, id: &str, seen: Vec<KnownLog>) -> (R
     let floor = check(&store).map_or(500, |checked| checked.facts.seq.max(500));
     let restore = Restore { backup: &backup, store: &store, issuer: ISSUER, floor };
     let restoring = Restoring::begin(&restore, &mut |_| true).unwrap();
-    let settle = Settle { now: NOW, id: id.to_owned(), seen };
+    let settle = Settle { now: NOW, id: id.to_owned(), seen, unsure: false };
     let entry = id.to_owned();
     let (settled, done) = restoring.settle(settle, move |_| audit(&entry)).await.unwrap();
     (done, settled.put_in_place(NOW).unwrap())
