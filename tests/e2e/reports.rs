@@ -271,7 +271,7 @@ fn the_program_shows_keeps_and_compares_figures() {
     }
     let text = home.ok(&["report", "segments", "--since", "1h"]);
     assert!(
-        text.contains("demo") && text.contains("exchanges") && text.contains("not enough to tell"),
+        text.contains("demo") && text.contains("exchanges") && text.contains("nothing to compare with"),
         "{text}"
     );
     let saved = home.ok(&["report", "baseline", "save", "first", "--since", "1h", "--by", "workflow"]);

@@ -183,12 +183,7 @@ fn show(context: &Context, compared: &[Compared], old: &FiguresAnswer, new: &Fig
     let moved = compared.iter().filter(|one| matches!(one.drift.verdict, Verdict::Up | Verdict::Down));
     let rows: Vec<_> = moved.map(|one| moved::row(one.name(&old.by), &one.drift)).collect();
     let tell = |verdict| compared.iter().filter(|one| one.drift.verdict == verdict).count() as u64;
-    if rows.is_empty() {
-        ui.line("nothing moved by more than chance explains");
-    } else {
-        ui.table(&moved::HEAD, rows);
-    }
-    ui.line(&moved::rest(tell(Verdict::Same), tell(Verdict::Unclear)));
+    moved::tell(rows, (tell(Verdict::Same), tell(Verdict::Unclear)), ui);
 }
 
 fn read(path: &Path) -> Result<Baseline, Failure> {

@@ -4,7 +4,7 @@ use shortbread_protocol::admin::{DriftBody, SegmentBody, Verdict};
 
 use super::figures::{float, micros, name, percent, title};
 use crate::text::grouped;
-use crate::ui::{Piece, Style};
+use crate::ui::{Piece, Style, Ui};
 
 /// Whether a larger figure is a worse one. Every figure that is compared is of this kind.
 const fn style(verdict: Verdict) -> Style {
@@ -47,10 +47,20 @@ pub(super) fn of(drift: &DriftBody) -> String {
     format!("{} / {}", grouped(drift.n_before), grouped(drift.n_now))
 }
 
+/// Shows the rows, and says what there is to say of the other figures.
+pub(super) fn tell(rows: Vec<Vec<Piece>>, (same, unclear): (u64, u64), ui: Ui) {
+    if !rows.is_empty() {
+        ui.table(&HEAD, rows);
+    } else if same + unclear > 0 {
+        ui.line("nothing moved by more than chance explains");
+    }
+    ui.line(&rest(same, unclear));
+}
+
 /// What is to be said of the figures that have no row: `7 figures did not move; for 2 there is not enough to tell`.
 pub(super) fn rest(same: u64, unclear: u64) -> String {
     match (same, unclear) {
-        (0, 0) => "there was nothing to compare".to_owned(),
+        (0, 0) => "there is nothing to compare with".to_owned(),
         (0, unclear) => format!("for {} there is not enough to tell", figures(unclear)),
         (same, 0) => format!("{} did not move", figures(same)),
         (same, unclear) => {

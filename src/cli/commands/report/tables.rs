@@ -145,12 +145,7 @@ fn drift(report: &FiguresAnswer, ui: Ui) {
     ui.line("");
     ui.heading("Against the period before");
     let (rows, same, unclear) = moved::rows(&report.segments, &report.by);
-    if rows.is_empty() {
-        ui.line("nothing moved by more than chance explains");
-    } else {
-        ui.table(&moved::HEAD, rows);
-    }
-    ui.line(&moved::rest(same, unclear));
+    moved::tell(rows, (same, unclear), ui);
 }
 
 fn marks(marks: &[MarkBody], ui: Ui) {
