@@ -22,6 +22,10 @@ pub(super) fn open_case(open: &OpenCaseBody) -> [String; 5] {
 
 /// How many there are, how many of them do not hold, and what went wrong where they come from.
 pub(super) fn labelled(told: &CasesBody) -> String {
+    if told.labelled == 0 {
+        return "the policy in force has no labelled case; `shortbread audit case` makes one of a decision"
+            .to_owned();
+    }
     let open = told.open.len() as u64 + told.unnamed;
     let head =
         format!("{} of the policy in force, {} open", count(told.labelled, "labelled case"), grouped(open));

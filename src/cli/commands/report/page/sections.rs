@@ -60,8 +60,9 @@ pub(super) fn first(report: &FiguresAnswer) -> Vec<Section> {
 fn cases(told: &CasesBody) -> Section {
     let rows = told.open.iter().map(|open| open_case(open).to_vec()).collect();
     let more = (told.unnamed > 0).then(|| format!("{} more do not hold.", grouped(told.unnamed)));
-    let section = Section::new("Labelled cases that do not hold", &OPEN, rows, "Every one holds.");
-    section.noting(more).noting(Some(labelled(told)))
+    let empty = if told.labelled == 0 { "None is known." } else { "Every one holds." };
+    let section = Section::new("Labelled cases that do not hold", &OPEN, rows, empty);
+    section.noting(more).noting(Some(sentence(&labelled(told))))
 }
 
 fn changes(report: &FiguresAnswer) -> Section {
