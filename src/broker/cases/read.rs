@@ -60,11 +60,21 @@ impl Format {
     }
 }
 
-/// The ids that were read: over all files each names one case. Of millions 16 bytes each are kept: a hash of 128 bits
-/// under keys that nobody who writes a file knows, so that no two ids pass for one.
+/// Hashes of 128 bits under keys that nobody who writes a file knows, so that no two texts pass for one.
+#[derive(Debug, Default)]
+pub(super) struct Hashes([RandomState; 2]);
+
+impl Hashes {
+    pub(super) fn of(&self, text: &str) -> u128 {
+        let [low, high] = &self.0;
+        u128::from(high.hash_one(text)) << 64 | u128::from(low.hash_one(text))
+    }
+}
+
+/// The ids that were read: over all files each names one case. Of millions, 16 bytes each are kept.
 #[derive(Debug, Default)]
 pub struct Ids {
-    keys: [RandomState; 2],
+    hashes: Hashes,
     taken: HashSet<u128>,
 }
 
@@ -72,17 +82,12 @@ impl Ids {
     /// Whether a case of this id was read.
     #[must_use]
     pub fn contains(&self, id: &str) -> bool {
-        self.taken.contains(&self.hash(id))
+        self.taken.contains(&self.hashes.of(id))
     }
 
     /// Takes an id in; false when it is there already.
     pub fn take(&mut self, id: &str) -> bool {
-        self.taken.insert(self.hash(id))
-    }
-
-    fn hash(&self, id: &str) -> u128 {
-        let [low, high] = &self.keys;
-        u128::from(high.hash_one(id)) << 64 | u128::from(low.hash_one(id))
+        self.taken.insert(self.hashes.of(id))
     }
 }
 

@@ -17,7 +17,7 @@ pub use report::{Change, Counted, Report, Segment};
 
 use super::check::{Checked, compare};
 use super::decide::{Asking, Decided};
-use super::read::{Fault, Ids, check, of_json, parse};
+use super::read::{Fault, Hashes, Ids, check, of_json, parse};
 use super::{Case, Input, Outcome};
 use crate::policy::Policy;
 use line::{Line, Was};
@@ -41,8 +41,10 @@ pub struct Replay {
     before: Before,
     /// Intents that a grant or forbid of either policy names: all others are treated alike.
     named: HashSet<Intent>,
-    known: HashMap<[u8; 32], usize>,
-    verdicts: Vec<Verdict>,
+    /// Where among the units the verdict on an input is, by a hash of the input.
+    known: HashMap<u128, Span>,
+    units: Vec<Unit>,
+    hashes: Hashes,
     places: Places,
     ids: Ids,
     labelled_ids: Ids,
@@ -51,15 +53,19 @@ pub struct Replay {
     labels: Vec<Checked>,
 }
 
-/// What becomes of one input, verb by verb.
-struct Verdict(Vec<Unit>);
+/// The units of a verdict, one for each verb.
+#[derive(Clone, Copy)]
+struct Span {
+    from: usize,
+    count: usize,
+}
 
-/// Where a verdict is.
+/// A verdict: what becomes of each verb of an input.
 enum Found {
     /// Among those that are remembered.
-    Kept(usize),
+    Kept(Span),
     /// Here alone.
-    Once(Verdict),
+    Once(Vec<Unit>),
 }
 
 /// What becomes of one verb.
@@ -87,7 +93,8 @@ impl Replay {
             before,
             named,
             known: HashMap::new(),
-            verdicts: Vec::new(),
+            units: Vec::new(),
+            hashes: Hashes::default(),
             places: Places::default(),
             ids: Ids::default(),
             labelled_ids: Ids::default(),
@@ -187,7 +194,7 @@ impl Replay {
         let asking = Asking::from(case.input.clone());
         let decided = asking.decide(&self.now);
         for verb in asking.verbs() {
-            if let Some(place) = self.place(&asking, verb) {
+            if let Some(place) = self.place(&asking, verb, self.access(verb)) {
                 self.places.label(place);
             }
         }
@@ -197,45 +204,49 @@ impl Replay {
 
     /// The verdict on an input by its bytes: decided once, however often it comes.
     fn verdict(&mut self, input: &str, recorded: Option<&Was<'_>>) -> Result<Found, Fault> {
-        let hash: [u8; 32] = Sha256::digest(input).into();
+        let hash = self.hashes.of(input);
         if let Some(known) = self.known.get(&hash) {
             return Ok(Found::Kept(*known));
         }
         let read: Input = serde_json::from_str(input).map_err(|error| of_json(&error))?;
         let asking = line::sound(read)?;
-        let verdict = self.decide(&asking, recorded);
-        // What was recorded of a verb that no policy knows any more is another time something else.
-        let lasts = asking.verbs().into_iter().all(|verb| self.access(verb).is_some()) || !self.is_recorded();
-        if !lasts || self.known.len() >= MAX_KNOWN {
-            return Ok(Found::Once(verdict));
+        let from = self.units.len();
+        let lasts = self.decide(&asking, recorded);
+        if lasts && self.known.len() < MAX_KNOWN {
+            let span = Span { from, count: self.units.len() - from };
+            self.known.insert(hash, span);
+            return Ok(Found::Kept(span));
         }
-        self.verdicts.push(verdict);
-        let at = self.verdicts.len() - 1;
-        self.known.insert(hash, at);
-        Ok(Found::Kept(at))
+        Ok(Found::Once(self.units.split_off(from)))
     }
 
-    fn decide(&mut self, asking: &Asking, recorded: Option<&Was<'_>>) -> Verdict {
+    // Adds the units of a verdict; whether it is the same the next time.
+    fn decide(&mut self, asking: &Asking, recorded: Option<&Was<'_>>) -> bool {
         let after = asking.decide(&self.now);
         let before = match &self.before {
             Before::Policy(old) => Some(asking.decide(old)),
             Before::Recorded => None,
         };
-        let mut units = Vec::new();
+        let mut lasts = true;
         for verb in asking.verbs() {
-            let was_given = || recorded.is_some_and(|was| was.of(verb) != Outcome::Deny);
-            if self.access(verb).is_none() && !(self.is_recorded() && was_given()) {
-                continue;
+            let access = self.access(verb);
+            if access.is_none() {
+                // What was recorded of a verb that no policy knows any more is another time something else.
+                lasts &= !self.is_recorded();
+                let was_given = recorded.is_some_and(|was| was.of(verb) != Outcome::Deny);
+                if !(self.is_recorded() && was_given) {
+                    continue;
+                }
             }
-            let Some(place) = self.place(asking, verb) else { continue };
-            units.push(Unit {
+            let Some(place) = self.place(asking, verb, access) else { continue };
+            self.units.push(Unit {
                 place,
                 before: before.as_ref().map(|decided| decided.of(verb)),
                 after: after.of(verb),
                 altered: before.as_ref().is_some_and(|before| is_altered(before, &after, verb)),
             });
         }
-        Verdict(units)
+        lasts
     }
 
     const fn is_recorded(&self) -> bool {
@@ -251,20 +262,17 @@ impl Replay {
         [self.now.catalogue().verb(verb), old].into_iter().flatten().map(|verb| verb.access).max()
     }
 
-    fn place(&mut self, asking: &Asking, verb: &Operation) -> Option<usize> {
+    fn place(&mut self, asking: &Asking, verb: &Operation, access: Option<Access>) -> Option<usize> {
         let intent = Some(asking.intent()).filter(|intent| self.named.contains(intent));
         let place = Place { principal: asking.principal()?.clone(), intent, verb: verb.clone() };
-        let access = self.access(verb);
         Some(self.places.of(place, access))
     }
 
     fn count(&mut self, found: &Found, recorded: Option<&Was<'_>>, id: &str, weight: u64) {
-        let Self { verdicts, places, .. } = self;
-        let Some(Verdict(units)) = (match found {
-            Found::Kept(at) => verdicts.get(*at),
-            Found::Once(verdict) => Some(verdict),
-        }) else {
-            return;
+        let Self { units, places, .. } = self;
+        let units = match found {
+            Found::Kept(span) => units.get(span.from..span.from + span.count).unwrap_or_default(),
+            Found::Once(units) => units,
         };
         for unit in units {
             let before =
