@@ -1,5 +1,7 @@
 //! A watched version is taken back for what it makes worse, and for nothing that a workflow could bring about by itself.
 
+mod votes;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};

@@ -8,6 +8,7 @@ use shortbread_protocol::names::{Intent, ToolName, WorkflowName};
 use shortbread_protocol::reason::Reason;
 
 use super::Change;
+use super::once::Once;
 use crate::activation::OnTrial;
 use crate::interval::{share, wilson};
 use crate::policy::Policy;
@@ -182,6 +183,7 @@ pub(super) struct Watch {
     /// Of calls; none until it was read.
     pub(super) usual: Option<Counts>,
     now: Counts,
+    pub(super) once: Once,
 }
 
 impl Watch {
@@ -198,6 +200,7 @@ impl Watch {
             change: Change { before, now: open.policy.clone() },
             limits,
             usual: None,
+            once: Once::default(),
             now,
         })
     }

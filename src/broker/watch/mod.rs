@@ -6,6 +6,7 @@
 
 mod calls;
 mod count;
+mod once;
 mod usual;
 
 pub use calls::Called;
@@ -90,6 +91,12 @@ impl Outcomes {
     #[must_use]
     pub fn change_for_all(&self, now: Timestamp) -> Option<Change> {
         self.watch().as_ref().filter(|watch| now < watch.until && watch.is_whole()).map(Watch::change)
+    }
+
+    /// Whether what is shown for a request, an assertion or a proof, was not shown before for one that was refused while this
+    /// version is watched. It is good `until` then.
+    pub fn first(&self, hash: [u8; 32], until: Timestamp, now: Timestamp) -> bool {
+        self.watch().as_mut().is_some_and(|watch| watch.once.first(hash, until, now))
     }
 
     /// Counts what became of one request at one tool. Never waits.
