@@ -133,6 +133,10 @@ fn describe() {
         "shortbread_policy_taken_back_total",
         "Watched policy versions that passed a limit of [rollback] and were taken back, by limit."
     );
+    describe_counter!(
+        "shortbread_policy_breached_total",
+        "Watched policy versions that passed a limit of [rollback] and are not taken back by themselves, by limit."
+    );
     describe_counter!("shortbread_tripwire_trips_total", "Tasks that a tripwire revoked, by tripwire.");
     describe_counter!(
         "shortbread_tripwire_held_total",

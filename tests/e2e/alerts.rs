@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use yaml_rust2::{Yaml, YamlLoader};
 
 /// What operators must be woken for or should look at, by the words of the rules' names.
-const WANTED: [&str; 16] = [
+const WANTED: [&str; 17] = [
     "NoHeadSigned",
     "BrokerAbsent",
     "ListNearExpiry",
@@ -22,6 +22,7 @@ const WANTED: [&str; 16] = [
     "TripwireTripped",
     "TripwireCapped",
     "PolicyTakenBack",
+    "PolicyBreached",
     "WebhookFailing",
 ];
 

@@ -1,5 +1,9 @@
 //! A watched version is taken back for what it makes worse, and for nothing that a workflow could bring about by itself.
 
+mod left;
+mod usual;
+mod votes;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -96,7 +100,8 @@ async fn what_is_worse_is_taken_back_after_a_restart_and_without_any_past() {
 
 #[tokio::test]
 async fn who_is_a_stranger_to_the_new_version_alone_is_none_to_the_watch() {
-    let world = World::start().await;
+    let server = Loopback::start().await;
+    let world = paging(&server, "").start().await;
     let without = POLICY.split("\n[[").filter(|part| !part.contains("workflow = \"other\""));
     let without = without.collect::<Vec<_>>().join("\n[[");
     assert_eq!(activate(&world, &without, json!({ "watch": 1800 })).await.status, 200);
@@ -116,8 +121,10 @@ async fn who_is_a_stranger_to_the_new_version_alone_is_none_to_the_watch() {
     for _ in 0..20 {
         assert_eq!(ask(&world, "other", "github:issues.read").await.reason(), "identity.invalid");
     }
-    assert!(taken_back(&world, 1).await);
-    assert_eq!(ask(&world, "other", "github:issues.read").await.status, 200);
+    let notice = told(&server, "policy.breached").await;
+    assert_eq!(notice["data"]["workflow"], "other", "{notice}");
+    assert!(stays(&world, 2).await, "whom it withdrew is not let in again by itself");
+    assert_ne!(ask(&world, "other", "github:issues.read").await.status, 200);
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ impl PolicyHolder {
         if trial.workflows.is_some() {
             return self.take_off(trial, found, actor, decision).await;
         }
-        let base = Judged { base: trial.version, found };
+        let base = Judged { base: trial.version, trial: Some(trial.n), found };
         let whole = Scope::default();
         self.put(trial.before, whole, (PolicyAction::Rollback, Some(base)), actor, decision, monotonic).await
     }
@@ -134,6 +134,11 @@ impl PolicyHolder {
         if let Some(moved) = judged.as_ref().filter(|judged| judged.base != self.version()) {
             return Err(ActivationError::Moved(moved.base));
         }
+        // The same version may be in force after its watch was ended.
+        let judged_trial = judged.as_ref().and_then(|judged| judged.trial);
+        if judged_trial.is_some_and(|n| self.open().is_none_or(|(open, _)| open.n != n)) {
+            return Err(ActivationError::Over(self.version()));
+        }
         let bundle = self.bundle(version).await?;
         let policy = self.fit(version, &bundle, &scope, action, decision)?;
         let back_to = self.back_to(version, &scope).await?;
@@ -143,7 +148,7 @@ impl PolicyHolder {
         };
         let wish = (version, action, scope.workflows.clone(), scope.until.is_some());
         let back = before.as_ref().filter(|_| back_to.is_some());
-        self.second_operator(wish, &policy, back, actor, monotonic)?;
+        self.second_operator(wish, &policy, back, actor, monotonic).await?;
         let found = judged.map(|judged| judged.found).unwrap_or_default();
         let audit = self.activated(version, &policy, (&scope, action, found), actor, decision);
         let Scope { workflows, until } = scope;
@@ -246,7 +251,7 @@ impl PolicyHolder {
         self.scribe.entry(kind, decision, format!("operator/{}", actor.name()), data)
     }
 
-    fn second_operator(
+    async fn second_operator(
         &self,
         wish: Wish,
         next: &Policy,
@@ -257,28 +262,32 @@ impl PolicyHolder {
         let (Actor::Operator(operator), Some(current)) = (actor, self.in_force()) else {
             return Ok(());
         };
-        let whole = wish.2.is_none();
+        if !current.has_second_operator(operator) {
+            return Ok(());
+        }
         let mut why = Vec::new();
         if current.admin_surface() != next.admin_surface() {
             why.push("changes operators, approvers or their grants".to_owned());
         }
-        if whole {
-            why.extend(loosened_by(&current, next));
-        }
         // What a watch goes back to by itself is put in force as well.
-        why.extend(back.into_iter().flat_map(|back| loosened_by(&current, back)));
-        if why.is_empty()
-            || !current.has_second_operator(operator)
-            || self.proposals.seconded(&wish, operator, now)
-        {
+        for next in Some(next).filter(|_| wish.2.is_none()).into_iter().chain(back) {
+            why.extend(loosened_by(&current, next).await);
+        }
+        if why.is_empty() || self.proposals.seconded(&wish, operator, now) {
             return Ok(());
         }
         Err(ActivationError::SecondOperator { version: wish.0, why })
     }
 }
 
-/// What the next version loosens of what versions are judged by, in words.
-fn loosened_by(current: &Policy, next: &Policy) -> Vec<String> {
+/// What the next version loosens of what versions are judged by, in words. Many cases take long to read and compare.
+pub(crate) async fn loosened_by(current: &Policy, next: &Policy) -> Vec<String> {
+    let (current, next) = (current.clone(), next.clone());
+    let compared = tokio::task::spawn_blocking(move || compare(&current, &next)).await;
+    compared.unwrap_or_else(|_| vec!["cannot be compared: the comparison broke off".to_owned()])
+}
+
+fn compare(current: &Policy, next: &Policy) -> Vec<String> {
     let mut found = current.loosened_by(next);
     match loosened(current, next) {
         Ok(cases) if cases.is_empty() => {}

@@ -7,6 +7,7 @@ mod second;
 mod trial;
 
 pub use bundle::{Written, read_policy};
+pub(crate) use change::loosened_by;
 pub use error::ActivationError;
 pub use trial::{OnTrial, Scope};
 
@@ -45,6 +46,8 @@ pub struct Ruling {
 pub struct Judged {
     /// The version that was in force then.
     pub base: u64,
+    /// The trial that was open then, where it is what is judged; `None`: any may be.
+    pub trial: Option<u64>,
     /// What was found, for the audit log: members of the entry.
     pub found: Found,
 }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::json;
-use shortbread_protocol::access::Access;
 use shortbread_protocol::constraint::Arguments;
 use shortbread_protocol::dpop::Unproved;
 use shortbread_protocol::names::{Intent, Operation, ToolName};
@@ -22,7 +21,7 @@ use shortbread_protocol::revocations::SelectorKind;
 use super::draft::signer;
 use super::entry::{minted, moment};
 use super::flow::{Context, within_rates};
-use super::parent::{Kept, Parent, audience, operations};
+use super::parent::{Kept, Parent, audience};
 use super::record::{ChildFacts, Trail};
 use super::refusal::Refusal;
 use super::request::Request;
@@ -32,7 +31,7 @@ use crate::broker::Broker;
 use crate::mint::{Child, mint_child};
 use crate::policy::Policy;
 use crate::signer::Signer;
-use crate::store::{Exchange, Standing, TokenRecord};
+use crate::store::{Exchange, TokenRecord};
 
 /// By verb, what its arguments may be: a way for each grant that gives it.
 pub(super) type Ways = BTreeMap<String, Vec<Arguments>>;
@@ -55,14 +54,16 @@ pub(super) async fn re_exchange(
     trail.descends(request, &parent.principal, &parent.text(SelectorKind::Token), parent.token.scope());
     trail.stage = "proof";
     let proof = parent.proved(broker, request, shown)?;
-    trail.passed_by_holder();
+    trail.passed_by_holder(&proof);
     let holder = parent.named(&proof)?;
     trail.stage = "policy";
     let Ruling { version, policy } = broker.policy.tried_on(&parent.principal).unwrap_or(ruling);
     trail.under(&policy);
-    let kept = parent.kept(request, &policy);
-    watched::passed_on(broker, trail, (&parent, request), &kept, context);
-    let Kept { verbs: kept, dropped, rates, grants } = kept?;
+    let passing = watched::Passing { parent: &parent, request, holder: &holder };
+    let kept = parent.kept(request, &policy).inspect_err(|refusal| {
+        watched::kept_back(broker, trail, &passing, refusal.reason, context);
+    })?;
+    let Kept { verbs: kept, dropped, rates, grants } = kept;
     trail.stage = "limits";
     // A sub-agent's token counts like any other: nobody gets around the rates of the policy with one token.
     within_rates(broker, &parent.principal, &rates)?;
@@ -72,12 +73,13 @@ pub(super) async fn re_exchange(
         token: id("tok_", context.decision.at, &*broker.random)
             .map_err(|error| Refusal::plain(Reason::Internal).because(error))?,
         expires: parent.end(request, context),
-        holder,
+        holder: holder.clone(),
         ways: told(broker, &parent, &kept).await?,
         kept,
         dropped,
     };
-    let standing = heir.standing(&parent);
+    let key = heir.signer.name();
+    let standing = parent.standing(Some(&heir.token), &heir.holder, key.as_str(), heir.kept.iter());
     broker
         .store
         .mirror()
@@ -104,6 +106,7 @@ pub(super) async fn re_exchange(
     let ties = parent.ties(heir.signer.name().as_str());
     let exchange = Exchange { replay: None, token, standing, ties, retry: None, audit };
     broker.store.record_exchange(exchange).await?;
+    watched::passed_on(broker, trail, &passing, &heir.dropped, context);
     Ok(answer)
 }
 
@@ -132,31 +135,6 @@ struct Heir {
 }
 
 impl Heir {
-    fn standing(&self, parent: &Parent) -> Standing {
-        let scope = parent.token.scope();
-        let mut selectors: BTreeSet<(SelectorKind, String)> = SelectorKind::ALL
-            .into_iter()
-            .filter_map(|kind| Some((kind, scope.id(kind)?.to_owned())))
-            .collect();
-        selectors.insert((SelectorKind::Token, self.token.clone()));
-        selectors.insert((SelectorKind::Holder, self.holder.clone()));
-        selectors.insert((SelectorKind::Key, self.signer.name().to_string()));
-        for (operation, granted) in operations(scope).filter(|(operation, _)| self.kept.contains(operation)) {
-            selectors.insert((SelectorKind::Tool, operation.tool.to_string()));
-            selectors.insert((SelectorKind::Verb, operation.to_string()));
-            for access in Access::ALL.into_iter().filter(|access| access.covers(granted)) {
-                selectors.insert((SelectorKind::Access, access.to_string()));
-                selectors.insert((SelectorKind::Access, format!("{}/{access}", operation.tool)));
-            }
-        }
-        Standing {
-            issued: scope.issued(),
-            selectors: selectors.into_iter().collect(),
-            blocks: scope.blocks().to_vec(),
-            exempt_global: false,
-        }
-    }
-
     fn mint(&self, broker: &Broker, parent: &Parent, request: &Request) -> Result<String, Refusal> {
         let child = Child {
             parent: parent.token.scope(),

@@ -75,8 +75,8 @@ impl<'a> Draft<'a> {
             key: self.signer.name().as_str(),
             principal: self.principal,
             intent: &self.intent,
-            task: &self.task,
-            token: &self.token_id,
+            task: Some(&self.task),
+            token: Some(&self.token_id),
             holder: self.holder.as_deref(),
         };
         let now = broker.clock.now().seconds();

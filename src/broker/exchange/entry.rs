@@ -35,14 +35,19 @@ pub(super) async fn record_refusal(
     for refused in trail.refusals(refusal.reason, &context.decision) {
         broker.tripwires.note(&refused);
     }
-    watched::refused(broker, trail, refusal.reason, context);
     let data = trail.refused(&refusal, count, from, moment(broker, context));
     // A refusal is recorded even where there is no salt for its input.
     let input = trail.input(&*broker.random).ok().flatten();
     let (kind, subject) = (EventType::TokenRefused, trail.subject());
     let audit = broker.scribe.entry_of(kind, &context.decision, subject, data, input);
     match broker.store.record_denial(replay, audit).await {
-        Ok(_) => refusal,
+        Ok(denial) => {
+            // Whoever saw an assertion can send it again.
+            if denial.anew {
+                watched::refused(broker, trail, refusal.reason, context);
+            }
+            refusal
+        }
         Err(error) => Refusal::from(error),
     }
 }

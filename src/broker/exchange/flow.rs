@@ -117,7 +117,7 @@ async fn run(
     let proof = proof::check(broker, shown, &principal);
     *replay = proof::replay(&identity, &proof);
     let proof = proof?;
-    trail.held_by(proof.as_ref(), proof::possession(&identity, proof.as_ref()));
+    trail.held_by(proof.as_ref(), &identity);
     let retry = chosen.map(|key| RetryKey::new(key, &identity, &principal, request.digest, proof.as_ref()));
     let retry = retry.transpose()?;
     trail.stage = "policy";

@@ -14,10 +14,11 @@ use super::flow::{Context, unproved};
 use super::proof;
 use super::refusal::Refusal;
 use super::request::Request;
+use super::standing::of_verb;
 use crate::broker::Broker;
 use crate::policy::Policy;
 use crate::policy::model::{Principal, Rate};
-use crate::store::Tie;
+use crate::store::{Standing, Tie};
 
 /// The token that is passed on.
 pub(super) struct Parent {
@@ -164,6 +165,35 @@ impl Parent {
 
     pub(super) fn text(&self, kind: SelectorKind) -> String {
         self.token.scope().id(kind).unwrap_or_default().to_owned()
+    }
+
+    /// What a child with these verbs can be revoked by, for this holder and signed with this key; `child` is its id, once it
+    /// has one.
+    pub(super) fn standing<'v>(
+        &self,
+        child: Option<&str>,
+        holder: &str,
+        key: &str,
+        kept: impl Iterator<Item = &'v Operation>,
+    ) -> Standing {
+        let scope = self.token.scope();
+        let mut selectors: BTreeSet<(SelectorKind, String)> = SelectorKind::ALL
+            .into_iter()
+            .filter_map(|kind| Some((kind, scope.id(kind)?.to_owned())))
+            .collect();
+        selectors.extend(child.map(|child| (SelectorKind::Token, child.to_owned())));
+        selectors.insert((SelectorKind::Holder, holder.to_owned()));
+        selectors.insert((SelectorKind::Key, key.to_owned()));
+        for operation in kept {
+            let access = scope.access(operation.tool.as_str(), operation.verb.as_str());
+            selectors.extend(access.into_iter().flat_map(|access| of_verb(operation, access)));
+        }
+        Standing {
+            issued: scope.issued(),
+            selectors: selectors.into_iter().collect(),
+            blocks: scope.blocks().to_vec(),
+            exempt_global: false,
+        }
     }
 
     /// What the parent dies by and its child, which is signed with `key`, bears no mark of.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use shortbread_protocol::access::Access;
+use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::dpop::Proof;
 use shortbread_protocol::event::{Decision, Segment};
 use shortbread_protocol::names::{Intent, Operation, ToolName, WorkflowName};
@@ -16,11 +17,12 @@ use shortbread_verifier::scope::Scope;
 
 use super::input::Known;
 use super::parent::operations;
+use super::proof;
 use super::refusal::Refusal;
 use super::request::Request;
 use crate::identity::{Degraded, Verified};
 use crate::policy::model::Principal;
-use crate::policy::{Granted, Policy, Possession};
+use crate::policy::{Granted, Policy};
 use crate::store::ErasableInput;
 use crate::tripwire::Refused;
 
@@ -46,9 +48,12 @@ pub struct Trail {
     /// On what less than usual the decision rests.
     pub(super) degraded: Option<&'static str>,
     identity: Option<Value>,
-    holder: Option<String>,
+    /// The thumbprint of the key that was proved.
+    pub(super) holder: Option<String>,
     /// What the decision depends on.
     known: Option<Known>,
+    /// What was shown and is good once, and until when: the assertion, or the proof beside one that may come again.
+    pub(super) presented: Option<([u8; 32], Timestamp)>,
     /// The audiences that it is wanted for.
     pub(super) resources: Vec<String>,
     /// A proof of a key came with it, whatever it is worth.
@@ -108,6 +113,7 @@ impl Trail {
         self.degraded = identity.degraded.map(Degraded::code);
         self.principal = Some(principal.clone());
         self.known = Some(known);
+        self.presented = Some((identity.replay.hash, identity.replay.keep_until));
     }
 
     /// Whether it is an operator who proved to be one.
@@ -116,10 +122,13 @@ impl Trail {
     }
 
     /// A key was proved, or none was shown.
-    pub(super) fn held_by(&mut self, proof: Option<&Proof>, possession: Possession) {
+    pub(super) fn held_by(&mut self, proof: Option<&Proof>, identity: &Verified) {
         self.holder = proof.map(|proof| proof.thumbprint().to_owned());
         if let Some(known) = &mut self.known {
-            known.held(possession);
+            known.held(proof::possession(identity, proof));
+        }
+        if let Some(proof) = proof.filter(|_| identity.reuse) {
+            self.presented = Some((proof.id(), proof.until()));
         }
     }
 
@@ -152,7 +161,8 @@ impl Trail {
     }
 
     /// The holder of the parent proved its key.
-    pub(super) fn passed_by_holder(&mut self) {
+    pub(super) fn passed_by_holder(&mut self, proof: &Proof) {
+        self.presented = Some((proof.id(), proof.until()));
         self.unproved = false;
     }
 

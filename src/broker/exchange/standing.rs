@@ -1,12 +1,12 @@
 //! Everything a token can be revoked by, before there is a token.
 
 use shortbread_protocol::access::Access;
-use shortbread_protocol::names::{Intent, Task};
+use shortbread_protocol::names::{Intent, Operation, Task};
 use shortbread_protocol::reason::Reason;
 use shortbread_protocol::revocations::SelectorKind;
 
 use crate::policy::model::Principal;
-use crate::policy::{Granted, Right, builtin};
+use crate::policy::{Granted, builtin};
 use crate::store::{Revocations, Revoked, Standing};
 
 /// How far ahead of the clock a token may be issued, in seconds: as far as verifiers put up with.
@@ -23,9 +23,9 @@ pub(super) struct Bearer<'a> {
     /// For what.
     pub(super) intent: &'a Intent,
     /// In which task.
-    pub(super) task: &'a Task,
-    /// The token's id.
-    pub(super) token: &'a str,
+    pub(super) task: Option<&'a Task>,
+    /// The token's id, once it has one.
+    pub(super) token: Option<&'a str>,
     /// The key that it is bound to.
     pub(super) holder: Option<&'a str>,
 }
@@ -44,7 +44,7 @@ pub(super) fn stand(
     let (mut kept, mut union) = (Vec::with_capacity(granted.rights.len()), None);
     let mut first = None;
     for right in granted.rights.drain(..) {
-        let standing = of_right(&right, bearer, now);
+        let standing = standing(bearer, Some((&right.operation, right.access)), now);
         match list.earliest(&standing) {
             earliest if earliest <= now + AHEAD => {
                 let issued = now.max(earliest);
@@ -60,6 +60,16 @@ pub(super) fn stand(
     }
     granted.rights = kept;
     union.ok_or(first.unwrap_or(Reason::PolicyDenied))
+}
+
+/// Whether a token of this bearer could be made now: of this verb, or without one, of any that is not revoked itself.
+pub(super) fn may_stand(
+    bearer: &Bearer<'_>,
+    verb: Option<(&Operation, Access)>,
+    list: &Revocations,
+    now: u64,
+) -> bool {
+    list.earliest(&standing(bearer, verb, now)) <= now + AHEAD
 }
 
 pub(super) const fn reason(revoked: Revoked) -> Reason {
@@ -84,27 +94,36 @@ fn join(union: Option<Standing>, next: Standing) -> Standing {
     union
 }
 
-fn of_right(right: &Right, bearer: &Bearer<'_>, now: u64) -> Standing {
+fn standing(bearer: &Bearer<'_>, verb: Option<(&Operation, Access)>, now: u64) -> Standing {
     let mut selectors = vec![
         (bearer.principal.kind(), bearer.principal.name().to_owned()),
         (SelectorKind::Key, bearer.key.to_owned()),
-        (SelectorKind::Token, bearer.token.to_owned()),
     ];
+    selectors.extend(bearer.token.map(|token| (SelectorKind::Token, token.to_owned())));
     selectors.extend(bearer.holder.map(|holder| (SelectorKind::Holder, holder.to_owned())));
     // Nobody can lock the operators out of the switch.
-    let switch = matches!(bearer.principal, Principal::Operator(_)) && builtin::is_switch(&right.operation);
+    let switch = matches!(bearer.principal, Principal::Operator(_))
+        && verb.is_some_and(|(operation, _)| builtin::is_switch(operation));
     if !switch {
         selectors.extend([
             (SelectorKind::Issuer, bearer.issuer.to_owned()),
             (SelectorKind::Intent, bearer.intent.as_str().to_owned()),
-            (SelectorKind::Task, bearer.task.as_str().to_owned()),
-            (SelectorKind::Tool, right.operation.tool.as_str().to_owned()),
-            (SelectorKind::Verb, right.operation.to_string()),
         ]);
-        for access in Access::ALL.into_iter().filter(|access| access.covers(right.access)) {
-            selectors.push((SelectorKind::Access, access.as_str().to_owned()));
-            selectors.push((SelectorKind::Access, format!("{}/{access}", right.operation.tool)));
-        }
+        selectors.extend(bearer.task.map(|task| (SelectorKind::Task, task.as_str().to_owned())));
+        selectors.extend(verb.into_iter().flat_map(|(operation, access)| of_verb(operation, access)));
     }
     Standing { issued: now, selectors, blocks: Vec::new(), exempt_global: switch }
+}
+
+/// What every token of this verb can be revoked by.
+pub(super) fn of_verb(operation: &Operation, access: Access) -> Vec<(SelectorKind, String)> {
+    let mut selectors = vec![
+        (SelectorKind::Tool, operation.tool.as_str().to_owned()),
+        (SelectorKind::Verb, operation.to_string()),
+    ];
+    for access in Access::ALL.into_iter().filter(|covering| covering.covers(access)) {
+        selectors.push((SelectorKind::Access, access.as_str().to_owned()));
+        selectors.push((SelectorKind::Access, format!("{}/{access}", operation.tool)));
+    }
+    selectors
 }

@@ -4,16 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use shortbread_protocol::access::Access;
-use shortbread_protocol::names::{Intent, Operation, ToolName, WorkflowName};
+use shortbread_protocol::names::{Intent, Operation, Task, ToolName, WorkflowName};
 use shortbread_protocol::reason::Reason;
 
+use super::draft::signer;
 use super::flow::Context;
 use super::input::Known;
-use super::parent::{Kept, Parent};
+use super::parent::Parent;
 use super::proof;
 use super::record::Trail;
-use super::refusal::Refusal;
 use super::request::Request;
+use super::standing::{Bearer, may_stand};
 use super::targets::targets;
 use crate::broker::Broker;
 use crate::cases::decide::Asking;
@@ -32,37 +33,78 @@ pub(super) fn granted(broker: &Broker, trail: &Trail, granted: &Granted, context
     let withheld = |verb: &Operation| {
         granted.dropped.iter().any(|(dropped, reason)| dropped == verb && Fate::of(*reason).is_some())
     };
-    let would = |before: &Policy| given(before, &asking);
+    let would = |before: &Policy| given(broker, before, &asking);
     tell(broker, &asking.who, &change, (&withheld, Fate::Denied), would, context);
 }
 
-/// Nothing was.
+/// Nothing was, and what was shown for it was not used up before.
 pub(super) fn refused(broker: &Broker, trail: &Trail, reason: Reason, context: &Context) {
     let Some(fate) = Fate::of(reason) else { return };
     let Some((asking, change)) = of_exchange(broker, trail, context) else { return };
+    // The store does not know of all that is refused early.
+    let first = |(hash, until)| broker.outcomes.first(hash, until, context.decision.at);
+    if !asking.who.may_be(broker, None) || !trail.presented.is_some_and(first) {
+        return;
+    }
     let decided = STAGES.contains(&trail.stage);
-    let would = |before: &Policy| if decided { given(before, &asking) } else { BTreeSet::new() };
+    let would = |before: &Policy| if decided { given(broker, before, &asking) } else { BTreeSet::new() };
     tell(broker, &asking.who, &change, (&|_| true, fate), would, context);
 }
 
-/// Some, or nothing, of a token was passed on to a sub-agent.
+/// A token that its holder passes on to a sub-agent.
+pub(super) struct Passing<'a> {
+    pub(super) parent: &'a Parent,
+    pub(super) request: &'a Request,
+    /// The sub-agent's key.
+    pub(super) holder: &'a str,
+}
+
+impl Passing<'_> {
+    // Whether the list lets a child with these verbs be.
+    fn may_be(&self, broker: &Broker, verb: Option<&Operation>) -> bool {
+        let Ok(signer) = signer(broker) else { return false };
+        let standing = self.parent.standing(None, self.holder, signer.name().as_str(), verb.into_iter());
+        broker.store.mirror().standing(&standing).is_ok()
+    }
+
+    fn given(&self, broker: &Broker, policy: &Policy) -> BTreeSet<Operation> {
+        let mut given = self.parent.kept(self.request, policy).map(|kept| kept.verbs).unwrap_or_default();
+        given.retain(|verb| self.may_be(broker, Some(verb)));
+        given
+    }
+}
+
+/// All of a token, or all but these verbs of it, was passed on.
 pub(super) fn passed_on(
     broker: &Broker,
     trail: &Trail,
-    (parent, request): (&Parent, &Request),
-    kept: &Result<Kept, Refusal>,
+    passing: &Passing<'_>,
+    dropped: &BTreeMap<String, String>,
     context: &Context,
 ) {
     let Some((asking, change)) = of_trail(broker, trail, context) else { return };
-    let fate = match kept {
-        Ok(_) => Some(Fate::Denied),
-        Err(refusal) => Fate::of(refusal.reason),
-    };
-    let Some(fate) = fate else { return };
-    let withheld =
-        |verb: &Operation| kept.as_ref().map_or(true, |kept| kept.dropped.contains_key(&verb.to_string()));
-    let would = |before: &Policy| parent.kept(request, before).map(|kept| kept.verbs).unwrap_or_default();
-    tell(broker, &asking.who, &change, (&withheld, fate), would, context);
+    let withheld = |verb: &Operation| dropped.contains_key(&verb.to_string());
+    let would = |before: &Policy| passing.given(broker, before);
+    tell(broker, &asking.who, &change, (&withheld, Fate::Denied), would, context);
+}
+
+/// Nothing of a token was passed on.
+pub(super) fn kept_back(
+    broker: &Broker,
+    trail: &Trail,
+    passing: &Passing<'_>,
+    reason: Reason,
+    context: &Context,
+) {
+    let Some(fate) = Fate::of(reason) else { return };
+    let Some((asking, change)) = of_trail(broker, trail, context) else { return };
+    // No store remembers the proof of what was refused.
+    let first = |(hash, until)| broker.outcomes.first(hash, until, context.decision.at);
+    if !passing.may_be(broker, None) || !trail.presented.is_some_and(first) {
+        return;
+    }
+    let would = |before: &Policy| passing.given(broker, before);
+    tell(broker, &asking.who, &change, (&|_| true, fate), would, context);
 }
 
 /// Nobody was recognised. Whom the version before would have taken for a workflow is no stranger to the watch.
@@ -86,9 +128,21 @@ pub(super) async fn stranger(
     let mut known = Known::of(request, &identity, &principal, before);
     // A proof that was shown and not looked at may hold.
     known.held(if shown { Possession::Proved } else { proof::possession(&identity, None) });
-    let who = Who { workflow: workflow.clone(), intent: request.intent.clone(), verbs: known.verbs() };
+    let who = Who {
+        workflow: workflow.clone(),
+        intent: request.intent.clone(),
+        task: request.task.clone(),
+        holder: None,
+        verbs: known.verbs(),
+    };
+    let replay = &identity.replay;
+    if !who.may_be(broker, None)
+        || !broker.outcomes.first(replay.hash, replay.keep_until, context.decision.at)
+    {
+        return;
+    }
     let asking = Question { who, known, resources: &request.resources };
-    let would = |before: &Policy| given(before, &asking);
+    let would = |before: &Policy| given(broker, before, &asking);
     tell(broker, &asking.who, &change, (&|_| true, fate), would, context);
 }
 
@@ -96,7 +150,27 @@ pub(super) async fn stranger(
 struct Who {
     workflow: WorkflowName,
     intent: Option<Intent>,
+    task: Option<Task>,
+    holder: Option<String>,
     verbs: BTreeSet<Operation>,
+}
+
+impl Who {
+    /// Whether the list lets a token of theirs be: of this verb, or of any. Whoever is revoked votes on no version.
+    fn may_be(&self, broker: &Broker, verb: Option<(&Operation, Access)>) -> bool {
+        let Ok(signer) = signer(broker) else { return false };
+        let (principal, undeclared) = (Principal::Workflow(self.workflow.clone()), Intent::undeclared());
+        let bearer = Bearer {
+            issuer: &broker.issuer,
+            key: signer.name().as_str(),
+            principal: &principal,
+            intent: self.intent.as_ref().unwrap_or(&undeclared),
+            task: self.task.as_ref(),
+            token: None,
+            holder: self.holder.as_deref(),
+        };
+        may_stand(&bearer, verb, &broker.store.mirror(), broker.clock.now().seconds())
+    }
 }
 
 struct Question<'a> {
@@ -118,19 +192,23 @@ fn of_trail<'t>(broker: &Broker, trail: &'t Trail, context: &Context) -> Option<
         known.held(Possession::Proved);
     }
     let (workflow, intent) = (workflow.clone(), trail.segment.intent.clone());
-    let who = Who { workflow, intent, verbs: known.verbs() };
+    let (task, holder) = (trail.segment.task.clone(), trail.holder.clone());
+    let who = Who { workflow, intent, task, holder, verbs: known.verbs() };
     Some((Question { who, known, resources: &trail.resources }, change))
 }
 
-/// What a policy gives without anyone's approval of what was asked for.
-fn given(policy: &Policy, asking: &Question<'_>) -> BTreeSet<Operation> {
+/// What a policy gives without anyone's approval of what was asked for, and nothing revokes.
+fn given(broker: &Broker, policy: &Policy, asking: &Question<'_>) -> BTreeSet<Operation> {
     let input = asking.known.input();
     let decided = Asking::from(input.clone()).decide(policy);
     let asked = asking.who.verbs.iter().map(|verb| &verb.tool);
-    match targets(asked, asking.resources, policy, &decided.rights) {
-        Ok(_) => decided.granted.into_iter().collect(),
-        Err(_) => BTreeSet::new(),
+    if targets(asked, asking.resources, policy, &decided.rights).is_err() {
+        return BTreeSet::new();
     }
+    let access = |verb: &Operation| policy.catalogue().verb(verb).map(|verb| verb.access);
+    let may_be =
+        |verb: &Operation| access(verb).is_some_and(|access| asking.who.may_be(broker, Some((verb, access))));
+    decided.granted.into_iter().filter(may_be).collect()
 }
 
 /// Counts what became of a request, at each tool once, by the worst access that either version gives its verbs.

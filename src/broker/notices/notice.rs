@@ -163,6 +163,27 @@ pub enum Notice {
         /// The decision's id.
         decision: String,
     },
+    /// A watched version passed a limit and is not taken back by itself.
+    PolicyBreached {
+        /// The version, which stays.
+        version: u64,
+        /// Why it is not taken back.
+        why: String,
+        /// Whose requests passed the limit.
+        workflow: WorkflowName,
+        /// For which tool.
+        tool: ToolName,
+        /// Of which access.
+        access: Access,
+        /// `denied` or `needs_approval`.
+        what: &'static str,
+        /// How many requests of that segment there were.
+        requests: u64,
+        /// How many of them were denied, or need approval.
+        hits: u64,
+        /// The decision's id.
+        decision: String,
+    },
     /// A key document was published.
     KeysActivated {
         /// Its version.
@@ -180,7 +201,7 @@ pub enum Notice {
 }
 
 /// The kinds of notice, as the configuration names them.
-pub const KINDS: [&str; 14] = [
+pub const KINDS: [&str; 15] = [
     "revocation.set",
     "revocation.lifted",
     "verifier.silent",
@@ -193,6 +214,7 @@ pub const KINDS: [&str; 14] = [
     "policy.tried",
     "policy.trial_ended",
     "policy.taken_back",
+    "policy.breached",
     "keys.activated",
     "log.checkpoint",
 ];
@@ -237,6 +259,7 @@ impl Notice {
             Self::PolicyTried { .. } => "policy.tried",
             Self::PolicyTrialEnded { .. } => "policy.trial_ended",
             Self::PolicyTakenBack { .. } => "policy.taken_back",
+            Self::PolicyBreached { .. } => "policy.breached",
             Self::KeysActivated { .. } => "keys.activated",
             Self::LogCheckpoint { .. } => "log.checkpoint",
         }
@@ -246,7 +269,10 @@ impl Notice {
     #[must_use]
     pub const fn weight(&self) -> Weight {
         match self {
-            Self::Revoked { .. } | Self::Tripped { .. } | Self::PolicyTakenBack { .. } => Weight::High,
+            Self::Revoked { .. }
+            | Self::Tripped { .. }
+            | Self::PolicyTakenBack { .. }
+            | Self::PolicyBreached { .. } => Weight::High,
             Self::VerifierBack { .. } | Self::BreakerClosed { .. } | Self::LogCheckpoint { .. } => {
                 Weight::Low
             }
@@ -295,6 +321,12 @@ impl Notice {
             Self::PolicyTakenBack { version, to, workflow, tool, access, what, requests, hits, decision } => {
                 json!({
                     "version": version, "to": to, "workflow": workflow, "tool": tool, "access": access, "what": what,
+                    "requests": requests, "hits": hits, "decision_id": decision,
+                })
+            }
+            Self::PolicyBreached { version, why, workflow, tool, access, what, requests, hits, decision } => {
+                json!({
+                    "version": version, "why": why, "workflow": workflow, "tool": tool, "access": access, "what": what,
                     "requests": requests, "hits": hits, "decision_id": decision,
                 })
             }
@@ -360,10 +392,17 @@ impl fmt::Display for Notice {
                 write!(f, "{by} took policy version {version} off {} (decision {decision})", Named(workflows))
             }
             Self::PolicyTakenBack { version, to, workflow, tool, access, what, requests, hits, decision } => {
-                let became = if *what == "denied" { "were denied" } else { "need approval" };
+                let became = became(what);
                 write!(
                     f,
                     "policy version {version} was taken back and version {to} is in force: of {requests} requests of {workflow} for {tool} ({access}) {hits} {became} (decision {decision})"
+                )
+            }
+            Self::PolicyBreached { version, why, workflow, tool, access, what, requests, hits, decision } => {
+                let became = became(what);
+                write!(
+                    f,
+                    "policy version {version} passed a limit and stays, for it is not taken back by itself: {why}; of {requests} requests of {workflow} for {tool} ({access}) {hits} {became} (decision {decision})"
                 )
             }
             Self::KeysActivated { version } => write!(f, "key document version {version} was activated"),
@@ -372,6 +411,10 @@ impl fmt::Display for Notice {
             }
         }
     }
+}
+
+fn became(what: &str) -> &'static str {
+    if what == "denied" { "were denied" } else { "need approval" }
 }
 
 fn first(what: &[String]) -> &[String] {

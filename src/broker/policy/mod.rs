@@ -225,6 +225,12 @@ impl Policy {
         activate.iter().any(|other| other != operator)
     }
 
+    /// Whether there are two who may activate a policy: what takes both of them, nothing does by itself.
+    #[must_use]
+    pub fn takes_two(&self) -> bool {
+        builtin::ACTIVATE.parse().is_ok_and(|verb| self.operators_with(&verb).len() > 1)
+    }
+
     /// Operators, approvers and what they are granted, to be compared with another policy's.
     #[must_use]
     pub fn admin_surface(&self) -> AdminSurface {

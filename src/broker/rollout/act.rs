@@ -6,81 +6,156 @@ use std::time::Duration;
 
 use metrics::counter;
 use serde_json::json;
+use shortbread_protocol::event::EventType;
+use shortbread_protocol::reason::Reason;
 use tokio::sync::mpsc;
 
 use super::follow;
 use super::gate::incidents;
-use crate::activation::{Actor, Found, OnTrial};
+use crate::activation::{ActivationError, Actor, Found, OnTrial, loosened_by};
 use crate::broker::Broker;
 use crate::notices::Notice;
+use crate::policy::Policy;
+use crate::policy::diff::readmitted;
 use crate::store::{PolicyAction, TrialOutcome};
 use crate::watch::{Breach, Breached};
 
 /// How often a store that fails is tried, and the pause between.
 const TRIES: u32 = 60;
 const PAUSE: Duration = Duration::from_secs(1);
+/// How many entries a refusal names.
+const MOST_NAMED: usize = 5;
 /// How often the end of a watch is looked for.
 const LOOK: Duration = Duration::from_secs(5);
 
 /// Who takes a version back by itself.
 const WATCH: Actor = Actor::Host("watch");
 
+/// A breach that is being dealt with, and how often that may still fail.
+struct Open {
+    breached: Breached,
+    left: u32,
+}
+
+/// Why a version that passed a limit was not taken back.
+enum Hindrance {
+    /// It does not go back by itself.
+    Refused(Reason, String),
+    /// It could not be done now.
+    Failed(String),
+    /// Somebody ended its watch.
+    Over,
+}
+
+impl From<ActivationError> for Hindrance {
+    fn from(error: ActivationError) -> Self {
+        match error {
+            ActivationError::Over(_) | ActivationError::Moved(_) => Self::Over,
+            error => Self::Failed(error.to_string()),
+        }
+    }
+}
+
 /// Takes versions back when they pass a limit and ends watches on time, until the broker is dropped.
 pub(super) async fn run(broker: Weak<Broker>, mut breached: mpsc::Receiver<Breached>) {
     if let Some(broker) = broker.upgrade() {
         drop_unusable(&broker).await;
     }
+    let mut open = None;
     loop {
-        let next = tokio::time::timeout(LOOK, breached.recv()).await;
-        let Some(broker) = broker.upgrade() else { return };
-        match next {
-            Ok(Some(breached)) => take_back(&broker, &breached).await,
-            Ok(None) => return,
-            Err(_) => {
-                settle(&broker).await;
-                drop_unusable(&broker).await;
+        let heard = if open.is_some() {
+            tokio::time::sleep(PAUSE).await;
+            None
+        } else {
+            match tokio::time::timeout(LOOK, breached.recv()).await {
+                Ok(Some(breached)) => Some(Open { breached, left: TRIES }),
+                Ok(None) => return,
+                Err(_) => None,
             }
-        }
-    }
-}
-
-async fn take_back(broker: &Broker, breached: &Breached) {
-    for left in (0..TRIES).rev() {
-        let Some(open) = broker.policy.on_trial().filter(|open| open.trial.n == breached.trial) else {
-            return;
         };
-        match try_take_back(broker, &open, breached).await {
-            Ok(()) => return,
-            Err(error) => {
-                tracing::error!(
-                    policy.version = open.trial.version,
-                    error,
-                    tries.left = left,
-                    "a watched policy version passed a limit and could not be taken back"
-                );
-            }
+        let Some(broker) = broker.upgrade() else { return };
+        // A store that fails keeps no watch from its end.
+        if heard.is_none() {
+            settle(&broker).await;
+            drop_unusable(&broker).await;
         }
-        tokio::time::sleep(PAUSE).await;
+        if let Some(next) = heard.or(open.take()) {
+            open = take_back(&broker, next).await;
+        }
     }
 }
 
-async fn try_take_back(broker: &Broker, open: &OnTrial, breached: &Breached) -> Result<(), String> {
-    let decision = broker.decision(None).map_err(|error| error.to_string())?;
+// Gives what is to be tried again.
+async fn take_back(broker: &Broker, breach: Open) -> Option<Open> {
+    let Open { breached, left } = breach;
+    let open = broker.policy.on_trial().filter(|open| open.trial.n == breached.trial)?;
+    // More breaches may have waited when the first one was told.
+    if broker.outcomes.is_left(open.trial.n) {
+        return None;
+    }
+    let hindrance = match try_take_back(broker, &open, &breached).await {
+        Ok(()) | Err(Hindrance::Over) => return None,
+        Err(hindrance) => hindrance,
+    };
+    let error = match hindrance {
+        Hindrance::Refused(reason, why) => leave(broker, &open, &breached, (reason, why)).await.err()?,
+        Hindrance::Failed(error) => error,
+        Hindrance::Over => return None,
+    };
+    let left = left.saturating_sub(1);
+    tracing::error!(
+        policy.version = open.trial.version,
+        error,
+        tries.left = left,
+        "a watched policy version passed a limit and could not be taken back"
+    );
+    (left > 0).then_some(Open { breached, left })
+}
+
+// What an operator may not do alone, or only by naming it, does not happen by itself: a breach can be brought about.
+async fn hindered(open: &OnTrial, before: &Policy) -> Option<(Reason, String)> {
+    let again = readmitted(&open.policy, before, open.trial.workflows.as_ref());
+    if !again.is_empty() {
+        let why = format!(
+            "the version before recognises credentials that this one withdrew: {}",
+            again.get(..MOST_NAMED).unwrap_or(&again).join(", ")
+        );
+        return Some((Reason::GateRefused, why));
+    }
+    if open.trial.workflows.is_some() {
+        return None;
+    }
+    let (now, back) = (open.policy.clone(), before.clone());
+    let checked =
+        tokio::task::spawn_blocking(move || incidents(Some(&now), &back, &BTreeSet::new()).map(|_| ()));
+    match checked.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return Some((Reason::GateRefused, error.to_string())),
+        Err(_) => return Some((Reason::GateRefused, "comparing labelled cases broke off".to_owned())),
+    }
+    if open.policy.admin_surface() != before.admin_surface() {
+        let why = "the version before has other operators or approvers, or grants of operators";
+        return Some((Reason::SecondOperator, why.to_owned()));
+    }
+    if !open.policy.takes_two() {
+        return None;
+    }
+    let why = loosened_by(&open.policy, before).await;
+    let told = || format!("the version before {}", why.join("; "));
+    (!why.is_empty()).then(|| (Reason::SecondOperator, told()))
+}
+
+async fn try_take_back(broker: &Broker, open: &OnTrial, breached: &Breached) -> Result<(), Hindrance> {
+    let decision = broker.decision(None).map_err(|error| Hindrance::Failed(error.to_string()))?;
     let version = open.trial.version;
-    let now = broker.policy.in_force();
-    if let (None, Some(now)) = (&open.trial.workflows, &now) {
-        let before = broker.policy.compiled(open.trial.before).await.map_err(|error| error.to_string())?;
-        // Whoever wants an incident back, or an operator, could bring a breach about.
-        incidents(Some(now), &before, &BTreeSet::new()).map_err(|error| error.to_string())?;
-        if now.admin_surface() != before.admin_surface() {
-            return Err("it has other operators or approvers than the version before; roll it back by hand"
-                .to_owned());
-        }
+    if let Some(before) = &open.before
+        && let Some((reason, why)) = hindered(open, before).await
+    {
+        return Err(Hindrance::Refused(reason, why));
     }
     let breach = &breached.breach;
     let (found, monotonic) = (found(breach), broker.clock.monotonic());
-    let taken = broker.policy.take_back(&open.trial, found, &WATCH, &decision, monotonic).await;
-    let to = taken.map_err(|error| error.to_string())?;
+    let to = broker.policy.take_back(&open.trial, found, &WATCH, &decision, monotonic).await?;
     follow(broker).await;
     counter!("shortbread_policy_taken_back_total", "what" => breach.what).increment(1);
     tracing::warn!(
@@ -94,6 +169,48 @@ async fn try_take_back(broker: &Broker, open: &OnTrial, breached: &Breached) -> 
     broker.notices.tell(&Notice::PolicyTakenBack {
         version,
         to,
+        workflow: breach.segment.workflow.clone(),
+        tool: breach.segment.tool.clone(),
+        access: breach.segment.access,
+        what: breach.what,
+        requests: breach.requests,
+        hits: breach.hits,
+        decision: decision.id,
+    });
+    Ok(())
+}
+
+// Records and tells once that a person must decide.
+async fn leave(
+    broker: &Broker,
+    open: &OnTrial,
+    breached: &Breached,
+    (reason, why): (Reason, String),
+) -> Result<(), String> {
+    let decision = broker.decision(None).map_err(|error| error.to_string())?;
+    let (version, breach) = (open.trial.version, &breached.breach);
+    let mut data = json!({
+        "outcome": "deny", "reasons": [reason.code()], "detail": why, "operator": WATCH.name(),
+        "requested": ["shortbread/policy.rollback"], "granted": [], "policy": open.policy.digest(),
+        "version": version, "before": open.trial.before, "trial": open.trial.n,
+        "workflows": open.trial.workflows, "stage": "rollback", "error_class": "refusal",
+    });
+    if let Some(data) = data.as_object_mut() {
+        data.extend(found(breach));
+    }
+    let subject = format!("operator/{}", WATCH.name());
+    let audit = broker.scribe.entry(EventType::Decision, &decision, subject, data);
+    broker.store.record_denial(None, audit).await.map_err(|error| error.to_string())?;
+    broker.outcomes.leave(open.trial.n);
+    counter!("shortbread_policy_breached_total", "what" => breach.what).increment(1);
+    tracing::warn!(
+        policy.version = version, workflow = %breach.segment.workflow, tool = %breach.segment.tool, why,
+        what = breach.what, requests = breach.requests, hits = breach.hits, decision_id = decision.id,
+        "a watched policy version passed a limit and is not taken back by itself; decide whether it stays"
+    );
+    broker.notices.tell(&Notice::PolicyBreached {
+        version,
+        why,
         workflow: breach.segment.workflow.clone(),
         tool: breach.segment.tool.clone(),
         access: breach.segment.access,

@@ -88,7 +88,14 @@ pub async fn activate(
     let workflows: Vec<String> = scope.workflows.iter().flatten().map(ToString::to_string).collect();
     broker
         .policy
-        .activate_judged(version, scope, Judged { base, found }, actor, decision, broker.clock.monotonic())
+        .activate_judged(
+            version,
+            scope,
+            Judged { base, trial: None, found },
+            actor,
+            decision,
+            broker.clock.monotonic(),
+        )
         .await?;
     follow(broker).await;
     if workflows.is_empty() {
@@ -122,7 +129,7 @@ pub async fn roll_back(
     let policy = broker.policy.compiled(earlier).await?;
     let let_through = gate::incidents(broker.policy.in_force().as_ref(), &policy, accept)?;
     let found = json!({ "accepted": let_through });
-    let judged = Judged { base, found: Found::from_iter([("gate".to_owned(), found)]) };
+    let judged = Judged { base, trial: None, found: Found::from_iter([("gate".to_owned(), found)]) };
     let monotonic = broker.clock.monotonic();
     let version = broker.policy.roll_back_judged(earlier, judged, actor, decision, monotonic).await?;
     follow(broker).await;
@@ -173,12 +180,24 @@ async fn follow(broker: &Broker) {
 }
 
 async fn usual(broker: &Broker, open: &OnTrial) -> Usual {
-    Usual::read(&broker.store, open).await.unwrap_or_else(|error| {
-        tracing::warn!(
-            policy.version = open.trial.version,
-            error = %error,
-            "what calls usually come to could not be read: of this watched version requests alone are judged"
-        );
-        Usual::default()
-    })
+    let version = open.trial.version;
+    match Usual::read(&broker.store, open, &*broker.clock).await {
+        Ok(usual) => {
+            if usual.is_cut() {
+                tracing::warn!(
+                    policy.version = version,
+                    "there were more calls in the day before than could be counted in time: this watched version is held against the newest"
+                );
+            }
+            usual
+        }
+        Err(error) => {
+            tracing::warn!(
+                policy.version = version,
+                error = %error,
+                "what calls usually come to could not be read: of this watched version requests alone are judged"
+            );
+            Usual::default()
+        }
+    }
 }

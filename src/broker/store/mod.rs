@@ -28,8 +28,8 @@ pub use self::error::{ActivateError, ChangeError, HeadError, KeyError, RecordErr
 pub use self::journal::{Key, Place};
 pub use self::model::{
     AUDIT_LIMIT, Activate, Activation, ActivePolicy, AuditEntry, BlockChanged, BreakGlassRecord, Changed,
-    ChangedEntry, Counts, ErasableInput, Erase, Erased, Exchange, Head, HeadFacts, Hit, KEYED_BYTES, Kept,
-    KeyRecord, Lease, Lift, LiftMode, Meta, NAMED, NewLease, NewPolicy, Notes, Options, PolicyAction,
+    ChangedEntry, Counts, Denial, ErasableInput, Erase, Erased, Exchange, Head, HeadFacts, Hit, KEYED_BYTES,
+    Kept, KeyRecord, Lease, Lift, LiftMode, Meta, NAMED, NewLease, NewPolicy, Notes, Options, PolicyAction,
     PolicyVersion, Preview, Progress, Pruned, Replay, Retry, Revoke, RevokeBlock, RevokeMode, StoreKind,
     StoredCheckpoint, StoredEntry, StoredInput, TAIL_LIMIT, Target, Tie, TokenRecord, Touched, Trial,
     TrialOutcome, Use, WaitingNotice,

@@ -140,6 +140,15 @@ pub struct Replay {
     pub holder: Option<String>,
 }
 
+/// A denial that was recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// Its place in the audit log.
+    pub place: u64,
+    /// Whether its assertion, if there is one, was presented rightly: for the first time, or again by its key.
+    pub anew: bool,
+}
+
 /// A token as it is recorded; never the token itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenRecord {

@@ -9,7 +9,8 @@ use shortbread_protocol::verifiers::{CallRecord, RESULT_STAGE};
 
 use super::count::{Fate, Seen};
 use crate::policy::Policy;
-use crate::policy::model::{Limits, Principal};
+use crate::policy::diff::loses;
+use crate::policy::model::Principal;
 
 /// What a verifier recorded of a call, as far as the watch reads it: as it comes in, or as it stands in the log.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -49,7 +50,8 @@ impl Called {
         u64::from_str_radix(digits, 16).ok().map(Timestamp::from_millis)
     }
 
-    /// What it says of a change of policies: a refusal counts only where they differ in what it was refused for.
+    /// What it says of a change of policies: a refusal counts only where the one before gives of its verb what
+    /// the other one does not.
     pub(super) fn seen(&self, before: &Policy, now: &Policy) -> Option<Seen> {
         // How a task came out is said of a call that was counted when it was decided.
         if self.stage.as_deref() == Some(RESULT_STAGE) {
@@ -64,11 +66,13 @@ impl Called {
         };
         let verb = self.verb.as_deref().and_then(|verb| verb.parse().ok());
         let operation = verb.map(|verb| Operation { tool: tool.clone(), verb });
-        let changed = operation.as_ref().is_some_and(|operation| {
-            let principal = Principal::Workflow(workflow.clone());
-            let intent = intent.clone().unwrap_or_else(Intent::undeclared);
-            !same(before, now, &principal, operation, &intent)
-        });
+        let lost = || {
+            operation.as_ref().is_some_and(|operation| {
+                let principal = Principal::Workflow(workflow.clone());
+                let intent = intent.clone().unwrap_or_else(Intent::undeclared);
+                loses(before, now, &principal, &intent, operation)
+            })
+        };
         // What is not granted has no access of its own.
         let worst = || {
             let known =
@@ -76,39 +80,9 @@ impl Called {
             known.map(|verb| verb.access).max()
         };
         let access = self.access.or_else(worst)?;
-        let fate = if fate == Fate::Allowed || changed { fate } else { Fate::Unchanged };
+        let fate = if fate == Fate::Allowed || lost() { fate } else { Fate::Unchanged };
         Some(Seen { workflow, intent, tool, access, fate, call: true })
     }
-}
-
-/// Whether both policies give a principal a verb on the same conditions, or both do not.
-fn same(
-    before: &Policy,
-    now: &Policy,
-    principal: &Principal,
-    operation: &Operation,
-    intent: &Intent,
-) -> bool {
-    let gives = |policy: &Policy| policy.gives(principal, operation, intent);
-    let verbs = [before, now].map(|policy| policy.catalogue().verb(operation));
-    let alike = match verbs {
-        [Some(old), Some(new)] => (old.access, &old.args, &old.forms) == (new.access, &new.args, &new.forms),
-        [old, new] => old.is_none() && new.is_none(),
-    };
-    let (old, new) = (ways(before, principal, operation, intent), ways(now, principal, operation, intent));
-    let within = |some: &[Option<&Limits>], all: &[Option<&Limits>]| some.iter().all(|way| all.contains(way));
-    alike && gives(before) == gives(now) && within(&old, &new) && within(&new, &old)
-}
-
-/// The conditions of each grant that gives the verb.
-fn ways<'p>(
-    policy: &'p Policy,
-    principal: &Principal,
-    operation: &Operation,
-    intent: &Intent,
-) -> Vec<Option<&'p Limits>> {
-    let grants = policy.grants_of(principal, &operation.tool).iter().filter(|grant| grant.serves(intent));
-    grants.filter_map(|grant| Some(grant.verbs.get(&operation.verb)?.as_ref())).collect()
 }
 
 #[cfg(test)]
@@ -144,6 +118,9 @@ mod tests {
         let refused = Called { reasons: vec![code.to_owned()], ..refused };
         assert_eq!(fate(EXAMPLE, EXAMPLE, &refused), Some(Fate::Unchanged));
         assert_eq!(fate(EXAMPLE, &narrower, &refused), Some(Fate::Denied));
+        let wider = EXAMPLE.replace("repo = { claim = \"repository\" }", "repo = { any = true }");
+        assert_eq!(fate(EXAMPLE, &wider, &refused), Some(Fate::Unchanged), "nothing was lost");
+        assert_eq!(fate(&wider, EXAMPLE, &refused), Some(Fate::Denied));
         // Another verb, which is as it was; and one that nobody knows.
         let code = Some(Reason::NotGranted.code());
         assert_eq!(fate(EXAMPLE, &narrower, &call("issues.read", code)), Some(Fate::Unchanged));

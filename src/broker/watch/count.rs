@@ -8,12 +8,13 @@ use shortbread_protocol::names::{Intent, ToolName, WorkflowName};
 use shortbread_protocol::reason::Reason;
 
 use super::Change;
+use super::once::Once;
 use crate::activation::OnTrial;
 use crate::interval::{share, wilson};
 use crate::policy::Policy;
-use crate::policy::model::{PerMille, Rollback};
+use crate::policy::model::{PerMille, Principal, Rollback};
 
-/// How many segments are told apart. The policy bounds them; this bounds the policy.
+/// How many segments are told apart, of calls and of exchanges each. The policies bound them; this bounds the policies.
 const MAX_SEGMENTS: usize = 8192;
 /// Beyond so many the past counts half, so that a year of quiet does not outweigh today.
 const HALVE: u64 = 20_000;
@@ -130,24 +131,37 @@ pub struct Breach {
 /// Counts by segment; bounded.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Counts {
+    workflows: BTreeSet<WorkflowName>,
     intents: BTreeSet<Intent>,
-    segments: HashMap<Key, Tally>,
+    // Apart, so that neither takes the other's room.
+    calls: HashMap<Key, Tally>,
+    exchanges: HashMap<Key, Tally>,
+    full: bool,
 }
 
 impl Counts {
-    /// None yet; intents that no grant of these policies lists are one.
+    /// None yet, and of those workflows alone that these policies name; intents that no grant of theirs lists are one.
     pub(super) fn of(policies: [&Policy; 2]) -> Self {
+        let named = policies.into_iter().flat_map(Policy::identities).flat_map(|entry| &entry.principals);
+        let workflows = named.filter_map(|principal| match principal {
+            Principal::Workflow(name) => Some(name.clone()),
+            Principal::Operator(_) | Principal::Verifier(_) => None,
+        });
         let grants = policies.into_iter().flat_map(Policy::grants);
         let listed = grants.filter_map(|grant| grant.intents.as_ref()).flatten();
         let mut intents: BTreeSet<Intent> = listed.cloned().collect();
         if intents.len() > MAX_SEGMENTS {
             intents.clear();
         }
-        Self { intents, segments: HashMap::new() }
+        Self { workflows: workflows.collect(), intents, ..Self::default() }
     }
 
     /// Counts, and gives the segment where it was counted.
     pub(super) fn add(&mut self, seen: &Seen) -> Option<Key> {
+        // A verifier writes what name it likes.
+        if !self.workflows.contains(&seen.workflow) {
+            return None;
+        }
         let key = Key {
             workflow: seen.workflow.clone(),
             intent: seen.intent.clone().filter(|intent| self.intents.contains(intent)),
@@ -155,15 +169,24 @@ impl Counts {
             access: seen.access,
             call: seen.call,
         };
-        if self.segments.len() >= MAX_SEGMENTS && !self.segments.contains_key(&key) {
+        let segments = if seen.call { &mut self.calls } else { &mut self.exchanges };
+        if segments.len() >= MAX_SEGMENTS && !segments.contains_key(&key) {
+            if !std::mem::replace(&mut self.full, true) {
+                tracing::warn!(
+                    segments = MAX_SEGMENTS,
+                    calls = seen.call,
+                    "a watched policy version has more segments than are told apart: further ones are not judged"
+                );
+            }
             return None;
         }
-        self.segments.entry(key.clone()).or_default().add(seen.fate);
+        segments.entry(key.clone()).or_default().add(seen.fate);
         Some(key)
     }
 
     fn tally(&self, key: &Key) -> Tally {
-        self.segments.get(key).copied().unwrap_or_default()
+        let segments = if key.call { &self.calls } else { &self.exchanges };
+        segments.get(key).copied().unwrap_or_default()
     }
 }
 
@@ -182,6 +205,9 @@ pub(super) struct Watch {
     /// Of calls; none until it was read.
     pub(super) usual: Option<Counts>,
     now: Counts,
+    pub(super) once: Once,
+    /// A person decides about it: breaches are not told any more.
+    pub(super) left: bool,
 }
 
 impl Watch {
@@ -198,6 +224,8 @@ impl Watch {
             change: Change { before, now: open.policy.clone() },
             limits,
             usual: None,
+            once: Once::default(),
+            left: false,
             now,
         })
     }
@@ -280,6 +308,11 @@ mod tests {
         }
     }
 
+    fn counts() -> Counts {
+        let policy = policy(EXAMPLE);
+        Counts::of([&policy, &policy])
+    }
+
     fn watch(usual: Counts, limits: Rollback, workflows: Option<&str>) -> Watch {
         let trial = Trial {
             n: 1,
@@ -301,12 +334,12 @@ mod tests {
     }
 
     fn call(fate: Fate) -> Seen {
-        Seen { call: true, ..seen("a", fate) }
+        Seen { call: true, ..seen("release-notes", fate) }
     }
 
     #[test]
     fn a_rise_beyond_the_limit_is_a_breach_and_the_usual_is_none() {
-        let mut usual = Counts::default();
+        let mut usual = counts();
         (0..100).for_each(|n| drop(usual.add(&call(if n < 20 { Fate::Denied } else { Fate::Allowed }))));
         let mut same = watch(usual.clone(), Rollback::default(), None);
         assert_eq!(feed(&mut same, &call(Fate::Allowed), &[(Fate::Allowed, 80), (Fate::Denied, 20)]), None);
@@ -316,18 +349,21 @@ mod tests {
 
     #[test]
     fn what_the_version_before_refused_too_is_no_breach_however_often() {
-        let mut fresh = watch(Counts::default(), Rollback::default(), None);
-        assert_eq!(feed(&mut fresh, &seen("a", Fate::Allowed), &[(Fate::Unchanged, 10_000)]), None);
+        let mut fresh = watch(counts(), Rollback::default(), None);
+        assert_eq!(
+            feed(&mut fresh, &seen("release-notes", Fate::Allowed), &[(Fate::Unchanged, 10_000)]),
+            None
+        );
         let breach =
-            feed(&mut fresh, &seen("b", Fate::Allowed), &[(Fate::Unchanged, 20), (Fate::Denied, 20)]);
+            feed(&mut fresh, &seen("enrich", Fate::Allowed), &[(Fate::Unchanged, 20), (Fate::Denied, 20)]);
         assert_eq!(breach.map(|breach| (breach.requests, breach.hits)), Some((40, 20)));
     }
 
     #[test]
     fn calls_of_a_segment_of_which_nothing_is_known_are_not_judged() {
-        let mut fresh = watch(Counts::default(), Rollback::default(), None);
+        let mut fresh = watch(counts(), Rollback::default(), None);
         assert_eq!(feed(&mut fresh, &call(Fate::Allowed), &[(Fate::Denied, 1000)]), None);
-        let mut usual = Counts::default();
+        let mut usual = counts();
         (0..19).for_each(|_| drop(usual.add(&call(Fate::Allowed))));
         let mut little = watch(usual.clone(), Rollback::default(), None);
         assert_eq!(feed(&mut little, &call(Fate::Allowed), &[(Fate::Denied, 1000)]), None);
@@ -338,41 +374,49 @@ mod tests {
 
     #[test]
     fn a_few_requests_prove_nothing() {
-        let mut fresh = watch(Counts::default(), Rollback::default(), None);
-        let one = seen("a", Fate::Allowed);
+        let mut fresh = watch(counts(), Rollback::default(), None);
+        let one = seen("release-notes", Fate::Allowed);
         assert_eq!(feed(&mut fresh, &one, &[(Fate::Denied, 19)]), None);
         assert!(feed(&mut fresh, &one, &[(Fate::Denied, 1)]).is_some(), "the twentieth of twenty");
-        let mut approval = watch(Counts::default(), Rollback::default(), None);
+        let mut approval = watch(counts(), Rollback::default(), None);
         let breach = feed(&mut approval, &one, &[(Fate::Allowed, 10), (Fate::NeedsApproval, 15)]).unwrap();
         assert_eq!(breach.what, "needs_approval");
     }
 
     #[test]
     fn only_those_on_whom_it_is_tried_count_and_segments_have_limits_of_their_own() {
-        let [a, b] = ["a", "b"].map(|name| seen(name, Fate::Allowed));
-        let mut part = watch(Counts::default(), Rollback::default(), Some("a"));
+        let [a, b] = ["release-notes", "enrich"].map(|name| seen(name, Fate::Allowed));
+        let mut part = watch(counts(), Rollback::default(), Some("release-notes"));
         assert_eq!(feed(&mut part, &b, &[(Fate::Denied, 100)]), None);
         let own = RollbackSegment {
-            workflow: Some("a".parse().unwrap()),
+            workflow: Some("release-notes".parse().unwrap()),
             tool: None,
             access: Some(Access::Write),
             max_denied: PerMille::of(1.0),
             max_needs_approval: PerMille::of(1.0),
         };
         let limits = Rollback { segments: vec![own], ..Rollback::default() };
-        let mut lenient = watch(Counts::default(), limits, None);
+        let mut lenient = watch(counts(), limits, None);
         assert_eq!(feed(&mut lenient, &a, &[(Fate::Denied, 100)]), None);
         assert!(feed(&mut lenient, &b, &[(Fate::Denied, 100)]).is_some());
     }
 
     #[test]
-    fn memory_is_bounded_whatever_is_declared() {
-        let mut counts = Counts::default();
+    fn memory_is_bounded_and_neither_calls_nor_unknown_names_take_the_room_of_exchanges() {
+        let mut counts = counts();
+        for n in 0..20_000 {
+            let stranger = Seen { call: true, ..seen(&format!("w{n}"), Fate::Denied) };
+            assert_eq!(counts.add(&stranger), None, "nobody of this name may come");
+            let tool = format!("t{n}").parse().unwrap();
+            counts.add(&Seen { tool, ..call(Fate::Denied) });
+        }
+        assert_eq!(counts.calls.len(), MAX_SEGMENTS);
+        assert!(counts.full && counts.exchanges.is_empty());
+        assert!(counts.add(&seen("release-notes", Fate::Denied)).is_some());
         for n in 0..20_000 {
             let intent = Some(format!("i{n}").parse().unwrap());
-            counts.add(&Seen { intent, ..seen("a", Fate::Denied) });
-            counts.add(&seen(&format!("w{n}"), Fate::Denied));
+            counts.add(&Seen { intent, ..seen("release-notes", Fate::Denied) });
         }
-        assert!(counts.segments.len() <= MAX_SEGMENTS);
+        assert_eq!(counts.exchanges.len(), 1, "intents that no grant lists are one");
     }
 }

@@ -6,6 +6,7 @@
 
 mod calls;
 mod count;
+mod once;
 mod usual;
 
 pub use calls::Called;
@@ -76,7 +77,7 @@ impl Outcomes {
     /// What calls usually come to; until it is known calls are counted and not judged.
     pub fn take_usual(&self, n: u64, usual: Usual) {
         if let Some(watch) = self.watch().as_mut().filter(|watch| watch.n == n) {
-            watch.usual = Some(usual.0);
+            watch.usual = Some(usual.counts);
         }
     }
 
@@ -92,11 +93,30 @@ impl Outcomes {
         self.watch().as_ref().filter(|watch| now < watch.until && watch.is_whole()).map(Watch::change)
     }
 
+    /// Whether what is shown for a request, an assertion or a proof, was not shown before for one that was refused while this
+    /// version is watched. It is good `until` then.
+    pub fn first(&self, hash: [u8; 32], until: Timestamp, now: Timestamp) -> bool {
+        self.watch().as_mut().is_some_and(|watch| watch.once.first(hash, until, now))
+    }
+
+    /// Says of this trial no more that a limit is passed: it was told, and it is not taken back by itself.
+    pub fn leave(&self, n: u64) {
+        if let Some(watch) = self.watch().as_mut().filter(|watch| watch.n == n) {
+            watch.left = true;
+        }
+    }
+
+    /// Whether that was said of this trial.
+    #[must_use]
+    pub fn is_left(&self, n: u64) -> bool {
+        self.watch().as_ref().is_some_and(|watch| watch.n == n && watch.left)
+    }
+
     /// Counts what became of one request at one tool. Never waits.
     pub fn note(&self, seen: &Seen, now: Timestamp) {
         let mut watch = self.watch();
         let Some(watch) = watch.as_mut().filter(|watch| now < watch.until) else { return };
-        if let Some(breach) = watch.note(seen) {
+        if let Some(breach) = watch.note(seen).filter(|_| !watch.left) {
             // When none can wait, the trial is being ended already.
             let _ = self.breaches.try_send(Breached { trial: watch.n, breach });
         }

@@ -1,64 +1,111 @@
 //! What calls usually came to, from the audit log of the day before a version came in: at its activation, and again when the
 //! broker starts.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use shortbread_protocol::clock::Timestamp;
+use shortbread_protocol::clock::{Clock, Timestamp};
 use shortbread_protocol::event::EventType;
 
 use super::calls::Called;
 use super::count::Counts;
 use crate::activation::OnTrial;
-use crate::policy::Policy;
-use crate::store::{Store, StoreError, TAIL_LIMIT};
+use crate::policy::{MAX_TTL, Policy};
+use crate::store::{Store, StoreError, StoredEntry};
 
 /// How far back calls are looked for.
 const SPAN: Duration = Duration::from_secs(86_400);
-/// How many entries are read on each side of the last checkpoint before the version came in.
-const MAX_ENTRIES: u64 = 50_000;
+/// How many calls are counted, the newest; whatever else stands between them takes nobody's place.
+const MAX_CALLS: u64 = 50_000;
+/// How many entries are read at once.
+const PAGE: usize = 512;
+/// How long it may take, for an activation waits for it: half of it on each side of the last checkpoint before the version
+/// came in.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// For how long after that a call with an older token is looked for.
+const AFTER: Duration = Duration::from_secs(MAX_TTL.as_secs() + 600);
 
 /// What was counted before, by segment.
 #[derive(Debug, Default)]
-pub struct Usual(pub(super) Counts);
+pub struct Usual {
+    pub(super) counts: Counts,
+    calls: u64,
+    cut: bool,
+}
 
 impl Usual {
     /// Counts calls with tokens that were made before this trial began.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn read(store: &Store, open: &OnTrial) -> Result<Self, StoreError> {
+    pub async fn read(store: &Store, open: &OnTrial, clock: &dyn Clock) -> Result<Self, StoreError> {
         let Some(before) = &open.before else { return Ok(Self::default()) };
         let began = open.trial.at;
         let since = Timestamp::from_millis(began.millis().saturating_sub(millis(SPAN)));
-        let last = store.audit_place(began).await?;
-        let mut next = store.audit_place(since).await?.max(last.saturating_sub(MAX_ENTRIES));
-        let end = store.audit_size().min(last.saturating_add(MAX_ENTRIES));
-        let mut counts = Counts::of([before, &open.policy]);
+        let (first, last) = (store.audit_place(since).await?, store.audit_place(began).await?);
+        let change = Arc::new((before.clone(), open.policy.clone()));
+        let mut usual = Self { counts: Counts::of([before, &open.policy]), ..Self::default() };
+        let (mut next, end) = (last, store.audit_size());
+        let begun = clock.monotonic();
         while next < end {
-            let page = store.audit_tail(next, TAIL_LIMIT).await?;
-            let Some(reached) = page.last().map(|entry| entry.idx + 1) else { break };
-            let (old, new) = (before.clone(), open.policy.clone());
-            let counted = tokio::task::spawn_blocking(move || {
-                page.iter().for_each(|entry| add(&mut counts, &entry.body, began, (&old, &new)));
-                counts
-            });
-            let Ok(counted) = counted.await else { return Ok(Self::default()) };
-            counts = counted;
-            next = reached;
+            let page = store.audit_tail(next, PAGE).await?;
+            let Some(newest) = page.last() else { break };
+            next = newest.idx + 1;
+            let over = newest.at > began.plus(AFTER);
+            let late = clock.monotonic().saturating_sub(begun) > PATIENCE / 2;
+            usual = usual.with(page, began, &change).await;
+            if over {
+                break;
+            }
+            if late || usual.calls >= MAX_CALLS {
+                usual.cut = true;
+                break;
+            }
         }
-        Ok(Self(counts))
+        let mut end = last;
+        while end > first {
+            if clock.monotonic().saturating_sub(begun) > PATIENCE || usual.calls >= MAX_CALLS {
+                usual.cut = true;
+                break;
+            }
+            let from = end.saturating_sub(PAGE as u64).max(first);
+            let mut page = store.audit_tail(from, PAGE).await?;
+            page.retain(|entry| entry.idx < end);
+            // What is older was pruned.
+            if page.is_empty() {
+                break;
+            }
+            usual = usual.with(page, began, &change).await;
+            end = from;
+        }
+        Ok(usual)
+    }
+
+    /// Whether there were more calls than could be counted in time.
+    #[must_use]
+    pub const fn is_cut(&self) -> bool {
+        self.cut
+    }
+
+    async fn with(self, page: Vec<StoredEntry>, began: Timestamp, change: &Arc<(Policy, Policy)>) -> Self {
+        let change = Arc::clone(change);
+        let counted = tokio::task::spawn_blocking(move || {
+            let mut usual = self;
+            for entry in &page {
+                usual.calls += u64::from(add(&mut usual.counts, &entry.body, began, (&change.0, &change.1)));
+            }
+            usual
+        });
+        counted.await.unwrap_or_default()
     }
 }
 
-fn add(counts: &mut Counts, body: &[u8], began: Timestamp, (before, now): (&Policy, &Policy)) {
-    let Some(call) = call(body) else { return };
-    if call.made().is_some_and(|made| made < began)
-        && let Some(seen) = call.seen(before, now)
-    {
-        counts.add(&seen);
-    }
+fn add(counts: &mut Counts, body: &[u8], began: Timestamp, (before, now): (&Policy, &Policy)) -> bool {
+    let Some(call) = call(body) else { return false };
+    let seen = call.made().filter(|made| *made < began).and_then(|_| call.seen(before, now));
+    seen.is_some_and(|seen| counts.add(&seen).is_some())
 }
 
 fn call(body: &[u8]) -> Option<Called> {

@@ -213,6 +213,12 @@ impl Proof {
         let hash = Sha256::new().chain_update(&self.thumbprint).chain_update([0]);
         hash.chain_update(&self.claims.jti).finalize().into()
     }
+
+    /// Until when it is taken.
+    #[must_use]
+    pub const fn until(&self) -> Timestamp {
+        Timestamp::from_seconds(self.claims.iat.saturating_add(MAX_AGE))
+    }
 }
 
 /// SHA-256 of a token's text, which the claim `ath` carries.

@@ -40,6 +40,24 @@ pub(super) fn effects(old: &Policy, new: &Policy) -> Vec<Effect> {
     effects
 }
 
+/// The entries of an earlier policy that recognise what this one does not, or not as the same: whoever goes back to it lets a
+/// credential in again that was withdrawn. `concerns` says whose are asked for.
+pub(super) fn readmitted(
+    now: &Policy,
+    earlier: &Policy,
+    concerns: impl Fn(&Principal) -> bool,
+) -> Vec<String> {
+    let known = by_principal(now);
+    let is_known = |principal: &Principal, entry: &Identity| {
+        known.get(principal).is_some_and(|own| own.iter().any(|own| is_inside(entry, own)))
+    };
+    let again = earlier.identities().iter().filter(|entry| {
+        let mut whose = entry.principals.iter().filter(|principal| concerns(principal));
+        whose.any(|principal| !is_known(principal, entry))
+    });
+    again.map(|entry| entry.entry.clone()).collect()
+}
+
 fn by_principal(policy: &Policy) -> BTreeMap<&Principal, Vec<&Identity>> {
     let mut found: BTreeMap<&Principal, Vec<&Identity>> = BTreeMap::new();
     for entry in policy.identities() {

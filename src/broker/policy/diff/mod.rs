@@ -18,7 +18,7 @@ mod tests;
 use std::collections::BTreeSet;
 
 use serde::Serialize;
-use shortbread_protocol::names::{Intent, Operation};
+use shortbread_protocol::names::{Intent, Operation, WorkflowName};
 
 use super::Policy;
 use super::model::Principal;
@@ -134,6 +134,28 @@ impl Diff {
     pub fn narrows(&self) -> bool {
         self.effects.iter().any(|effect| effect.class == Class::Narrows)
     }
+}
+
+/// The entries of an earlier policy that recognise a credential which this one does not, or take it for somebody else as well:
+/// of everyone, or of these workflows. False alarms are possible, the reverse is not.
+#[must_use]
+pub fn readmitted(now: &Policy, earlier: &Policy, workflows: Option<&BTreeSet<WorkflowName>>) -> Vec<String> {
+    identities::readmitted(now, earlier, |principal| {
+        workflows.is_none_or(|some| matches!(principal, Principal::Workflow(name) if some.contains(name)))
+    })
+}
+
+/// Whether the old policy gives a principal of a verb, for a purpose, what the new one does not give as freely. Where that is
+/// not certain it does.
+#[must_use]
+pub fn loses(
+    old: &Policy,
+    new: &Policy,
+    principal: &Principal,
+    intent: &Intent,
+    operation: &Operation,
+) -> bool {
+    ways::loses(old, new, principal, intent, operation)
 }
 
 /// Compares two policies.

@@ -120,6 +120,26 @@ pub(super) fn loosened<'w, 'p>(
     })
 }
 
+/// Whether something of a verb is given by the old policy and not, or not as freely, by the new one.
+pub(super) fn loses(
+    old: &Policy,
+    new: &Policy,
+    principal: &Principal,
+    intent: &Intent,
+    operation: &Operation,
+) -> bool {
+    let [before, now] = [old, new].map(|policy| ways(policy, principal, intent, operation));
+    let [Some(was), Some(is)] = [old, new].map(|policy| policy.catalogue().verb(operation)) else {
+        return !before.is_empty();
+    };
+    let spelled = (was.access, &was.args, &was.forms) == (is.access, &is.args, &is.forms);
+    let kept = spelled
+        && before.iter().all(|way| covered(way.limits, &now, &is.forms))
+        // How long a token lives and how often it is given refuses no call.
+        && [Aspect::Approval, Aspect::Proof].into_iter().all(|aspect| loosened(aspect, &now, &before, &is.forms).is_none());
+    !before.is_empty() && !kept
+}
+
 /// Whether all that these conditions let pass one of the ways lets pass too.
 pub(super) fn covered(limits: Option<&Limits>, by: &[Way<'_>], forms: &Forms) -> bool {
     let mut left = MAX_PIECES;

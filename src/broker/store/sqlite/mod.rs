@@ -53,9 +53,9 @@ use self::writer::{Shared, View, Writer, unavailable};
 use super::revocations::Revocations;
 use super::{
     Activate, ActivateError, Activation, ActivePolicy, AuditEntry, BlockChanged, BreakGlassRecord,
-    ChangeError, Changed, Counts, Exchange, Head, HeadError, HeadFacts, Kept, KeyError, KeyRecord, Lease,
-    Lift, Meta, NewLease, NewPolicy, Notes, Options, PolicyVersion, Preview, Progress, Pruned, RecordError,
-    Replay, Restored, Revoke, RevokeBlock, Settle, Sink, StoreError, Target, TokenRecord, Trial,
+    ChangeError, Changed, Counts, Denial, Exchange, Head, HeadError, HeadFacts, Kept, KeyError, KeyRecord,
+    Lease, Lift, Meta, NewLease, NewPolicy, Notes, Options, PolicyVersion, Preview, Progress, Pruned,
+    RecordError, Replay, Restored, Revoke, RevokeBlock, Settle, Sink, StoreError, Target, TokenRecord, Trial,
     TrialOutcome, Use, WaitingNotice,
 };
 
@@ -166,7 +166,7 @@ impl Sqlite {
         &self,
         replay: Option<Replay>,
         audit: AuditEntry,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Denial, StoreError> {
         check_audit(&audit)?;
         self.write(move |unit| record::denial(unit, replay, &audit)).await
     }

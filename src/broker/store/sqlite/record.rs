@@ -6,7 +6,7 @@ use super::sql::{Int, strange};
 use super::unit::{Failure, Unit, refuse};
 use super::{descent, retry};
 use crate::store::revocations::{Revoked, Standing};
-use crate::store::{AuditEntry, Exchange, RecordError, Replay, StoreError, TokenRecord, Use};
+use crate::store::{AuditEntry, Denial, Exchange, RecordError, Replay, StoreError, TokenRecord, Use};
 
 pub(super) fn exchange(unit: &mut Unit<'_>, exchange: Exchange) -> Result<u64, Failure<RecordError>> {
     let Exchange { replay, token, mut standing, ties, retry, audit } = exchange;
@@ -74,12 +74,18 @@ pub(super) fn denial(
     unit: &mut Unit<'_>,
     replay: Option<Replay>,
     audit: &AuditEntry,
-) -> Result<u64, Failure<StoreError>> {
-    if let Some(replay) = replay {
+) -> Result<Denial, Failure<StoreError>> {
+    let anew = match replay {
         // Used before or not: either way it is used up now, and the denial is recorded.
-        use_up(unit.conn, &replay)?;
-    }
-    unit.append(audit)
+        Some(replay) => {
+            let counters = &unit.state.counters.marks;
+            let remembered = replay.made >= unit.state.revocations.made_from()
+                && replay.keep_until >= counters.replay_floor;
+            matches!(use_up(unit.conn, &replay)?, Presented::Rightly) && remembered
+        }
+        None => true,
+    };
+    Ok(Denial { place: unit.append(audit)?, anew })
 }
 
 /// How an assertion was presented.

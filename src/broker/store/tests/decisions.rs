@@ -71,8 +71,10 @@ async fn what_others_decided_is_recorded_once_and_each_for_itself(store: &Store)
 async fn a_denial_is_recorded_and_uses_the_assertion(store: &Store) {
     let issued = NOW.seconds();
     let replay = exchange(1, "enrich", issued).replay;
-    assert_eq!(store.record_denial(replay.clone(), audit("dec_a")).await, Ok(0));
-    assert_eq!(store.record_denial(replay, audit("dec_b")).await, Ok(1));
+    let denial = |place, anew| Ok(Denial { place, anew });
+    assert_eq!(store.record_denial(replay.clone(), audit("dec_a")).await, denial(0, true));
+    assert_eq!(store.record_denial(replay, audit("dec_b")).await, denial(1, false));
+    assert_eq!(store.record_denial(None, audit("dec_c")).await, denial(2, true));
     assert_eq!(store.record_exchange(exchange(1, "enrich", issued)).await, Err(RecordError::Replayed));
 }
 
@@ -90,8 +92,14 @@ async fn a_pinned_assertion_is_good_for_its_key_alone(store: &Store) {
     assert_eq!(store.record_exchange(by(2, Some("two"))).await, Err(RecordError::Pinned));
     assert_eq!(store.record_exchange(by(3, None)).await, Err(RecordError::Pinned));
     // Whoever else was refused neither took it over nor used it up.
-    assert_eq!(store.record_denial(by(4, None).replay, audit("dec_a")).await, Ok(1));
-    assert_eq!(store.record_denial(by(4, Some("two")).replay, audit("dec_b")).await, Ok(2));
+    assert_eq!(
+        store.record_denial(by(4, None).replay, audit("dec_a")).await.map(|denial| denial.place),
+        Ok(1)
+    );
+    assert_eq!(
+        store.record_denial(by(4, Some("two")).replay, audit("dec_b")).await.map(|denial| denial.place),
+        Ok(2)
+    );
     assert_eq!(store.record_exchange(by(5, Some("one"))).await, Ok(3));
     assert_eq!(store.counts().await.unwrap().replays, 1);
     // What was used up is not pinned later.

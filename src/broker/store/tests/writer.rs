@@ -29,7 +29,7 @@ async fn a_failed_commit_fails_its_whole_group_and_leaves_nothing() {
     let before = store.mirror();
     let denied: Run = {
         let store = store.clone();
-        Box::pin(async move { store.record_denial(None, audit("denied")).await })
+        Box::pin(async move { store.record_denial(None, audit("denied")).await.map(|denial| denial.place) })
     };
     let results = group(&store, vec![record(&store, 1, "enrich"), record(&store, 2, "trap"), denied]).await;
     assert!(

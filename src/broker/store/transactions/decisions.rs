@@ -2,7 +2,9 @@
 
 use shortbread_protocol::clock::Timestamp;
 
-use super::super::{AuditEntry, Backend, Exchange, Kept, RecordError, Replay, Store, StoreError, Use};
+use super::super::{
+    AuditEntry, Backend, Denial, Exchange, Kept, RecordError, Replay, Store, StoreError, Use,
+};
 
 impl Store {
     /// Records a token that is about to be answered: its assertion is used up, its task id claimed, all revocations
@@ -17,11 +19,15 @@ impl Store {
         }
     }
 
-    /// Records a denial. The assertion, if any, is used up, even when it had been before.
+    /// Records a denial. The assertion, if any, is used up, even when it had been before; the answer says whether it had.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn record_denial(&self, replay: Option<Replay>, audit: AuditEntry) -> Result<u64, StoreError> {
+    pub async fn record_denial(
+        &self,
+        replay: Option<Replay>,
+        audit: AuditEntry,
+    ) -> Result<Denial, StoreError> {
         match &*self.0 {
             Backend::Sqlite(sqlite) => sqlite.record_denial(replay, audit).await,
         }
