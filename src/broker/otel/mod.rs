@@ -13,7 +13,8 @@ mod headers;
 mod queue;
 #[cfg(feature = "otel")]
 mod span;
-#[cfg(all(test, feature = "otel"))]
+#[cfg(feature = "otel")]
+#[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;

@@ -25,10 +25,13 @@ const CALLER: [u8; 8] = [9; 8];
 /// What must not leave the broker, wherever an entry has it.
 const SECRET: &str = "hunter2";
 
+/// A request: its path, its headers and its body.
+type Got = (String, HeaderMap, Vec<u8>);
+
 /// A collector on this host: what it was sent, and what it answers.
 #[derive(Clone)]
 struct Receiver {
-    got: Arc<Mutex<Vec<(String, HeaderMap, Vec<u8>)>>>,
+    got: Arc<Mutex<Vec<Got>>>,
     answers: Arc<Mutex<Vec<u16>>>,
 }
 
@@ -212,8 +215,8 @@ impl Place {
         Self { store, otel, folder }
     }
 
-    async fn log(&self, n: u8, kind: EventType, data: Value) -> u64 {
-        self.store.record_denial(None, entry(n, kind, data)).await.unwrap()
+    async fn log(&self, n: u8, kind: EventType, data: Value) {
+        self.store.record_denial(None, entry(n, kind, data)).await.unwrap();
     }
 
     async fn log_some(&self, count: u8) {

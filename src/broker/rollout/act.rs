@@ -74,13 +74,13 @@ pub(super) async fn run(broker: Weak<Broker>, mut breached: mpsc::Receiver<Breac
             }
         };
         let Some(broker) = broker.upgrade() else { return };
-        // A store that fails keeps no watch from its end.
-        if heard.is_none() {
-            settle(&broker).await;
-            drop_unusable(&broker).await;
-        }
         if let Some(next) = heard.or(open.take()) {
             open = take_back(&broker, next).await;
+        }
+        // What passed a limit in time is taken back, though the watch ended while the store failed.
+        if open.is_none() {
+            settle(&broker).await;
+            drop_unusable(&broker).await;
         }
     }
 }
@@ -89,8 +89,8 @@ pub(super) async fn run(broker: Weak<Broker>, mut breached: mpsc::Receiver<Breac
 async fn take_back(broker: &Broker, breach: Open) -> Option<Open> {
     let Open { breached, left } = breach;
     let open = broker.policy.on_trial().filter(|open| open.trial.n == breached.trial)?;
-    // More breaches may have waited when the first one was told.
-    if broker.outcomes.is_left(open.trial.n) {
+    // More of one segment may have waited when the first one was told.
+    if broker.outcomes.is_left(open.trial.n, &breached.breach.segment) {
         return None;
     }
     let hindrance = match try_take_back(broker, &open, &breached).await {
@@ -112,8 +112,9 @@ async fn take_back(broker: &Broker, breach: Open) -> Option<Open> {
     (left > 0).then_some(Open { breached, left })
 }
 
-// What an operator may not do alone, or only by naming it, does not happen by itself: a breach can be brought about.
-async fn hindered(open: &OnTrial, before: &Policy) -> Option<(Reason, String)> {
+/// Why a breach would not take this trial back. What an operator may not do alone, or only by naming it, does not happen by
+/// itself: a breach can be brought about.
+pub(super) async fn hindered(open: &OnTrial, before: &Policy) -> Option<(Reason, String)> {
     let again = readmitted(&open.policy, before, open.trial.workflows.as_ref());
     if !again.is_empty() {
         let why = format!(
@@ -180,7 +181,7 @@ async fn try_take_back(broker: &Broker, open: &OnTrial, breached: &Breached) -> 
     Ok(())
 }
 
-// Records and tells once that a person must decide.
+// Records and tells, once for a segment, that a person must decide.
 async fn leave(
     broker: &Broker,
     open: &OnTrial,
@@ -201,7 +202,7 @@ async fn leave(
     let subject = format!("operator/{}", WATCH.name());
     let audit = broker.scribe.entry(EventType::Decision, &decision, subject, data);
     broker.store.record_denial(None, audit).await.map_err(|error| error.to_string())?;
-    broker.outcomes.leave(open.trial.n);
+    broker.outcomes.leave(open.trial.n, &breach.segment);
     counter!("shortbread_policy_breached_total", "what" => breach.what).increment(1);
     tracing::warn!(
         policy.version = version, workflow = %breach.segment.workflow, tool = %breach.segment.tool, why,

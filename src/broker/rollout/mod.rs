@@ -107,11 +107,19 @@ pub async fn activate(
     Ok(version)
 }
 
+/// Why a breach would not take what is watched back by itself, but be told for a person to decide; `None` where it would, or
+/// nothing is watched.
+pub async fn left_to_a_person(broker: &Broker) -> Option<String> {
+    let open = broker.policy.on_trial().filter(|open| open.trial.until.is_some())?;
+    let hindered = act::hindered(&open, open.before.as_ref()?).await;
+    hindered.map(|(_, why)| why)
+}
+
 /// Takes a trial back, or puts a version in force that was in force before. Gives the version that is in force then.
 /// `accept` names labelled cases that it may let through all the same.
 ///
 /// # Errors
-/// When there is none, it was never in force, it would let through what labelled cases deny, or a second operator is
+/// When there is none, it was never in force, it would let through what labelled cases withhold, or a second operator is
 /// needed.
 pub async fn roll_back(
     broker: &Broker,

@@ -206,8 +206,8 @@ pub(super) struct Watch {
     pub(super) usual: Option<Counts>,
     now: Counts,
     pub(super) once: Once,
-    /// A person decides about it: breaches are not told any more.
-    pub(super) left: bool,
+    /// Segments whose breach was told for a person to decide: it is not told again.
+    pub(super) left: BTreeSet<Key>,
 }
 
 impl Watch {
@@ -225,7 +225,7 @@ impl Watch {
             limits,
             usual: None,
             once: Once::default(),
-            left: false,
+            left: BTreeSet::new(),
             now,
         })
     }

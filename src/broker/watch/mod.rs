@@ -1,8 +1,8 @@
 //! Watches a policy version that came in, and says when it must be taken back.
 //!
 //! What was refused under it counts only where the change is why. A request is decided again by the version before; of a call
-//! the arguments are not known here, so the versions must differ in what it was refused for, and its segment must have had
-//! calls enough before.
+//! the arguments are not known here, so it counts where the version takes something of that verb away, and its segment must
+//! have had calls enough before.
 
 mod calls;
 mod count;
@@ -23,7 +23,7 @@ use self::count::Watch;
 use crate::activation::OnTrial;
 use crate::policy::Policy;
 
-/// How many breaches may wait: the first of a trial ends it.
+/// How many breaches may wait; a segment that found no room says so again with its next request.
 const QUEUE: usize = 4;
 
 /// A trial that must be taken back.
@@ -99,25 +99,25 @@ impl Outcomes {
         self.watch().as_mut().is_some_and(|watch| watch.once.first(hash, until, now))
     }
 
-    /// Says of this trial no more that a limit is passed: it was told, and it is not taken back by itself.
-    pub fn leave(&self, n: u64) {
+    /// Says no more that this segment passed a limit: it was told, and the trial is not taken back by itself.
+    pub fn leave(&self, n: u64, segment: &Key) {
         if let Some(watch) = self.watch().as_mut().filter(|watch| watch.n == n) {
-            watch.left = true;
+            watch.left.insert(segment.clone());
         }
     }
 
-    /// Whether that was said of this trial.
+    /// Whether that was said of this segment.
     #[must_use]
-    pub fn is_left(&self, n: u64) -> bool {
-        self.watch().as_ref().is_some_and(|watch| watch.n == n && watch.left)
+    pub fn is_left(&self, n: u64, segment: &Key) -> bool {
+        self.watch().as_ref().is_some_and(|watch| watch.n == n && watch.left.contains(segment))
     }
 
     /// Counts what became of one request at one tool. Never waits.
     pub fn note(&self, seen: &Seen, now: Timestamp) {
         let mut watch = self.watch();
         let Some(watch) = watch.as_mut().filter(|watch| now < watch.until) else { return };
-        if let Some(breach) = watch.note(seen).filter(|_| !watch.left) {
-            // When none can wait, the trial is being ended already.
+        let breach = watch.note(seen);
+        if let Some(breach) = breach.filter(|breach| !watch.left.contains(&breach.segment)) {
             let _ = self.breaches.try_send(Breached { trial: watch.n, breach });
         }
     }

@@ -89,7 +89,7 @@ pub(crate) async fn run(args: &RestoreArgs, context: &Context) -> Result<(), Fai
     if let Some(doubt) = &seen.doubt {
         context.ui.remark(&format!("{doubt}; so the audit log goes on under a new origin"));
     }
-    let is_alone = seen.is_nothing();
+    let (is_alone, doubt) = (seen.is_nothing(), seen.doubt.clone());
     if args.activate_policy {
         activate(restoring.store().clone(), &config, &clock, &random).await?;
     }
@@ -105,7 +105,11 @@ pub(crate) async fn run(args: &RestoreArgs, context: &Context) -> Result<(), Fai
     let placed = placed.map_err(|_| failed(&BackupError::Stopped.into()))?;
     let aside = placed.map_err(|error| failed(&error))?;
     if context.ui.is_json() {
-        context.ui.json(&body(args, &config, &restored, policy.as_ref(), aside.as_deref(), &id));
+        let mut body = body(args, &config, &restored, policy.as_ref(), aside.as_deref(), &id);
+        if let Some(log) = body.get_mut("log").and_then(Value::as_object_mut) {
+            log.insert("outside".to_owned(), json!({ "looked_at": !is_alone, "doubt": doubt }));
+        }
+        context.ui.json(&body);
     } else {
         say(args, &config, &restored, policy.as_ref(), aside.as_deref(), &id, context);
         if is_alone && !restored.log.is_new() {

@@ -65,6 +65,9 @@ pub struct TrialBody {
     pub since: u64,
     /// Until when a breach of the limits takes it back, in seconds since the epoch; absent: it is not watched.
     pub watched_until: Option<u64>,
+    /// Why a breach is told for a person to decide, and takes nothing back by itself; absent: it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told_only: Option<String>,
     /// Who began it.
     pub by: String,
 }

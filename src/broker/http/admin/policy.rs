@@ -145,17 +145,19 @@ async fn versions(broker: &Broker) -> Result<PolicyAnswer, Failure> {
         active: version.n == active,
         was_active: history.iter().any(|activation| activation.version == version.n),
     };
-    let trial = open.as_ref().map(|open| trial(&open.trial));
+    let told_only = rollout::left_to_a_person(broker).await;
+    let trial = open.as_ref().map(|open| trial(&open.trial, told_only));
     Ok(PolicyAnswer { versions: versions.iter().rev().map(body).collect(), trial })
 }
 
-fn trial(trial: &Trial) -> TrialBody {
+fn trial(trial: &Trial, told_only: Option<String>) -> TrialBody {
     TrialBody {
         version: trial.version,
         before: trial.before,
         workflows: trial.workflows.iter().flatten().map(ToString::to_string).collect(),
         since: trial.at.seconds(),
         watched_until: trial.until.map(|until| until.seconds()),
+        told_only,
         by: trial.operator.clone(),
     }
 }

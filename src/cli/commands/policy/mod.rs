@@ -195,7 +195,7 @@ async fn change(
 
 /// What is tried, and how it ends.
 fn say(context: &Context, trial: &TrialBody) {
-    let TrialBody { version, before, workflows, watched_until, .. } = trial;
+    let TrialBody { version, before, workflows, watched_until, told_only, .. } = trial;
     let until = watched_until.map(|until| Timestamp::from_seconds(until).to_string());
     context.ui.line(&match (workflows.as_slice(), until) {
         ([], Some(until)) => format!("it is watched until {until}; a breach of [rollback] goes back to version {before}"),
@@ -206,6 +206,10 @@ fn say(context: &Context, trial: &TrialBody) {
         ),
         (some, None) => format!("version {version} is tried on {}", some.join(", ")),
     });
+    if let Some(why) = told_only {
+        let said = format!("a breach is told for you to decide and takes nothing back by itself: {why}");
+        context.ui.pieces(&[(Style::Warn, "! ".to_owned()), (Style::Plain, said)]);
+    }
     if !workflows.is_empty() {
         context.ui.line(&format!(
             "`shortbread policy activate {version}` puts it in force for everyone, `shortbread policy rollback` takes it back"

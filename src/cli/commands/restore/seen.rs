@@ -39,8 +39,15 @@ pub(super) async fn all(held: &[Held], store: &Store, config: &Config) -> Result
     let given = believed(held, store, config).await;
     let logs = given.map_err(|failure| failure.also("Nothing was restored."))?;
     let mut seen = Seen { logs, doubt: None };
-    let Some(file) = config.log.anchor_file.as_ref().filter(|file| file.exists()) else { return Ok(seen) };
-    let anchored = match files::checkpoints(std::slice::from_ref(file)) {
+    let Some(file) = &config.log.anchor_file else { return Ok(seen) };
+    let anchored = match file.try_exists() {
+        // A broker that anchored nothing yet has none.
+        Ok(false) if store.audit_size() == 0 => return Ok(seen),
+        Ok(false) => Err(Failure::new("the file is not there", "")),
+        Ok(true) => files::checkpoints(std::slice::from_ref(file)),
+        Err(error) => Err(Failure::new(error.to_string(), "")),
+    };
+    let anchored = match anchored {
         Ok(held) => believed(&held, store, config).await,
         Err(failure) => Err(failure),
     };
