@@ -6,7 +6,7 @@ mod outbox;
 mod secret;
 mod webhook;
 
-pub use notice::{KINDS, Notice, Weight};
+pub use notice::{KINDS, Notice, PastLimit, Weight};
 pub use secret::SecretError;
 pub use webhook::WebhookError;
 

@@ -15,6 +15,45 @@ use crate::store::PolicyAction;
 /// How many things a notice names; what is more is counted.
 const MOST_NAMED: usize = 10;
 
+/// What passed a limit of a watched version: the requests of a segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastLimit {
+    /// Whose requests.
+    pub workflow: WorkflowName,
+    /// For which tool.
+    pub tool: ToolName,
+    /// Of which access.
+    pub access: Access,
+    /// `denied` or `needs_approval`.
+    pub what: &'static str,
+    /// How many requests of that segment there were.
+    pub requests: u64,
+    /// How many of them were denied, or need approval.
+    pub hits: u64,
+}
+
+impl PastLimit {
+    // Beside other particulars.
+    fn with(&self, mut others: Value) -> Value {
+        let Self { workflow, tool, access, what, requests, hits } = self;
+        let own = json!({
+            "workflow": workflow, "tool": tool, "access": access, "what": what, "requests": requests, "hits": hits,
+        });
+        if let (Some(others), Value::Object(own)) = (others.as_object_mut(), own) {
+            others.extend(own);
+        }
+        others
+    }
+}
+
+impl fmt::Display for PastLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { workflow, tool, access, what, requests, hits } = self;
+        let became = if *what == "denied" { "were denied" } else { "need approval" };
+        write!(f, "of {requests} requests of {workflow} for {tool} ({access}) {hits} {became}")
+    }
+}
+
 /// Something that operators are told. It holds no secret and nobody's free words: those stay in the audit log, which the
 /// decision's id leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,18 +187,8 @@ pub enum Notice {
         version: u64,
         /// The version that is in force instead.
         to: u64,
-        /// Whose requests passed the limit.
-        workflow: WorkflowName,
-        /// For which tool.
-        tool: ToolName,
-        /// Of which access.
-        access: Access,
-        /// `denied` or `needs_approval`.
-        what: &'static str,
-        /// How many requests of that segment there were.
-        requests: u64,
-        /// How many of them were denied, or need approval.
-        hits: u64,
+        /// What passed it.
+        past: PastLimit,
         /// The decision's id.
         decision: String,
     },
@@ -169,18 +198,8 @@ pub enum Notice {
         version: u64,
         /// Why it is not taken back.
         why: String,
-        /// Whose requests passed the limit.
-        workflow: WorkflowName,
-        /// For which tool.
-        tool: ToolName,
-        /// Of which access.
-        access: Access,
-        /// `denied` or `needs_approval`.
-        what: &'static str,
-        /// How many requests of that segment there were.
-        requests: u64,
-        /// How many of them were denied, or need approval.
-        hits: u64,
+        /// What passed it.
+        past: PastLimit,
         /// The decision's id.
         decision: String,
     },
@@ -318,17 +337,11 @@ impl Notice {
                 "version": version, "workflows": first(workflows), "unnamed": unnamed(workflows), "by": by,
                 "decision_id": decision,
             }),
-            Self::PolicyTakenBack { version, to, workflow, tool, access, what, requests, hits, decision } => {
-                json!({
-                    "version": version, "to": to, "workflow": workflow, "tool": tool, "access": access, "what": what,
-                    "requests": requests, "hits": hits, "decision_id": decision,
-                })
+            Self::PolicyTakenBack { version, to, past, decision } => {
+                past.with(json!({ "version": version, "to": to, "decision_id": decision }))
             }
-            Self::PolicyBreached { version, why, workflow, tool, access, what, requests, hits, decision } => {
-                json!({
-                    "version": version, "why": why, "workflow": workflow, "tool": tool, "access": access, "what": what,
-                    "requests": requests, "hits": hits, "decision_id": decision,
-                })
+            Self::PolicyBreached { version, why, past, decision } => {
+                past.with(json!({ "version": version, "why": why, "decision_id": decision }))
             }
             Self::KeysActivated { version } => json!({ "version": version }),
             Self::LogCheckpoint { size, root, note } => {
@@ -391,30 +404,20 @@ impl fmt::Display for Notice {
             Self::PolicyTrialEnded { version, workflows, by, decision } => {
                 write!(f, "{by} took policy version {version} off {} (decision {decision})", Named(workflows))
             }
-            Self::PolicyTakenBack { version, to, workflow, tool, access, what, requests, hits, decision } => {
-                let became = became(what);
-                write!(
-                    f,
-                    "policy version {version} was taken back and version {to} is in force: of {requests} requests of {workflow} for {tool} ({access}) {hits} {became} (decision {decision})"
-                )
-            }
-            Self::PolicyBreached { version, why, workflow, tool, access, what, requests, hits, decision } => {
-                let became = became(what);
-                write!(
-                    f,
-                    "policy version {version} passed a limit and stays, for it is not taken back by itself: {why}; of {requests} requests of {workflow} for {tool} ({access}) {hits} {became} (decision {decision})"
-                )
-            }
+            Self::PolicyTakenBack { version, to, past, decision } => write!(
+                f,
+                "policy version {version} was taken back and version {to} is in force: {past} (decision {decision})"
+            ),
+            Self::PolicyBreached { version, why, past, decision } => write!(
+                f,
+                "policy version {version} passed a limit and stays, for it is not taken back by itself: {why}; {past} (decision {decision})"
+            ),
             Self::KeysActivated { version } => write!(f, "key document version {version} was activated"),
             Self::LogCheckpoint { size, root, .. } => {
                 write!(f, "the audit log has {size} entries and the root {root}")
             }
         }
     }
-}
-
-fn became(what: &str) -> &'static str {
-    if what == "denied" { "were denied" } else { "need approval" }
 }
 
 fn first(what: &[String]) -> &[String] {

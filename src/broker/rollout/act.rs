@@ -14,7 +14,7 @@ use super::follow;
 use super::gate::incidents;
 use crate::activation::{ActivationError, Actor, Found, OnTrial, loosened_by};
 use crate::broker::Broker;
-use crate::notices::Notice;
+use crate::notices::{Notice, PastLimit};
 use crate::policy::Policy;
 use crate::policy::diff::readmitted;
 use crate::store::{PolicyAction, TrialOutcome};
@@ -167,17 +167,7 @@ async fn try_take_back(broker: &Broker, open: &OnTrial, breached: &Breached) -> 
     if open.trial.workflows.is_none() {
         broker.policy_changed(&WATCH, PolicyAction::Rollback, &decision);
     }
-    broker.notices.tell(&Notice::PolicyTakenBack {
-        version,
-        to,
-        workflow: breach.segment.workflow.clone(),
-        tool: breach.segment.tool.clone(),
-        access: breach.segment.access,
-        what: breach.what,
-        requests: breach.requests,
-        hits: breach.hits,
-        decision: decision.id,
-    });
+    broker.notices.tell(&Notice::PolicyTakenBack { version, to, past: past(breach), decision: decision.id });
     Ok(())
 }
 
@@ -209,17 +199,7 @@ async fn leave(
         what = breach.what, requests = breach.requests, hits = breach.hits, decision_id = decision.id,
         "a watched policy version passed a limit and is not taken back by itself; decide whether it stays"
     );
-    broker.notices.tell(&Notice::PolicyBreached {
-        version,
-        why,
-        workflow: breach.segment.workflow.clone(),
-        tool: breach.segment.tool.clone(),
-        access: breach.segment.access,
-        what: breach.what,
-        requests: breach.requests,
-        hits: breach.hits,
-        decision: decision.id,
-    });
+    broker.notices.tell(&Notice::PolicyBreached { version, why, past: past(breach), decision: decision.id });
     Ok(())
 }
 
@@ -258,6 +238,18 @@ async fn drop_unusable(broker: &Broker) {
     let why = Found::from_iter([("cause".to_owned(), "the policy cannot be used any more".into())]);
     if let Err(error) = broker.policy.end_trial(open.n, outcome, why, &WATCH, &decision).await {
         tracing::error!(policy.version = open.version, error = %error, "the end of a trial could not be recorded");
+    }
+}
+
+fn past(breach: &Breach) -> PastLimit {
+    let Breach { segment, what, requests, hits, .. } = breach;
+    PastLimit {
+        workflow: segment.workflow.clone(),
+        tool: segment.tool.clone(),
+        access: segment.access,
+        what,
+        requests: *requests,
+        hits: *hits,
     }
 }
 
