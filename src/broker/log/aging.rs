@@ -39,7 +39,7 @@ impl Aging {
             }
             return due;
         };
-        let slow = self.0.get_or_insert(Slow { horizon: back(oldest, DAY), at: now, told: None });
+        let slow = self.0.get_or_insert(Slow { horizon: oldest.minus(DAY), at: now, told: None });
         slow.horizon = slow.horizon.plus(now.saturating_sub(slow.at).saturating_mul(PACE)).min(due);
         slow.at = now;
         if slow.told.is_none_or(|told| now >= told + TELL) {
@@ -53,12 +53,6 @@ impl Aging {
         }
         slow.horizon
     }
-}
-
-/// So long before a moment.
-pub(super) fn back(moment: Timestamp, span: Duration) -> Timestamp {
-    let span = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-    Timestamp::from_millis(moment.millis().saturating_sub(span))
 }
 
 #[cfg(test)]

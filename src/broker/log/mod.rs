@@ -366,7 +366,7 @@ impl Log {
         if let Some(keep) = self.keep {
             let oldest = self.store.oldest_prunable().await?;
             let mut aging = self.aging.lock().await;
-            let until = aging.before(aging::back(now, keep), oldest, self.clock.monotonic());
+            let until = aging.before(now.minus(keep), oldest, self.clock.monotonic());
             // Nor is the time believed of which checkpoints are thinned out.
             now = now.min(until.plus(keep));
             before = Some(until);

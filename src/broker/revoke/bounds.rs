@@ -25,7 +25,7 @@ const SLACK: Duration = Duration::from_secs(120);
 /// The bounds of a change that was stored by `stored`. Living tokens bear the windows of the policies that were in force
 /// when they were made; where these cannot be read, the longest there are.
 pub(super) async fn of(broker: &Broker, targets: &[Target], stored: Timestamp) -> Bounds {
-    let since = Timestamp::from_millis(stored.millis().saturating_sub(millis(MAX_TTL + SLACK)));
+    let since = stored.minus(MAX_TTL + SLACK);
     let borne = in_time(broker.policy.windows_borne(since)).await.unwrap_or_default();
     // A part of a second counts whole: the bound is never early.
     let base = stored.millis().div_ceil(1000);
@@ -45,10 +45,6 @@ pub(super) async fn of(broker: &Broker, targets: &[Target], stored: Timestamp) -
         }
     }
     bounds
-}
-
-fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Which calls a selector can stop.

@@ -143,7 +143,7 @@ async fn recorded(
     workflows: Option<&BTreeSet<WorkflowName>>,
     now: Timestamp,
 ) -> Result<(Replay, Fed), RolloutError> {
-    let since = Timestamp::from_millis(now.millis().saturating_sub(millis(SINCE)));
+    let since = now.minus(SINCE);
     let first = broker.store.audit_place(since).await?.max(broker.store.inputs_place(MAX_RECORDED).await?);
     let (mut from, mut fed) = (Some(first), Fed::default());
     loop {
@@ -173,10 +173,6 @@ async fn recorded(
         );
     }
     Ok((replay, fed))
-}
-
-fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn concerns(line: &[u8], workflows: Option<&BTreeSet<WorkflowName>>) -> bool {

@@ -43,7 +43,7 @@ impl Usual {
     pub async fn read(store: &Store, open: &OnTrial, clock: &dyn Clock) -> Result<Self, StoreError> {
         let Some(before) = &open.before else { return Ok(Self::default()) };
         let began = open.trial.at;
-        let since = Timestamp::from_millis(began.millis().saturating_sub(millis(SPAN)));
+        let since = began.minus(SPAN);
         let (first, last) = (store.audit_place(since).await?, store.audit_place(began).await?);
         let change = Arc::new((before.clone(), open.policy.clone()));
         let mut usual = Self { counts: Counts::of([before, &open.policy]), ..Self::default() };
@@ -119,10 +119,6 @@ fn call(body: &[u8]) -> Option<Called> {
     let entry: Entry<'_> = serde_json::from_slice(body).ok()?;
     let call = (entry.kind == EventType::CallDecision).then(|| serde_json::from_str(entry.data.get()));
     call?.ok()
-}
-
-fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
