@@ -19,7 +19,7 @@ use super::targets::targets;
 use crate::broker::Broker;
 use crate::cases::decide::Asking;
 use crate::policy::model::Principal;
-use crate::policy::{Granted, Policy, Possession};
+use crate::policy::{Granted, Policy, Possession, worst_access};
 use crate::watch::{Change, Fate, Seen};
 
 /// Where an exchange is refused for what a policy says. Elsewhere limits, a replay or a revocation refuse, or the size of
@@ -223,9 +223,7 @@ fn tell(
     let would = if who.verbs.iter().any(withheld) { would(&change.before) } else { BTreeSet::new() };
     let mut tools: BTreeMap<ToolName, (Access, Fate)> = BTreeMap::new();
     for verb in &who.verbs {
-        let known =
-            [&change.before, &change.now].into_iter().filter_map(|policy| policy.catalogue().verb(verb));
-        let Some(access) = known.map(|verb| verb.access).max() else { continue };
+        let Some(access) = worst_access([&change.before, &change.now], verb) else { continue };
         let became = match (withheld(verb), would.contains(verb)) {
             (false, _) => Fate::Allowed,
             (true, false) => Fate::Unchanged,

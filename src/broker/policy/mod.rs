@@ -42,6 +42,13 @@ pub use surface::AdminSurface;
 
 use model::{Approvers, Catalogue, Forbid, Gate, Grant, Identity, Principal, Rollback, Tripwire};
 
+/// The worst access that any of these policies gives a verb, so that nothing looks harmless by being called so; `None` where
+/// no one knows it.
+#[must_use]
+pub fn worst_access<'p>(policies: impl IntoIterator<Item = &'p Policy>, verb: &Operation) -> Option<Access> {
+    policies.into_iter().filter_map(|policy| Some(policy.catalogue().verb(verb)?.access)).max()
+}
+
 /// A policy that passed every check. Cloning shares it; it never changes.
 #[derive(Clone)]
 pub struct Policy(Arc<Inner>);

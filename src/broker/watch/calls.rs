@@ -8,9 +8,9 @@ use shortbread_protocol::reason::Reason;
 use shortbread_protocol::verifiers::{CallRecord, RESULT_STAGE};
 
 use super::count::{Fate, Seen};
-use crate::policy::Policy;
 use crate::policy::diff::loses;
 use crate::policy::model::Principal;
+use crate::policy::{Policy, worst_access};
 
 /// What a verifier recorded of a call, as far as the watch reads it: as it comes in, or as it stands in the log.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -74,11 +74,7 @@ impl Called {
             })
         };
         // What is not granted has no access of its own.
-        let worst = || {
-            let known =
-                [before, now].into_iter().filter_map(|policy| policy.catalogue().verb(operation.as_ref()?));
-            known.map(|verb| verb.access).max()
-        };
+        let worst = || worst_access([before, now], operation.as_ref()?);
         let access = self.access.or_else(worst)?;
         let fate = if fate == Fate::Allowed || lost() { fate } else { Fate::Unchanged };
         Some(Seen { workflow, intent, tool, access, fate, call: true })

@@ -19,7 +19,7 @@ use super::check::{Checked, compare};
 use super::decide::{Asking, Decided};
 use super::read::{Fault, Hashes, Ids, check, of_json, parse};
 use super::{Case, Input, Outcome};
-use crate::policy::Policy;
+use crate::policy::{Policy, worst_access};
 use line::{Line, Was};
 use places::{Place, Places};
 
@@ -253,13 +253,13 @@ impl Replay {
         matches!(self.before, Before::Recorded)
     }
 
-    // The worse of both, so that no decision looks harmless by being called so. None of a verb that neither knows.
+    // None of a verb that neither policy knows.
     fn access(&self, verb: &Operation) -> Option<Access> {
         let old = match &self.before {
-            Before::Policy(old) => old.catalogue().verb(verb),
+            Before::Policy(old) => Some(old),
             Before::Recorded => None,
         };
-        [self.now.catalogue().verb(verb), old].into_iter().flatten().map(|verb| verb.access).max()
+        worst_access(old.into_iter().chain([&self.now]), verb)
     }
 
     fn place(&mut self, asking: &Asking, verb: &Operation, access: Option<Access>) -> Option<usize> {
