@@ -20,6 +20,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use shortbread_protocol::names::{Intent, Operation, WorkflowName};
 
+pub use self::ways::loses;
 use super::Policy;
 use super::model::Principal;
 
@@ -143,19 +144,6 @@ pub fn readmitted(now: &Policy, earlier: &Policy, workflows: Option<&BTreeSet<Wo
     identities::readmitted(now, earlier, |principal| {
         workflows.is_none_or(|some| matches!(principal, Principal::Workflow(name) if some.contains(name)))
     })
-}
-
-/// Whether the old policy gives a principal of a verb, for a purpose, what the new one does not give as freely. Where that is
-/// not certain it does.
-#[must_use]
-pub fn loses(
-    old: &Policy,
-    new: &Policy,
-    principal: &Principal,
-    intent: &Intent,
-    operation: &Operation,
-) -> bool {
-    ways::loses(old, new, principal, intent, operation)
 }
 
 /// Compares two policies.

@@ -120,8 +120,10 @@ pub(super) fn loosened<'w, 'p>(
     })
 }
 
-/// Whether something of a verb is given by the old policy and not, or not as freely, by the new one.
-pub(super) fn loses(
+/// Whether the old policy gives a principal of a verb, for a purpose, what the new one does not give as freely. Where that is
+/// not certain it does.
+#[must_use]
+pub fn loses(
     old: &Policy,
     new: &Policy,
     principal: &Principal,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 use shortbread_broker::cases::gate::{GateResult, judge};
+use shortbread_broker::cases::labelled_by;
 use shortbread_broker::cases::read::{Format, Ids, Lines, read};
 use shortbread_broker::cases::replay::{Before, Change, Replay, Report};
 use shortbread_broker::policy::Policy;
@@ -175,9 +176,9 @@ impl Watched<'_> {
 
     /// The labelled cases that come with a policy, where they were not given besides.
     fn labelled(&mut self, policy: &Policy) -> Result<(), Failure> {
-        let Some((name, text)) = policy.cases() else { return Ok(()) };
-        for case in read(name, text.as_bytes(), &mut Ids::default()).map_err(|error| load::wrong(&error))? {
-            if case.label.is_some() && !self.replay.has_label(&case.id) {
+        let name = policy.cases().map_or("", |(name, _)| name);
+        for case in labelled_by(policy).map_err(|error| load::wrong(&error))? {
+            if !self.replay.has_label(&case.id) {
                 self.replay.case(&case).map_err(|fault| load::faulty(name, &case.id, &fault))?;
             }
         }
