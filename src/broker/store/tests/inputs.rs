@@ -109,14 +109,20 @@ async fn what_is_erased_is_in_no_file() {
     assert!(!is_marked(&place) && !store.has_traces());
 }
 
+/// A reader that sees the inputs as they are now, and so keeps them in the database's log.
+fn reading(place: &Place) -> rusqlite::Connection {
+    let reader = place.raw();
+    reader.execute_batch("BEGIN").unwrap();
+    reader.query_row("SELECT count(*) FROM audit_input", [], |row| row.get::<_, i64>(0)).unwrap();
+    reader
+}
+
 #[tokio::test]
 async fn a_reader_in_the_way_is_told_of_and_not_waited_for() {
     let place = Place::new();
     let store = place.create();
     store.record_denial(None, entry(1, 1, "workflow:a", 5)).await.unwrap();
-    let reader = place.raw();
-    reader.execute_batch("BEGIN").unwrap();
-    reader.query_row("SELECT count(*) FROM audit_input", [], |row| row.get::<_, i64>(0)).unwrap();
+    let reader = reading(&place);
     assert_eq!(erase(&store, of(1)).await.count, 1);
     assert!(store.has_traces() && is_marked(&place));
     assert!(!store.wipe_traces().await.unwrap());
@@ -132,9 +138,7 @@ async fn what_a_reader_kept_in_the_log_is_wiped_when_it_is_next_asked_for() {
     let place = Place::new();
     let store = place.create();
     store.record_denial(None, entry(1, 1, "workflow:a", 5)).await.unwrap();
-    let reader = place.raw();
-    reader.execute_batch("BEGIN").unwrap();
-    reader.query_row("SELECT count(*) FROM audit_input", [], |row| row.get::<_, i64>(0)).unwrap();
+    let reader = reading(&place);
     erase(&store, of(1)).await;
     assert!(store.has_traces() && is_marked(&place));
     reader.execute_batch("COMMIT").unwrap();
