@@ -42,6 +42,27 @@ pub enum EventType {
     /// A verifier decided about a call.
     #[serde(rename = "dev.shortbread.call.decision.v1")]
     CallDecision,
+    /// A request waits for a person.
+    #[serde(rename = "dev.shortbread.approval.requested.v1")]
+    ApprovalRequested,
+    /// An approver agreed or narrowed, and it is not decided yet.
+    #[serde(rename = "dev.shortbread.approval.voted.v1")]
+    ApprovalVoted,
+    /// The approvers approved or denied a request.
+    #[serde(rename = "dev.shortbread.approval.decided.v1")]
+    ApprovalDecided,
+    /// Nobody decided in time: the next group is asked, where there is one.
+    #[serde(rename = "dev.shortbread.approval.escalated.v1")]
+    ApprovalEscalated,
+    /// The time of a request was over before it was approved and fetched.
+    #[serde(rename = "dev.shortbread.approval.expired.v1")]
+    ApprovalExpired,
+    /// A request was taken back by who made it.
+    #[serde(rename = "dev.shortbread.approval.cancelled.v1")]
+    ApprovalCancelled,
+    /// A verifier claimed the one use of a token.
+    #[serde(rename = "dev.shortbread.call.claimed.v1")]
+    CallClaimed,
     /// What decisions about one subject depended on was erased.
     #[serde(rename = "dev.shortbread.audit.erased.v1")]
     AuditErased,

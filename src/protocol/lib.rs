@@ -4,6 +4,7 @@ pub mod access;
 pub mod address;
 pub mod admin;
 pub mod alternatives;
+pub mod approval;
 pub mod biscuit;
 pub mod call;
 pub mod clock;

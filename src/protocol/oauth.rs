@@ -1,11 +1,12 @@
 //! Bodies of `/oauth/*` and the metadata document (RFC 6749, 8414, 8693, 9396).
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::constraint::Arguments;
-use crate::names::{Intent, Release, Task, ToolName, VerbName};
+use crate::names::{Intent, Operation, Release, Task, ToolName, VerbName};
 use crate::reason::Reason;
 
 /// Grant type of RFC 8693.
@@ -14,6 +15,10 @@ pub const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchang
 pub const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 /// Grant type of RFC 6749, section 4.4.
 pub const CLIENT_CREDENTIALS: &str = "client_credentials";
+/// Grant type with which an answer is fetched that waited for a person (draft-gerber-oauth-deferred-token-response-00).
+pub const DEFERRED: &str = "urn:ietf:params:oauth:grant-type:deferred";
+/// `completion_mode` of a request whose answer may wait for a person (the same draft).
+pub const COMPLETION_DEFERRED: &str = "deferred";
 /// `client_assertion_type` of RFC 7523.
 pub const CLIENT_ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// `subject_token_type` of a workload's JWT.
@@ -53,7 +58,8 @@ pub struct AuthorizationDetail {
     /// The tool.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub tool: ToolName,
-    /// The verbs.
+    /// The verbs; absent where `call` or `calls` names them.
+    #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub actions: Vec<VerbName>,
     /// By verb: what its arguments may be. A verb that is not named may have any arguments that the grant allows.
@@ -82,14 +88,12 @@ pub struct AuthorizationDetail {
     /// Whether the token may be narrowed and passed on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delegation: Option<Delegation>,
-    /// One exact call to be approved. Not served yet: anything but null is refused.
+    /// Requests only: one exact call. The token is good for it once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
-    pub call: Option<serde_json::Value>,
-    /// A plan of calls to be approved. Not served yet: anything but null is refused.
+    pub call: Option<ExactCall>,
+    /// Requests only: a plan of 1 to [`MAX_CALLS`] exact calls, decided together. Each becomes a token of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
-    pub calls: Option<serde_json::Value>,
+    pub calls: Option<Vec<ExactCall>>,
 }
 
 impl AuthorizationDetail {
@@ -112,6 +116,23 @@ impl AuthorizationDetail {
             calls: None,
         }
     }
+}
+
+/// The most calls of one plan.
+pub const MAX_CALLS: usize = 32;
+
+/// A call in full.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ExactCall {
+    /// The verb.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub verb: VerbName,
+    /// All of its arguments: at most 64 members; integers within 2^53 either way and no other numbers.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub args: serde_json::Map<String, serde_json::Value>,
 }
 
 /// The answer to a registered verifier that asks about a token (RFC 7662, section 2.2). What is not for sure is inactive,
@@ -214,6 +235,51 @@ pub struct TokenExtras {
     pub dropped: BTreeMap<String, String>,
     /// The step of degraded service, if any.
     pub degraded: Option<String>,
+    /// The approval that it came from, if any; a revocation of it ends the tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval_id: Option<String>,
+    /// For exact calls: a sealed token for each, in the order of the request; `access_token` is the first of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<CallToken>,
+}
+
+/// A token that is good for one exact call, once.
+#[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CallToken {
+    /// The call's place in the request, from 0: the details in their order, the calls of each in theirs.
+    pub place: u32,
+    /// What is called, as `tool/verb`.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub operation: Operation,
+    /// SHA-256 of the call's arguments in canonical JSON (RFC 8785), in hex.
+    pub args_sha256: String,
+    /// The token's id.
+    pub token_id: String,
+    /// The token.
+    pub access_token: String,
+}
+
+/// Says which it is, never the token.
+impl fmt::Debug for CallToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { place, operation, token_id, .. } = self;
+        let mut shown = f.debug_struct("CallToken");
+        shown.field("place", place).field("operation", operation).field("token_id", token_id);
+        shown.finish_non_exhaustive()
+    }
+}
+
+/// What names a request that waits for a person. It is no credential: fetching the answer takes the client's key too.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DeferralCode(pub String);
+
+impl fmt::Debug for DeferralCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DeferralCode")
+    }
 }
 
 /// The answer to a refused request on `/oauth/*` (RFC 6749, section 5.2).
@@ -224,6 +290,15 @@ pub struct OAuthError {
     pub error: String,
     /// What was wrong and what to do.
     pub error_description: String,
+    /// With `authorization_pending`: what to fetch the answer with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deferral_code: Option<DeferralCode>,
+    /// With `authorization_pending`: for how many seconds more the request waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in: Option<u64>,
+    /// With `authorization_pending` and `slow_down`: how many seconds to leave between two attempts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<u64>,
     /// What is ours.
     pub shortbread: ErrorExtras,
 }
@@ -243,6 +318,18 @@ pub struct ErrorExtras {
     /// Which part of the service is degraded, where that is why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub degraded: Option<String>,
+    /// What waits for a person, or waited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval_id: Option<String>,
+    /// Within how many seconds the approvers should decide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sla_seconds: Option<u64>,
+    /// Who is asked now: the groups, separated by commas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approvers: Option<String>,
+    /// Where an approver looks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status_uri: Option<String>,
 }
 
 impl ErrorExtras {
@@ -250,7 +337,17 @@ impl ErrorExtras {
     #[must_use]
     pub fn new(reason: Reason, decision_id: String, request_id: String) -> Self {
         let (reason, retryable) = (reason.code().to_owned(), reason.retryable());
-        Self { decision_id, request_id, reason, retryable, degraded: None }
+        Self {
+            decision_id,
+            request_id,
+            reason,
+            retryable,
+            degraded: None,
+            approval_id: None,
+            sla_seconds: None,
+            approvers: None,
+            status_uri: None,
+        }
     }
 }
 
@@ -301,4 +398,6 @@ pub struct MetadataExtras {
     pub revocations_head_uri: String,
     /// The newest checkpoint of the audit log.
     pub audit_checkpoint_uri: String,
+    /// Where clients take back requests that wait for a person.
+    pub deferral_cancellation_uri: String,
 }

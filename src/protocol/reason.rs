@@ -87,6 +87,7 @@ reasons! {
     WrongHolder = "proof.wrong_key", false, "The token is bound to another key than the one that made the proof.", "Use the key that was named at the exchange.";
     ApprovedCallOnly = "approval.other_call", false, "The token is good for one approved call, and this is not that call or its arguments were not read.", "Send exactly the arguments that were approved.";
     AlreadyUsed = "approval.used", false, "The approved call was already made, or its use could not be claimed.", "Ask for a new approval.";
+    ClaimUnavailable = "approval.claim_unavailable", true, "The token is good once, and whoever keeps its use could not be asked.", "Retry later: nothing was run. If it is refused as used then, the claim had arrived; ask for a new approval.";
     ListMissing = "list.missing", true, "The verifier has no revocation list yet, so nothing is allowed.", "Check that the verifier can reach the broker or a mirror; `shortbread revocations status` shows whether the broker serves a fresh list.";
     ListTooOld = "list.too_old", true, "The verifier's revocation list is too old for this kind of access.", "Check that the verifier can reach the broker or a mirror; it recovers by itself. `shortbread revocations status` shows whether the broker serves a fresh list.";
     CallMalformed = "call.malformed", false, "The call could not be read: broken or duplicated members, too many or too large arguments.", "Send one JSON object with at most 64 members and 64 KiB, no member twice.";
@@ -105,7 +106,19 @@ reasons! {
     PolicyForbidden = "policy.forbidden", false, "The policy forbids this to everyone, whatever a grant says.", "Do not retry; the description names the verb.";
     IntentRefused = "policy.intent", false, "The grant does not cover this declared intent.", "Declare one of the intents that the policy lists for the workflow.";
     ConstraintRefused = "policy.constraint", false, "The arguments asked for have nothing in common with those granted, or a bound claim is missing.", "Ask for arguments inside the grant.";
-    ApprovalRequired = "approval.required", false, "A person must approve this first, and this broker does not take approvals yet.", "Ask for verbs that need no approval.";
+ApprovalRequired = "approval.required", false, "A person must approve this first, and the request did not say that it waits.", "Send it again with `completion_mode=deferred` and a DPoP proof (`shortbread exchange --wait`), or ask for verbs that need no approval.";
+    ApprovalPending = "approval.pending", true, "A person has to approve this and has not decided yet.", "Ask again with the deferral code after the interval that the answer names; `shortbread approvals list` shows what waits.";
+    ApprovalDenied = "approval.denied", false, "The approvers denied this request.", "Do not retry the same request; `shortbread approvals show` has the reason they gave.";
+    ApprovalExpired = "approval.expired", false, "Nobody approved this request in time, or the answer was not fetched in time.", "Ask again, and tell the approvers.";
+    ApprovalCancelled = "approval.cancelled", false, "This request was taken back by who made it.", "Ask again if it is still needed.";
+    ApprovalsFull = "approval.too_many", true, "So many requests of this workflow wait for a person that no more is taken.", "Wait until some are decided, or cancel some; `[limits] pending_approvals` is the limit.";
+    DeferralUnknown = "approval.unknown_code", false, "No request waits under this deferral code for this client and key.", "Send the code with the client's identity and key that asked; one that was used is gone.";
+    PollTooSoon = "approval.poll_too_soon", true, "The answer was asked for again too soon.", "Leave the interval that the answer names between two attempts, or send `Prefer: wait=55` to be answered once it is decided.";
+    NotAsked = "approval.not_asked", false, "This operator is not among those who are asked to decide this request.", "Let a member of the groups that `shortbread approvals show` names decide; the next group is asked when the SLA is breached.";
+    OwnRequest = "approval.own_request", false, "Nobody approves their own request, nor one of a workflow that they own; the detail says how they are tied to it.", "Let another approver decide.";
+    ApprovalChanged = "approval.changed", false, "The request is not what was shown any more: another approver narrowed it.", "Look at it again with `shortbread approvals show`, then decide.";
+    ApprovalClosed = "approval.closed", false, "This request is decided, expired or taken back.", "Nothing is left to decide; `shortbread approvals show` says how it ended.";
+    BudgetSpent = "policy.budget", true, "The budget of the grant does not have this much left; the description says how much it has.", "Ask for less, or wait until earlier amounts leave the period.";
     TargetUnknown = "target.unknown", false, "The resource, location or tool is not in the catalogue, or they disagree.", "Use the audience that the catalogue gives the tool.";
     ScopeUnknown = "scope.unknown", false, "A tool, verb or constraint is not known; the description names it.", "Check the spelling against the broker's metadata document.";
     TooLarge = "token.too_large", false, "The token would be larger than 5 KiB.", "Ask for fewer verbs or shorter constraints, or split over two requests.";

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::access::Access;
-use crate::names::{ToolName, VerifierName};
+use crate::names::{ToolName, VerbName, VerifierName};
 
 /// Where a lease is asked for: the body is a [`LeaseBody`].
 pub const LEASE: &str = "/verifiers/lease";
@@ -17,12 +17,17 @@ pub const DECISIONS: &str = "/verifiers/decisions";
 /// Where an instance says that it stops: the body is a signed [`Message`] of a [`Goodbye`].
 pub const GOODBYE: &str = "/verifiers/goodbye";
 
+/// Where the one use of a token is claimed: the body is a signed [`Message`] of a [`Claim`].
+pub const CLAIMS: &str = "/verifiers/claims";
+
 /// The `typ` of a signed [`Message`] of each kind, so that none passes for another.
 pub const REPORT_TYPE: &str = "shortbread-report+jwt";
 /// See [`REPORT_TYPE`].
 pub const DECISIONS_TYPE: &str = "shortbread-decisions+jwt";
 /// See [`REPORT_TYPE`].
 pub const GOODBYE_TYPE: &str = "shortbread-goodbye+jwt";
+/// See [`REPORT_TYPE`].
+pub const CLAIM_TYPE: &str = "shortbread-claim+jwt";
 
 /// How often an instance reports when nothing changes, in seconds.
 pub const REPORT_EVERY: u64 = 15;
@@ -179,6 +184,49 @@ pub struct Report {
     /// The tools whose would-be denials it lets pass now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub observing: Vec<ToolName>,
+    /// Who keeps the uses of tokens that are good once.
+    #[serde(default)]
+    pub uses: Uses,
+}
+
+/// Who keeps which tokens were used, of those that are good once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum Uses {
+    /// Nobody: such tokens are refused.
+    #[default]
+    Nobody,
+    /// The instance by itself: right only where it is the one instance of its tools.
+    Local,
+    /// The broker, for all instances.
+    Broker,
+}
+
+/// The one use of a token is claimed, for a call that is allowed in everything else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Claim {
+    /// The token's id.
+    pub token: String,
+    /// Names this attempt at the call: 32 hex digits, drawn anew for each. The same attempt may claim again, when the
+    /// answer was lost; another one may not.
+    pub attempt: String,
+    /// The tool that is called.
+    pub tool: ToolName,
+    /// Its verb.
+    pub verb: VerbName,
+    /// SHA-256 of the arguments in canonical JSON, in hex; absent where the call was not read or has no such hash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub args_sha256: Option<String>,
+}
+
+/// The answer to a claim that holds: the call may run. One that does not is refused with `approval.used`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ClaimAnswer {
+    /// Whether this attempt had claimed it before: the answer was lost.
+    pub again: bool,
 }
 
 /// An instance stops: it is gone, not silent.

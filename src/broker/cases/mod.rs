@@ -112,7 +112,6 @@ pub enum Held {
 #[serde(deny_unknown_fields)]
 pub struct Wanted {
     /// As `github/issues.write`.
-    #[serde(with = "operation")]
     pub verb: Operation,
     /// The arguments it is asked for; absent leaves them to the grant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -124,7 +123,6 @@ pub struct Wanted {
 #[serde(deny_unknown_fields)]
 pub struct Call {
     /// As `github/issues.write`.
-    #[serde(with = "operation")]
     pub verb: Operation,
     /// Its arguments, as the tool service would read them.
     #[serde(default)]
@@ -270,21 +268,6 @@ mod moment {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
         let text = Option::<String>::deserialize(from)?;
         text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
-    }
-}
-
-/// Operations as `tool/verb`.
-mod operation {
-    use serde::{Deserializer, Serializer};
-    use shortbread_protocol::names::Operation;
-    use shortbread_protocol::text;
-
-    pub(super) fn serialize<S: Serializer>(operation: &Operation, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(operation)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Operation, D::Error> {
-        text::parsed(from)
     }
 }
 

@@ -63,6 +63,8 @@ pub(super) fn answer(granted: &Granted, parts: Parts<'_>) -> TokenAnswer {
             revocation_seq: parts.revocation_seq,
             dropped: dropped.collect(),
             degraded: None,
+            approval_id: None,
+            calls: Vec::new(),
         },
         access_token: parts.token,
     }

@@ -197,6 +197,8 @@ impl Heir {
                 revocation_seq,
                 dropped: self.dropped.clone(),
                 degraded: None,
+                approval_id: None,
+                calls: Vec::new(),
             },
         }
     }

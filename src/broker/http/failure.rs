@@ -23,6 +23,9 @@ pub(super) fn oauth(refusal: &Refusal, decision: &Decision) -> Response {
     let body = OAuthError {
         error: error.to_owned(),
         error_description: describe(&refusal.detail),
+        deferral_code: None,
+        expires_in: None,
+        interval: None,
         shortbread: ErrorExtras {
             degraded: refusal.degraded.map(|degraded| degraded.code().to_owned()),
             ..ErrorExtras::new(refusal.reason, decision.id.clone(), decision.request_id())

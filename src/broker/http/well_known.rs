@@ -12,7 +12,7 @@ use shortbread_protocol::dpop;
 use shortbread_protocol::key_document::{DocumentKey, KeyPurpose};
 use shortbread_protocol::names::Operation;
 use shortbread_protocol::oauth::{
-    CLIENT_CREDENTIALS, JWT_BEARER, Metadata, MetadataExtras, TOKEN_EXCHANGE, TOOL_CALL,
+    CLIENT_CREDENTIALS, DEFERRED, JWT_BEARER, Metadata, MetadataExtras, TOKEN_EXCHANGE, TOOL_CALL,
 };
 
 use super::App;
@@ -89,7 +89,7 @@ fn describe(app: &App) -> Metadata {
         introspection_endpoint_auth_methods_supported: texts(&["private_key_jwt"]),
         jwks_uri: at("/.well-known/jwks.json"),
         response_types_supported: Vec::new(),
-        grant_types_supported: texts(&[TOKEN_EXCHANGE, JWT_BEARER, CLIENT_CREDENTIALS]),
+        grant_types_supported: texts(&[TOKEN_EXCHANGE, JWT_BEARER, CLIENT_CREDENTIALS, DEFERRED]),
         token_endpoint_auth_methods_supported: texts(&["none", "private_key_jwt"]),
         token_endpoint_auth_signing_alg_values_supported: texts(&["EdDSA", "Ed25519", "ES256", "RS256"]),
         dpop_signing_alg_values_supported: texts(&dpop::ALGORITHMS),
@@ -100,6 +100,7 @@ fn describe(app: &App) -> Metadata {
             biscuit_web_keys_uri: at("/.well-known/biscuit-web-keys"),
             revocations_head_uri: at("/revocations/head"),
             audit_checkpoint_uri: at("/log/checkpoint"),
+            deferral_cancellation_uri: at("/oauth/deferral/cancel"),
         },
     }
 }

@@ -1,5 +1,6 @@
 //! Bodies of the admin API under `/api/v1`.
 
+mod approvals;
 mod inputs;
 mod keys;
 mod log;
@@ -8,6 +9,10 @@ mod report;
 mod revocations;
 mod status;
 
+pub use approvals::{
+    ApprovalAnswer, ApprovalBody, ApprovalState, ApprovalsAnswer, ApproveBody, ClosedBody, DemandBody,
+    DenyBody, NarrowBody, VoteBody,
+};
 pub use inputs::{EraseAnswer, EraseBody};
 pub use keys::{KeyBody, KeyDocumentBody, KeysAnswer};
 pub use log::{
