@@ -1,6 +1,7 @@
 //! The broker as a library: exchange, revoke, publish, audit, and the HTTP around them.
 
 pub mod activation;
+pub mod approval;
 pub mod audit;
 pub mod break_glass;
 pub mod breaker;

@@ -11,7 +11,7 @@ use super::call;
 use super::{Call, Case, Held, Input, Outcome};
 use crate::identity::{IdentityError, Proved, is_known, recall};
 use crate::policy::model::Principal;
-use crate::policy::{self, Asked, Granted, Policy, Possession, Request, Right};
+use crate::policy::{self, Asked, Demand, Granted, Pending, Policy, Possession, Request, Right};
 
 /// What a policy makes of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +40,26 @@ pub struct Decided {
 #[must_use]
 pub fn decide(policy: &Policy, case: &Case) -> Decided {
     Asking::from(case.input.clone()).decide(policy)
+}
+
+/// What a policy gives.
+#[derive(Clone, Debug)]
+pub struct Weighed {
+    /// What it gives, or would give.
+    pub granted: Granted,
+    /// What has to be approved first.
+    pub pending: Option<Waits>,
+}
+
+/// What waits for an approval.
+#[derive(Clone, Debug)]
+pub struct Waits {
+    /// The verbs that nobody gets without it.
+    pub needing: Vec<Operation>,
+    /// What has to be met.
+    pub demands: Vec<Demand>,
+    /// The first demand in a sentence.
+    pub detail: String,
 }
 
 /// A case's input, ready to be decided under several policies.
@@ -105,10 +125,32 @@ impl Asking {
     /// Decides it under a policy.
     #[must_use]
     pub fn decide(&self, policy: &Policy) -> Decided {
-        let known = match self.identify(policy) {
-            Ok(known) => known,
+        let Weighed { granted, pending } = match self.weigh(policy) {
+            Ok(weighed) => weighed,
             Err((reason, detail)) => return Decided::denied(reason, detail),
         };
+        if let Some(called) = &self.call
+            && let Err((reason, detail)) = self.admits(policy, &granted, called)
+        {
+            return Decided { grants: granted.grants, ..Decided::denied(reason, detail) };
+        }
+        match pending {
+            None => Decided::allowed(granted),
+            Some(waits) => {
+                let denied = Decided::denied(Reason::ApprovalRequired, waits.detail);
+                let Granted { rights, grants, ttl, .. } = granted;
+                let (outcome, needing) = (Outcome::NeedsApproval, waits.needing);
+                Decided { outcome, rights, needing, grants, ttl: Some(ttl), ..denied }
+            }
+        }
+    }
+
+    /// What a policy gives, or would give with an approval.
+    ///
+    /// # Errors
+    /// With the reason and a sentence, where it gives nothing.
+    pub fn weigh(&self, policy: &Policy) -> Result<Weighed, (Reason, String)> {
+        let known = self.identify(policy)?;
         let request = Request {
             principal: known.principal,
             claims: known.claims,
@@ -117,27 +159,25 @@ impl Asking {
             ttl: self.ttl,
             possession: known.possession,
         };
-        let (granted, waits) = match policy::decide(policy, &request) {
-            Ok(granted) => (granted, None),
-            Err(mut refusal) => match refusal.pending.take() {
-                Some(pending) => (pending.granted, Some((pending.needing, refusal))),
-                None => return Decided::denied(refusal.reason, refusal.detail),
+        match policy::decide(policy, &request) {
+            Ok(granted) => Ok(Weighed { granted, pending: None }),
+            Err(mut refusal) => match refusal.pending.take().map(|pending| *pending) {
+                Some(Pending { granted, needing, demands }) => {
+                    let waits = Waits { needing, demands, detail: refusal.detail };
+                    Ok(Weighed { granted, pending: Some(waits) })
+                }
+                None => Err((refusal.reason, refusal.detail)),
             },
-        };
-        if let Some(called) = &self.call
-            && let Err((reason, detail)) = call::evaluate(policy, self.intent(), &known, &granted, called)
-        {
-            return Decided { grants: granted.grants, ..Decided::denied(reason, detail) };
         }
-        match waits {
-            None => Decided::allowed(granted),
-            Some((needing, refusal)) => {
-                let denied = Decided::denied(refusal.reason, refusal.detail);
-                let Granted { rights, grants, ttl, .. } = granted;
-                let outcome = Outcome::NeedsApproval;
-                Decided { outcome, rights, needing, grants, ttl: Some(ttl), ..denied }
-            }
-        }
+    }
+
+    /// Whether a token with what is granted of a call's verb would allow the call.
+    ///
+    /// # Errors
+    /// With the verifier's reason and words, or why there would be no token.
+    pub fn admits(&self, policy: &Policy, granted: &Granted, call: &Call) -> Result<(), (Reason, String)> {
+        let known = self.identify(policy)?;
+        call::evaluate(policy, self.intent(), &known, granted, call)
     }
 
     /// Who asks, where it is a principal at all.

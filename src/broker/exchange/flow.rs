@@ -165,7 +165,7 @@ async fn run(
     let kept = retry.map(|key| key.keep(made.block, sealed, &answer, expires, context.decision.at));
     let used = replay.take();
     let exchange =
-        Exchange { replay: used.clone(), token: record, standing, ties: Vec::new(), retry: kept, audit };
+        Exchange { replay: used.clone(), token: record, standing, ties: Vec::new(), others: Vec::new(), redeem: None, retry: kept, audit };
     match broker.store.record_exchange(exchange).await {
         Ok(_) => {
             watched::granted(broker, trail, &granted, context);

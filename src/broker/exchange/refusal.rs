@@ -196,6 +196,10 @@ impl From<RecordError> for Refusal {
             RecordError::RevokedBlock => Self::plain(Reason::RevokedBlock),
             RecordError::TaskTaken => Self::new(Reason::RequestMalformed, error.to_string()),
             RecordError::TooMany => Self::new(Reason::ParentRefused, error.to_string()),
+            RecordError::TooManyWait(_) => {
+                Self::new(Reason::ApprovalsFull, error.to_string()).after(Duration::from_secs(30))
+            }
+            RecordError::NotApproved => Self::plain(Reason::DeferralUnknown),
             RecordError::Repeated | RecordError::NoToken => Self::plain(Reason::Internal).because(error),
             RecordError::Store(error) => error.into(),
         }

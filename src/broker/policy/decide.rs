@@ -17,7 +17,7 @@ use shortbread_protocol::normalise::{self, Forms};
 use shortbread_protocol::reason::Reason;
 use thiserror::Error;
 
-use super::model::{Grant, Principal, Rate, Verb, Windows};
+use super::model::{Approval, Grant, Principal, Rate, Verb, Windows};
 use super::{Policy, bind, cost};
 
 mod explain;
@@ -125,6 +125,23 @@ pub struct Pending {
     pub granted: Granted,
     /// The verbs of it that nobody gets without the approval; never empty.
     pub needing: Vec<Operation>,
+    /// What has to be met, all of it; never empty.
+    pub demands: Vec<Demand>,
+}
+
+/// What one grant, or several that say the same, demand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Demand {
+    /// The group that is asked first.
+    pub approvers: String,
+    /// How many have to agree; never zero.
+    pub quorum: u32,
+    /// After this long the next group is asked.
+    pub sla: Duration,
+    /// After this long the request is over.
+    pub expires: Duration,
+    /// The verbs that it is for.
+    pub verbs: Vec<Operation>,
 }
 
 impl Refusal {
@@ -157,11 +174,16 @@ pub fn decide(policy: &Policy, request: &Request<'_>) -> Result<Granted, Refusal
     if kept.is_empty() {
         return Err(most_telling(lost));
     }
-    if let Some((needing, detail)) = demand(&kept) {
-        let pending = Some(Box::new(Pending { granted: summary(kept, lost, life), needing }));
+    fit(&kept)?;
+    let demands = demands(&kept);
+    if let Some(first) = demands.first() {
+        let detail = explain::demand(&kept, first);
+        let needing = kept.iter().map(|won| &won.right.operation);
+        let needing = needing.filter(|verb| demands.iter().any(|demand| demand.verbs.contains(verb)));
+        let needing = needing.cloned().collect();
+        let pending = Some(Box::new(Pending { granted: summary(kept, lost, life), needing, demands }));
         return Err(Refusal { pending, ..Refusal::new(Reason::ApprovalRequired, detail) });
     }
-    fit(&kept)?;
     one_tool(request)?;
     Ok(summary(kept, lost, life))
 }
@@ -328,20 +350,42 @@ fn most_telling(lost: Vec<(Operation, Refusal)>) -> Refusal {
     first.unwrap_or_else(|| Refusal::new(Reason::PolicyDenied, "nothing that was asked for is granted"))
 }
 
-/// The verbs that nobody gets without an approval, and the first demand in words.
-fn demand(kept: &[Won]) -> Option<(Vec<Operation>, String)> {
-    let demanded = kept.iter().filter_map(|won| {
+/// What every grant that is used demands of its verbs; what several demand alike stands there once.
+fn demands(kept: &[Won]) -> Vec<Demand> {
+    let mut demands: Vec<Demand> = Vec::new();
+    for won in kept {
         let Right { operation, access, .. } = &won.right;
-        let mut demands = won.grants.iter().filter_map(|grant| grant.approval.as_ref());
-        Some((won, demands.find(|a| a.covers(&operation.verb, *access))?))
-    });
-    let demanded: Vec<_> = demanded.collect();
-    let (won, approval) = demanded.first()?;
-    let detail = format!(
-        "{} is a {} verb and needs the approval of {} of {}",
-        won.right.operation, won.right.access, approval.quorum, approval.approvers
-    );
-    Some((demanded.iter().map(|(won, _)| won.right.operation.clone()).collect(), detail))
+        let approvals = won.grants.iter().filter_map(|grant| grant.approval.as_ref());
+        for approval in approvals.filter(|approval| approval.covers(&operation.verb, *access)) {
+            let new = Demand::of(approval);
+            let known = demands.iter_mut().find(|known| known.is_like(&new));
+            let demand = match known {
+                Some(known) => known,
+                None => {
+                    demands.push(new);
+                    let Some(last) = demands.last_mut() else { continue };
+                    last
+                }
+            };
+            if !demand.verbs.contains(operation) {
+                demand.verbs.push(operation.clone());
+            }
+        }
+    }
+    demands
+}
+
+impl Demand {
+    fn of(approval: &Approval) -> Self {
+        let Approval { approvers, quorum, sla, expires, .. } = approval;
+        let (approvers, verbs) = (approvers.clone(), Vec::new());
+        Self { approvers, quorum: *quorum, sla: *sla, expires: *expires, verbs }
+    }
+
+    fn is_like(&self, other: &Self) -> bool {
+        let said = |demand: &Self| (demand.quorum, demand.sla, demand.expires);
+        self.approvers == other.approvers && said(self) == said(other)
+    }
 }
 
 fn one_tool(request: &Request<'_>) -> Result<(), Refusal> {

@@ -33,7 +33,7 @@ use shortbread_protocol::names::{Intent, Operation, OperatorName, ToolName, Verb
 
 pub use check::{Files, Options};
 pub use decide::{
-    Alternative, Asked, DEFAULT_TTL, Granted, MAX_TTL, Pending, Possession, Refusal, Request, Right, decide,
+    Alternative, Asked, DEFAULT_TTL, Demand, Granted, MAX_TTL, Pending, Possession, Refusal, Request, Right, decide,
 };
 pub use pattern::Pattern;
 pub use problem::Problem;
@@ -129,6 +129,13 @@ impl Policy {
     #[must_use]
     pub fn grants_of(&self, principal: &Principal, tool: &ToolName) -> &[Arc<Grant>] {
         self.0.grants.get(principal).and_then(|tools| tools.get(tool)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Who answers for this principal and may not approve its requests.
+    #[must_use]
+    pub fn owners_of(&self, principal: &Principal) -> BTreeSet<OperatorName> {
+        let tools = self.0.grants.get(principal).into_iter().flat_map(BTreeMap::values);
+        tools.flatten().flat_map(|grant| grant.owners.iter().cloned()).collect()
     }
 
     /// The groups of approvers.

@@ -272,7 +272,7 @@ pub struct Grant {
     pub id: String,
     /// Who gets it: a workflow or an operator.
     pub principal: Principal,
-    /// Who answers for it and may not approve its requests.
+    /// Who answers for the workflow, by this grant or another of it, and may not approve its requests.
     pub owners: BTreeSet<OperatorName>,
     /// The intents it is for; `None` is any declared intent, or none.
     pub intents: Option<BTreeSet<Intent>>,

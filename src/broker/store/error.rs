@@ -192,6 +192,14 @@ pub enum RecordError {
         "256 tokens were made of this one, or 8 in one line, and no more may be; exchange an identity for a new one"
     )]
     TooMany,
+    /// As many requests of this principal wait for a person as may.
+    #[error(
+        "{0} requests of this workflow wait for a person and no more may; wait until some are decided, or cancel some"
+    )]
+    TooManyWait(u64),
+    /// The approval is spent, over or taken back, or what was approved is not what is shown any more.
+    #[error("the approval is not there to be spent")]
+    NotApproved,
     /// Another request with the same Idempotency-Key was answered meanwhile.
     #[error("the same request was answered a moment ago")]
     Repeated,
@@ -258,6 +266,20 @@ pub enum ActivateError {
     /// A trial must have something to go back to.
     #[error("no policy is in force yet; activate a version for all first")]
     NothingBefore,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a request that waits for a person did not change.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum ApprovalError {
+    /// It is decided, over or taken back.
+    #[error("this request is closed")]
+    Closed,
+    /// What was looked at is not what is shown, or another vote came first.
+    #[error("this request changed meanwhile")]
+    Changed,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::revocations::{Revocations, Standing};
 
+mod approvals;
 mod changes;
 mod inputs;
 mod instances;
@@ -18,6 +19,9 @@ mod keys;
 mod log;
 mod policies;
 
+pub use self::approvals::{
+    ApprovalRecord, ApprovalsWanted, Ask, Asked, CastVote, CloseApproval, Redeem, StoredApproval, StoredVote,
+};
 pub use self::changes::{
     BlockChanged, Changed, ChangedEntry, Lift, LiftMode, Notes, Revoke, RevokeBlock, RevokeMode, Target,
 };
@@ -185,6 +189,10 @@ pub struct Exchange {
     pub standing: Standing,
     /// For a token that was made of another: what its ancestors can be revoked by and it bears no mark of.
     pub ties: Vec<Tie>,
+    /// Tokens that are answered with it, each with what can revoke it: those of a plan's other calls.
+    pub others: Vec<(TokenRecord, Standing)>,
+    /// The approval that is spent for them.
+    pub redeem: Option<Redeem>,
     /// What is kept so that the same answer can be given once more.
     pub retry: Option<Retry>,
     /// The audit entry of the decision.

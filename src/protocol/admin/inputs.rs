@@ -26,7 +26,7 @@ pub struct EraseBody {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EraseAnswer {
-    /// How many inputs: by this request, or in all for a dry run.
+    /// How many inputs, with closed requests for approval: by this request, or in all for a dry run.
     pub inputs: u64,
     /// Whether there may be more: send the same request again.
     pub more: bool,

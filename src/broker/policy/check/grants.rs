@@ -29,21 +29,21 @@ pub(super) fn compile(
             let message = format!("this grant says what grant {} says already", first + 1);
             check.problem(entry.span(), message, "take one of them out");
         }
-        grants
-            .extend(grant(check, index + 1, entry, known).map(|grant| (entry.get_ref().tool.span(), grant)));
+        let compiled = grant(check, (index + 1, entry), raw, known);
+        grants.extend(compiled.map(|grant| (entry.get_ref().tool.span(), grant)));
     }
     grants
 }
 
 fn grant(
     check: &mut Check<'_>,
-    number: usize,
-    entry: &Spanned<GrantSource>,
+    (number, entry): (usize, &Spanned<GrantSource>),
+    raw: &[Spanned<GrantSource>],
     known: &Known<'_>,
 ) -> Option<Grant> {
     let source = entry.get_ref();
     let principal = principal(check, entry, known)?;
-    let owners = owners(check, source, known);
+    let owners = owners(check, source, raw, known);
     let intents = intents(check, source);
     let max_ttl = max_ttl(check, source);
     fits(check, source, &principal);
@@ -112,14 +112,22 @@ fn principal(check: &mut Check<'_>, entry: &Spanned<GrantSource>, known: &Known<
     Some(principal)
 }
 
-fn owners(check: &mut Check<'_>, source: &GrantSource, known: &Known<'_>) -> BTreeSet<OperatorName> {
+/// Whoever owns one grant of a workflow owns the workflow.
+fn owners(
+    check: &mut Check<'_>,
+    source: &GrantSource,
+    raw: &[Spanned<GrantSource>],
+    known: &Known<'_>,
+) -> BTreeSet<OperatorName> {
     for owner in &source.owners {
         if !known.people.operators.contains(owner.get_ref()) {
             let fix = format!("name operators: {}", list(&known.people.operators));
             check.problem(owner.span(), format!("the owner {owner} is no operator"), fix);
         }
     }
-    source.owners.iter().map(|owner| owner.get_ref().clone()).collect()
+    let named = |source: &GrantSource| source.workflow.as_ref().map(|name| name.get_ref().clone());
+    let of_same = raw.iter().map(Spanned::get_ref).filter(|other| named(other) == named(source));
+    of_same.flat_map(|other| &other.owners).map(|owner| owner.get_ref().clone()).collect()
 }
 
 /// Operators have the built-in tool and nothing else; nobody else has it; it takes no conditions.

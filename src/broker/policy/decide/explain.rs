@@ -9,6 +9,7 @@ use shortbread_protocol::normalise::Forms;
 
 use super::super::model::{Grant, Principal};
 use super::super::{Policy, bind};
+use super::{Demand, Won};
 
 pub(super) fn unknown(policy: &Policy, operation: &Operation) -> String {
     let Operation { tool, verb } = operation;
@@ -60,6 +61,13 @@ pub(super) fn arguments(
 
 pub(super) fn unproved(operation: &Operation, why: &str) -> String {
     format!("{operation} wants a DPoP proof: {why}")
+}
+
+pub(super) fn demand(kept: &[Won], demand: &Demand) -> String {
+    let needing = kept.iter().find(|won| demand.verbs.contains(&won.right.operation));
+    let needing = needing.map(|won| format!("{} is a {} verb and", won.right.operation, won.right.access));
+    let needing = needing.unwrap_or_else(|| "the request".to_owned());
+    format!("{needing} needs the approval of {} of {}", demand.quorum, demand.approvers)
 }
 
 fn listed(names: BTreeSet<&str>) -> String {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::Sqlite;
+use super::{Sqlite, approval};
 use super::read::{LAST, stored};
 use super::sql::{Int, int};
 use super::unit::{Failure, Unit};
@@ -101,7 +101,8 @@ fn place(conn: &Connection, newest: u64) -> rusqlite::Result<u64> {
 /// How many inputs would be erased.
 fn count(conn: &Connection, erase: &Erase) -> rusqlite::Result<u64> {
     let sql = format!("SELECT count(*) {WANTED}");
-    conn.prepare_cached(&sql)?.query_row(wanted(erase), |row| int(row, 0))
+    let inputs = conn.prepare_cached(&sql)?.query_row(wanted(erase), |row| int(row, 0))?;
+    Ok(inputs + approval::erasable(conn, wanted(erase))?)
 }
 
 /// The places of the first inputs that would be erased: as many as one step takes.
@@ -119,8 +120,9 @@ fn erase_at(
 ) -> Result<Erased, Failure<StoreError>> {
     overwriting(unit.conn, true)?;
     let gone = delete(unit.conn, erase, due);
+    let requests = approval::erase(unit.conn, wanted(erase));
     overwriting(unit.conn, false)?;
-    let erased = Erased { count: gone?, more: due.len() >= STEP.into() };
+    let erased = Erased { count: gone? + requests?, more: due.len() >= STEP.into() };
     unit.append(&audit(&erased))?;
     Ok(erased)
 }

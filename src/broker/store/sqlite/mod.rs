@@ -1,5 +1,6 @@
 //! The embedded backend: one thread writes, a few connections read.
 
+mod approval;
 mod change;
 pub(super) mod check;
 mod checkpoints;

@@ -4,14 +4,20 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::sql::{Int, strange};
 use super::unit::{Failure, Unit, refuse};
-use super::{descent, retry};
+use super::{approval, descent, retry};
 use crate::store::revocations::{Revoked, Standing};
-use crate::store::{AuditEntry, Denial, Exchange, RecordError, Replay, StoreError, TokenRecord, Use};
+use crate::store::{Ask, Asked, AuditEntry, Denial, Exchange, RecordError, Replay, StoreError, TokenRecord, Use};
 
 pub(super) fn exchange(unit: &mut Unit<'_>, exchange: Exchange) -> Result<u64, Failure<RecordError>> {
-    let Exchange { replay, token, mut standing, ties, retry, audit } = exchange;
-    standing.issued = token.issued;
-    stands(unit, &standing)?;
+    let Exchange { replay, token, standing, ties, others, redeem, retry, audit } = exchange;
+    let mut tokens = others;
+    tokens.insert(0, (token, standing));
+    for (token, standing) in &mut tokens {
+        // What waited for a person stands for the moment in which it was asked for.
+        standing.issued = standing.issued.min(token.issued);
+        stands(unit, standing)?;
+    }
+    let Some((token, _)) = tokens.first() else { return refuse(RecordError::NoToken) };
     // Before the assertion is looked at: who repeats a request gets its answer, not a refusal.
     if let Some(retry) = &retry
         && !retry::insert(unit.conn, &token.id, retry, audit.at)?
@@ -19,20 +25,49 @@ pub(super) fn exchange(unit: &mut Unit<'_>, exchange: Exchange) -> Result<u64, F
         return refuse(RecordError::Repeated);
     }
     once(unit, replay)?;
+    if let Some(redeem) = &redeem {
+        approval::redeem(unit, redeem, audit.at, tokens.iter().map(|(token, _)| token.id.as_str()))?;
+    }
     if let Some(task) = &token.task
         && !claim(unit.conn, task, &token.principal)?
     {
         return refuse(RecordError::TaskTaken);
     }
-    if !insert(unit.conn, &token, &standing)? {
-        return Err(StoreError::TokenExists(token.id).into());
-    }
     descent::insert(unit.conn, &token.id, token.expires, &ties)?;
+    for (token, standing) in &tokens {
+        enter(unit, token, standing)?;
+    }
+    unit.append(&audit)
+}
+
+fn enter(unit: &mut Unit<'_>, token: &TokenRecord, standing: &Standing) -> Result<(), Failure<RecordError>> {
+    if !insert(unit.conn, token, standing)? {
+        return Err(StoreError::TokenExists(token.id.clone()).into());
+    }
     let marks = &mut unit.state.counters.marks;
     marks.latest_issued = marks.latest_issued.max(token.issued);
     marks.latest_expires = marks.latest_expires.max(token.expires);
     marks.longest_life = marks.longest_life.max(token.expires.saturating_sub(token.issued));
-    unit.append(&audit)
+    Ok(())
+}
+
+/// A request that is to wait for a person.
+pub(super) fn ask(unit: &mut Unit<'_>, ask: Ask) -> Result<Asked, Failure<RecordError>> {
+    let Ask { record, replay, task, most, audit } = ask;
+    once(unit, replay)?;
+    if let Some(same) = approval::equal(unit.conn, &record)? {
+        unit.append::<RecordError>(&audit)?;
+        return Ok(Asked::Same(Box::new(same)));
+    }
+    if approval::open_of(unit.conn, &record.principal)? >= most {
+        return refuse(RecordError::TooManyWait(most));
+    }
+    if !claim(unit.conn, &task, &record.principal)? {
+        return refuse(RecordError::TaskTaken);
+    }
+    approval::insert(unit.conn, &record)?;
+    unit.append::<RecordError>(&audit)?;
+    Ok(Asked::New)
 }
 
 pub(super) fn used(unit: &mut Unit<'_>, used: Use) -> Result<u64, Failure<RecordError>> {

@@ -8,7 +8,7 @@ use shortbread_protocol::clock::Timestamp;
 use super::change::changed;
 use super::sql::Int;
 use super::unit::{Failure, Unit, refuse};
-use super::{descent, retry};
+use super::{approval, descent, retry};
 use crate::store::revocations::{Block, Change, Entry, Revocations};
 use crate::store::{Head, HeadError, HeadFacts, Key, Pruned, StoreError};
 
@@ -37,6 +37,7 @@ pub(super) fn prune(unit: &mut Unit<'_>, now: Timestamp, due: &[Key]) -> Result<
     let replays = forget_replays(unit, now)?;
     let delisted = relist(unit, now, due)?;
     let over = retry::forget(unit.conn, now, ROWS)?.max(descent::forget(unit.conn, now, ROWS)?);
+    let over = over.max(approval::forget(unit.conn, now, ROWS)?);
     Ok(Pruned { replays, delisted, more: replays.max(delisted).max(over) >= ROWS.into() })
 }
 

@@ -1,5 +1,6 @@
 //! The methods of the store: each a whole transaction, or a read. They only choose the backend.
 
+mod approvals;
 mod decisions;
 mod instances;
 mod keys;

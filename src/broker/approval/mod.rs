@@ -1,0 +1,14 @@
+//! Requests that wait for a person: what is kept of them, whose votes count, how they are narrowed. Pure, and what is only
+//! in memory; the flows are in `exchange` (who asks) and `approvals` (who decides).
+
+mod code;
+mod narrow;
+mod polls;
+mod requested;
+mod tally;
+
+pub use code::{Code, CodeKey};
+pub use narrow::{NarrowError, narrow};
+pub use polls::{INTERVAL, Polls, TooSoon, Turn};
+pub use requested::{Broken, Requested, Wait, marks_of};
+pub use tally::{Group, Standing, Tally, due, expires, tally};
