@@ -191,6 +191,7 @@ impl World {
         let parts = Parts { config, keyring, store, clock: shared, random, fetch: Arc::clone(&fetch) };
         let broker = Broker::start(parts).await.expect("a broker");
         tokio::spawn(shortbread_broker::rollout::chores(Arc::clone(&broker)));
+        tokio::spawn(shortbread_broker::approvals::chores(Arc::clone(&broker)));
         let server = Server::bind(address, router(Arc::clone(&broker))).await.expect("a listener");
         let (stop, stopped) = oneshot::channel::<()>();
         let run = server.run(async { drop(stopped.await) }, Duration::from_secs(1));

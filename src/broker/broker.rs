@@ -12,6 +12,7 @@ use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::activation::{Actor, PolicyHolder};
+use crate::approval::Polls;
 pub use crate::audit::begin;
 use crate::audit::{Scribe, Strangers};
 use crate::break_glass::BreakGlassWatch;
@@ -126,6 +127,8 @@ pub struct Broker {
     pub gates: Semaphore,
     /// Request limits.
     pub limits: Limits,
+    /// Who waits for what a person decides.
+    pub polls: Polls,
     /// Writes audit entries.
     pub scribe: Scribe,
     /// Counts refusals of strangers.
@@ -191,6 +194,7 @@ impl Broker {
             policy,
             identities,
             limits: Limits::new(&config.limits, Arc::clone(&clock)),
+            polls: Polls::default(),
             proofs: Proofs::new(clock.now(), config.limits.proofs),
             strangers: Strangers::default(),
             log,

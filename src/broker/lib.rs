@@ -2,6 +2,7 @@
 
 pub mod activation;
 pub mod approval;
+pub mod approvals;
 pub mod audit;
 pub mod break_glass;
 pub mod breaker;

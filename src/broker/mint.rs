@@ -60,6 +60,19 @@ pub struct Minting<'a> {
     pub audiences: &'a [(String, String)],
     /// Whether nothing may be added to it.
     pub sealed: bool,
+    /// The approval that it comes from.
+    pub approval: Option<&'a str>,
+    /// What it is good for once.
+    pub once: Option<Once<'a>>,
+}
+
+/// What a token is good for once.
+#[derive(Clone, Copy, Debug)]
+pub struct Once<'a> {
+    /// The verbs.
+    pub verbs: &'a [Operation],
+    /// SHA-256 of the arguments in canonical JSON, for one exact call.
+    pub args_sha256: Option<[u8; 32]>,
 }
 
 /// Why no token was made.

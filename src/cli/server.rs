@@ -10,7 +10,7 @@ use shortbread_broker::config::Config;
 use shortbread_broker::http::{Server, router};
 use shortbread_broker::identity::HttpFetch;
 use shortbread_broker::keyring::Keyring;
-use shortbread_broker::rollout;
+use shortbread_broker::{approvals, rollout};
 use shortbread_broker::store::Store;
 use shortbread_broker::telemetry;
 use shortbread_broker::verifiers;
@@ -64,6 +64,7 @@ pub(crate) async fn run(broker: Arc<Broker>, ready: impl FnOnce()) -> Result<(),
     tokio::spawn(Arc::clone(&broker).chores());
     tokio::spawn(verifiers::chores(Arc::clone(&broker)));
     tokio::spawn(rollout::chores(Arc::clone(&broker)));
+    tokio::spawn(approvals::chores(Arc::clone(&broker)));
     tokio::spawn(reload_on_hangup(Arc::clone(&broker)));
     tracing::info!(listen = %server.address(), issuer = broker.issuer, "the broker listens");
     ready();

@@ -12,3 +12,9 @@ pub use narrow::{NarrowError, narrow};
 pub use polls::{INTERVAL, Polls, TooSoon, Turn};
 pub use requested::{Broken, Requested, Wait, marks_of};
 pub use tally::{Group, Standing, Tally, due, expires, tally};
+
+/// Where an approver looks at a request.
+#[must_use]
+pub fn status_uri(issuer: &str, id: &str) -> String {
+    format!("{}/a/{id}", issuer.trim_end_matches('/'))
+}

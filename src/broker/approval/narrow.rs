@@ -40,6 +40,9 @@ pub enum NarrowError {
     /// A life that is none, or longer.
     #[error("ttl is 1 to {0} seconds: an approval shortens a life and never lengthens it")]
     Life(u64),
+    /// Nobody has to approve what is left.
+    #[error("nobody has to approve what is left; deny the request, and let the client ask for less")]
+    Free,
     /// Nothing is left.
     #[error("nothing is left of the request; deny it instead")]
     Empty,

@@ -72,6 +72,12 @@ pub fn tally(
 }
 
 impl Tally {
+    /// Of a request that nobody is asked about.
+    #[must_use]
+    pub fn nobody() -> Self {
+        Self { demands: Vec::new(), owners: BTreeSet::new() }
+    }
+
     /// Whether every demand is met.
     #[must_use]
     pub fn is_complete(&self) -> bool {

@@ -124,6 +124,8 @@ fn token(
         rights: &granted.rights,
         audiences: &audiences,
         sealed: false,
+        approval: None,
+        once: None,
     };
     let signer = LocalSigner::new(name, PrivateKey::from_seed(&SEED));
     let block = authority(&minting, &signer)?;

@@ -21,6 +21,8 @@ pub struct Limits {
     /// Streams of the revocation list at a time and client address, which may be a proxy's. In all there are 2,048, and of
     /// the last quarter an address has 16.
     pub streams: usize,
+    /// Requests of one workflow that wait for a person at a time.
+    pub pending_approvals: u64,
 }
 
 impl Default for Limits {
@@ -33,6 +35,7 @@ impl Default for Limits {
             connections: 1024,
             proofs: 1_000_000,
             streams: 512,
+            pending_approvals: 100,
         }
     }
 }

@@ -36,6 +36,8 @@ pub(super) struct Parts<'a> {
     pub(super) policy: String,
     /// The sequence of the last revocation that was considered.
     pub(super) revocation_seq: u64,
+    /// The approval that it came from.
+    pub(super) approval: Option<String>,
 }
 
 /// Puts the answer together.
@@ -63,7 +65,7 @@ pub(super) fn answer(granted: &Granted, parts: Parts<'_>) -> TokenAnswer {
             revocation_seq: parts.revocation_seq,
             dropped: dropped.collect(),
             degraded: None,
-            approval_id: None,
+            approval_id: parts.approval,
             calls: Vec::new(),
         },
         access_token: parts.token,

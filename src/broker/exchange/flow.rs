@@ -5,14 +5,18 @@ use std::time::Duration;
 
 use shortbread_protocol::dpop::{Proof, ProofError};
 use shortbread_protocol::event::Decision;
-use shortbread_protocol::oauth::TokenAnswer;
+use shortbread_protocol::oauth::{DEFERRED, TokenAnswer};
 use shortbread_protocol::reason::Reason;
 
 use super::aside::is_operators;
 use super::child::re_exchange;
-use super::draft::Draft;
-use super::entry::{minted, moment, record_refusal};
+use super::deferral::{Asker, ask, fetch, marks};
+use super::draft::Terms;
+use super::entry::record_refusal;
+use super::form::Form;
 use super::input::Known;
+use super::issue::{Issue, Unissued, issue};
+use super::place::Place;
 use super::proof;
 use super::record::Trail;
 use super::refusal::Refusal;
@@ -22,10 +26,12 @@ use super::targets::targets;
 use super::watched;
 use crate::activation::Ruling;
 use crate::broker::Broker;
+use crate::cases::Call;
+use crate::cases::decide::Asking;
 use crate::identity::Verified;
 use crate::policy::model::{Principal, Rate};
 use crate::policy::{self, Granted, Policy, builtin, decide};
-use crate::store::{Exchange, Kept, RecordError, Replay};
+use crate::store::{Kept, RecordError, Replay};
 
 /// What is known of a request before its body is read.
 #[derive(Clone, Debug)]
@@ -38,9 +44,9 @@ pub struct Context {
     pub begun: Duration,
 }
 
-/// A request for a token, as it came. What is in it proves an identity, so it is never shown.
-#[derive(Clone, Copy)]
-pub struct Sent<'a> {
+/// A request, as it came. What is in it proves an identity, so it is never shown.
+#[derive(Clone)]
+pub struct Asked<'a> {
     /// The form.
     pub body: &'a [u8],
     /// The text of the `DPoP` header, if there is one.
@@ -49,6 +55,16 @@ pub struct Sent<'a> {
     pub idempotency_key: Result<Option<&'a str>, &'static str>,
     /// Whether it is an operator's that was let in aside already.
     pub aside: bool,
+    /// How long the client waits for an answer that waits for a person (`Prefer: wait`, RFC 7240).
+    pub wait: Duration,
+}
+
+/// A request for a token, in its place.
+pub struct Sent<'a> {
+    /// As it came.
+    pub asked: Asked<'a>,
+    /// Its place among the requests in flight, which it leaves while it waits.
+    pub place: &'a Place,
 }
 
 /// Exchanges an identity, or a token that is bound to a key, for a token. A proof binds it to the key that made it. Every
@@ -62,6 +78,8 @@ pub async fn exchange(broker: &Broker, sent: &Sent<'_>, context: &Context) -> Re
     let mut replay = None;
     match run(broker, sent, context, &mut trail, &mut replay).await {
         Ok(answer) => Ok(answer),
+        // Nothing is decided yet; that it waits is recorded where it began to.
+        Err(refusal) if refusal.is_undecided() => Err(Refusal { trail: Some(Box::new(trail)), ..refusal }),
         Err(refusal) => {
             let recorded = record_refusal(broker, context, &mut trail, replay, refusal).await;
             Err(Refusal { trail: Some(Box::new(trail)), ..recorded })
@@ -77,29 +95,26 @@ async fn run(
     replay: &mut Option<Replay>,
 ) -> Result<TokenAnswer, Refusal> {
     if let Err(limited) = broker.limits.exchange(context.address)
-        && !sent.aside
-        && !is_operators(broker, sent)
+        && !sent.asked.aside
+        && !is_operators(broker, &sent.asked)
     {
         return Err(Refusal::plain(Reason::RateLimited).after(limited.0));
     }
     trail.stage = "request";
-    let request = request::read(sent.body)?;
+    let form = Form::read(sent.asked.body)?;
+    if form.one("grant_type") == Some(DEFERRED) {
+        return fetch(broker, &form, sent, trail, context).await;
+    }
+    let request = request::read(&form)?;
     trail.asked(&request);
-    let shown = proof::read(sent.dpop)?;
+    let shown = proof::read(sent.asked.dpop.clone())?;
     trail.shown = shown.is_some();
-    let chosen = sent.idempotency_key.map_err(|why| Refusal::new(Reason::RequestMalformed, why))?;
+    let chosen = chosen(&sent.asked, &request)?;
     trail.stage = "policy";
     let ruling = under(broker, &request)?;
     trail.under(&ruling.policy);
     if request.subject == Subject::Token {
-        return match chosen {
-            None => re_exchange(broker, &request, shown, ruling, trail, context).await,
-            Some(_) => {
-                let detail =
-                    "Idempotency-Key is not served where a token is passed on; each proof is new anyway";
-                Err(Refusal::new(Reason::RequestMalformed, detail))
-            }
-        };
+        return re_exchange(broker, &request, shown, ruling, trail, context).await;
     }
     trail.stage = "identity";
     let (identity, principal) = match identify(broker, &request, &ruling.policy, context, trail).await {
@@ -121,13 +136,21 @@ async fn run(
     let retry = chosen.map(|key| RetryKey::new(key, &identity, &principal, request.digest, proof.as_ref()));
     let retry = retry.transpose()?;
     trail.stage = "policy";
-    let mut granted =
-        decided(&request, &policy, &identity, &principal, proof.as_ref()).inspect_err(|refusal| {
+    let granted = match decided(&request, &policy, &identity, &principal, proof.as_ref()) {
+        Ok(granted) => granted,
+        Err(mut refused) => {
+            if let (Some(pending), true) = (refused.pending.take(), request.deferred) {
+                let asker = Asker { request: &request, identity: &identity, principal: &principal, policy: &policy };
+                return Err(ask(broker, asker, *pending, proof.as_ref(), replay.take(), trail, context).await);
+            }
             // Who is told to send a proof sends it with the same token: the platform has no other one for an hour.
-            if identity.reuse && refusal.reason == Reason::ProofRequired {
+            if identity.reuse && refused.reason == Reason::ProofRequired {
                 *replay = None;
             }
-        })?;
+            return Err(refused.into());
+        }
+    };
+    admitted(&request, &policy, trail, &granted)?;
     // From here on it is no longer the policy that refuses.
     trail.stage = "retry";
     // The answer of a minute ago is given again where it would be the same one now: what an identity's claims bind, and
@@ -144,42 +167,82 @@ async fn run(
     let audiences = targets(asked, &request.resources, &policy, &granted.rights)?;
     trail.stage = "limits";
     within_rates(broker, &principal, &granted.rates)?;
-    trail.stage = "revocation";
-    let draft = Draft::new(broker, request, &principal, proof.as_ref(), context)?;
-    let standing = draft.stand(broker, &mut granted)?;
-    trail.segment.task = Some(draft.task.clone());
-    trail.stage = "mint";
-    let made = draft.mint(broker, &granted, &audiences, standing.issued, retry.is_some(), context)?;
-    trail.stage = "record";
-    let now = moment(broker, context);
-    let expires = draft.expires(&granted, context);
-    let data = trail.granted(&granted, &draft.token_id, expires, now);
-    let audit = minted(broker, context, trail, data)?;
-    let record = draft.record(&granted, &policy, version, standing.issued, expires, context);
-    proof::use_up(broker, proof.as_ref(), &principal)?;
-    // Recorded with its own check of revocations and replay, in one transaction: from here on it is answered.
-    let (grant_type, sealed) = (draft.request.grant_type, draft.sealed);
-    let mut answer =
-        draft.answer(&granted, made.token, expires, &audiences, &policy, now.revocation_seq, context);
-    answer.shortbread.degraded = trail.degraded.map(str::to_owned);
-    let kept = retry.map(|key| key.keep(made.block, sealed, &answer, expires, context.decision.at));
     let used = replay.take();
-    let exchange =
-        Exchange { replay: used.clone(), token: record, standing, ties: Vec::new(), others: Vec::new(), redeem: None, retry: kept, audit };
-    match broker.store.record_exchange(exchange).await {
-        Ok(_) => {
-            watched::granted(broker, trail, &granted, context);
-            Ok(answer)
+    let issued = Issue {
+        terms: terms(&request, &identity, &principal, proof.as_ref()),
+        principal: &principal,
+        holder: proof.as_ref().map(Proof::thumbprint),
+        granted: granted.clone(),
+        calls: request.calls.clone(),
+        policy: &policy,
+        version,
+        audiences: &audiences,
+        redeem: None,
+        retry,
+        replay: used.clone(),
+        proof: proof.as_ref(),
+    };
+    match issue(broker, issued, trail, context).await {
+        Ok(answer) => Ok(answer),
+        Err(Unissued::Refused(refusal)) => {
+            *replay = used;
+            Err(refusal)
         }
         // The same request, sent twice at once: the other one was first.
-        Err(RecordError::Repeated) => match again(broker, retry, context).await? {
+        Err(Unissued::Unrecorded(RecordError::Repeated)) => match again(broker, retry, context).await? {
             Some(kept) => repeat(broker, kept, &granted, used, trail, context).await,
             None => Err(RecordError::Repeated.into()),
         },
-        Err(error @ (RecordError::Replayed | RecordError::Pinned | RecordError::Outdated)) => {
-            Err(unproved(broker, error.into(), grant_type, context))
+        Err(Unissued::Unrecorded(
+            error @ (RecordError::Replayed | RecordError::Pinned | RecordError::Outdated),
+        )) => Err(unproved(broker, error.into(), request.grant_type, context)),
+        Err(Unissued::Unrecorded(error)) => Err(error.into()),
+    }
+}
+
+// The key under which an answer is kept, where it can be.
+fn chosen<'s>(sent: &Asked<'s>, request: &Request) -> Result<Option<&'s str>, Refusal> {
+    let refused = |why: &str| Refusal::new(Reason::RequestMalformed, why);
+    let chosen = sent.idempotency_key.map_err(refused)?;
+    match chosen {
+        Some(_) if request.subject == Subject::Token => Err(refused(
+            "Idempotency-Key is not served where a token is passed on; each proof is new anyway",
+        )),
+        Some(_) if request.calls.len() > 1 => {
+            Err(refused("Idempotency-Key is not served for a plan of calls, whose answer is not kept"))
         }
-        Err(error) => Err(error.into()),
+        chosen => Ok(chosen),
+    }
+}
+
+// Whether each exact call lies inside of what is granted.
+pub(super) fn admitted(request: &Request, policy: &Policy, trail: &Trail, granted: &Granted) -> Result<(), Refusal> {
+    let Some(known) = trail.known().filter(|_| !request.calls.is_empty()) else { return Ok(()) };
+    let asking = Asking::from(known.input().clone());
+    let mut calls = request.calls.iter();
+    let refused = calls.find_map(|exact| {
+        let call = Call { verb: exact.operation.clone(), args: exact.args.clone() };
+        asking.admits(policy, granted, &call).err()
+    });
+    match refused {
+        Some((reason, detail)) => {
+            // What a verifier calls an argument refused was asked for beyond the grant here.
+            let reason = if reason == Reason::ArgumentRefused { Reason::ConstraintRefused } else { reason };
+            Err(Refusal::new(reason, detail))
+        }
+        None => Ok(()),
+    }
+}
+
+fn terms(request: &Request, identity: &Verified, principal: &Principal, proof: Option<&Proof>) -> Terms {
+    let operator = matches!(principal, Principal::Operator(_));
+    Terms {
+        intent: request.intent.clone(),
+        task: request.task.clone(),
+        release: request.release.clone(),
+        delegation: request.delegation,
+        approval: None,
+        marks: if operator { marks(identity, proof) } else { Vec::new() },
     }
 }
 
@@ -259,7 +322,7 @@ fn decided(
     identity: &Verified,
     principal: &Principal,
     proof: Option<&Proof>,
-) -> Result<Granted, Refusal> {
+) -> Result<Granted, policy::Refusal> {
     // A registered key signs its own claims: no constraint is bound to them.
     let none = serde_json::Map::new();
     let claims = if identity.key_thumbprint.is_some() { &none } else { &identity.claims };
@@ -271,7 +334,7 @@ fn decided(
         ttl: request.ttl,
         possession: proof::possession(identity, proof),
     };
-    Ok(decide(policy, &asked)?)
+    decide(policy, &asked)
 }
 
 pub(super) fn within_rates(

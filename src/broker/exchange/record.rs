@@ -15,11 +15,13 @@ use shortbread_protocol::reason::Reason;
 use shortbread_protocol::revocations::SelectorKind;
 use shortbread_verifier::scope::Scope;
 
+use super::exact::Exact;
 use super::input::Known;
 use super::parent::operations;
 use super::proof;
 use super::refusal::Refusal;
 use super::request::Request;
+use crate::approval::Wait;
 use crate::identity::{Degraded, Verified};
 use crate::policy::model::Principal;
 use crate::policy::{Granted, Policy};
@@ -58,6 +60,8 @@ pub struct Trail {
     pub(super) resources: Vec<String>,
     /// A proof of a key came with it, whatever it is worth.
     pub(super) shown: bool,
+    /// The approval that it waits for, or comes from.
+    pub(super) approval: Option<String>,
 }
 
 /// What the log says of a sub-agent's token.
@@ -234,14 +238,54 @@ impl Trail {
 
     /// The particulars of a granted exchange.
     #[must_use]
-    pub(super) fn granted(&self, granted: &Granted, token: &str, expires: u64, now: Moment) -> Value {
+    pub(super) fn granted(
+        &self,
+        granted: &Granted,
+        tokens: &[(&str, Option<&Exact>)],
+        expires: u64,
+        now: Moment,
+    ) -> Value {
         let rights = granted.rights.iter().map(|right| right.operation.to_string()).collect::<Vec<_>>();
         let dropped = granted.dropped.iter().map(|(o, reason)| dropped(o.to_string(), reason.code()));
-        let own = json!({
-            "reasons": granted.grants, "token": token, "expires": expires, "granted": rights,
-            "dropped": dropped.collect::<Vec<_>>(),
+        let mut own = json!({
+            "reasons": granted.grants, "token": tokens.first().map(|(token, _)| token), "expires": expires,
+            "granted": rights, "dropped": dropped.collect::<Vec<_>>(),
         });
+        let calls = tokens.iter().filter_map(|(token, call)| {
+            let Exact { operation, args_sha256, .. } = (*call)?;
+            Some(json!({ "token": token, "verb": operation, "args_sha256": hex::encode(args_sha256) }))
+        });
+        let calls: Vec<Value> = calls.collect();
+        if let Some(own) = own.as_object_mut().filter(|_| !calls.is_empty()) {
+            own.insert("calls".to_owned(), calls.into());
+        }
         self.allowed(own, now)
+    }
+
+    /// The particulars of a request that begins to wait for a person.
+    #[must_use]
+    pub(super) fn asked_for(&self, own: Value, now: Moment) -> Value {
+        let mut data = self.entry(own, now);
+        if let Some(data) = data.as_object_mut() {
+            data.insert("outcome".to_owned(), "pending".into());
+        }
+        data
+    }
+
+    /// What it is that the request waits for, or waited: the client has proved its key.
+    pub(super) fn resumes(&mut self, wait: &Wait, principal: &Principal) {
+        self.requested = wait.shown.operations().iter().map(ToString::to_string).collect();
+        self.resources.clone_from(&wait.requested.resources);
+        self.segment = wait.requested.segment.clone();
+        self.identity = Some(wait.requested.identity.clone());
+        self.principal = Some(principal.clone());
+        self.holder = Some(wait.shown.holder.clone());
+        self.approval = Some(wait.record.id.clone());
+    }
+
+    /// What the log says of the identity.
+    pub(super) fn identity(&self) -> Value {
+        self.identity.clone().unwrap_or_default()
     }
 
     /// The particulars of an answer that is given once more.
@@ -291,7 +335,7 @@ impl Trail {
             "workflow": self.segment.workflow, "task": self.segment.task, "holder": self.holder,
             "identity": self.identity, "requested": self.requested, "policy": self.policy,
             "revocation_seq": now.revocation_seq, "segment": self.segment, "stage": self.stage,
-            "approval": null, "error_class": null, "latency_us": now.latency_us, "degraded": self.degraded,
+            "approval": self.approval, "error_class": null, "latency_us": now.latency_us, "degraded": self.degraded,
         });
         if let (Some(data), Value::Object(own)) = (data.as_object_mut(), own) {
             data.extend(own);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use shortbread_protocol::dpop::ProofError;
+use shortbread_protocol::oauth::DeferralCode;
 use shortbread_protocol::reason::Reason;
 
 use super::record::Trail;
@@ -27,8 +28,29 @@ pub struct Refusal {
     pub error: Option<&'static str>,
     /// Which part of the service is degraded, where that is why.
     pub degraded: Option<Degraded>,
+    /// What waits for a person, where that is why.
+    pub waiting: Option<Box<Waiting>>,
     /// How far the exchange came, for the log.
     pub trail: Option<Box<Trail>>,
+}
+
+/// A request that waits for a person, or waited.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// The approval's id.
+    pub approval_id: String,
+    /// What the answer is fetched with.
+    pub code: Option<DeferralCode>,
+    /// For how many seconds more it waits.
+    pub expires_in: Option<u64>,
+    /// How many seconds to leave between two attempts.
+    pub interval: Option<u64>,
+    /// Within how many seconds the approvers should decide.
+    pub sla_seconds: Option<u64>,
+    /// Who is asked now: the groups, separated by commas.
+    pub approvers: Option<String>,
+    /// Where an approver looks.
+    pub status_uri: Option<String>,
 }
 
 impl Refusal {
@@ -42,6 +64,7 @@ impl Refusal {
             retry_after: None,
             error: None,
             degraded: None,
+            waiting: None,
             trail: None,
         }
     }
@@ -70,6 +93,18 @@ impl Refusal {
         Self { retry_after: Some(wait), ..self }
     }
 
+    /// About what waits for a person.
+    #[must_use]
+    pub fn waiting(self, waiting: Waiting) -> Self {
+        Self { waiting: Some(Box::new(waiting)), ..self }
+    }
+
+    /// Whether nothing is decided yet, so that there is nothing to record: the client asks again.
+    #[must_use]
+    pub const fn is_undecided(&self) -> bool {
+        matches!(self.reason, Reason::ApprovalPending | Reason::PollTooSoon)
+    }
+
     /// A bad identity is `invalid_client` where it was client authentication (RFC 6749, section 5.2).
     #[must_use]
     pub fn of(self, grant_type: GrantType) -> Self {
@@ -87,7 +122,11 @@ impl Refusal {
         match self.reason {
             Reason::StoreUnavailable | Reason::Internal => "fault",
             Reason::IssuerUnavailable | Reason::PolicyMissing => "dependency",
-            Reason::RateLimited | Reason::Overloaded | Reason::ProofsFull => "limit",
+            Reason::RateLimited
+            | Reason::Overloaded
+            | Reason::ProofsFull
+            | Reason::ApprovalsFull
+            | Reason::BudgetSpent => "limit",
             _ => "refusal",
         }
     }
@@ -97,7 +136,10 @@ impl Refusal {
     pub fn code(&self) -> (&'static str, u16) {
         let (code, status) = match self.reason {
             Reason::GrantTypeUnknown => ("unsupported_grant_type", 400),
-            Reason::IdentityInvalid | Reason::ParentRefused => ("invalid_grant", 400),
+            Reason::IdentityInvalid | Reason::ParentRefused | Reason::DeferralUnknown => ("invalid_grant", 400),
+            Reason::ApprovalPending => ("authorization_pending", 400),
+            Reason::PollTooSoon => ("slow_down", 400),
+            Reason::ApprovalExpired => ("expired_token", 400),
             Reason::IdentityUnmatched | Reason::WorkflowUnlisted => ("unauthorized_client", 400),
             Reason::TargetUnknown => ("invalid_target", 400),
             Reason::ScopeUnknown => ("invalid_scope", 400),
@@ -106,6 +148,9 @@ impl Refusal {
             | Reason::IntentRefused
             | Reason::ConstraintRefused
             | Reason::ApprovalRequired
+            | Reason::ApprovalDenied
+            | Reason::ApprovalCancelled
+            | Reason::BudgetSpent
             | Reason::Revoked(_)
             | Reason::RevokedAll
             | Reason::RevokedBlock => ("access_denied", 400),
@@ -116,7 +161,7 @@ impl Refusal {
             | Reason::ProofSignature
             | Reason::ProofReplayed
             | Reason::WrongHolder => ("invalid_dpop_proof", 400),
-            Reason::RateLimited => ("slow_down", 429),
+            Reason::RateLimited | Reason::ApprovalsFull => ("slow_down", 429),
             Reason::IssuerUnavailable
             | Reason::PolicyMissing
             | Reason::StoreUnavailable

@@ -5,11 +5,12 @@ use std::time::Duration;
 use shortbread_protocol::json;
 use shortbread_protocol::names::{Intent, Operation, Release, Task};
 use shortbread_protocol::oauth::{
-    ACCESS_TOKEN, AuthorizationDetail, BISCUIT, CLIENT_ASSERTION, CLIENT_CREDENTIALS, Delegation, ID_TOKEN,
-    JWT, JWT_BEARER, TOKEN_EXCHANGE, TOOL_CALL,
+    ACCESS_TOKEN, AuthorizationDetail, BISCUIT, CLIENT_ASSERTION, CLIENT_CREDENTIALS, COMPLETION_DEFERRED,
+    Delegation, ID_TOKEN, JWT, JWT_BEARER, TOKEN_EXCHANGE, TOOL_CALL,
 };
 use shortbread_protocol::reason::Reason;
 
+use super::exact::{self, Exact};
 use super::form::{Form, malformed, shown};
 use super::refusal::Refusal;
 use crate::policy::Asked;
@@ -63,15 +64,18 @@ pub(super) struct Request {
     pub(super) ttl: Option<Duration>,
     /// Whether the token may be narrowed and passed on.
     pub(super) delegation: Delegation,
+    /// Exact calls, where they are asked for instead of verbs.
+    pub(super) calls: Vec<Exact>,
+    /// Whether the client waits where a person has to approve it.
+    pub(super) deferred: bool,
 }
 
-/// Reads a form body.
+/// Reads a form.
 ///
 /// # Errors
-/// Names the parameter that is missing, doubled, unknown in its value, or at odds with another.
-pub(super) fn read(body: &[u8]) -> Result<Request, Refusal> {
-    let form = Form::read(body)?;
-    let (grant_type, subject, assertion) = proof(&form)?;
+/// Names the parameter that is missing, unknown in its value, or at odds with another.
+pub(super) fn read(form: &Form) -> Result<Request, Refusal> {
+    let (grant_type, subject, assertion) = proof(form)?;
     for unserved in ["actor_token", "actor_token_type"] {
         if form.one(unserved).is_some() {
             return Err(malformed(format!("{unserved} is not served")));
@@ -90,13 +94,15 @@ pub(super) fn read(body: &[u8]) -> Result<Request, Refusal> {
         release: None,
         ttl: None,
         delegation: Delegation::default(),
+        calls: Vec::new(),
+        deferred: deferred(form, subject)?,
     };
     match (form.one("scope"), form.one("authorization_details")) {
         (Some(_), Some(_)) => return Err(malformed("send scope or authorization_details, not both")),
-        (Some(scope), None) => by_scope(&mut request, &form, scope)?,
-        (None, Some(details)) => by_details(&mut request, &form, details)?,
+        (Some(scope), None) => by_scope(&mut request, form, scope)?,
+        (None, Some(details)) => by_details(&mut request, form, details)?,
         // What is passed on says itself what it is good for.
-        (None, None) if subject == Subject::Token => by_itself(&mut request, &form)?,
+        (None, None) if subject == Subject::Token => by_itself(&mut request, form)?,
         (None, None) => {
             return Err(malformed("send scope or authorization_details: nothing is granted by default"));
         }
@@ -131,6 +137,19 @@ fn proof(form: &Form) -> Result<(GrantType, Subject, String), Refusal> {
         return Err(malformed(format!("{second} does not go with this grant_type")));
     }
     Ok((grant_type, subject, form.need(parameter)?.to_owned()))
+}
+
+fn deferred(form: &Form, subject: Subject) -> Result<bool, Refusal> {
+    match (form.one("completion_mode"), subject) {
+        (None, _) => Ok(false),
+        (Some(COMPLETION_DEFERRED), Subject::Identity) => Ok(true),
+        (Some(COMPLETION_DEFERRED), Subject::Token) => {
+            Err(malformed("a token that is passed on is answered at once: leave completion_mode out"))
+        }
+        (Some(other), _) => {
+            Err(malformed(format!("completion_mode {} is not served; use {COMPLETION_DEFERRED}", shown(other))))
+        }
+    }
 }
 
 fn by_scope(request: &mut Request, form: &Form, scope: &str) -> Result<(), Refusal> {
@@ -180,11 +199,13 @@ fn by_details(request: &mut Request, form: &Form, details: &str) -> Result<(), R
     for detail in &details {
         check_detail(detail, first)?;
         request.resources.extend(detail.locations.iter().cloned());
+        exact::read(detail, &mut request.calls)?;
         for verb in &detail.actions {
             let operation = Operation { tool: detail.tool.clone(), verb: verb.clone() };
             request.asked.push(Asked { operation, arguments: detail.constraints.get(verb).cloned() });
         }
     }
+    request.asked.extend(request.calls.iter().map(Exact::asked));
     if request.asked.len() > MAX_SCOPES {
         return Err(malformed("authorization_details names more than 64 verbs").details());
     }
@@ -193,14 +214,19 @@ fn by_details(request: &mut Request, form: &Form, details: &str) -> Result<(), R
     request.release = first.release.clone();
     request.ttl = first.ttl.map(|seconds| Duration::from_secs(seconds.into()));
     request.delegation = first.delegation.unwrap_or_default();
+    if !request.calls.is_empty() {
+        request.delegation = Delegation::None;
+    }
     Ok(())
 }
 
 fn check_detail(detail: &AuthorizationDetail, first: &AuthorizationDetail) -> Result<(), Refusal> {
     let wrong = if detail.kind != TOOL_CALL {
         format!("type {} is not served; use {TOOL_CALL}", shown(&detail.kind))
-    } else if detail.call.is_some() || detail.calls.is_some() {
-        "call and calls are for approvals, which are not served yet".to_owned()
+    } else if exact::is_of(detail) != exact::is_of(first) {
+        "exact calls and verbs are asked for apart, in requests of their own".to_owned()
+    } else if exact::is_of(detail) {
+        return exact::check(detail, first);
     } else if !detail.alternatives.is_empty() {
         "alternatives stand in answers only".to_owned()
     } else if detail.actions.is_empty() {
@@ -220,6 +246,10 @@ fn check_detail(detail: &AuthorizationDetail, first: &AuthorizationDetail) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn read(body: &[u8]) -> Result<Request, Refusal> {
+        super::read(&Form::read(body)?)
+    }
 
     fn refused(body: &str) -> String {
         read(body.as_bytes()).err().unwrap().detail
@@ -249,6 +279,39 @@ mod tests {
         assert!(refused(&format!("{BASE}&scope=a:b&actor_token=x")).contains("actor_token is not served"));
         assert!(refused(&format!("{BASE}&scope=a:b&authorization_details=[]")).contains("not both"));
         assert!(read(b"grant_type=\xff\xfe").err().unwrap().detail.contains("UTF-8"));
+    }
+
+    #[test]
+    fn exact_calls_are_read_strictly() {
+        let read = |details: &str| read(format!("{BASE}&authorization_details={details}").as_bytes());
+        let detail = |more: &str| format!(r#"[{{"type":"shortbread_tool_call","tool":"pay",{more}}}]"#);
+        let call = r#"{"verb":"refund","args":{"amount":5,"note":"x"}}"#;
+        let one = read(&detail(&format!(r#""call":{call}"#))).unwrap();
+        assert_eq!((one.calls.len(), one.asked.len(), one.delegation), (1, 1, Delegation::None));
+        let two = read(&detail(&format!(r#""calls":[{call},{call}]"#))).unwrap();
+        assert_eq!(two.calls.iter().map(|call| call.place).collect::<Vec<_>>(), [0, 1]);
+        let refused = |more: &str| read(&detail(more)).err().unwrap().detail;
+        assert!(refused(r#""calls":[]"#).contains("calls is empty"));
+        assert!(refused(&format!(r#""call":{call},"calls":[{call}]"#)).contains("call or calls"));
+        assert!(refused(&format!(r#""call":{call},"actions":["other"]"#)).contains("actions"));
+        assert!(refused(&format!(r#""call":{call},"constraints":{{"refund":{{}}}}"#)).contains("constraints"));
+        assert!(refused(&format!(r#""call":{call},"delegation":"attenuate""#)).contains("sealed"));
+        assert!(refused(r#""call":{"verb":"refund","args":{"amount":1.5}}"#).contains("integer"));
+        assert!(refused(r#""call":{"verb":"refund","args":{"a":1,"a":2}}"#).contains("twice"));
+        let many = vec![call; 33].join(",");
+        assert!(refused(&format!(r#""calls":[{many}]"#)).contains("32"));
+        let mixed = format!(
+            r#"[{{"type":"shortbread_tool_call","tool":"pay","call":{call}}},{{"type":"shortbread_tool_call","tool":"pay","actions":["refund"]}}]"#
+        );
+        assert!(read(&mixed).err().unwrap().detail.contains("apart"));
+    }
+
+    #[test]
+    fn a_request_says_whether_it_waits() {
+        let read = |mode: &str| read(format!("{BASE}&scope=a:b{mode}").as_bytes());
+        assert!(!read("").unwrap().deferred);
+        assert!(read("&completion_mode=deferred").unwrap().deferred);
+        assert!(read("&completion_mode=later").err().unwrap().detail.contains("use deferred"));
     }
 
     #[test]

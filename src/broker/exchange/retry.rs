@@ -102,7 +102,8 @@ impl RetryKey {
         expires: u64,
         now: Timestamp,
     ) -> Retry {
-        let answer = TokenAnswer { access_token: String::new(), ..answer.clone() };
+        let mut answer = TokenAnswer { access_token: String::new(), ..answer.clone() };
+        answer.shortbread.calls.iter_mut().for_each(|call| call.access_token.clear());
         // Texts, numbers and maps with text keys always serialise.
         let answer = serde_json::to_vec(&Stored { sealed, answer }).unwrap_or_default();
         Retry { key: self.0, keep_until: now.plus(KEPT).seconds().min(expires), block, answer }
@@ -150,5 +151,8 @@ pub(super) async fn repeat(
         .store
         .record_use(Use { replay, token: Some(kept.token), operator: trail.is_operators(), audit })
         .await?;
-    Ok(TokenAnswer { access_token: token, ..stored.answer })
+    let mut answer = TokenAnswer { access_token: token.clone(), ..stored.answer };
+    // Of a plan no answer is kept, so that it is one call at most.
+    answer.shortbread.calls.iter_mut().for_each(|call| call.access_token.clone_from(&token));
+    Ok(answer)
 }

@@ -10,7 +10,7 @@ use crate::policy::{Granted, builtin};
 use crate::store::{Revocations, Revoked, Standing};
 
 /// How far ahead of the clock a token may be issued, in seconds: as far as verifiers put up with.
-const AHEAD: u64 = 30;
+pub(super) const AHEAD: u64 = 30;
 
 /// What the token will stand for, whatever its rights.
 pub(super) struct Bearer<'a> {
@@ -28,10 +28,12 @@ pub(super) struct Bearer<'a> {
     pub(super) token: Option<&'a str>,
     /// The key that it is bound to.
     pub(super) holder: Option<&'a str>,
+    /// The approval that it comes from.
+    pub(super) approval: Option<&'a str>,
 }
 
 /// Drops rights that are revoked, and gives what the token that remains can be revoked by. Its issue date is
-/// moved past revocations that ended moments ago, so that it is not born dead.
+/// moved past revocations that ended moments ago, by `ahead` seconds at most, so that it is not born dead.
 ///
 /// # Errors
 /// When no right remains: the reason of the first.
@@ -39,14 +41,14 @@ pub(super) fn stand(
     granted: &mut Granted,
     bearer: &Bearer<'_>,
     list: &Revocations,
-    now: u64,
+    (now, ahead): (u64, u64),
 ) -> Result<Standing, Reason> {
     let (mut kept, mut union) = (Vec::with_capacity(granted.rights.len()), None);
     let mut first = None;
     for right in granted.rights.drain(..) {
         let standing = standing(bearer, Some((&right.operation, right.access)), now);
         match list.earliest(&standing) {
-            earliest if earliest <= now + AHEAD => {
+            earliest if earliest <= now.saturating_add(ahead) => {
                 let issued = now.max(earliest);
                 union = Some(join(union, Standing { issued, ..standing }));
                 kept.push(right);
@@ -101,6 +103,7 @@ fn standing(bearer: &Bearer<'_>, verb: Option<(&Operation, Access)>, now: u64) -
     ];
     selectors.extend(bearer.token.map(|token| (SelectorKind::Token, token.to_owned())));
     selectors.extend(bearer.holder.map(|holder| (SelectorKind::Holder, holder.to_owned())));
+    selectors.extend(bearer.approval.map(|approval| (SelectorKind::Approval, approval.to_owned())));
     // Nobody can lock the operators out of the switch.
     let switch = matches!(bearer.principal, Principal::Operator(_))
         && verb.is_some_and(|(operation, _)| builtin::is_switch(operation));

@@ -168,6 +168,7 @@ impl Who {
             task: self.task.as_ref(),
             token: None,
             holder: self.holder.as_deref(),
+            approval: None,
         };
         may_stand(&bearer, verb, &broker.store.mirror(), broker.clock.now().seconds())
     }

@@ -20,13 +20,18 @@ const MAX_DESCRIPTION: usize = 500;
 /// The answer to a refused exchange.
 pub(super) fn oauth(refusal: &Refusal, decision: &Decision) -> Response {
     let (error, status) = refusal.code();
+    let waiting = refusal.waiting.as_deref().cloned().unwrap_or_default();
     let body = OAuthError {
         error: error.to_owned(),
         error_description: describe(&refusal.detail),
-        deferral_code: None,
-        expires_in: None,
-        interval: None,
+        deferral_code: waiting.code,
+        expires_in: waiting.expires_in,
+        interval: waiting.interval,
         shortbread: ErrorExtras {
+            approval_id: Some(waiting.approval_id).filter(|id| !id.is_empty()),
+            sla_seconds: waiting.sla_seconds,
+            approvers: waiting.approvers,
+            status_uri: waiting.status_uri,
             degraded: refusal.degraded.map(|degraded| degraded.code().to_owned()),
             ..ErrorExtras::new(refusal.reason, decision.id.clone(), decision.request_id())
         },
@@ -87,10 +92,16 @@ impl Failure {
             | Reason::RevokedAll
             | Reason::RevokedBlock
             | Reason::WrongAudience
+            | Reason::NotAsked
+            | Reason::OwnRequest
             | Reason::NotYetValid
             | Reason::IdentityUnmatched => StatusCode::FORBIDDEN,
             Reason::NotFound => StatusCode::NOT_FOUND,
             Reason::Conflict
+            | Reason::ApprovalChanged
+            | Reason::ApprovalClosed
+            | Reason::AlreadyUsed
+            | Reason::BudgetSpent
             | Reason::NoCase
             | Reason::SecondOperator
             | Reason::GateRefused

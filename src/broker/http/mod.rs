@@ -11,6 +11,7 @@ mod guard;
 mod health;
 mod lists;
 mod log;
+mod look;
 mod oauth;
 mod serve;
 mod stream;
@@ -68,6 +69,7 @@ fn documented() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
         .routes(routes!(oauth::token))
         .routes(routes!(oauth::revoke))
         .routes(routes!(oauth::introspect))
+        .routes(routes!(oauth::cancel))
         .routes(routes!(well_known::metadata))
         .routes(routes!(well_known::metadata_oidc))
         .routes(routes!(well_known::jwks))
@@ -86,6 +88,7 @@ fn documented() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
         .routes(routes!(verifiers::report))
         .routes(routes!(verifiers::goodbye))
         .routes(routes!(decisions::take))
+        .routes(routes!(look::look))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz));
     let admin = OpenApiRouter::new()
@@ -97,6 +100,10 @@ fn documented() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
         .routes(routes!(admin::policy::version))
         .routes(routes!(admin::policy::activate))
         .routes(routes!(admin::policy::rollback))
+        .routes(routes!(admin::approvals::list))
+        .routes(routes!(admin::approvals::show))
+        .routes(routes!(admin::approvals::approve))
+        .routes(routes!(admin::approvals::deny))
         .routes(routes!(admin::keys::list))
         .routes(routes!(admin::keys::activate))
         .routes(routes!(admin::audit::tail))

@@ -1,11 +1,13 @@
 //! What operators are told: in the log and the metrics always, and over a signed webhook where there is one.
 
+mod approval;
 mod deliver;
 mod notice;
 mod outbox;
 mod secret;
 mod webhook;
 
+pub use approval::{ApprovalNotice, ApprovalStep};
 pub use notice::{KINDS, Notice, PastLimit, Weight};
 pub use secret::SecretError;
 pub use webhook::WebhookError;

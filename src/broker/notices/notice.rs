@@ -9,6 +9,7 @@ use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::names::{Task, ToolName, VerifierName, WorkflowName};
 use shortbread_protocol::revocations::Cause;
 
+use super::approval::ApprovalNotice;
 use crate::breaker::BreakerKind;
 use crate::store::PolicyAction;
 
@@ -203,6 +204,8 @@ pub enum Notice {
         /// The decision's id.
         decision: String,
     },
+    /// Something about a request for approval.
+    Approval(Box<ApprovalNotice>),
     /// A key document was published.
     KeysActivated {
         /// Its version.
@@ -220,7 +223,7 @@ pub enum Notice {
 }
 
 /// The kinds of notice, as the configuration names them.
-pub const KINDS: [&str; 15] = [
+pub const KINDS: [&str; 19] = [
     "revocation.set",
     "revocation.lifted",
     "verifier.silent",
@@ -234,6 +237,10 @@ pub const KINDS: [&str; 15] = [
     "policy.trial_ended",
     "policy.taken_back",
     "policy.breached",
+    "approval.requested",
+    "approval.escalated",
+    "approval.decided",
+    "approval.expired",
     "keys.activated",
     "log.checkpoint",
 ];
@@ -279,6 +286,7 @@ impl Notice {
             Self::PolicyTrialEnded { .. } => "policy.trial_ended",
             Self::PolicyTakenBack { .. } => "policy.taken_back",
             Self::PolicyBreached { .. } => "policy.breached",
+            Self::Approval(about) => about.kind(),
             Self::KeysActivated { .. } => "keys.activated",
             Self::LogCheckpoint { .. } => "log.checkpoint",
         }
@@ -292,6 +300,7 @@ impl Notice {
             | Self::Tripped { .. }
             | Self::PolicyTakenBack { .. }
             | Self::PolicyBreached { .. } => Weight::High,
+            Self::Approval(about) => about.weight(),
             Self::VerifierBack { .. } | Self::BreakerClosed { .. } | Self::LogCheckpoint { .. } => {
                 Weight::Low
             }
@@ -343,6 +352,7 @@ impl Notice {
             Self::PolicyBreached { version, why, past, decision } => {
                 past.with(json!({ "version": version, "why": why, "decision_id": decision }))
             }
+            Self::Approval(about) => about.data(),
             Self::KeysActivated { version } => json!({ "version": version }),
             Self::LogCheckpoint { size, root, note } => {
                 json!({ "size": size, "root": root, "note": note })
@@ -412,6 +422,7 @@ impl fmt::Display for Notice {
                 f,
                 "policy version {version} passed a limit and stays, for it is not taken back by itself: {why}; {past} (decision {decision})"
             ),
+            Self::Approval(about) => about.fmt(f),
             Self::KeysActivated { version } => write!(f, "key document version {version} was activated"),
             Self::LogCheckpoint { size, root, .. } => {
                 write!(f, "the audit log has {size} entries and the root {root}")
@@ -420,16 +431,16 @@ impl fmt::Display for Notice {
     }
 }
 
-fn first(what: &[String]) -> &[String] {
+pub(super) fn first(what: &[String]) -> &[String] {
     what.get(..MOST_NAMED).unwrap_or(what)
 }
 
-const fn unnamed(what: &[String]) -> usize {
+pub(super) const fn unnamed(what: &[String]) -> usize {
     what.len().saturating_sub(MOST_NAMED)
 }
 
 /// `a, b and 3 more`
-struct Named<'a>(&'a [String]);
+pub(super) struct Named<'a>(pub(super) &'a [String]);
 
 impl fmt::Display for Named<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

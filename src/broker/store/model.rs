@@ -17,6 +17,7 @@ mod inputs;
 mod instances;
 mod keys;
 mod log;
+mod one_shots;
 mod policies;
 
 pub use self::approvals::{
@@ -29,6 +30,7 @@ pub use self::inputs::{ErasableInput, Erase, Erased, StoredInput};
 pub use self::instances::{Lease, NewLease, Progress};
 pub use self::keys::{BreakGlassRecord, KeyRecord};
 pub use self::log::StoredCheckpoint;
+pub use self::one_shots::OneShot;
 pub use self::policies::{
     Activate, Activation, ActivePolicy, NewPolicy, PolicyAction, PolicyVersion, Trial, TrialOutcome,
 };
@@ -191,6 +193,8 @@ pub struct Exchange {
     pub ties: Vec<Tie>,
     /// Tokens that are answered with it, each with what can revoke it: those of a plan's other calls.
     pub others: Vec<(TokenRecord, Standing)>,
+    /// Those of them that are good once.
+    pub one_shots: Vec<OneShot>,
     /// The approval that is spent for them.
     pub redeem: Option<Redeem>,
     /// What is kept so that the same answer can be given once more.

@@ -1,6 +1,7 @@
 //! The admin API: every route wants an operator's token for the built-in tool and a proof of the key that it is bound
 //! to, checked by the broker's own verifier.
 
+pub(super) mod approvals;
 pub(super) mod audit;
 pub(super) mod export;
 pub(super) mod inputs;
@@ -67,6 +68,16 @@ pub(super) async fn admit(
     admit_caller(broker, context, sent, verb).await.map(|caller| caller.operator)
 }
 
+/// The same, where either of these verbs lets them in.
+pub(super) async fn admit_either(
+    broker: &Broker,
+    context: &Context,
+    sent: &Sent,
+    verbs: [&str; 2],
+) -> Result<OperatorName, Failure> {
+    admitted(broker, context, sent, verbs).await.map(|caller| caller.operator)
+}
+
 /// The same, with the token that was shown.
 pub(super) async fn admit_caller(
     broker: &Broker,
@@ -74,9 +85,20 @@ pub(super) async fn admit_caller(
     sent: &Sent,
     verb: &str,
 ) -> Result<Caller, Failure> {
+    admitted(broker, context, sent, [verb, verb]).await
+}
+
+async fn admitted(
+    broker: &Broker,
+    context: &Context,
+    sent: &Sent,
+    [verb, other]: [&str; 2],
+) -> Result<Caller, Failure> {
     // Before any signature is checked; a budget of its own, so that no flood of exchanges closes the switch.
     let limited = broker.limits.admin(context.address).err();
     let (text, token) = shown(broker, sent, limited)?;
+    let has = token.scope().access(ToolName::shortbread().as_str(), verb).is_some();
+    let verb = if has { verb } else { other };
     let admitted = proof::check(broker, sent, text, token.scope(), verb).and_then(|proof| {
         let operator = permitted(broker, &token, &proof, verb)?;
         proof::settle(broker, sent, &proof, verb)?;

@@ -39,6 +39,10 @@ impl Sqlite {
         self.readers.read(move |conn| Ok((page(conn, &wanted)?, open(conn)?))).await
     }
 
+    pub(in crate::store) async fn open_approvals(&self) -> Result<u64, StoreError> {
+        self.readers.read(open).await
+    }
+
     pub(in crate::store) async fn due_approvals(
         &self,
         now: Timestamp,

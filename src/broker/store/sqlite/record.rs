@@ -9,7 +9,7 @@ use crate::store::revocations::{Revoked, Standing};
 use crate::store::{Ask, Asked, AuditEntry, Denial, Exchange, RecordError, Replay, StoreError, TokenRecord, Use};
 
 pub(super) fn exchange(unit: &mut Unit<'_>, exchange: Exchange) -> Result<u64, Failure<RecordError>> {
-    let Exchange { replay, token, standing, ties, others, redeem, retry, audit } = exchange;
+    let Exchange { replay, token, standing, ties, others, one_shots: _, redeem, retry, audit } = exchange;
     let mut tokens = others;
     tokens.insert(0, (token, standing));
     for (token, standing) in &mut tokens {

@@ -49,6 +49,16 @@ impl Store {
         }
     }
 
+    /// How many requests are open.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn open_approvals(&self) -> Result<u64, StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.open_approvals().await,
+        }
+    }
+
     /// Open requests that somebody has to look at by now, the first due first.
     ///
     /// # Errors

@@ -1,0 +1,135 @@
+//! An operator in front of a request: whether they may decide it.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use shortbread_protocol::clock::Timestamp;
+use shortbread_protocol::names::OperatorName;
+
+use super::{DecideError, load};
+use crate::approval::{Tally, Wait, marks_of, tally};
+use crate::broker::Broker;
+use crate::cases::decide::Weighed;
+use crate::policy::model::{Principal, Proof};
+use crate::policy::{Demand, Policy};
+use crate::revoke::Caller;
+use crate::store::StoredVote;
+
+/// An operator who may decide a request, and the request as it is.
+#[derive(Clone)]
+pub(super) struct Seat {
+    pub(super) wait: Wait,
+    pub(super) policy: Policy,
+    pub(super) principal: Principal,
+    pub(super) demands: Vec<Demand>,
+    pub(super) operator: OperatorName,
+    /// What tells the operator from others, whatever their name.
+    pub(super) marks: Vec<String>,
+}
+
+impl Seat {
+    /// Whether this operator may decide this request now.
+    ///
+    /// # Errors
+    /// When it is not open, the operator is not asked, or is tied to whoever asks.
+    pub(super) async fn take(
+        broker: &Broker,
+        id: &str,
+        caller: &Caller,
+        now: Timestamp,
+    ) -> Result<Self, DecideError> {
+        let wait = load(broker, id).await?;
+        open(&wait, now)?;
+        let principal = principal(&wait)?;
+        let policy = policy(broker, &principal)?;
+        let weighed = wait.weigh(&policy).map_err(|(_, detail)| DecideError::Refused(detail))?;
+        let Weighed { pending: Some(waits), .. } = weighed else {
+            let detail = "by the policy in force nobody has to approve this: the client gets it when it asks again";
+            return Err(DecideError::NotAsked(detail.to_owned()));
+        };
+        let operator = caller.operator.clone();
+        let marks = marks(broker, &policy, caller).await?;
+        let seat = Self { wait, policy, principal, demands: waits.demands, operator, marks };
+        seat.is_free(now)?;
+        Ok(seat)
+    }
+
+    fn is_free(&self, now: Timestamp) -> Result<(), DecideError> {
+        let Self { wait, operator, .. } = self;
+        let tally = self.tally(&wait.votes, now);
+        if tally.owners.contains(operator) {
+            let detail = format!("{operator} owns {}, and nobody approves requests of what they own", self.principal);
+            return Err(DecideError::Own(detail));
+        }
+        if self.shares(&wait.requested.marks) {
+            let detail =
+                format!("{operator} has a key or an identity that made this request, and nobody approves their own");
+            return Err(DecideError::Own(detail));
+        }
+        let others = wait.votes.iter().filter(|vote| vote.operator != operator.as_str());
+        if let Some(other) = others.into_iter().find(|vote| self.shares(&vote.marks)) {
+            let detail = format!("{operator} and {}, who voted already, are one person by their key or identity", other.operator);
+            return Err(DecideError::Own(detail));
+        }
+        if tally.asks(operator) {
+            return Ok(());
+        }
+        let asked = tally.asked().join(", ");
+        Err(DecideError::NotAsked(match tally.will_ask(operator) {
+            Some(since) => format!("{operator} is asked from {since} on; until then {asked} are"),
+            None => format!("{operator} is not asked: {asked} are"),
+        }))
+    }
+
+    fn shares(&self, marks: &[String]) -> bool {
+        self.marks.iter().any(|mark| marks.contains(mark))
+    }
+
+    /// How far the request is with these votes.
+    pub(super) fn tally(&self, votes: &[StoredVote], now: Timestamp) -> Tally {
+        tally(&self.policy, &self.principal, &self.demands, self.wait.record.asked, votes, now)
+    }
+}
+
+pub(super) fn principal(wait: &Wait) -> Result<Principal, DecideError> {
+    wait.record.principal.parse().map_err(|_| crate::approval::Broken.into())
+}
+
+/// The policy that decides about a principal's requests now.
+pub(super) fn policy(broker: &Broker, principal: &Principal) -> Result<Policy, DecideError> {
+    let ruling = broker.policy.tried_on(principal).or_else(|| broker.policy.ruling());
+    ruling.map(|ruling| ruling.policy).ok_or(DecideError::NoPolicy)
+}
+
+fn open(wait: &Wait, now: Timestamp) -> Result<(), DecideError> {
+    let state = wait.record.state;
+    if !state.is_open() {
+        return Err(DecideError::Closed(format!("this request is {} already", state.as_str())));
+    }
+    if wait.record.expires <= now {
+        return Err(DecideError::Closed(format!("this request expired at {}", wait.record.expires)));
+    }
+    Ok(())
+}
+
+// The keys and the identity with which the operator signed in, and every key that the policy registers for them.
+async fn marks(broker: &Broker, policy: &Policy, caller: &Caller) -> Result<Vec<String>, DecideError> {
+    #[derive(Default, Deserialize)]
+    struct Body {
+        #[serde(default)]
+        marks: BTreeSet<String>,
+    }
+    let record = match &caller.token {
+        Some(token) => broker.store.token(token).await?,
+        None => None,
+    };
+    let body: Body = record.and_then(|record| serde_json::from_slice(&record.body).ok()).unwrap_or_default();
+    let own = Principal::Operator(caller.operator.clone());
+    let registered = policy.identities().iter().filter(|entry| entry.principals.contains(&own));
+    let registered = registered.filter_map(|entry| match &entry.proof {
+        Proof::Key(key) => Some(key.thumbprint()),
+        Proof::Oidc(_) | Proof::Spiffe(_) => None,
+    });
+    let keys = marks_of(registered.chain(caller.holder.clone()), None);
+    Ok(body.marks.into_iter().chain(keys).collect::<BTreeSet<_>>().into_iter().collect())
+}

@@ -1,0 +1,152 @@
+//! What has become of a request that waited. An approval is spent by what policy and revocations say now, never for more
+//! than was shown.
+
+use serde::Deserialize;
+use shortbread_protocol::admin::ApprovalState;
+use shortbread_protocol::oauth::TokenAnswer;
+use shortbread_protocol::reason::Reason;
+
+use super::waiting;
+use crate::activation::Ruling;
+use crate::approval::{INTERVAL, Wait, tally};
+use crate::broker::Broker;
+use crate::cases::decide::Weighed;
+use crate::exchange::draft::Terms;
+use crate::exchange::exact::Exact;
+use crate::exchange::flow::Context;
+use crate::exchange::issue::{Issue, Unissued, issue};
+use crate::exchange::record::Trail;
+use crate::exchange::refusal::{Refusal, Waiting};
+use crate::exchange::targets::targets;
+use crate::policy::Granted;
+use crate::policy::model::Principal;
+use crate::store::{RecordError, Redeem};
+
+/// A token, or what the client is told while it waits.
+pub(super) struct Looked {
+    pub(super) token: Option<Box<TokenAnswer>>,
+    pub(super) waits: Option<Refusal>,
+}
+
+/// Looks at a request: spends its approval where it has one now.
+///
+/// # Errors
+/// When it ended otherwise, or policy or revocations do not let it pass any more.
+pub(super) async fn look(
+    broker: &Broker,
+    wait: &Wait,
+    principal: &Principal,
+    trail: &mut Trail,
+    context: &Context,
+) -> Result<Looked, Refusal> {
+    trail.stage = "approval";
+    let now = broker.clock.now();
+    ended(wait, now)?;
+    let missing = || Refusal::plain(Reason::PolicyMissing);
+    let ruling = broker.policy.tried_on(principal).or_else(|| broker.policy.ruling()).ok_or_else(missing)?;
+    trail.stage = "policy";
+    trail.under(&ruling.policy);
+    let about = |refusal: Refusal| told(refusal, wait);
+    let weighed = wait.weigh(&ruling.policy);
+    let Weighed { granted, pending } =
+        weighed.map_err(|(reason, detail)| about(Refusal::new(reason, detail)))?;
+    trail.stage = "approval";
+    if let Some(waits) = pending {
+        let asked = wait.record.asked;
+        let standing = tally(&ruling.policy, principal, &waits.demands, asked, &wait.votes, now);
+        if !standing.is_complete() {
+            if wait.record.state == ApprovalState::Approved {
+                broker.store.reopen_approval(&wait.record.id).await?;
+            }
+            let interval = INTERVAL.as_secs();
+            let waits = waiting(broker, &wait.record, &standing, &waits.detail, interval, now);
+            return Ok(Looked { token: None, waits: Some(waits) });
+        }
+    }
+    let token = spend(broker, wait, principal, granted, &ruling, trail, context).await.map_err(about)?;
+    broker.polls.forget(&wait.record.id);
+    Ok(Looked { token: Some(Box::new(token)), waits: None })
+}
+
+fn told(refusal: Refusal, wait: &Wait) -> Refusal {
+    refusal.waiting(Waiting { approval_id: wait.record.id.clone(), ..Waiting::default() })
+}
+
+/// Denied, expired and cancelled are different answers; what was fetched is gone.
+fn ended(wait: &Wait, now: shortbread_protocol::clock::Timestamp) -> Result<(), Refusal> {
+    #[derive(Default, Deserialize)]
+    struct Outcome {
+        reason: Option<String>,
+    }
+    let refusal = match wait.record.state {
+        ApprovalState::Denied => {
+            let outcome = wait.record.outcome.as_deref().and_then(|text| serde_json::from_slice(text).ok());
+            let Outcome { reason } = outcome.unwrap_or_default();
+            let why = reason.map(|reason| format!("the approvers denied this request: {reason}"));
+            Refusal::new(Reason::ApprovalDenied, why.unwrap_or_else(|| Reason::ApprovalDenied.meaning().into()))
+        }
+        ApprovalState::Expired => Refusal::plain(Reason::ApprovalExpired),
+        ApprovalState::Cancelled => Refusal::plain(Reason::ApprovalCancelled),
+        ApprovalState::Redeemed => Refusal::plain(Reason::DeferralUnknown).because("it was used"),
+        ApprovalState::Pending | ApprovalState::Approved if wait.record.expires <= now => {
+            Refusal::plain(Reason::ApprovalExpired)
+        }
+        ApprovalState::Pending | ApprovalState::Approved => return Ok(()),
+    };
+    Err(told(refusal, wait))
+}
+
+async fn spend(
+    broker: &Broker,
+    wait: &Wait,
+    principal: &Principal,
+    granted: Granted,
+    ruling: &Ruling,
+    trail: &mut Trail,
+    context: &Context,
+) -> Result<TokenAnswer, Refusal> {
+    let (shown, requested) = (&wait.shown, &wait.requested);
+    trail.stage = "target";
+    let operations = shown.operations();
+    let tools = operations.iter().map(|operation| &operation.tool);
+    let audiences = targets(tools, &requested.resources, &ruling.policy, &granted.rights)?;
+    let calls = shown.calls.iter().map(|call| {
+        let args_sha256 = hex::decode(&call.args_sha256).ok().and_then(|hash| hash.try_into().ok());
+        Some(Exact {
+            place: call.place,
+            operation: call.operation.clone(),
+            args: call.args.clone(),
+            args_sha256: args_sha256?,
+        })
+    });
+    let calls = calls.collect::<Option<Vec<_>>>().ok_or_else(|| Refusal::plain(Reason::Internal))?;
+    let issued = Issue {
+        terms: Terms {
+            intent: requested.input.intent.clone(),
+            task: Some(shown.task.clone()),
+            release: shown.release.clone(),
+            delegation: requested.delegation,
+            approval: Some((wait.record.id.clone(), wait.record.asked)),
+            marks: Vec::new(),
+        },
+        principal,
+        holder: Some(&shown.holder),
+        granted,
+        calls,
+        policy: &ruling.policy,
+        version: ruling.version,
+        audiences: &audiences,
+        redeem: Some(Redeem { id: wait.record.id.clone(), digest: wait.record.digest.clone() }),
+        retry: None,
+        replay: None,
+        proof: None,
+    };
+    match issue(broker, issued, trail, context).await {
+        Ok(answer) => Ok(answer),
+        Err(Unissued::Refused(refusal)) => Err(refusal),
+        Err(Unissued::Unrecorded(RecordError::NotApproved)) => {
+            Err(Refusal::plain(Reason::DeferralUnknown).because("it was used, closed or changed meanwhile"))
+        }
+        Err(Unissued::Unrecorded(error)) => Err(error.into()),
+    }
+}

@@ -1,0 +1,58 @@
+//! A request's place among those in flight. One that waits for a person leaves it, so that waiting takes no room from
+//! others, and asks for another when there is something to do.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// How much longer than others a request may take.
+#[derive(Clone, Debug, Default)]
+pub struct Patience(Arc<AtomicU64>);
+
+impl Patience {
+    /// Gives a request more time.
+    pub fn grant(&self, more: Duration) {
+        let millis = u64::try_from(more.as_millis()).unwrap_or(u64::MAX);
+        self.0.fetch_add(millis, Ordering::Relaxed);
+    }
+
+    /// What was given since this was last asked.
+    #[must_use]
+    pub fn take(&self) -> Duration {
+        Duration::from_millis(self.0.swap(0, Ordering::Relaxed))
+    }
+}
+
+/// A request's place among those in flight.
+#[derive(Debug)]
+pub struct Place {
+    all: Arc<Semaphore>,
+    held: Mutex<Option<OwnedSemaphorePermit>>,
+    patience: Patience,
+}
+
+impl Place {
+    /// A place that is held.
+    #[must_use]
+    pub fn held(all: Arc<Semaphore>, permit: OwnedSemaphorePermit, patience: Patience) -> Self {
+        Self { all, held: Mutex::new(Some(permit)), patience }
+    }
+
+    /// Leaves it for so long at most.
+    pub(super) fn leave(&self, span: Duration) {
+        self.patience.grant(span);
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// Takes one again; `false` when there is none.
+    #[must_use]
+    pub(super) fn take_again(&self) -> bool {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.is_none() {
+            *held = Arc::clone(&self.all).try_acquire_owned().ok();
+        }
+        held.is_some()
+    }
+}
