@@ -9,6 +9,7 @@
 )]
 
 mod client;
+mod desk;
 mod issuer;
 mod loopback;
 pub mod merkle;
@@ -17,6 +18,7 @@ mod tool;
 mod world;
 
 pub use client::{Answer, assertion, holder, jws};
+pub use desk::{DESK, Desk, refund};
 pub use issuer::FakeIssuer;
 pub use loopback::{Heard, Loopback, Reply};
 pub use tool::Tool;

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 /// What the demo keys sign as.
-const KEYS: [&str; 4] = ["demo", "other", "operator", "second"];
+const KEYS: [&str; 6] = ["demo", "other", "operator", "second", "third", "fourth"];
 
 /// The policy that tests start from: two workflows, two operators, two tools.
 pub const POLICY: &str = r#"
@@ -237,7 +237,7 @@ impl World {
         Self::serve(folder, config, store, clock, fetch).await
     }
 
-    /// A key of this world: `demo`, `other`, `operator` or `second`.
+    /// A key of this world: `demo`, `other`, `operator`, `second`, `third` or `fourth`.
     ///
     /// # Panics
     /// When there is none of this name.

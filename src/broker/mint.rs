@@ -32,7 +32,7 @@ const MAX_MINTED: usize = 5 * 1024;
 const EARLY: u64 = 30;
 
 /// How many checks of the list's age a token may have: the profile has room for 16 checks in all, and the others take
-/// five.
+/// seven at most.
 const MOST_AGES: usize = 8;
 
 /// What to put into a token.
@@ -159,6 +159,9 @@ pub fn authority(minting: &Minting<'_>, signer: &dyn Signer) -> Result<Vec<u8>, 
     if let Some(holder) = minting.holder {
         block.check(&[Alternative::new().fact(facts::HOLDER, [Value::Str(holder)])]);
     }
+    if let Some(once) = &minting.once {
+        good_once(&mut block, minting, once);
+    }
     let ages = ages(minting.rights);
     for seconds in &ages {
         fresh(&mut block, minting.rights, *seconds, ages.last() == Some(seconds));
@@ -177,9 +180,25 @@ fn identify(block: &mut BlockWriter, minting: &Minting<'_>, signer: &dyn Signer)
     ] {
         block.fact(facts::ID, &[Value::Str(kind.as_str()), Value::Str(value)]);
     }
-    if let Some(holder) = minting.holder {
-        block.fact(facts::ID, &[Value::Str(SelectorKind::Holder.as_str()), Value::Str(holder)]);
+    for (kind, value) in [(SelectorKind::Holder, minting.holder), (SelectorKind::Approval, minting.approval)]
+    {
+        if let Some(value) = value {
+            block.fact(facts::ID, &[Value::Str(kind.as_str()), Value::Str(value)]);
+        }
     }
+}
+
+// One exact call names its verb and the hash of its arguments. The use is asked for by these verbs alone.
+fn good_once(block: &mut BlockWriter, minting: &Minting<'_>, once: &Once<'_>) {
+    if let Some(hash) = &once.args_sha256 {
+        let exact =
+            once.verbs.iter().map(|verb| operation(verb).fact(facts::ARGS_SHA256, [Value::Bytes(hash)]));
+        block.check(&exact.collect::<Vec<_>>());
+    }
+    let others =
+        minting.rights.iter().map(|right| &right.operation).filter(|verb| !once.verbs.contains(verb));
+    let unused = Alternative::new().fact(facts::UNUSED, [Value::Str(minting.token)]);
+    block.check(&others.map(operation).chain([unused]).collect::<Vec<_>>());
 }
 
 // One alternative per granted verb and grant: conditions of two grants are never merged.

@@ -10,10 +10,10 @@ use shortbread_broker::config::Config;
 use shortbread_broker::http::{Server, router};
 use shortbread_broker::identity::HttpFetch;
 use shortbread_broker::keyring::Keyring;
-use shortbread_broker::{approvals, rollout};
 use shortbread_broker::store::Store;
 use shortbread_broker::telemetry;
 use shortbread_broker::verifiers;
+use shortbread_broker::{approvals, rollout};
 use shortbread_protocol::clock::{Clock, SystemClock};
 use shortbread_protocol::random::{Random, SystemRandom};
 

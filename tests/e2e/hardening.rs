@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use shortbread_broker::exchange::{Context, Sent, exchange};
+use shortbread_broker::exchange::{Asked, Context, Patience, Place, Sent, exchange};
 use shortbread_broker::setup;
 use shortbread_broker::store::{AuditEntry, HeadError, Replay, StoreKind};
 use shortbread_protocol::clock::Clock;
@@ -11,6 +11,7 @@ use shortbread_protocol::random::{Random, SystemRandom};
 use shortbread_tests::{POLICY, World};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 
 /// Whether the broker closes a connection on which only these bytes came, within 20 s.
 async fn is_closed(world: &World, bytes: &[u8]) -> bool {
@@ -136,7 +137,17 @@ async fn a_stranger_who_floods_the_broker_floods_no_log() {
         let decision = world.broker.decision(None).unwrap();
         let begun = world.clock.monotonic();
         let context = Context { decision, address: [192, 0, 2, 1].into(), begun };
-        let sent = Sent { body: b"grant_type=x", dpop: Ok(None), idempotency_key: Ok(None), aside: false };
+        let asked = Asked {
+            body: b"grant_type=x",
+            dpop: Ok(None),
+            idempotency_key: Ok(None),
+            aside: false,
+            wait: Duration::ZERO,
+        };
+        let all = Arc::new(Semaphore::new(1));
+        let permit = Arc::clone(&all).try_acquire_owned().unwrap();
+        let place = Place::held(all, permit, Patience::default());
+        let sent = Sent { asked, place: &place };
         let refusal = exchange(&world.broker, &sent, &context).await.err().unwrap();
         quiet.push(refusal.trail.is_some_and(|trail| trail.quiet));
     }

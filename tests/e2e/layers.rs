@@ -21,7 +21,7 @@ const NOT_EMBEDDED: [&str; 9] =
 
 /// Which modules of the broker a module may import, from the bottom up. `http` is at the top: nobody's but that of
 /// `telemetry`, which serves metrics with the same listener.
-const MODULES: [(&str, &[&str]); 40] = [
+const MODULES: [(&str, &[&str]); 42] = [
     ("config", &[]),
     ("delimited", &[]),
     ("interval", &[]),
@@ -42,6 +42,7 @@ const MODULES: [(&str, &[&str]); 40] = [
     ("cases", &["delimited", "identity", "interval", "mint", "policy", "signer"]),
     ("mint", &["policy", "signer"]),
     ("instances", &["delimited", "policy", "store"]),
+    ("approval", &["cases", "policy", "store"]),
     ("activation", &["audit", "cases", "keyring", "policy", "store"]),
     ("watch", &["activation", "interval", "policy", "store"]),
     ("publish", &["keyring", "store", "telemetry"]),
@@ -52,6 +53,7 @@ const MODULES: [(&str, &[&str]); 40] = [
         "broker",
         &[
             "activation",
+            "approval",
             "audit",
             "break_glass",
             "breaker",
@@ -74,12 +76,14 @@ const MODULES: [(&str, &[&str]); 40] = [
         "exchange",
         &[
             "activation",
+            "approval",
             "audit",
             "broker",
             "cases",
             "delimited",
             "identity",
             "mint",
+            "notices",
             "policy",
             "proofs",
             "signer",
@@ -88,6 +92,7 @@ const MODULES: [(&str, &[&str]); 40] = [
             "watch",
         ],
     ),
+    ("approvals", &["approval", "broker", "cases", "notices", "policy", "revoke", "store"]),
     ("inputs", &["broker", "cases", "policy", "store"]),
     ("rollout", &["activation", "broker", "cases", "inputs", "notices", "policy", "store", "watch"]),
     ("revoke", &["broker", "exchange", "notices", "policy", "publish", "store"]),
@@ -116,6 +121,7 @@ const MODULES: [(&str, &[&str]); 40] = [
         "http",
         &[
             "activation",
+            "approvals",
             "audit",
             "broker",
             "config",

@@ -11,6 +11,7 @@
 mod acknowledged;
 mod alerts;
 mod any_bytes;
+mod approvals;
 mod arguments;
 mod bad_identity;
 mod bad_input;

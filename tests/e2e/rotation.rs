@@ -224,6 +224,8 @@ fn forged(world: &World, stolen: &PrivateKey, name: &str, issued: u64) -> String
         rights: std::slice::from_ref(&right),
         audiences: &[("github".to_owned(), "https://tools.acme.example/github".to_owned())],
         sealed: false,
+        approval: None,
+        once: None,
     };
     mint(&minting, &signer, &SystemRandom).unwrap()
 }

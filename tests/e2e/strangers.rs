@@ -190,6 +190,8 @@ async fn a_token_for_another_audience_opens_nothing() {
                 rights: std::slice::from_ref(&right),
                 audiences: &[("shortbread".to_owned(), audience.to_owned())],
                 sealed: true,
+                approval: None,
+                once: None,
             };
             mint(&minting, &*world.broker.keyring.token_signers()[0], &SystemRandom).unwrap()
         };

@@ -125,6 +125,8 @@ fn minted_for(
         rights,
         audiences: &[("github".to_owned(), AUDIENCE.to_owned())],
         sealed,
+        approval: None,
+        once: None,
     };
     mint(&minting, &signer(), random).expect("a token")
 }

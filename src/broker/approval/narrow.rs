@@ -22,7 +22,9 @@ pub enum NarrowError {
     #[error("there is no call {0} in what is shown")]
     Call(u32),
     /// Exact calls are dropped or stay: their arguments are what was asked for.
-    #[error("exact calls are approved as they are or dropped; deny the request where other arguments are wanted")]
+    #[error(
+        "exact calls are approved as they are or dropped; deny the request where other arguments are wanted"
+    )]
     Exact,
     /// A constraint that is none.
     #[error("the constraint on {argument} of {operation} {cause}")]

@@ -93,7 +93,7 @@ impl Requested {
         let weighed = asking.weigh(policy)?;
         for call in &shown.calls {
             let call = Call { verb: call.operation.clone(), args: call.args.clone() };
-            asking.admits(policy, &weighed.granted, &call)?;
+            asking.grants(policy, &weighed.granted, &call)?;
         }
         Ok(weighed)
     }

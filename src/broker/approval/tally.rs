@@ -155,12 +155,7 @@ impl Standing {
     }
 }
 
-fn groups(
-    policy: &Policy,
-    demand: &Demand,
-    asked: Timestamp,
-    owners: &BTreeSet<OperatorName>,
-) -> Vec<Group> {
+fn groups(policy: &Policy, demand: &Demand, asked: Timestamp, owners: &BTreeSet<OperatorName>) -> Vec<Group> {
     let all = policy.approvers();
     let first = all.get_key_value(&demand.approvers);
     let next = |(_, group): &(&String, &Approvers)| all.get_key_value(group.escalate.as_ref()?);
@@ -169,7 +164,12 @@ fn groups(
     let of = |(place, (name, group)): (usize, (&String, &Approvers))| Group {
         name: name.clone(),
         since: asked.plus(times(demand.sla, place)),
-        members: group.members.iter().filter(|m| !owners.contains(*m) && decides(policy, m)).cloned().collect(),
+        members: group
+            .members
+            .iter()
+            .filter(|m| !owners.contains(*m) && decides(policy, m))
+            .cloned()
+            .collect(),
     };
     chain.enumerate().map(of).collect()
 }
@@ -297,13 +297,17 @@ members = ["carol"]
         assert!(count(&policy, 1, &[("bob", 10)], 20).is_complete());
         assert!(!count(&policy, 1, &[("carol", 10)], 400).is_complete(), "before she was asked");
         assert!(count(&policy, 2, &[("bob", 10), ("carol", 310)], 400).is_complete());
-        assert!(!count(&policy, 2, &[("bob", 10), ("bob", 20)], 400).is_complete(), "one operator is one vote");
+        assert!(
+            !count(&policy, 2, &[("bob", 10), ("bob", 20)], 400).is_complete(),
+            "one operator is one vote"
+        );
         assert!(!count(&policy, 1, &[("alice", 10)], 20).is_complete(), "an owner in the group");
         assert!(!count(&policy, 1, &[("mallory", 10), ("", 10)], 20).is_complete());
         assert!(!count(&policy, 0, &[], 20).is_complete(), "no quorum is not an open door");
         let removed = of(&POLICY.replace("members = [\"alice\", \"bob\"]", "members = [\"carol\"]"));
         assert!(!count(&removed, 1, &[("bob", 10)], 20).is_complete());
-        let gone = POLICY.replace("[approvers.leads]\nmembers = [\"carol\"]", "[approvers.leads]\nmembers = [\"bob\"]");
+        let gone = POLICY
+            .replace("[approvers.leads]\nmembers = [\"carol\"]", "[approvers.leads]\nmembers = [\"bob\"]");
         assert!(count(&of(&gone), 1, &[("bob", 10)], 20).is_complete());
     }
 

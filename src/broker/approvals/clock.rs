@@ -102,9 +102,9 @@ async fn breached(broker: &Broker, wait: &Wait, now: Timestamp) -> Result<(), De
     }
     let decision = broker.decision(None).map_err(|_| DecideError::NoRandomness)?;
     let open = tally.demands.iter().filter(|standing| !standing.is_met());
-    let mut joined = open.flat_map(|standing| &standing.groups).filter(|group| {
-        record.asked < group.since && record.due <= group.since && group.since <= now
-    });
+    let mut joined = open
+        .flat_map(|standing| &standing.groups)
+        .filter(|group| record.asked < group.since && record.due <= group.since && group.since <= now);
     let step = if joined.next().is_some() { ApprovalStep::Escalated } else { ApprovalStep::Overdue };
     let own = json!({ "outcome": "pending", "late": true, "nobody_else": step == ApprovalStep::Overdue });
     let audit = entry(broker, EventType::ApprovalEscalated, wait, &tally, own, &decision);

@@ -47,7 +47,11 @@ pub async fn list(broker: &Broker, page: &Page) -> Result<ApprovalsAnswer, ListE
     let (stored, open) = broker.store.approvals(wanted).await.map_err(DecideError::Store)?;
     let now = broker.clock.now();
     let last = stored.last().filter(|_| stored.len() == limit).map(|last| {
-        let moment = if last.record.state.is_open() { last.record.due } else { last.record.closed.unwrap_or_default() };
+        let moment = if last.record.state.is_open() {
+            last.record.due
+        } else {
+            last.record.closed.unwrap_or_default()
+        };
         format!("{}-{}", moment.millis(), last.record.id)
     });
     let mut approvals = Vec::with_capacity(stored.len());

@@ -34,7 +34,9 @@ pub enum DecideError {
     #[error("{0}")]
     Closed(String),
     /// What was looked at is not what is shown.
-    #[error("the request is not what was looked at any more: it was narrowed, or decided on, meanwhile; look at it again")]
+    #[error(
+        "the request is not what was looked at any more: it was narrowed, or decided on, meanwhile; look at it again"
+    )]
     Changed,
     /// The operator is not asked.
     #[error("{0}")]
@@ -81,9 +83,9 @@ impl DecideError {
 impl From<ApprovalError> for DecideError {
     fn from(error: ApprovalError) -> Self {
         match error {
-            ApprovalError::Closed => {
-                Self::Closed("the request was decided, taken back or over before this vote arrived".to_owned())
-            }
+            ApprovalError::Closed => Self::Closed(
+                "the request was decided, taken back or over before this vote arrived".to_owned(),
+            ),
             ApprovalError::Changed => Self::Changed,
             ApprovalError::Store(error) => error.into(),
         }

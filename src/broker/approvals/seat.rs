@@ -44,7 +44,8 @@ impl Seat {
         let policy = policy(broker, &principal)?;
         let weighed = wait.weigh(&policy).map_err(|(_, detail)| DecideError::Refused(detail))?;
         let Weighed { pending: Some(waits), .. } = weighed else {
-            let detail = "by the policy in force nobody has to approve this: the client gets it when it asks again";
+            let detail =
+                "by the policy in force nobody has to approve this: the client gets it when it asks again";
             return Err(DecideError::NotAsked(detail.to_owned()));
         };
         let operator = caller.operator.clone();
@@ -58,17 +59,22 @@ impl Seat {
         let Self { wait, operator, .. } = self;
         let tally = self.tally(&wait.votes, now);
         if tally.owners.contains(operator) {
-            let detail = format!("{operator} owns {}, and nobody approves requests of what they own", self.principal);
+            let detail =
+                format!("{operator} owns {}, and nobody approves requests of what they own", self.principal);
             return Err(DecideError::Own(detail));
         }
         if self.shares(&wait.requested.marks) {
-            let detail =
-                format!("{operator} has a key or an identity that made this request, and nobody approves their own");
+            let detail = format!(
+                "{operator} has a key or an identity that made this request, and nobody approves their own"
+            );
             return Err(DecideError::Own(detail));
         }
         let others = wait.votes.iter().filter(|vote| vote.operator != operator.as_str());
         if let Some(other) = others.into_iter().find(|vote| self.shares(&vote.marks)) {
-            let detail = format!("{operator} and {}, who voted already, are one person by their key or identity", other.operator);
+            let detail = format!(
+                "{operator} and {}, who voted already, are one person by their key or identity",
+                other.operator
+            );
             return Err(DecideError::Own(detail));
         }
         if tally.asks(operator) {

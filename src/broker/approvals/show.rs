@@ -2,7 +2,9 @@
 
 use serde::Deserialize;
 use shortbread_protocol::access::Access;
-use shortbread_protocol::admin::{ApprovalAnswer, ApprovalBody, ApprovalState, ClosedBody, DemandBody, VoteBody};
+use shortbread_protocol::admin::{
+    ApprovalAnswer, ApprovalBody, ApprovalState, ClosedBody, DemandBody, VoteBody,
+};
 use shortbread_protocol::clock::Timestamp;
 
 use super::seat::{policy, principal};
@@ -89,7 +91,9 @@ pub(super) fn short(wait: &Wait, tally: Option<&Tally>, now: Timestamp) -> Appro
         expires: record.expires.seconds(),
         late: sla.is_some_and(|sla| now >= record.asked.plus(sla)),
         approvers: tally.map(Tally::asked).unwrap_or_default(),
-        votes: votes.map(|standing| format!("{}/{}", standing.agreed.len(), standing.demand.quorum)).unwrap_or_default(),
+        votes: votes
+            .map(|standing| format!("{}/{}", standing.agreed.len(), standing.demand.quorum))
+            .unwrap_or_default(),
     }
 }
 

@@ -180,6 +180,17 @@ impl Asking {
         call::evaluate(policy, self.intent(), &known, granted, call)
     }
 
+    /// The same, told as a request for a token is: a call beyond the grant was not granted.
+    ///
+    /// # Errors
+    /// As [`Self::admits`].
+    pub fn grants(&self, policy: &Policy, granted: &Granted, call: &Call) -> Result<(), (Reason, String)> {
+        self.admits(policy, granted, call).map_err(|(reason, detail)| match reason {
+            Reason::ArgumentRefused => (Reason::ConstraintRefused, detail),
+            reason => (reason, detail),
+        })
+    }
+
     /// Who asks, where it is a principal at all.
     pub(super) fn principal(&self) -> Option<&Principal> {
         self.principal.as_ref().ok()

@@ -104,7 +104,17 @@ pub(super) async fn re_exchange(
     };
     let token = heir.record(&parent, version, &policy, context);
     let ties = parent.ties(heir.signer.name().as_str());
-    let exchange = Exchange { replay: None, token, standing, ties, others: Vec::new(), one_shots: Vec::new(), redeem: None, retry: None, audit };
+    let exchange = Exchange {
+        replay: None,
+        token,
+        standing,
+        ties,
+        others: Vec::new(),
+        one_shots: Vec::new(),
+        redeem: None,
+        retry: None,
+        audit,
+    };
     broker.store.record_exchange(exchange).await?;
     watched::passed_on(broker, trail, &passing, &heir.dropped, context);
     Ok(answer)

@@ -11,8 +11,8 @@ use shortbread_protocol::reason::Reason;
 
 use super::answer::{Parts, answer, ways};
 use super::child::Ways;
-use super::flow::Context;
 use super::exact::Exact;
+use super::flow::Context;
 use super::refusal::Refusal;
 use super::retry::next_key;
 use super::standing::{AHEAD, Bearer, stand};

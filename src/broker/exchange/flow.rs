@@ -140,7 +140,8 @@ async fn run(
         Ok(granted) => granted,
         Err(mut refused) => {
             if let (Some(pending), true) = (refused.pending.take(), request.deferred) {
-                let asker = Asker { request: &request, identity: &identity, principal: &principal, policy: &policy };
+                let asker =
+                    Asker { request: &request, identity: &identity, principal: &principal, policy: &policy };
                 return Err(ask(broker, asker, *pending, proof.as_ref(), replay.take(), trail, context).await);
             }
             // Who is told to send a proof sends it with the same token: the platform has no other one for an hour.
@@ -205,9 +206,9 @@ fn chosen<'s>(sent: &Asked<'s>, request: &Request) -> Result<Option<&'s str>, Re
     let refused = |why: &str| Refusal::new(Reason::RequestMalformed, why);
     let chosen = sent.idempotency_key.map_err(refused)?;
     match chosen {
-        Some(_) if request.subject == Subject::Token => Err(refused(
-            "Idempotency-Key is not served where a token is passed on; each proof is new anyway",
-        )),
+        Some(_) if request.subject == Subject::Token => {
+            Err(refused("Idempotency-Key is not served where a token is passed on; each proof is new anyway"))
+        }
         Some(_) if request.calls.len() > 1 => {
             Err(refused("Idempotency-Key is not served for a plan of calls, whose answer is not kept"))
         }
@@ -216,22 +217,20 @@ fn chosen<'s>(sent: &Asked<'s>, request: &Request) -> Result<Option<&'s str>, Re
 }
 
 // Whether each exact call lies inside of what is granted.
-pub(super) fn admitted(request: &Request, policy: &Policy, trail: &Trail, granted: &Granted) -> Result<(), Refusal> {
+pub(super) fn admitted(
+    request: &Request,
+    policy: &Policy,
+    trail: &Trail,
+    granted: &Granted,
+) -> Result<(), Refusal> {
     let Some(known) = trail.known().filter(|_| !request.calls.is_empty()) else { return Ok(()) };
     let asking = Asking::from(known.input().clone());
-    let mut calls = request.calls.iter();
-    let refused = calls.find_map(|exact| {
+    for exact in &request.calls {
         let call = Call { verb: exact.operation.clone(), args: exact.args.clone() };
-        asking.admits(policy, granted, &call).err()
-    });
-    match refused {
-        Some((reason, detail)) => {
-            // What a verifier calls an argument refused was asked for beyond the grant here.
-            let reason = if reason == Reason::ArgumentRefused { Reason::ConstraintRefused } else { reason };
-            Err(Refusal::new(reason, detail))
-        }
-        None => Ok(()),
+        let inside = asking.grants(policy, granted, &call);
+        inside.map_err(|(reason, detail)| Refusal::new(reason, detail))?;
     }
+    Ok(())
 }
 
 fn terms(request: &Request, identity: &Verified, principal: &Principal, proof: Option<&Proof>) -> Terms {

@@ -23,8 +23,8 @@ mod targets;
 mod watched;
 
 pub(crate) use aside::is_operators;
-pub(crate) use flow::unproved;
 pub use deferral::{LONGEST as LONGEST_WAIT, cancel};
+pub(crate) use flow::unproved;
 pub use flow::{Asked, Context, Sent, exchange};
 pub(crate) use form::Form;
 pub(crate) use parent::operations;

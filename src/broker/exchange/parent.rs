@@ -45,7 +45,9 @@ impl Parent {
             return unfit("the token is sealed: it cannot be passed on");
         }
         if scope.id(SelectorKind::Approval).is_some() {
-            return unfit("the token came from an approval, which is for the key that asked: it cannot be passed on");
+            return unfit(
+                "the token came from an approval, which is for the key that asked: it cannot be passed on",
+            );
         }
         let workflow = scope.id(SelectorKind::Workflow).and_then(|name| name.parse().ok());
         let Some(workflow) = workflow else { return unfit("an operator's token cannot be passed on") };

@@ -11,6 +11,11 @@ use crate::policy::model::Principal;
 use crate::proofs::{FULL, ReplayError, Use};
 use crate::store::Replay;
 
+/// Where tokens are asked for.
+pub(super) const TOKEN: &str = "/oauth/token";
+/// Where requests that wait are taken back.
+pub(super) const CANCEL: &str = "/oauth/deferral/cancel";
+
 /// Reads the text of the `DPoP` header, if there is one.
 ///
 /// # Errors
@@ -48,7 +53,21 @@ pub(super) fn here(
     token: Option<[u8; 32]>,
     holder: Option<&str>,
 ) -> Result<Proof, Refusal> {
-    let url = format!("{}/oauth/token", broker.issuer.trim_end_matches('/'));
+    at(broker, TOKEN, shown, token, holder)
+}
+
+/// The same for another endpoint.
+///
+/// # Errors
+/// With the first thing that does not fit.
+pub(super) fn at(
+    broker: &Broker,
+    path: &str,
+    shown: Unproved<'_>,
+    token: Option<[u8; 32]>,
+    holder: Option<&str>,
+) -> Result<Proof, Refusal> {
+    let url = format!("{}{path}", broker.issuer.trim_end_matches('/'));
     let (now, since) = (broker.clock.now(), broker.proofs.since);
     Ok(shown.check(&Expected { method: "POST", url: &url, token, holder, now, since })?)
 }

@@ -262,14 +262,10 @@ impl Trail {
         self.allowed(own, now)
     }
 
-    /// The particulars of a request that begins to wait for a person.
+    /// The particulars of what becomes of a request that waits for a person.
     #[must_use]
-    pub(super) fn asked_for(&self, own: Value, now: Moment) -> Value {
-        let mut data = self.entry(own, now);
-        if let Some(data) = data.as_object_mut() {
-            data.insert("outcome".to_owned(), "pending".into());
-        }
-        data
+    pub(super) fn about(&self, own: Value, now: Moment) -> Value {
+        self.entry(own, now)
     }
 
     /// What it is that the request waits for, or waited: the client has proved its key.

@@ -136,7 +136,9 @@ impl Refusal {
     pub fn code(&self) -> (&'static str, u16) {
         let (code, status) = match self.reason {
             Reason::GrantTypeUnknown => ("unsupported_grant_type", 400),
-            Reason::IdentityInvalid | Reason::ParentRefused | Reason::DeferralUnknown => ("invalid_grant", 400),
+            Reason::IdentityInvalid | Reason::ParentRefused | Reason::DeferralUnknown => {
+                ("invalid_grant", 400)
+            }
             Reason::ApprovalPending => ("authorization_pending", 400),
             Reason::PollTooSoon => ("slow_down", 400),
             Reason::ApprovalExpired => ("expired_token", 400),

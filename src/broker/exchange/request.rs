@@ -146,9 +146,10 @@ fn deferred(form: &Form, subject: Subject) -> Result<bool, Refusal> {
         (Some(COMPLETION_DEFERRED), Subject::Token) => {
             Err(malformed("a token that is passed on is answered at once: leave completion_mode out"))
         }
-        (Some(other), _) => {
-            Err(malformed(format!("completion_mode {} is not served; use {COMPLETION_DEFERRED}", shown(other))))
-        }
+        (Some(other), _) => Err(malformed(format!(
+            "completion_mode {} is not served; use {COMPLETION_DEFERRED}",
+            shown(other)
+        ))),
     }
 }
 
@@ -294,7 +295,9 @@ mod tests {
         assert!(refused(r#""calls":[]"#).contains("calls is empty"));
         assert!(refused(&format!(r#""call":{call},"calls":[{call}]"#)).contains("call or calls"));
         assert!(refused(&format!(r#""call":{call},"actions":["other"]"#)).contains("actions"));
-        assert!(refused(&format!(r#""call":{call},"constraints":{{"refund":{{}}}}"#)).contains("constraints"));
+        assert!(
+            refused(&format!(r#""call":{call},"constraints":{{"refund":{{}}}}"#)).contains("constraints")
+        );
         assert!(refused(&format!(r#""call":{call},"delegation":"attenuate""#)).contains("sealed"));
         assert!(refused(r#""call":{"verb":"refund","args":{"amount":1.5}}"#).contains("integer"));
         assert!(refused(r#""call":{"verb":"refund","args":{"a":1,"a":2}}"#).contains("twice"));

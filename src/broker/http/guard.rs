@@ -33,7 +33,9 @@ pub(super) async fn guard(
             tracing::error!(decision_id = context.decision.id, "a request handler panicked");
             (Reason::Internal, Reason::Internal.meaning())
         }
-        Err(TimeOver) => (Reason::Overloaded, "the request was not done within 10 s; send it whole, and try again"),
+        Err(TimeOver) => {
+            (Reason::Overloaded, "the request was not done within 10 s; send it whole, and try again")
+        }
     };
     let wait = Duration::from_secs(1);
     if oauth {

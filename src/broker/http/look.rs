@@ -12,7 +12,8 @@ pub(super) async fn look(id: Result<Path<String>, PathRejection>) -> Response {
     let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
     let id = id.map(|Path(id)| id).unwrap_or_default();
     let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
-    if !id.strip_prefix("apr_").is_some_and(|rest| (1..=64).contains(&rest.len()) && rest.bytes().all(plain)) {
+    if !id.strip_prefix("apr_").is_some_and(|rest| (1..=64).contains(&rest.len()) && rest.bytes().all(plain))
+    {
         return (StatusCode::NOT_FOUND, kind, "This is no id of a request for approval.\n").into_response();
     }
     let text = format!(

@@ -15,7 +15,8 @@ use shortbread_protocol::reason::Reason;
 
 use super::{App, Unclear, dpop, failure, is_of_type, single};
 use crate::exchange::{
-    Asked, Context, LONGEST_WAIT, Patience, Place, Refusal, Sent, cancel as deferral_cancel, exchange, is_operators,
+    Asked, Context, LONGEST_WAIT, Patience, Place, Refusal, Sent, cancel as deferral_cancel, exchange,
+    is_operators,
 };
 use crate::introspect::introspect as introspection;
 use crate::revoke::give_back;
@@ -97,7 +98,8 @@ pub(super) async fn cancel(
     // To its end, even when the caller hangs up.
     let change = async move {
         let dpop = dpop.as_ref().map(|text| text.as_deref()).map_err(Clone::clone);
-        let asked = Asked { body: &body, dpop, idempotency_key: Ok(None), aside: false, wait: Duration::ZERO };
+        let asked =
+            Asked { body: &body, dpop, idempotency_key: Ok(None), aside: false, wait: Duration::ZERO };
         deferral_cancel(&broker, &asked, &context).await
     };
     match tokio::spawn(change).await {

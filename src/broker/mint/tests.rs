@@ -40,6 +40,8 @@ fn oldest(rights: &[Right]) -> Vec<u64> {
         rights,
         audiences: &audiences,
         sealed: false,
+        approval: None,
+        once: None,
     };
     let signer = LocalSigner::new("k1".parse().unwrap(), PrivateKey::from_seed(&[7; 32]));
     let token = mint(&minting, &signer, &SystemRandom).unwrap();

@@ -88,7 +88,10 @@ impl fmt::Display for ApprovalNotice {
         let look = format!("look at {url}, or run `shortbread approvals show {approval}`");
         match &self.step {
             ApprovalStep::Requested => {
-                write!(f, "{principal} waits for the approval of {groups}: {verbs}; it expires at {expires}; {look}")
+                write!(
+                    f,
+                    "{principal} waits for the approval of {groups}: {verbs}; it expires at {expires}; {look}"
+                )
             }
             ApprovalStep::Escalated => write!(
                 f,

@@ -33,7 +33,8 @@ use shortbread_protocol::names::{Intent, Operation, OperatorName, ToolName, Verb
 
 pub use check::{Files, Options};
 pub use decide::{
-    Alternative, Asked, DEFAULT_TTL, Demand, Granted, MAX_TTL, Pending, Possession, Refusal, Request, Right, decide,
+    Alternative, Asked, DEFAULT_TTL, Demand, Granted, MAX_TTL, Pending, Possession, Refusal, Request, Right,
+    decide,
 };
 pub use pattern::Pattern;
 pub use problem::Problem;

@@ -78,7 +78,17 @@ fn exchange(n: u8, of: Option<u8>, issued: u64) -> Exchange {
     };
     let ties = of.map(|of| Tie::Selector(SelectorKind::Token, self::token(of))).into_iter().collect();
     let standing = Standing { issued, selectors, ..Standing::default() };
-    Exchange { replay: None, token, standing, ties, others: Vec::new(), one_shots: Vec::new(), redeem: None, retry: None, audit: audit() }
+    Exchange {
+        replay: None,
+        token,
+        standing,
+        ties,
+        others: Vec::new(),
+        one_shots: Vec::new(),
+        redeem: None,
+        retry: None,
+        audit: audit(),
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -116,6 +116,8 @@ impl Bench {
             rights: &self.rights,
             audiences: &self.audiences,
             sealed: false,
+            approval: None,
+            once: None,
         }
     }
 

@@ -208,7 +208,8 @@ fn record(
     let json = |value: serde_json::Result<Vec<u8>>| value.map_err(|error| internal().because(error));
     let (asked, told) = (context.decision.at, json(serde_json::to_vec(shown))?);
     if told.len() > MAX_SHOWN {
-        let detail = "a request that waits for a person has at most 64 KiB of conditions and arguments; split it";
+        let detail =
+            "a request that waits for a person has at most 64 KiB of conditions and arguments; split it";
         return Err(Refusal::new(Reason::TooLarge, detail));
     }
     let expires = expires(&pending.demands, asked);
@@ -237,14 +238,18 @@ fn audit(
     trail: &Trail,
     context: &Context,
 ) -> Result<AuditEntry, Refusal> {
-    let calls: Vec<_> = shown.calls.iter().map(|call| json!({ "verb": call.operation, "args_sha256": call.args_sha256 })).collect();
+    let calls: Vec<_> = shown
+        .calls
+        .iter()
+        .map(|call| json!({ "verb": call.operation, "args_sha256": call.args_sha256 }))
+        .collect();
     let own = json!({
-        "reasons": [Reason::ApprovalRequired.code()], "verbs": shown.operations(), "calls": calls, "granted": [],
+        "outcome": "pending", "reasons": [Reason::ApprovalRequired.code()], "verbs": shown.operations(), "calls": calls, "granted": [],
         "digest": record.digest, "approvers": tally.asked(), "expires": record.expires.seconds(),
         "sla_seconds": tally.demands.iter().map(|standing| standing.demand.sla.as_secs()).min(),
         "quorum": tally.demands.iter().map(|standing| standing.demand.quorum).max(),
     });
-    let data = trail.asked_for(own, moment(broker, context));
+    let data = trail.about(own, moment(broker, context));
     let input = trail.input(&*broker.random);
     let input = input.map_err(|error| Refusal::plain(Reason::Internal).because(error))?;
     Ok(broker.scribe.entry_of(EventType::ApprovalRequested, &context.decision, trail.subject(), data, input))

@@ -18,9 +18,11 @@ pub(super) fn client(identity: &Verified, principal: &Principal) -> String {
 /// What tells two names of one person or program: the keys that were proved, and who an issuer says it is. A registered
 /// key has no issuer: its identity is the key.
 pub(in crate::exchange) fn marks(identity: &Verified, proof: Option<&Proof>) -> Vec<String> {
-    let keys = identity.key_thumbprint.iter().cloned().chain(proof.map(|proof| proof.thumbprint().to_owned()));
-    let person = identity.key_thumbprint.is_none().then(|| {
-        delimited(Sha256::new(), [identity.issuer.as_str(), &identity.subject]).finalize().into()
-    });
+    let keys =
+        identity.key_thumbprint.iter().cloned().chain(proof.map(|proof| proof.thumbprint().to_owned()));
+    let person = identity
+        .key_thumbprint
+        .is_none()
+        .then(|| delimited(Sha256::new(), [identity.issuer.as_str(), &identity.subject]).finalize().into());
     marks_of(keys, person)
 }

@@ -34,8 +34,20 @@ const SERVED: [&str; 5] =
 
 /// What a request says that no attempt may: what was asked for stands.
 const ASKED: [&str; 14] = [
-    "scope", "authorization_details", "subject_token", "subject_token_type", "assertion", "actor_token",
-    "requested_token_type", "intent", "task", "ttl", "release", "delegation", "completion_mode", "resource",
+    "scope",
+    "authorization_details",
+    "subject_token",
+    "subject_token_type",
+    "assertion",
+    "actor_token",
+    "requested_token_type",
+    "intent",
+    "task",
+    "ttl",
+    "release",
+    "delegation",
+    "completion_mode",
+    "resource",
 ];
 
 /// A client that proved to be the one who asked.
@@ -55,7 +67,7 @@ pub(in crate::exchange) async fn fetch(
     trail: &mut Trail,
     context: &Context,
 ) -> Result<TokenAnswer, Refusal> {
-    let mut attempt = opened(broker, form, &sent.asked, trail, context).await?;
+    let mut attempt = opened(broker, (form, proof::TOKEN), &sent.asked, trail, context).await?;
     let id = attempt.wait.record.id.clone();
     let turn = broker.polls.begin(&id, broker.clock.monotonic()).map_err(|soon| too_soon(&id, soon))?;
     let mut patience = sent.asked.wait.min(LONGEST);
@@ -64,10 +76,11 @@ pub(in crate::exchange) async fn fetch(
         let woken = turn.wake.notified();
         tokio::pin!(woken);
         woken.as_mut().enable();
-        let Looked { waits, .. } = match look(broker, &attempt.wait, &attempt.principal, trail, context).await? {
-            Looked { token: Some(token), .. } => return Ok(*token),
-            waits => waits,
-        };
+        let Looked { waits, .. } =
+            match look(broker, &attempt.wait, &attempt.principal, trail, context).await? {
+                Looked { token: Some(token), .. } => return Ok(*token),
+                waits => waits,
+            };
         let waits = waits.ok_or_else(|| Refusal::plain(Reason::Internal))?;
         let over = left(&attempt.wait.record, broker.clock.now());
         if patience.is_zero() {
@@ -79,7 +92,7 @@ pub(in crate::exchange) async fn fetch(
         if !sent.place.take_again() {
             return Err(with_interval(waits, &turn));
         }
-        attempt.wait = load(broker, &id, context).await?;
+        attempt.wait = load(broker, &id).await?;
     }
 }
 
@@ -90,7 +103,9 @@ fn with_interval(waits: Refusal, turn: &Turn) -> Refusal {
 
 fn too_soon(id: &str, soon: TooSoon) -> Refusal {
     let interval = soon.interval.as_secs();
-    let detail = format!("ask again after {interval} seconds, or send `Prefer: wait=55` to be answered once it is decided");
+    let detail = format!(
+        "ask again after {interval} seconds, or send `Prefer: wait=55` to be answered once it is decided"
+    );
     let (approval_id, interval) = (id.to_owned(), Some(interval));
     Refusal::new(Reason::PollTooSoon, detail)
         .waiting(Waiting { approval_id, interval, ..Waiting::default() })
@@ -100,7 +115,7 @@ fn too_soon(id: &str, soon: TooSoon) -> Refusal {
 // Whose request it is. Whatever does not fit has one answer, so that nobody learns which codes there are.
 async fn opened(
     broker: &Broker,
-    form: &Form,
+    (form, path): (&Form, &str),
     sent: &Asked<'_>,
     trail: &mut Trail,
     context: &Context,
@@ -120,13 +135,14 @@ async fn opened(
     let shown = shown.ok_or_else(|| {
         Refusal::new(Reason::ProofRequired, "prove the key that the request was bound to: send a DPoP proof")
     })?;
-    let unknown = || unproved(broker, Refusal::plain(Reason::DeferralUnknown), GrantType::TokenExchange, context);
+    let unknown =
+        || unproved(broker, Refusal::plain(Reason::DeferralUnknown), GrantType::TokenExchange, context);
     let code = code.ok_or_else(unknown)?;
-    let wait = load(broker, &code.id, context).await.map_err(|refusal| match refusal.reason {
+    let wait = load(broker, &code.id).await.map_err(|refusal| match refusal.reason {
         Reason::DeferralUnknown => unknown(),
         _ => refusal,
     })?;
-    let proof = proof::here(broker, shown, None, None)?;
+    let proof = proof::at(broker, path, shown, None, None)?;
     let principal = wait.record.principal.parse::<Principal>();
     let principal = principal.map_err(|error| Refusal::plain(Reason::Internal).because(error))?;
     if proof.thumbprint() != wait.shown.holder {
@@ -139,7 +155,7 @@ async fn opened(
     Ok(Attempt { wait, principal })
 }
 
-async fn load(broker: &Broker, id: &str, _: &Context) -> Result<Wait, Refusal> {
+async fn load(broker: &Broker, id: &str) -> Result<Wait, Refusal> {
     let stored = broker.store.approval(id).await?;
     let stored = stored.ok_or_else(|| Refusal::plain(Reason::DeferralUnknown))?;
     Wait::read(stored).map_err(|error| Refusal::plain(Reason::Internal).because(error))
@@ -156,7 +172,8 @@ async fn authenticated(
 ) -> Result<(), Refusal> {
     let Some(assertion) = form.one("client_assertion") else {
         if wait.requested.authenticates {
-            let detail = "the request authenticated its client: send client_assertion and client_assertion_type too";
+            let detail =
+                "the request authenticated its client: send client_assertion and client_assertion_type too";
             return Err(malformed(detail));
         }
         return Ok(());
@@ -202,11 +219,10 @@ async fn cancelled(
     }
     trail.stage = "request";
     let form = Form::read(sent.body)?;
-    let Attempt { wait, .. } = opened(broker, &form, sent, trail, context).await?;
+    let Attempt { wait, .. } = opened(broker, (&form, proof::CANCEL), sent, trail, context).await?;
     trail.stage = "approval";
     let own = json!({ "outcome": "cancelled", "verbs": wait.shown.operations() });
-    let data = trail.asked_for(own, moment(broker, context));
-    let data = with_outcome(data, "cancelled");
+    let data = trail.about(own, moment(broker, context));
     let audit = broker.scribe.entry(EventType::ApprovalCancelled, &context.decision, trail.subject(), data);
     let close = CloseApproval {
         id: wait.record.id.clone(),
@@ -222,11 +238,4 @@ async fn cancelled(
     })?;
     broker.polls.forget(&wait.record.id);
     Ok(())
-}
-
-fn with_outcome(mut data: serde_json::Value, outcome: &str) -> serde_json::Value {
-    if let Some(data) = data.as_object_mut() {
-        data.insert("outcome".to_owned(), outcome.into());
-    }
-    data
 }

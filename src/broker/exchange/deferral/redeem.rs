@@ -83,7 +83,10 @@ fn ended(wait: &Wait, now: shortbread_protocol::clock::Timestamp) -> Result<(), 
             let outcome = wait.record.outcome.as_deref().and_then(|text| serde_json::from_slice(text).ok());
             let Outcome { reason } = outcome.unwrap_or_default();
             let why = reason.map(|reason| format!("the approvers denied this request: {reason}"));
-            Refusal::new(Reason::ApprovalDenied, why.unwrap_or_else(|| Reason::ApprovalDenied.meaning().into()))
+            Refusal::new(
+                Reason::ApprovalDenied,
+                why.unwrap_or_else(|| Reason::ApprovalDenied.meaning().into()),
+            )
         }
         ApprovalState::Expired => Refusal::plain(Reason::ApprovalExpired),
         ApprovalState::Cancelled => Refusal::plain(Reason::ApprovalCancelled),

@@ -167,6 +167,8 @@ fn parent(conditions: [bool; 3]) -> String {
         rights: &rights,
         audiences: &[("github".into(), AUDIENCE.into())],
         sealed: false,
+        approval: None,
+        once: None,
     };
     mint(&minting, &signer(0), &SystemRandom).unwrap()
 }

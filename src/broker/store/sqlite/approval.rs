@@ -17,7 +17,8 @@ use crate::store::{
 /// How long a closed request is kept: as long as people look back at it.
 const KEPT_MS: u64 = 30 * 24 * 3600 * 1000;
 
-const COLUMNS: &str = "id, principal, subject, same, state, asked, due, expires, digest, shown, request, closed, outcome";
+const COLUMNS: &str =
+    "id, principal, subject, same, state, asked, due, expires, digest, shown, request, closed, outcome";
 
 impl Sqlite {
     pub(in crate::store) async fn ask_approval(&self, ask: Ask) -> Result<Asked, RecordError> {

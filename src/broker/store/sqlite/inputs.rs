@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{Sqlite, approval};
 use super::read::{LAST, stored};
 use super::sql::{Int, int};
 use super::unit::{Failure, Unit};
+use super::{Sqlite, approval};
 use crate::store::{AuditEntry, ErasableInput, Erase, Erased, StoreError, StoredInput};
 
 /// The most inputs that one step erases, so that nothing else waits long behind it.

@@ -6,7 +6,9 @@ use super::sql::{Int, strange};
 use super::unit::{Failure, Unit, refuse};
 use super::{approval, descent, retry};
 use crate::store::revocations::{Revoked, Standing};
-use crate::store::{Ask, Asked, AuditEntry, Denial, Exchange, RecordError, Replay, StoreError, TokenRecord, Use};
+use crate::store::{
+    Ask, Asked, AuditEntry, Denial, Exchange, RecordError, Replay, StoreError, TokenRecord, Use,
+};
 
 pub(super) fn exchange(unit: &mut Unit<'_>, exchange: Exchange) -> Result<u64, Failure<RecordError>> {
     let Exchange { replay, token, standing, ties, others, one_shots: _, redeem, retry, audit } = exchange;

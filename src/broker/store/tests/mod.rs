@@ -109,7 +109,17 @@ fn exchange(n: u64, workflow: &str, issued: u64) -> Exchange {
     };
     let replay = Some(Replay { hash, keep_until: issued + 120, made: issued, holder: None });
     let audit = audit(&format!("dec_{n:032x}"));
-    Exchange { replay, token, standing, ties: Vec::new(), others: Vec::new(), one_shots: Vec::new(), redeem: None, retry: None, audit }
+    Exchange {
+        replay,
+        token,
+        standing,
+        ties: Vec::new(),
+        others: Vec::new(),
+        one_shots: Vec::new(),
+        redeem: None,
+        retry: None,
+        audit,
+    }
 }
 
 fn target(kind: SelectorKind, value: &str) -> Target {

@@ -63,7 +63,11 @@ impl Store {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn due_approvals(&self, now: Timestamp, limit: usize) -> Result<Vec<StoredApproval>, StoreError> {
+    pub async fn due_approvals(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<StoredApproval>, StoreError> {
         match &*self.0 {
             Backend::Sqlite(sqlite) => sqlite.due_approvals(now, limit).await,
         }
