@@ -28,6 +28,7 @@ pub(crate) use flow::unproved;
 pub use flow::{Asked, Context, Sent, exchange};
 pub(crate) use form::Form;
 pub(crate) use parent::operations;
+pub(crate) use standing::reason as revoked;
 pub use place::{Patience, Place};
 pub use record::Trail;
 pub use refusal::Refusal;

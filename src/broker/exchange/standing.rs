@@ -74,7 +74,7 @@ pub(super) fn may_stand(
     list.earliest(&standing(bearer, verb, now)) <= now + AHEAD
 }
 
-pub(super) const fn reason(revoked: Revoked) -> Reason {
+pub(crate) const fn reason(revoked: Revoked) -> Reason {
     match revoked {
         Revoked::All => Reason::RevokedAll,
         Revoked::Block => Reason::RevokedBlock,

@@ -87,6 +87,7 @@ fn documented() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
         .routes(routes!(verifiers::lease))
         .routes(routes!(verifiers::report))
         .routes(routes!(verifiers::goodbye))
+        .routes(routes!(verifiers::claim))
         .routes(routes!(decisions::take))
         .routes(routes!(look::look))
         .routes(routes!(health::healthz))

@@ -8,7 +8,7 @@ use axum::extract::{Extension, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use shortbread_protocol::admin::Problem;
-use shortbread_protocol::verifiers::{LeaseAnswer, LeaseBody, ReportAnswer};
+use shortbread_protocol::verifiers::{ClaimAnswer, LeaseAnswer, LeaseBody, ReportAnswer};
 
 use super::App;
 use super::body::{self, answer, to_the_end};
@@ -60,6 +60,24 @@ pub(super) async fn goodbye(
     let done = body::of_type(&headers, &body, "application/jose")
         .and_then(|body| Ok(verifiers::goodbye(&app.broker, body, &context)?));
     answer(done, &context)
+}
+
+/// Takes a verifier's signed claim of the one use of a token: a JWS in compact form. The same attempt may claim again.
+#[utoipa::path(post, path = "/verifiers/claims", tag = "verifiers", request_body(content = String, content_type = "application/jose"),
+    responses((status = 200, body = ClaimAnswer), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
+pub(super) async fn claim(
+    State(app): State<App>,
+    Extension(context): Extension<Context>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let done = async {
+        let body = body::of_type(&headers, &body, "application/jose")?.clone();
+        let (broker, context) = (Arc::clone(&app.broker), context.clone());
+        // To its end, even when the caller hangs up.
+        to_the_end(async move { verifiers::claim(&broker, &body, &context).await }).await
+    };
+    answer(done.await, &context)
 }
 
 impl From<Refusal> for Failure {

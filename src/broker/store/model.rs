@@ -30,7 +30,7 @@ pub use self::inputs::{ErasableInput, Erase, Erased, StoredInput};
 pub use self::instances::{Lease, NewLease, Progress};
 pub use self::keys::{BreakGlassRecord, KeyRecord};
 pub use self::log::StoredCheckpoint;
-pub use self::one_shots::OneShot;
+pub use self::one_shots::{ClaimUse, Claimed, ClaimedOf, OneShot};
 pub use self::policies::{
     Activate, Activation, ActivePolicy, NewPolicy, PolicyAction, PolicyVersion, Trial, TrialOutcome,
 };

@@ -9,7 +9,9 @@
 //!   the restore. One that does not say when it was made counts as made at the first moment at which it was good;
 //! - an answer that was kept to be given once more is dropped, and so are verifiers' leases, notices that wait, and a
 //!   policy that some workflows were trying;
-//! - approvals live in tokens, proofs of possession in memory that begins anew with each start.
+//! - a request that waited for a person is taken back, approved or not: it may have been fetched since. A token that is good
+//!   once counts as used. What was taken out of a budget since is not known: the amounts of the backup's period stand;
+//! - proofs of possession live in memory that begins anew with each start.
 //!
 //! What was revoked for good after the backup, rather than ended by being issued too early, is taken from the store that
 //! was there, where it can still be read, with its break-glass head and key documents: refusals only ever add up. Nothing

@@ -1,6 +1,7 @@
 //! What running verifiers tell the broker: leases, reports, goodbyes; and what operators are told of it.
 
 mod chores;
+mod claim;
 mod forget;
 mod lease;
 mod message;
@@ -8,6 +9,7 @@ mod observe;
 mod status;
 
 pub use chores::{chores, tend};
+pub use claim::claim;
 pub use forget::{ForgetError, forget};
 pub use lease::lease;
 pub use message::{Pace, Spoken, goodbye, hear, report};

@@ -15,6 +15,7 @@ mod lanes;
 mod log;
 mod mend;
 mod notice;
+mod one_shot;
 mod open;
 mod origins;
 mod policy;
@@ -54,7 +55,7 @@ use self::writer::{Shared, View, Writer, unavailable};
 use super::revocations::Revocations;
 use super::{
     Activate, ActivateError, Activation, ActivePolicy, AuditEntry, BlockChanged, BreakGlassRecord,
-    ChangeError, Changed, Counts, Denial, Exchange, Head, HeadError, HeadFacts, Kept, KeyError, KeyRecord,
+    ChangeError, Changed, ClaimUse, Claimed, Counts, Denial, Exchange, Head, HeadError, HeadFacts, Kept, KeyError, KeyRecord,
     Lease, Lift, Meta, NewLease, NewPolicy, Notes, Options, PolicyVersion, Preview, Progress, Pruned,
     RecordError, Replay, Restored, Revoke, RevokeBlock, Settle, Sink, StoreError, Target, TokenRecord, Trial,
     TrialOutcome, Use, WaitingNotice,
@@ -409,6 +410,14 @@ impl Sqlite {
 
     pub(super) async fn waiting_notices(&self) -> Result<Vec<WaitingNotice>, StoreError> {
         self.readers.read(notice::waiting).await
+    }
+
+    pub(super) async fn claim_use(
+        &self,
+        claim: ClaimUse,
+        audit: one_shot::Audit,
+    ) -> Result<Claimed, StoreError> {
+        self.write(move |unit| one_shot::claim(unit, &claim, audit)).await
     }
 
     pub(super) async fn counts(&self) -> Result<Counts, StoreError> {

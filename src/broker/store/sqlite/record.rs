@@ -4,14 +4,14 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::sql::{Int, strange};
 use super::unit::{Failure, Unit, refuse};
-use super::{approval, descent, retry};
+use super::{approval, descent, one_shot, retry};
 use crate::store::revocations::{Revoked, Standing};
 use crate::store::{
     Ask, Asked, AuditEntry, Denial, Exchange, RecordError, Replay, StoreError, TokenRecord, Use,
 };
 
 pub(super) fn exchange(unit: &mut Unit<'_>, exchange: Exchange) -> Result<u64, Failure<RecordError>> {
-    let Exchange { replay, token, standing, ties, others, one_shots: _, redeem, retry, audit } = exchange;
+    let Exchange { replay, token, standing, ties, others, one_shots, redeem, retry, audit } = exchange;
     let mut tokens = others;
     tokens.insert(0, (token, standing));
     for (token, standing) in &mut tokens {
@@ -38,6 +38,9 @@ pub(super) fn exchange(unit: &mut Unit<'_>, exchange: Exchange) -> Result<u64, F
     descent::insert(unit.conn, &token.id, token.expires, &ties)?;
     for (token, standing) in &tokens {
         enter(unit, token, standing)?;
+    }
+    for one_shot in &one_shots {
+        one_shot::insert(unit.conn, one_shot)?;
     }
     unit.append(&audit)
 }
@@ -190,7 +193,7 @@ fn insert(conn: &Connection, token: &TokenRecord, standing: &Standing) -> rusqli
 }
 
 // What can revoke a recorded token. The blocks of the token that was shown for it are not kept here: they are ties.
-fn standing(conn: &Connection, id: &str) -> rusqlite::Result<Option<Standing>> {
+pub(super) fn standing(conn: &Connection, id: &str) -> rusqlite::Result<Option<Standing>> {
     let sql = "SELECT issued, exempt, selectors FROM token WHERE id = ?1";
     conn.prepare_cached(sql)?
         .query_row([id], |row| {

@@ -201,14 +201,17 @@ pub(super) fn root(conn: &Connection, size: u64) -> rusqlite::Result<log::Hash> 
     if size == 0 { Ok(log::Hash::default()) } else { tree::root(conn, size) }
 }
 
-// Answers to be given once more, leases, notices, a head that is older than others that were seen, and a policy that some
+// Answers to be given once more, leases, notices, requests that wait for a person, uses of tokens, a head that is older than others that were seen, and a policy that some
 // workflows were trying: nobody knows any more how that went on.
 fn forget(unit: &Unit<'_>, now: Timestamp) -> rusqlite::Result<()> {
     unit.conn.execute_batch(
         "DELETE FROM retry; DELETE FROM verifier_instance; DELETE FROM notice;
+        UPDATE one_shot SET attempt = 'restored', verifier = '', instance = '' WHERE attempt IS NULL;
         UPDATE revocation_state SET head = NULL, head_seq = 0, head_issued = 0;",
     )?;
     let sql = "UPDATE policy_trial SET ended = ?1, outcome = 'rolled_back' WHERE ended IS NULL AND workflows IS NOT NULL";
+    unit.conn.execute(sql, [Int(now.millis())])?;
+    let sql = "UPDATE approval SET state = 'cancelled', closed = ?1, outcome = '{}' WHERE closed IS NULL";
     unit.conn.execute(sql, [Int(now.millis())]).map(drop)
 }
 

@@ -8,7 +8,7 @@ use shortbread_protocol::clock::Timestamp;
 use super::change::changed;
 use super::sql::Int;
 use super::unit::{Failure, Unit, refuse};
-use super::{approval, descent, retry};
+use super::{approval, descent, one_shot, retry};
 use crate::store::revocations::{Block, Change, Entry, Revocations};
 use crate::store::{Head, HeadError, HeadFacts, Key, Pruned, StoreError};
 
@@ -38,6 +38,7 @@ pub(super) fn prune(unit: &mut Unit<'_>, now: Timestamp, due: &[Key]) -> Result<
     let delisted = relist(unit, now, due)?;
     let over = retry::forget(unit.conn, now, ROWS)?.max(descent::forget(unit.conn, now, ROWS)?);
     let over = over.max(approval::forget(unit.conn, now, ROWS)?);
+    let over = over.max(one_shot::forget(unit.conn, now.seconds(), ROWS)?);
     Ok(Pruned { replays, delisted, more: replays.max(delisted).max(over) >= ROWS.into() })
 }
 

@@ -6,6 +6,7 @@ mod instances;
 mod keys;
 mod log;
 mod notices;
+mod one_shots;
 mod policies;
 mod switch;
 mod tree;
