@@ -30,6 +30,14 @@ key = "keys/demo.pub.pem"
 workflow = "other"
 key = "keys/other.pub.pem"
 [[identities]]
+verifier = "payments"
+tools = ["payments"]
+key = "keys/payments.pub.pem"
+[[identities]]
+verifier = "github"
+tools = ["github"]
+key = "keys/github.pub.pem"
+[[identities]]
 operator = "alice"
 key = "keys/operator.pub.pem"
 [[identities]]
@@ -94,6 +102,20 @@ pub fn refund(amount: i64, charge: &str) -> Value {
     }])
 }
 
+/// The key of the verifier of this tool.
+#[must_use]
+pub fn verifier(tool: &str) -> PrivateKey {
+    PrivateKey::from_seed(&[if tool == "payments" { 111 } else { 112 }; 32])
+}
+
+/// With the keys of the verifiers that [`DESK`] names.
+#[must_use]
+pub fn with_verifiers(builder: WorldBuilder) -> WorldBuilder {
+    ["payments", "github"].into_iter().fold(builder, |builder, tool| {
+        builder.file(&format!("keys/{tool}.pub.pem"), &verifier(tool).public().to_pem())
+    })
+}
+
 /// A broker whose refunds wait for a person.
 pub struct Desk {
     /// The broker.
@@ -104,7 +126,7 @@ impl Desk {
     /// One under [`DESK`], changed as told.
     #[must_use]
     pub fn builder(change: impl Fn(String) -> String) -> WorldBuilder {
-        World::builder().policy(&change(DESK.to_owned()))
+        with_verifiers(World::builder()).policy(&change(DESK.to_owned()))
     }
 
     /// One under [`DESK`].

@@ -18,7 +18,7 @@ mod tool;
 mod world;
 
 pub use client::{Answer, assertion, holder, jws};
-pub use desk::{DESK, Desk, refund};
+pub use desk::{DESK, Desk, refund, verifier, with_verifiers};
 pub use issuer::FakeIssuer;
 pub use loopback::{Heard, Loopback, Reply};
 pub use tool::Tool;

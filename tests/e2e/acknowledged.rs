@@ -1,6 +1,6 @@
 //! Verifiers say what they enforce, and operators see who does, who is behind, who is silent and who is gone.
 
-mod client;
+pub(crate) mod client;
 mod hostile;
 
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 
 mod anew;
 mod clock;
+mod once;
 mod votes;
 
 use std::time::Duration;

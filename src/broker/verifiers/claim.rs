@@ -26,7 +26,11 @@ pub async fn claim(broker: &Broker, body: &[u8], context: &Context) -> Result<Cl
         let operation = Operation { tool: said.tool.clone(), verb: said.verb.clone() };
         let access = policy.and_then(|policy| Some(policy.catalogue().verb(&operation)?.access));
         let segment = Segment {
-            workflow: of.principal.as_deref().and_then(|who| who.split_once(':')).map(|(_, name)| name.to_owned()),
+            workflow: of
+                .principal
+                .as_deref()
+                .and_then(|who| who.split_once(':'))
+                .map(|(_, name)| name.to_owned()),
             intent: of.intent.as_deref().and_then(|intent| intent.parse().ok()),
             task: of.task.as_deref().and_then(|task| task.parse().ok()),
             tool: Some(said.tool.to_string()),
@@ -40,7 +44,8 @@ pub async fn claim(broker: &Broker, body: &[u8], context: &Context) -> Result<Cl
             "args_sha256": said.args_sha256, "verifier": verifier, "instance": instance, "workflow": segment.workflow,
             "approval": approval(&of.body), "segment": segment, "stage": "use", "error_class": null,
         });
-        let subject = of.principal.as_deref().map_or_else(|| "unknown".to_owned(), |who| who.replacen(':', "/", 1));
+        let subject =
+            of.principal.as_deref().map_or_else(|| "unknown".to_owned(), |who| who.replacen(':', "/", 1));
         scribe.entry(EventType::CallClaimed, &decision, subject, data)
     };
     let claimed = broker.store.claim_use(claim, audit).await?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use shortbread_broker::approvals::tend;
-use shortbread_tests::{Desk, Loopback, refund};
+use shortbread_tests::{DESK, Desk, Loopback, refund, with_verifiers};
 
 use crate::paged::{paging, told};
 
@@ -64,7 +64,7 @@ async fn an_approval_that_is_not_fetched_in_time_is_over() {
 #[tokio::test]
 async fn approvers_are_told_where_to_look() {
     let server = Loopback::start().await;
-    let desk = Desk { world: paging(&server, "").policy(shortbread_tests::DESK).start().await };
+    let desk = Desk { world: with_verifiers(paging(&server, "")).policy(DESK).start().await };
     let asked = desk.ask(&refund(4242, "ch_private")).await;
     let notice = told(&server, "approval.requested").await;
     assert_eq!(notice["data"]["url"], asked.body["shortbread"]["status_uri"]);

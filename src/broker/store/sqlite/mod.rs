@@ -55,10 +55,10 @@ use self::writer::{Shared, View, Writer, unavailable};
 use super::revocations::Revocations;
 use super::{
     Activate, ActivateError, Activation, ActivePolicy, AuditEntry, BlockChanged, BreakGlassRecord,
-    ChangeError, Changed, ClaimUse, Claimed, Counts, Denial, Exchange, Head, HeadError, HeadFacts, Kept, KeyError, KeyRecord,
-    Lease, Lift, Meta, NewLease, NewPolicy, Notes, Options, PolicyVersion, Preview, Progress, Pruned,
-    RecordError, Replay, Restored, Revoke, RevokeBlock, Settle, Sink, StoreError, Target, TokenRecord, Trial,
-    TrialOutcome, Use, WaitingNotice,
+    ChangeError, Changed, ClaimUse, Claimed, Counts, Denial, Exchange, Head, HeadError, HeadFacts, Kept,
+    KeyError, KeyRecord, Lease, Lift, Meta, NewLease, NewPolicy, Notes, Options, PolicyVersion, Preview,
+    Progress, Pruned, RecordError, Replay, Restored, Revoke, RevokeBlock, Settle, Sink, StoreError, Target,
+    TokenRecord, Trial, TrialOutcome, Use, WaitingNotice,
 };
 
 /// An open SQLite store. Dropping it waits for what is queued, then closes the file.
