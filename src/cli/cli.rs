@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    attenuate, audit, backup, break_glass, dev, doctor, drill, exchange, explain, init, inspect, keys, lift,
-    login, policy, report, restore, revocations,
+    approvals, attenuate, audit, backup, break_glass, dev, doctor, drill, exchange, explain, init, inspect,
+    keys, lift, login, policy, report, restore, revocations,
 };
 use crate::commands::{revoke, serve, verify};
 
@@ -38,6 +38,7 @@ pub(crate) enum Command {
     Login(login::LoginArgs),
     Exchange(exchange::ExchangeArgs),
     Attenuate(attenuate::AttenuateArgs),
+    Approvals(approvals::ApprovalsArgs),
     Inspect(inspect::InspectArgs),
     Verify(verify::VerifyArgs),
     Revoke(revoke::RevokeArgs),

@@ -53,8 +53,8 @@ pub(crate) struct Answer {
 struct Held<'a> {
     token: &'a str,
     key: &'a ProofKey,
-    /// `shortbread/VERB`.
-    operation: &'a str,
+    /// `shortbread/VERB`, where one verb alone can be meant.
+    operation: Option<&'a str>,
 }
 
 impl Broker {

@@ -1,5 +1,6 @@
 //! One file per command: its flags, what it does, what it says.
 
+pub(crate) mod approvals;
 pub(crate) mod attenuate;
 pub(crate) mod audit;
 pub(crate) mod backup;
@@ -33,6 +34,7 @@ use crate::failure::Failure;
 /// As the command fails.
 pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Failure> {
     match command {
+        Command::Approvals(args) => approvals::run(args, context).await,
         Command::Attenuate(args) => attenuate::run(args, context),
         Command::Dev(args) => dev::run(args, context).await,
         Command::Init(args) => init::run(args, context).await,
