@@ -1,5 +1,7 @@
 //! Approvals as people meet them: the queue, what would run, the vote, and the client that waits for it.
 
+mod wait;
+
 use crate::fake::{self, FakeBroker};
 use crate::home::{Home, err, ok, out};
 use serde_json::{Value, json};

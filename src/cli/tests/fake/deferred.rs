@@ -4,18 +4,38 @@ use serde_json::{Value, json};
 
 /// An answer, where the request may wait for a person; `nth` is how often this code was shown before.
 pub(super) fn answer(request: &str, body: &Value, nth: u64, url: &str) -> Option<(u16, Value)> {
-    let code = body["deferral_code"].as_str();
+    let (code, task) = (body["deferral_code"].as_str(), task(body));
     match (request, code) {
         ("POST /oauth/deferral/cancel", Some(_)) => Some((200, json!({}))),
+        ("POST /oauth/token", Some(code)) => Some(polled(code, nth, url)),
         ("POST /oauth/token", None) if body["completion_mode"] == "deferred" => {
-            Some((400, pending(body["task"].as_str()?, url)))
+            Some((400, pending(&task, url)))
         }
-        ("POST /oauth/token", None) if body["task"] == "t-person" => {
+        ("POST /oauth/token", None) if task == "t-person" => {
             Some((400, refused("access_denied", "approval.required")))
         }
-        ("POST /oauth/token", Some(code)) => Some(polled(code, nth, url)),
+        ("POST /oauth/token", None) if task == "plan" => Some((200, plan())),
         _ => None,
     }
+}
+
+// Of the form, or of the first of its details.
+fn task(body: &Value) -> String {
+    let details: Value =
+        serde_json::from_str(body["authorization_details"].as_str().unwrap_or("[]")).unwrap();
+    body["task"].as_str().or(details[0]["task"].as_str()).unwrap_or_default().to_owned()
+}
+
+fn plan() -> Value {
+    let call = |place: u32, id: &str| {
+        json!({
+            "place": place, "operation": "payments/refunds.create", "args_sha256": "ab".repeat(32), "token_id": id,
+            "access_token": format!("EsCALL{place}=="),
+        })
+    };
+    let mut token = super::token();
+    token["shortbread"]["calls"] = json!([call(0, "tok_a"), call(1, "tok_b")]);
+    token
 }
 
 fn polled(code: &str, nth: u64, url: &str) -> (u16, Value) {

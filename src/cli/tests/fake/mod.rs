@@ -73,7 +73,9 @@ impl Drop for FakeBroker {
 fn serve(mut stream: TcpStream, url: &str, log: &Log) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let (mut first, mut length, mut bearer, mut proof) = (String::new(), 0, false, false);
-    reader.read_line(&mut first)?;
+    if reader.read_line(&mut first)? == 0 {
+        return Ok(());
+    }
     loop {
         let mut line = String::new();
         reader.read_line(&mut line)?;
