@@ -6,7 +6,7 @@ use crate::commands::{
     approvals, attenuate, audit, backup, break_glass, dev, doctor, drill, exchange, explain, init, inspect,
     keys, lift, login, policy, report, restore, revocations,
 };
-use crate::commands::{revoke, serve, verify};
+use crate::commands::{revoke, runbook, serve, verify};
 
 /// Short-lived tokens for agent workflows, and the switch that stops them.
 #[derive(Debug, Parser)]
@@ -54,6 +54,7 @@ pub(crate) enum Command {
     Drill(drill::DrillArgs),
     Doctor(doctor::DoctorArgs),
     Explain(explain::ExplainArgs),
+    Runbook(runbook::RunbookArgs),
 }
 
 /// Which broker to talk to, where the settings do not say it.

@@ -21,6 +21,7 @@ pub(crate) mod report;
 pub(crate) mod restore;
 pub(crate) mod revocations;
 pub(crate) mod revoke;
+pub(crate) mod runbook;
 pub(crate) mod serve;
 pub(crate) mod verify;
 
@@ -56,5 +57,6 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Fail
         Command::Drill(args) => drill::run(args, context).await,
         Command::Doctor(args) => doctor::run(args, context).await,
         Command::Explain(args) => explain::run(args, context),
+        Command::Runbook(args) => runbook::run(args, context),
     }
 }

@@ -11,6 +11,7 @@
 mod approvals;
 mod fake;
 mod home;
+mod runbook;
 
 use std::path::Path;
 
@@ -359,4 +360,23 @@ fn exchange_shows_what_was_granted_or_the_token_alone() {
     ok(&home.run(&["exchange", "--broker", &broker.url, "--jwt", "id.jwt", "--scope", "github:issues.read"]));
     let asked = broker.last("POST /oauth/token");
     assert_eq!((&asked["subject_token"], &asked["client_id"]), (&json!("a.b.c"), &Value::Null));
+}
+
+#[test]
+fn the_runbook_needs_no_broker() {
+    let home = Home::new();
+    let list = ok(&home.run(&["runbook", "--list"]));
+    assert!(list.lines().any(|line| line == "leak     A key leaks"), "{list}");
+    let text = ok(&home.run(&["runbook", "leak"]));
+    assert!(
+        text.contains("    shortbread keys activate \"$WORK/keys.txt\"\n") && text.contains("export WORK="),
+        "{text}"
+    );
+    assert!(!text.contains("```") && !text.contains("A restore"), "{text}");
+    let whole = ok(&home.run(&["runbook"]));
+    assert!(whole.contains("a request that waits") && !whole.contains("|--"), "{whole}");
+    let read: Value = serde_json::from_str(&ok(&home.run(&["runbook", "--json"]))).unwrap();
+    assert_eq!(read["topics"][4]["topic"], "leak");
+    let output = home.run(&["runbook", "lunch"]);
+    assert!(output.status.code() == Some(2) && err(&output).contains("who, away, stop"), "{}", err(&output));
 }

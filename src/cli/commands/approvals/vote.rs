@@ -24,14 +24,14 @@ Examples:
 pub(super) struct ApproveArgs {
     #[command(flatten)]
     which: Which,
-    #[command(flatten)]
-    narrow: NarrowArgs,
     /// In your words, for whoever looks at it later; at most 500 characters.
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
     /// On a terminal: show it, and do not ask.
     #[arg(long)]
     yes: bool,
+    #[command(flatten)]
+    narrow: NarrowArgs,
     #[command(flatten)]
     connection: Connection,
 }

@@ -133,6 +133,48 @@ fn a_vote_is_for_the_digest_and_can_be_for_less() {
     assert_eq!(broker.last("POST /api/v1/approvals/apr_1/deny")["reason"], "wrong customer");
 }
 
+/// Runs it on a terminal, and types this.
+#[cfg(target_os = "linux")]
+fn on_a_terminal(home: &Home, args: &[&str], typed: &str) -> String {
+    let quoted: Vec<String> = args.iter().map(|arg| format!("'{arg}'")).collect();
+    let line = format!("{} {}", env!("CARGO_BIN_EXE_shortbread"), quoted.join(" "));
+    let mut script = std::process::Command::new("script");
+    script
+        .args(["-qec", &line, "/dev/null"])
+        .env_clear()
+        .env("HOME", home.path(""))
+        .env("PATH", "/usr/bin:/bin");
+    script.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut child = script.spawn().unwrap();
+    std::io::Write::write_all(child.stdin.as_mut().unwrap(), typed.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    format!("{}exit {}", out(&output), output.status.code().unwrap())
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn on_a_terminal_it_is_shown_and_asked() {
+    let (home, broker) = at_work();
+    let args = ["approvals", "approve", "apr_1"];
+    let said = on_a_terminal(&home, &args, "y\n");
+    assert!(said.contains("what would run") && said.contains("To approve apr_1, type yes: "), "{said}");
+    assert!(said.contains("nothing was decided") && said.ends_with("exit 1"), "{said}");
+    let said = on_a_terminal(&home, &[&args[..], &["--ttl", "2m"]].concat(), "yes\n");
+    assert!(
+        said.contains("To approve apr_1, for 2m at most, type yes: ") && said.ends_with("exit 0"),
+        "{said}"
+    );
+    let sent = broker.last("POST /api/v1/approvals/apr_1/approve");
+    assert_eq!(sent, json!({ "digest": digest(), "narrow": { "ttl": 120 } }));
+    let said = on_a_terminal(&home, &["approvals", "deny", "apr_1", "--reason", "no"], "yes\n");
+    assert!(said.contains("To deny apr_1, type yes: ") && said.contains("apr_1: denied"), "{said}");
+    let said = on_a_terminal(&home, &["approvals", "approve", "apr_1", "--yes"], "");
+    assert!(
+        said.contains("what would run") && !said.contains("type yes") && said.ends_with("exit 0"),
+        "{said}"
+    );
+}
+
 #[test]
 fn the_queue_is_followed_and_each_change_told() {
     let (home, _broker) = at_work();
