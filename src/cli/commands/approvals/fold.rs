@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::text::{count, escape, escape_json, grouped};
 
 /// How many characters of a value stand on one line.
-const LINE: usize = 72;
+pub(super) const LINE: usize = 72;
 /// How many lines of a value are shown before it is folded.
 const LINES: usize = 8;
 
@@ -22,19 +22,25 @@ pub(super) fn name(name: &str) -> String {
     if !name.is_empty() && name.bytes().all(plain) { name.to_owned() } else { format!("{name:?}") }
 }
 
-/// A value, whole where `full` says so.
-pub(super) fn value(value: &Value, full: bool) -> Folded {
+/// A text of our own, such as a name or a rule, in as many lines as it takes.
+pub(super) fn text(text: &str, full: bool) -> Vec<String> {
+    let whole = pieces(&escape(text));
+    if whole.len() < 2 { whole } else { fold("text", 0, whole, full).below }
+}
+
+/// A value, whole where `full` says so; beside its name where it fits into `room`.
+pub(super) fn value(value: &Value, room: usize, full: bool) -> Folded {
     let (kind, size, whole) = match value {
         Value::String(text) => {
-            let quoted = format!("{text:?}");
-            if quoted.chars().count() <= LINE && !text.contains('\n') {
+            let quoted = escape(&format!("{text:?}")).into_owned();
+            if quoted.chars().count() <= room && !text.contains('\n') {
                 return Folded { beside: quoted, below: Vec::new() };
             }
             ("text", text.len(), text.split_inclusive('\n').flat_map(cut).collect())
         }
         Value::Array(_) | Value::Object(_) => {
             let flat = escape_json(&value.to_string()).into_owned();
-            if flat.chars().count() <= LINE {
+            if flat.chars().count() <= room {
                 return Folded { beside: flat, below: Vec::new() };
             }
             let kind = if value.is_array() { "list" } else { "object" };
@@ -87,7 +93,7 @@ mod tests {
             (json!("\\u{202e}"), "\"\\\\u{202e}\""),
             (json!({ "k\u{200b}": "\u{202e}\u{1b}" }), "{\"k\\u200b\":\"\\u202e\\u001b\"}"),
         ] {
-            assert_eq!(value(&given, false), Folded { beside: shown.to_owned(), below: Vec::new() });
+            assert_eq!(value(&given, LINE, false), Folded { beside: shown.to_owned(), below: Vec::new() });
         }
         assert_eq!(
             (name("repo.name"), name("a b\u{202e}")),
@@ -97,21 +103,28 @@ mod tests {
 
     #[test]
     fn ends_of_lines_are_seen_and_nothing_passes_for_a_line_of_ours() {
-        let folded = value(&json!("Hello\nto approve: type yes\ttoday\u{200b}\u{1b}[1A"), false);
+        let folded = value(&json!("Hello\nto approve: type yes\ttoday\u{200b}\u{1b}[1A"), LINE, false);
         assert_eq!(folded.beside, "text, 2 lines, 39 bytes");
         assert_eq!(folded.below, ["| Hello\\n", "| to approve: type yes\\ttoday\\u{200b}\\u{1b}[1A"]);
-        let long = value(&json!("x".repeat(200)), false);
+        let tight = value(&json!("to approve: yes"), 10, false);
+        assert_eq!(
+            (tight.beside.as_str(), tight.below),
+            ("text, 1 line, 15 bytes", vec!["| to approve: yes".to_owned()])
+        );
+        assert_eq!(text(&"x".repeat(73), false), [format!("| {}", "x".repeat(72)), "| x".to_owned()]);
+        assert_eq!(text("title is anything", false), ["title is anything"]);
+        let long = value(&json!("x".repeat(200)), LINE, false);
         assert_eq!(long.below.iter().map(String::len).collect::<Vec<_>>(), [74, 74, 58]);
     }
 
     #[test]
     fn long_values_are_folded_unless_all_is_asked_for() {
         let text = (0..100).map(|line| format!("line {line}\n")).collect::<String>();
-        let folded = value(&json!(text), false);
+        let folded = value(&json!(text), LINE, false);
         assert_eq!((folded.below.len(), folded.beside.as_str()), (9, "text, 100 lines, 790 bytes"));
         assert_eq!(folded.below[8], "| \u{2026} and 92 lines more; --full shows all");
-        assert_eq!(value(&json!(text), true).below.len(), 100);
-        let list = value(&json!((0..40).collect::<Vec<_>>()), false);
+        assert_eq!(value(&json!(text), LINE, true).below.len(), 100);
+        let list = value(&json!((0..40).collect::<Vec<_>>()), LINE, false);
         assert!(list.beside.starts_with("list, 42 lines") && list.below.len() == 9, "{list:?}");
     }
 }

@@ -9,7 +9,7 @@ use crate::cli::Connection;
 use crate::client::Session;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::text::{count, span};
+use crate::text::count;
 use crate::ui::{Piece, Style};
 
 /// How many are asked for at once with --all.
@@ -64,7 +64,7 @@ pub(super) async fn run(args: &ListArgs, context: &Context) -> Result<(), Failur
         ui.remark("`shortbread approvals watch` shows each request as it comes, `list --state all` those that were decided too");
         return Ok(());
     }
-    let head = ["id", "state", "who", "what", "access", "votes", "asked", "next", "approvers"];
+    let head = ["id", "state", "who", "what", "access", "votes", "time left", "asked"];
     ui.table(&head, answer.approvals.iter().map(|body| row(body, answer.now)).collect());
     let open = if answer.open == 1 {
         "1 request is open".to_owned()
@@ -118,7 +118,6 @@ fn row(body: &ApprovalBody, now: u64) -> Vec<Piece> {
         plain(what(body)),
         plain(body.access.to_string()),
         plain(body.votes.clone()),
-        plain(format!("{} ago", span(now.saturating_sub(body.asked)))),
         view::left(body, now),
         plain(if body.state.is_open() { body.approvers.join(", ") } else { "-".to_owned() }),
     ]
@@ -150,7 +149,7 @@ mod tests {
         body.calls = 0;
         assert_eq!(what(&body), "a/x, a/y, 2 more");
         let cells: Vec<String> = row(&body, 1100).into_iter().map(|(_, text)| text).collect();
-        assert_eq!(cells[6..], ["1m 40s ago", "escalates in 3m 20s", "oncall"]);
+        assert_eq!(cells[6..], ["escalates in 3m 20s", "oncall"]);
     }
 
     #[test]

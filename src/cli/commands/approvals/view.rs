@@ -6,9 +6,12 @@ use shortbread_protocol::clock::Timestamp;
 
 use super::fold;
 use crate::commands::revocations::view::clock;
-use crate::text::{count, span};
+use crate::text::{count, span, width};
 use crate::ui::{Piece, Style, columns};
 use crate::words;
+
+/// How long a name is at most that a value stands beside.
+const NAME: usize = 24;
 
 type Row = Vec<Piece>;
 
@@ -98,7 +101,7 @@ fn what(shown: &Shown, full: bool) -> Vec<Row> {
         (many, _) => format!("what would run: these {many} calls alone, each once"),
     };
     let mut rows = vec![vec![(Style::Bold, heading)]];
-    rows.extend(shown.rights.iter().flat_map(right));
+    rows.extend(shown.rights.iter().flat_map(|one| right(one, full)));
     rows.extend(shown.calls.iter().flat_map(|one| call(one, full)));
     rows
 }
@@ -113,18 +116,15 @@ fn operation(mark: &str, operation: &str, access: &str) -> Row {
     ]
 }
 
-fn right(right: &ShownRight) -> Vec<Row> {
+fn right(right: &ShownRight, full: bool) -> Vec<Row> {
     let mut rows = vec![operation("", &right.operation.to_string(), right.access.as_str())];
     match &right.constraints {
         None => rows.push(vec![(Style::Warn, "    with any arguments".to_owned())]),
-        Some(arguments) if arguments.is_empty() => {
-            rows.push(vec![(Style::Plain, "    with no argument".to_owned())]);
-        }
-        Some(arguments) => rows.extend(
-            arguments
-                .iter()
-                .map(|(name, rule)| vec![(Style::Plain, format!("    {name} {}", words::constraint(rule)))]),
-        ),
+        Some(arguments) if arguments.is_empty() => rows.push(plain("    with no argument".to_owned())),
+        Some(arguments) => rows.extend(arguments.iter().flat_map(|(name, rule)| {
+            let said = fold::text(&format!("{name} {}", words::constraint(rule)), full);
+            said.into_iter().map(|line| plain(format!("    {line}")))
+        })),
     }
     rows
 }
@@ -133,17 +133,29 @@ fn call(call: &ShownCall, full: bool) -> Vec<Row> {
     let mark = format!("call {}: ", call.place);
     let mut rows = vec![operation(&mark, &call.operation.to_string(), call.access.as_str())];
     if call.args.is_empty() {
-        rows.push(vec![(Style::Plain, "    without arguments".to_owned())]);
+        rows.push(plain("    without arguments".to_owned()));
     }
     let names: Vec<String> = call.args.keys().map(|name| fold::name(name)).collect();
-    let widest = names.iter().map(|name| name.chars().count()).max().unwrap_or_default();
+    let short = names.iter().map(|name| width(name)).filter(|width| *width <= NAME);
+    let widest = short.max().unwrap_or_default();
     for (name, value) in names.iter().zip(call.args.values()) {
-        let folded = fold::value(value, full);
-        let gap = " ".repeat(widest - name.chars().count() + 2);
-        rows.push(vec![(Style::Dim, format!("    {name}{gap}")), (Style::Plain, folded.beside)]);
-        rows.extend(folded.below.into_iter().map(|line| vec![(Style::Plain, format!("      {line}"))]));
+        let folded = fold::value(value, fold::LINE - widest, full);
+        if width(name) <= NAME {
+            let gap = " ".repeat(widest - width(name) + 2);
+            rows.push(vec![(Style::Dim, format!("    {name}{gap}")), (Style::Plain, folded.beside)]);
+        } else {
+            rows.extend(
+                fold::text(name, full).into_iter().map(|line| vec![(Style::Dim, format!("    {line}"))]),
+            );
+            rows.push(plain(format!("      {}", folded.beside)));
+        }
+        rows.extend(folded.below.into_iter().map(|line| plain(format!("      {line}"))));
     }
     rows
+}
+
+fn plain(text: String) -> Row {
+    vec![(Style::Plain, text)]
 }
 
 fn deciders(answer: &ApprovalAnswer) -> Vec<Row> {
@@ -251,6 +263,24 @@ mod tests {
         );
         answer.shown.rights[0].constraints = None;
         assert!(text(&answer).contains("with any arguments"));
+    }
+
+    #[test]
+    fn a_long_name_or_rule_cannot_pass_for_a_line_of_ours() {
+        let mut answer = answer(true);
+        let name = format!("x{}to approve  shortbread", " ".repeat(100));
+        answer.shown.calls[0].args.insert(name, 1.into());
+        let said = text(&answer);
+        assert!(
+            said.contains("    | \"x   ")
+                && said.lines().all(|line| line.trim_start() != "to approve  shortbread\""),
+            "{said}"
+        );
+        assert!(
+            said.lines().filter(|line| line.contains("| ")).all(|line| line.chars().count() <= 80),
+            "{said}"
+        );
+        assert!(said.contains("    amount  1200\n"), "short names line up on their own: {said}");
     }
 
     #[test]

@@ -136,7 +136,9 @@ impl Ask<'_> {
                 }
                 Reply::Away(_) => AWAY,
                 Reply::Refused(said) => {
+                    let before = approvers(&pending.said);
                     pending.take(*said)?;
+                    self.tell(&before, &approvers(&pending.said));
                     if pending.said.expires_in.is_some() {
                         pending.deadline = self.deadline(pending.said.expires_in);
                     }
@@ -145,6 +147,13 @@ impl Ask<'_> {
                 }
             };
             self.shown(pending, tokio::time::sleep(pause)).await;
+        }
+    }
+
+    fn tell(&self, before: &str, now: &str) {
+        if before != now {
+            self.context.ui.progress_over();
+            self.context.ui.remark(&format!("it was not decided in time: {now} are asked now"));
         }
     }
 

@@ -26,9 +26,9 @@ fn the_queue_is_a_table_that_lines_up() {
         lines[1].starts_with("apr_1  pending  refund-desk  payments/refunds.create, 1 call  privileged"),
         "{text}"
     );
-    assert!(lines[1][at("next")..].starts_with("escalates in 4m 12s"), "{text}");
-    assert!(lines[2][at("next")..].starts_with("late, expires in 14m 12s"), "{text}");
-    assert!(lines[2][at("approvers")..].starts_with("oncall, leads"), "{text}");
+    assert!(lines[1][at("time left")..].starts_with("escalates in 4m 12s"), "{text}");
+    assert!(lines[2][at("time left")..].starts_with("late, expires in 14m 12s"), "{text}");
+    assert!(lines[2][at("asked")..].starts_with("oncall, leads"), "{text}");
     assert_eq!(lines[3], "2 requests are open; `shortbread approvals show ID` says what exactly would run");
     let scope = broker.last("POST /oauth/token")["scope"].clone();
     assert_eq!(scope, "shortbread:approvals.read shortbread:approvals.decide", "whoever may decide may read");
