@@ -99,12 +99,9 @@ impl Ask<'_> {
             return Err(ended(said));
         };
         let interval = said.interval.unwrap_or(INTERVAL);
-        let deadline = self.deadline(said.expires_in);
+        let left = Duration::from_secs(said.expires_in.unwrap_or_default());
+        let deadline = self.context.clock.monotonic().saturating_add(left);
         Ok(Pending { code, said, interval, deadline, away: false })
-    }
-
-    fn deadline(&self, expires_in: Option<u64>) -> Duration {
-        self.context.clock.monotonic().saturating_add(Duration::from_secs(expires_in.unwrap_or(0)))
     }
 
     fn announce(&self, pending: &Pending) {
@@ -137,13 +134,10 @@ impl Ask<'_> {
                 Reply::Away(_) => AWAY,
                 Reply::Refused(said) => {
                     let before = approvers(&pending.said);
-                    pending.take(*said)?;
+                    let now = self.context.clock.monotonic();
+                    pending.take(*said, now)?;
                     self.tell(&before, &approvers(&pending.said));
-                    if pending.said.expires_in.is_some() {
-                        pending.deadline = self.deadline(pending.said.expires_in);
-                    }
-                    let spent = self.context.clock.monotonic().saturating_sub(began);
-                    Duration::from_secs(pending.interval).saturating_sub(spent)
+                    Duration::from_secs(pending.interval).saturating_sub(now.saturating_sub(began))
                 }
             };
             self.shown(pending, tokio::time::sleep(pause)).await;
@@ -153,7 +147,7 @@ impl Ask<'_> {
     fn tell(&self, before: &str, now: &str) {
         if before != now {
             self.context.ui.progress_over();
-            self.context.ui.remark(&format!("it was not decided in time: {now} are asked now"));
+            self.context.ui.remark(&format!("not decided yet: {now} are asked now"));
         }
     }
 
@@ -210,10 +204,12 @@ impl Pending {
     ///
     /// # Errors
     /// When it is over.
-    fn take(&mut self, said: OAuthError) -> Result<(), Failure> {
+    fn take(&mut self, said: OAuthError, now: Duration) -> Result<(), Failure> {
         match said.error.as_str() {
             "authorization_pending" => {
                 self.interval = said.interval.unwrap_or(self.interval);
+                let left = said.expires_in.map(Duration::from_secs);
+                self.deadline = left.map_or(self.deadline, |left| now.saturating_add(left));
                 self.said = said;
             }
             // It says no more than that.
@@ -250,4 +246,42 @@ fn ended(said: OAuthError) -> Failure {
     };
     refusal.message.insert_str(0, begin);
     Failure::Refused(Box::new(refusal))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn said(error: &str, reason: &str, more: &Value) -> OAuthError {
+        let mut body = json!({
+            "error": error, "error_description": "x",
+            "shortbread": { "decision_id": "d", "request_id": "r", "reason": reason, "retryable": true, "approvers": "oncall" },
+        });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        serde_json::from_value(body).unwrap()
+    }
+
+    #[test]
+    fn the_interval_grows_and_the_time_left_is_what_was_last_said() {
+        let first = said("authorization_pending", "approval.pending", &json!({}));
+        let (code, second) = (DeferralCode("dfr".to_owned()), Duration::from_secs);
+        let mut pending = Pending { code, said: first, interval: 5, deadline: second(900), away: false };
+        pending.take(said("slow_down", "approval.poll_too_soon", &json!({})), second(10)).unwrap();
+        assert_eq!((pending.interval, pending.deadline), (10, second(900)));
+        pending
+            .take(said("slow_down", "approval.poll_too_soon", &json!({ "interval": 20 })), second(20))
+            .unwrap();
+        let more = said("authorization_pending", "approval.pending", &json!({ "expires_in": 600 }));
+        pending.take(more, second(30)).unwrap();
+        assert_eq!((pending.interval, pending.deadline), (20, second(630)));
+        let over =
+            pending.take(said("expired_token", "approval.expired", &json!({})), second(40)).unwrap_err();
+        assert!(
+            over.is_for("approval.expired") && over.to_string().contains("nobody approved it in time: x")
+        );
+        let other =
+            pending.take(said("access_denied", "policy.forbidden", &json!({})), second(40)).unwrap_err();
+        assert_eq!(other.to_string(), "refused: x");
+    }
 }
