@@ -12,6 +12,8 @@ use crate::failure::Failure;
 use crate::text::count;
 use crate::ui::{Piece, Style};
 
+const STATES: [&str; 9] =
+    ["open", "closed", "pending", "approved", "denied", "expired", "cancelled", "redeemed", "all"];
 /// How many are asked for at once with --all.
 const PAGE: u16 = 500;
 /// How many verbs are named before they are counted.
@@ -25,9 +27,8 @@ Examples:
   shortbread approvals list --workflow refund-desk --state denied
   shortbread approvals list --state all --all --json")]
 pub(super) struct ListArgs {
-    /// How far they came; open is pending and approved.
-    #[arg(long, value_name = "STATE", default_value = "open",
-        value_parser = ["open", "pending", "approved", "denied", "expired", "cancelled", "redeemed", "all"])]
+    /// How far they came; open is pending and approved, closed all else.
+    #[arg(long, value_name = "STATE", default_value = "open", value_parser = STATES)]
     state: String,
     /// Only requests of a workflow.
     #[arg(long, value_name = "NAME")]
@@ -51,8 +52,16 @@ pub(super) async fn run(args: &ListArgs, context: &Context) -> Result<(), Failur
     let limit = if args.all { PAGE } else { args.limit };
     let workflow =
         args.workflow.as_ref().map(|name| format!("&principal=workflow:{name}")).unwrap_or_default();
-    let path = format!("{PATH}?state={}&limit={limit}{workflow}", args.state);
-    let answer = pages(&mut session, &path, args.all).await?;
+    let path = |state: &str| format!("{PATH}?state={state}&limit={limit}{workflow}");
+    // Open ones and closed ones come in orders of their own.
+    let (first, second) =
+        if args.state == "all" { ("open", Some("closed")) } else { (args.state.as_str(), None) };
+    let mut answer = pages(&mut session, &path(first), args.all).await?;
+    if let Some(second) = second {
+        let closed = pages(&mut session, &path(second), args.all).await?;
+        answer.approvals.extend(closed.approvals);
+        answer.next = answer.next.or(closed.next);
+    }
     let ui = context.ui;
     if ui.is_json() {
         ui.json(&answer);

@@ -40,9 +40,10 @@ pub(super) fn kind(event: &Value) -> &str {
 /// `allow`, `deny` or `done`.
 pub(super) fn outcome(event: &Value) -> &str {
     match (event.pointer("/data/outcome").and_then(Value::as_str), kind(event)) {
-        // People vote in words of their own.
-        (Some("approve" | "approved"), _) => "allow",
-        (Some("denied"), _) => "deny",
+        // What waits for a person has words of its own.
+        (Some("approved"), _) => "allow",
+        (Some("denied" | "expired"), _) => "deny",
+        (Some("pending" | "cancelled"), _) => "done",
         (Some(said), _) if !said.is_empty() => said,
         (_, "token.refused" | "approval.expired") => "deny",
         (_, "approval.requested" | "approval.voted" | "approval.escalated" | "approval.cancelled") => "done",
@@ -71,9 +72,9 @@ pub(super) fn what(event: &Value) -> String {
     };
     let version =
         || event.pointer("/data/version").and_then(Value::as_u64).map(|version| format!("version {version}"));
-    list("/data/granted", operation)
+    list("/data/verbs", operation)
+        .or_else(|| list("/data/granted", operation))
         .or_else(|| list("/data/requested", operation))
-        .or_else(|| list("/data/verbs", operation))
         .or_else(|| list("/data/entries", revoked))
         .or_else(|| event.pointer("/data").and_then(operation))
         .or_else(|| tripped(event))

@@ -121,6 +121,9 @@ fn happened(event: &Value) -> String {
         "approval.voted" => "vote on".to_owned(),
         "approval.decided" if outcome(event) == "deny" => "denied:".to_owned(),
         "approval.decided" => "approved:".to_owned(),
+        "approval.escalated" if event.pointer("/data/nobody_else") == Some(&Value::Bool(true)) => {
+            "not decided in time, and nobody else to ask:".to_owned()
+        }
         "approval.escalated" => "not decided in time, next group asked:".to_owned(),
         "approval.expired" => "approval expired:".to_owned(),
         "approval.cancelled" => "taken back by who asked:".to_owned(),
@@ -149,7 +152,13 @@ fn particulars(event: &Value) -> String {
         said("task ", "/data/task").filter(|_| kind(event) == "token.minted"),
         said("approval ", "/data/approval"),
         deciders(event),
-        number("/data/sla_seconds").map(|sla| format!("within {}", span(sla))),
+        number("/data/sla_seconds")
+            .filter(|_| decider(event).is_none())
+            .map(|sla| format!("within {}", span(sla))),
+        number("/data/waited_seconds")
+            .filter(|_| decider(event).is_some())
+            .map(|waited| format!("after {}", span(waited))),
+        text(event, "/data/note").map(|note| format!("{note:?}")),
         said("by ", "/data/verifier"),
         said("observed: ", "/data/observed"),
         said("task ", "/data/task_outcome"),
@@ -265,12 +274,21 @@ mod tests {
     #[test]
     fn the_way_of_an_approval_is_told_in_words() {
         let verbs = json!(["payments/refunds.create"]);
-        let asked = |approvers: Value| json!({"outcome": "done", "approval": "apr_1", "verbs": verbs, "approvers": approvers, "sla_seconds": 300});
-        let by = |outcome: &str, by: &str| json!({"outcome": outcome, "approval": "apr_1", "verbs": verbs, "by": by, "reason": null});
+        let asked = |approvers: Value| {
+            json!({
+                "outcome": "pending", "approval": "apr_1", "verbs": verbs, "approvers": approvers, "sla_seconds": 300,
+            })
+        };
+        let by = |outcome: &str, by: &str| {
+            json!({
+                "outcome": outcome, "approval": "apr_1", "verbs": verbs, "by": by, "approvers": "oncall", "sla_seconds": 300,
+                "waited_seconds": 310, "note": if by == "bob" { json!("seen\n") } else { Value::Null },
+            })
+        };
         let entries = [
             entry(1, "dec_1", "approval.requested", 0, asked(json!(["oncall"]))),
             entry(2, "dec_2", "approval.escalated", 300, asked(json!("oncall, leads"))),
-            entry(3, "dec_3", "approval.voted", 310, by("approve", "bob")),
+            entry(3, "dec_3", "approval.voted", 310, by("pending", "bob")),
             entry(4, "dec_4", "approval.decided", 311, by("approved", "carol")),
             entry(
                 5,
@@ -286,16 +304,28 @@ mod tests {
                 313,
                 json!({"outcome": "done", "verbs": verbs, "token": "tok_a", "verifier": "gh"}),
             ),
-            entry(7, "dec_7", "approval.expired", 314, json!({"approval": "apr_2", "verbs": verbs})),
-            entry(8, "dec_8", "approval.cancelled", 315, json!({"approval": "apr_3", "verbs": verbs})),
+            entry(
+                7,
+                "dec_7",
+                "approval.expired",
+                314,
+                json!({"outcome": "expired", "approval": "apr_2", "verbs": verbs}),
+            ),
+            entry(
+                8,
+                "dec_8",
+                "approval.cancelled",
+                315,
+                json!({"outcome": "cancelled", "approval": "apr_3", "verbs": verbs}),
+            ),
         ];
         assert_eq!(
             read(&entries, "apr_1")[1..],
             [
                 "\u{25b6} +0ms      done   approval asked for: payments/refunds.create  workflow/demo  approval apr_1, asks oncall, within 5m  dec_1",
                 "\u{25b6} +5m       done   not decided in time, next group asked: payments/refunds.create  workflow/demo  approval apr_1, asks oncall, leads, within 5m  dec_2",
-                "\u{25b6} +5m 10s   allow  vote on payments/refunds.create  workflow/demo  approval apr_1, by bob  dec_3",
-                "\u{25b6} +5m 11s   allow  approved: payments/refunds.create  workflow/demo  approval apr_1, by carol  dec_4",
+                "\u{25b6} +5m 10s   done   vote on payments/refunds.create  workflow/demo  approval apr_1, by bob, after 5m 10s, \"seen\\n\"  dec_3",
+                "\u{25b6} +5m 11s   allow  approved: payments/refunds.create  workflow/demo  approval apr_1, by carol, after 5m 10s  dec_4",
                 "\u{25b6} +5m 12s   allow  token minted payments/refunds.create  workflow/demo  tok_a, approval apr_1  dec_5",
                 "    +5m 13s   done   the one use claimed of payments/refunds.create  workflow/demo  by gh  dec_6",
                 "  +5m 14s   deny   approval expired: payments/refunds.create  workflow/demo  approval apr_2  dec_7",

@@ -16,6 +16,8 @@ use crate::text::span;
 
 /// How long to leave between two attempts where nothing is said about it, in seconds, and what `slow_down` adds.
 const INTERVAL: u64 = 5;
+/// An attempt may reach the broker so much faster than the one before.
+const SLACK: Duration = Duration::from_millis(500);
 /// How long to leave where the broker is not there.
 const AWAY: Duration = Duration::from_secs(2);
 /// How long taking a request back may take.
@@ -137,7 +139,9 @@ impl Ask<'_> {
                     let now = self.context.clock.monotonic();
                     pending.take(*said, now)?;
                     self.tell(&before, &approvers(&pending.said));
-                    Duration::from_secs(pending.interval).saturating_sub(now.saturating_sub(began))
+                    // From one attempt's beginning to the next one's, as the broker sees them.
+                    let least = Duration::from_secs(pending.interval).saturating_add(SLACK);
+                    least.saturating_sub(now.saturating_sub(began))
                 }
             };
             self.shown(pending, tokio::time::sleep(pause)).await;
