@@ -3,10 +3,10 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    attenuate, audit, backup, break_glass, dev, doctor, drill, exchange, explain, init, inspect, keys, lift,
-    login, policy, report, restore, revocations,
+    approvals, attenuate, audit, backup, break_glass, dev, doctor, drill, exchange, explain, init, inspect,
+    keys, lift, login, policy, report, restore, revocations,
 };
-use crate::commands::{revoke, serve, verify};
+use crate::commands::{revoke, runbook, serve, verify};
 
 /// Short-lived tokens for agent workflows, and the switch that stops them.
 #[derive(Debug, Parser)]
@@ -38,6 +38,7 @@ pub(crate) enum Command {
     Login(login::LoginArgs),
     Exchange(exchange::ExchangeArgs),
     Attenuate(attenuate::AttenuateArgs),
+    Approvals(approvals::ApprovalsArgs),
     Inspect(inspect::InspectArgs),
     Verify(verify::VerifyArgs),
     Revoke(revoke::RevokeArgs),
@@ -53,6 +54,7 @@ pub(crate) enum Command {
     Drill(drill::DrillArgs),
     Doctor(doctor::DoctorArgs),
     Explain(explain::ExplainArgs),
+    Runbook(runbook::RunbookArgs),
 }
 
 /// Which broker to talk to, where the settings do not say it.

@@ -22,6 +22,9 @@ pub(crate) struct Refusal {
     pub(crate) request_id: String,
     /// Whether the same request may pass later.
     pub(crate) retryable: bool,
+    /// What waits for a person, or waited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) approval_id: Option<String>,
     /// What to do about it here, where the reason's own advice is for somebody else.
     #[serde(skip)]
     pub(crate) advice: Option<String>,
@@ -35,6 +38,7 @@ impl From<OAuthError> for Refusal {
             decision_id: error.shortbread.decision_id,
             request_id: error.shortbread.request_id,
             retryable: error.shortbread.retryable,
+            approval_id: error.shortbread.approval_id,
             advice: None,
         }
     }
@@ -48,6 +52,7 @@ impl From<Problem> for Refusal {
             decision_id: problem.decision_id,
             request_id: problem.request_id,
             retryable: problem.retryable,
+            approval_id: None,
             advice: None,
         }
     }
@@ -144,6 +149,7 @@ impl Failure {
         if let Self::Refused(refusal) = self {
             pairs.push(("reason", refusal.reason.clone()));
             pairs.push(("decision", refusal.decision_id.clone()));
+            pairs.extend(refusal.approval_id.clone().map(|id| ("approval", id)));
         }
         match self {
             Self::Usage(_) => pairs.push(("help", "add --help to the command to see its flags".to_owned())),

@@ -5,13 +5,20 @@ use std::fmt::Write as _;
 
 use shortbread_protocol::clock::Timestamp;
 
-/// Whether a character could move the cursor, change colours or turn the reading direction.
+/// Whether a character could move the cursor, change colours, turn the reading direction, or stand there unseen.
 fn steers(c: char) -> bool {
-    let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    c.is_control() || turns
+    let turns =
+        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    // Soft hyphens, joiners and fillers, variation selectors, tags.
+    let unseen = matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+        | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}');
+    c.is_control() || turns || unseen
 }
 
-/// The text with every control character spelled out, so that it stays on its line and cannot steer a terminal.
+/// The text with every control character spelled out, and all that turns the reading direction or is not seen, so that it
+/// stays on its line, cannot steer a terminal and hides nothing.
 pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     if !text.contains(steers) {
         return Cow::Borrowed(text);
@@ -34,8 +41,10 @@ pub(crate) fn escape_json(json: &str) -> Cow<'_, str> {
         if keep(c) {
             out.push(c);
         } else {
-            // Writing to a String cannot fail. None of these is above U+FFFF.
-            let _ = write!(out, "\\u{:04x}", u32::from(c));
+            // Writing to a String cannot fail.
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(out, "\\u{unit:04x}");
+            }
         }
     }
     Cow::Owned(out)
@@ -144,8 +153,16 @@ mod tests {
     }
 
     #[test]
+    fn nothing_hides() {
+        let hidden = "a\u{200b}b\u{feff}c\u{ad}d\u{e0041}e\u{2060}f\u{3164}g\u{61c}h\u{200d}i\u{fe0f}";
+        let shown =
+            "a\\u{200b}b\\u{feff}c\\u{ad}d\\u{e0041}e\\u{2060}f\\u{3164}g\\u{61c}h\\u{200d}i\\u{fe0f}";
+        assert_eq!(escape(hidden), shown);
+    }
+
+    #[test]
     fn escaped_json_is_the_same_value() {
-        let value = serde_json::json!({"a": "x\u{9b}y\u{7f}\u{202e}\n"});
+        let value = serde_json::json!({"a": "x\u{9b}y\u{7f}\u{202e}\u{e0041}\u{200b}\n"});
         let text = serde_json::to_string_pretty(&value).unwrap();
         let escaped = escape_json(&text);
         assert!(escaped.contains("\\u009b") && !escaped.contains('\u{9b}'));

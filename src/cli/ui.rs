@@ -48,6 +48,8 @@ pub(crate) struct Ui {
     colour_out: bool,
     colour_err: bool,
     progress: bool,
+    // Whether somebody can be asked a question.
+    asks: bool,
     // Whether lines of the answer can be drawn anew.
     live: bool,
 }
@@ -63,6 +65,7 @@ impl Ui {
             colour_out: colour && out,
             colour_err: colour && err,
             progress: err && !json,
+            asks: err && !json && std::io::stdin().is_terminal(),
             live: able && out && !json,
         }
     }
@@ -210,6 +213,22 @@ impl Ui {
         if self.progress {
             status("\r\u{1b}[K");
         }
+    }
+
+    /// Whether somebody sits at a terminal and can answer [`Ui::ask`].
+    pub(crate) const fn can_ask(&self) -> bool {
+        self.asks
+    }
+
+    /// Asks a question on stderr and takes a line for an answer; `None` when there is nobody to ask.
+    pub(crate) fn ask(&self, question: &str) -> Option<String> {
+        if !self.asks {
+            return None;
+        }
+        status(&paint(&[(Style::Bold, question.to_owned())], self.colour_err));
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer).ok()?;
+        Some(answer)
     }
 
     /// Waits for `work` and, on a terminal and after a second, shows that it does and for how long.

@@ -1,12 +1,14 @@
 //! The broker over HTTP: no redirects, bounded times and sizes, and refusals in the broker's own words.
 
 mod assertion;
+mod deferred;
 mod feed;
 mod page;
 mod proof;
 mod session;
 
 pub(crate) use assertion::Signer;
+pub(crate) use deferred::Reply;
 pub(crate) use feed::Events;
 pub(crate) use page::Page;
 pub(crate) use session::{Session, sign_in};
@@ -53,8 +55,8 @@ pub(crate) struct Answer {
 struct Held<'a> {
     token: &'a str,
     key: &'a ProofKey,
-    /// `shortbread/VERB`.
-    operation: &'a str,
+    /// `shortbread/VERB`, where one verb alone can be meant.
+    operation: Option<&'a str>,
 }
 
 impl Broker {

@@ -11,8 +11,8 @@ pub(super) struct Call<'a> {
     pub(super) method: &'a str,
     pub(super) url: &'a str,
     pub(super) token: &'a str,
-    /// `shortbread/VERB`.
-    pub(super) operation: &'a str,
+    /// `shortbread/VERB`, where one verb alone can be meant.
+    pub(super) operation: Option<&'a str>,
     pub(super) body: &'a [u8],
 }
 
@@ -42,7 +42,7 @@ pub(super) fn of_call(context: &Context, key: &ProofKey, call: &Call<'_>) -> Res
         // The query is no part of what is proved (RFC 9449, section 4.2).
         url: call.url.split('?').next().unwrap_or(call.url),
         token: Some(token_hash(call.token)),
-        operation: Some(call.operation),
+        operation: call.operation,
         args: Args::from_json(call.body).ok().and_then(|args| args.digest()),
         holder: None,
     };

@@ -41,8 +41,10 @@ pub(crate) struct Session<'c> {
     context: &'c Context,
     broker: Broker,
     signer: Signer,
-    /// `shortbread/VERB`.
+    /// `shortbread/VERB`: what this does.
     operation: Operation,
+    /// Asked for besides, where either of the two lets its holder read.
+    reading: Option<Operation>,
     key: ProofKey,
     held: Option<(TokenAnswer, Timestamp)>,
 }
@@ -55,10 +57,24 @@ impl<'c> Session<'c> {
     pub(crate) fn open(context: &'c Context, connection: &Connection, verb: &str) -> Result<Self, Failure> {
         let settings = Settings::of(context, connection)?;
         let (broker, signer) = (settings.broker()?, settings.signer()?);
-        let verb = verb.parse().map_err(|error| Failure::usage(format!("{verb} is no verb: {error}")))?;
-        let operation = Operation { tool: ToolName::shortbread(), verb };
+        let (operation, reading) = (operation(verb)?, None);
         let key = ProofKey::generate(&*context.random)?;
-        Ok(Self { context, broker, signer, operation, key, held: None })
+        Ok(Self { context, broker, signer, operation, reading, key, held: None })
+    }
+
+    /// The same for a verb whose holder may read too, and for the verb of those who may read alone: whichever of them is
+    /// granted.
+    ///
+    /// # Errors
+    /// As for [`Session::open`].
+    pub(crate) fn open_either(
+        context: &'c Context,
+        connection: &Connection,
+        verb: &str,
+        reading: &str,
+    ) -> Result<Self, Failure> {
+        let reading = Some(operation(reading)?);
+        Ok(Self { reading, ..Self::open(context, connection, verb)? })
     }
 
     /// `GET` of an admin route.
@@ -94,8 +110,8 @@ impl<'c> Session<'c> {
 
     async fn long(&mut self, path: &str) -> Result<(Answer, HeaderMap), Failure> {
         let token = self.token().await?;
-        let operation = self.operation.to_string();
-        let held = Held { token: &token, key: &self.key, operation: &operation };
+        let operation = self.named("GET");
+        let held = Held { token: &token, key: &self.key, operation: operation.as_deref() };
         let request = self.broker.request(self.context, &held, "GET", path, None)?;
         let receive = self.broker.receive(request, page::MAX_PAGE);
         self.context.ui.wait("asking the broker", receive).await
@@ -140,8 +156,8 @@ impl<'c> Session<'c> {
     pub(crate) async fn page(&mut self, path: &str) -> Result<Page, Failure> {
         for _ in 0..PATIENCE {
             let token = self.token().await?;
-            let operation = self.operation.to_string();
-            let held = Held { token: &token, key: &self.key, operation: &operation };
+            let operation = self.named("GET");
+            let held = Held { token: &token, key: &self.key, operation: operation.as_deref() };
             let request = self.broker.request(self.context, &held, "GET", path, None)?;
             match Page::of(self.broker.receive(request, page::MAX_PAGE).await?)? {
                 Ok(page) => return Ok(page),
@@ -170,9 +186,15 @@ impl<'c> Session<'c> {
 
     async fn ask(&mut self, method: &str, path: &str, body: Option<&[u8]>) -> Result<Answer, Failure> {
         let token = self.token().await?;
-        let operation = self.operation.to_string();
-        let held = Held { token: &token, key: &self.key, operation: &operation };
+        let operation = self.named(method);
+        let held = Held { token: &token, key: &self.key, operation: operation.as_deref() };
         self.broker.call(self.context, &held, method, path, body).await
+    }
+
+    // What a proof speaks of. Which of two verbs lets its holder read is for the broker to say.
+    fn named(&self, method: &str) -> Option<String> {
+        let known = method != "GET" || self.reading.is_none();
+        known.then(|| self.operation.to_string())
     }
 
     async fn token(&mut self) -> Result<String, Failure> {
@@ -182,9 +204,11 @@ impl<'c> Session<'c> {
         {
             return Ok(held.access_token.clone());
         }
+        let scopes: Vec<String> =
+            self.reading.iter().chain([&self.operation]).map(Operation::scope).collect();
         let answer = self
             .broker
-            .token(self.context, &self.signer, Some(&self.key), &[("scope", &self.operation.scope())])
+            .token(self.context, &self.signer, Some(&self.key), &[("scope", &scopes.join(" "))])
             .await
             .map_err(|failure| failure.advise("identity.invalid", || self.wrong_key()))?;
         let until = Timestamp::from_seconds(now.seconds().saturating_add(answer.expires_in));
@@ -201,6 +225,11 @@ impl<'c> Session<'c> {
             self.signer.subject().replacen(':', " ", 1)
         )
     }
+}
+
+fn operation(verb: &str) -> Result<Operation, Failure> {
+    let verb = verb.parse().map_err(|error| Failure::usage(format!("{verb} is no verb: {error}")))?;
+    Ok(Operation { tool: ToolName::shortbread(), verb })
 }
 
 /// Proves that the key signs in, with the first verb that the policy grants it; gives that verb.

@@ -1,5 +1,6 @@
 //! One file per command: its flags, what it does, what it says.
 
+pub(crate) mod approvals;
 pub(crate) mod attenuate;
 pub(crate) mod audit;
 pub(crate) mod backup;
@@ -20,6 +21,7 @@ pub(crate) mod report;
 pub(crate) mod restore;
 pub(crate) mod revocations;
 pub(crate) mod revoke;
+pub(crate) mod runbook;
 pub(crate) mod serve;
 pub(crate) mod verify;
 
@@ -33,6 +35,7 @@ use crate::failure::Failure;
 /// As the command fails.
 pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Failure> {
     match command {
+        Command::Approvals(args) => approvals::run(args, context).await,
         Command::Attenuate(args) => attenuate::run(args, context),
         Command::Dev(args) => dev::run(args, context).await,
         Command::Init(args) => init::run(args, context).await,
@@ -54,5 +57,6 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Fail
         Command::Drill(args) => drill::run(args, context).await,
         Command::Doctor(args) => doctor::run(args, context).await,
         Command::Explain(args) => explain::run(args, context),
+        Command::Runbook(args) => runbook::run(args, context),
     }
 }

@@ -8,58 +8,18 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod approvals;
 mod fake;
+mod home;
+mod runbook;
 
 use std::path::Path;
-use std::process::{Command, Output};
 
 use fake::FakeBroker;
+use home::{Home, err, ok, out};
 use serde_json::{Value, json};
 
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../schema/vectors/sb1.json");
-
-struct Home(tempfile::TempDir);
-
-impl Home {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.0.path().join(name).display().to_string()
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_shortbread"));
-        command.args(args).env_clear().env("HOME", self.0.path()).current_dir(self.0.path());
-        command.output().unwrap()
-    }
-
-    fn code(&self, args: &[&str]) -> i32 {
-        self.run(args).status.code().unwrap()
-    }
-
-    /// Logged in as alice, with a new key.
-    fn log_in(&self, broker: &FakeBroker) -> Output {
-        let key = self.path("alice.pem");
-        ok(&self.run(&["keys", "generate", "--purpose", "operator", "--out", &key]));
-        self.run(&["login", "--broker", &broker.url, "--key", "alice.pem"])
-    }
-}
-
-fn out(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn err(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-#[track_caller]
-fn ok(output: &Output) -> String {
-    assert!(output.status.success(), "{}{}", out(output), err(output));
-    out(output)
-}
 
 #[test]
 fn help_goes_to_stdout_and_shows_examples() {
@@ -400,4 +360,23 @@ fn exchange_shows_what_was_granted_or_the_token_alone() {
     ok(&home.run(&["exchange", "--broker", &broker.url, "--jwt", "id.jwt", "--scope", "github:issues.read"]));
     let asked = broker.last("POST /oauth/token");
     assert_eq!((&asked["subject_token"], &asked["client_id"]), (&json!("a.b.c"), &Value::Null));
+}
+
+#[test]
+fn the_runbook_needs_no_broker() {
+    let home = Home::new();
+    let list = ok(&home.run(&["runbook", "--list"]));
+    assert!(list.lines().any(|line| line == "leak     A key leaks"), "{list}");
+    let text = ok(&home.run(&["runbook", "leak"]));
+    assert!(
+        text.contains("    shortbread keys activate \"$WORK/keys.txt\"\n") && text.contains("export WORK="),
+        "{text}"
+    );
+    assert!(!text.contains("```") && !text.contains("A restore"), "{text}");
+    let whole = ok(&home.run(&["runbook"]));
+    assert!(whole.contains("a request that waits") && !whole.contains("|--"), "{whole}");
+    let read: Value = serde_json::from_str(&ok(&home.run(&["runbook", "--json"]))).unwrap();
+    assert_eq!(read["topics"][4]["topic"], "leak");
+    let output = home.run(&["runbook", "lunch"]);
+    assert!(output.status.code() == Some(2) && err(&output).contains("who, away, stop"), "{}", err(&output));
 }

@@ -20,6 +20,9 @@ pub(super) fn line(event: &Value) -> Vec<Piece> {
     if !what.is_empty() {
         pieces.push((Style::Plain, format!(" {what}")));
     }
+    if let Some(by) = decider(event) {
+        pieces.push((Style::Plain, format!("  by {by}")));
+    }
     if !why.is_empty() {
         pieces.push((Style::Plain, format!("  ({why})")));
     }
@@ -36,11 +39,22 @@ pub(super) fn kind(event: &Value) -> &str {
 
 /// `allow`, `deny` or `done`.
 pub(super) fn outcome(event: &Value) -> &str {
-    match event.pointer("/data/outcome").and_then(Value::as_str) {
-        Some(said) if !said.is_empty() => said,
-        _ if kind(event) == "token.refused" => "deny",
+    match (event.pointer("/data/outcome").and_then(Value::as_str), kind(event)) {
+        // What waits for a person has words of its own.
+        (Some("approved"), _) => "allow",
+        (Some("denied" | "expired"), _) => "deny",
+        (Some("pending" | "cancelled"), _) => "done",
+        (Some(said), _) if !said.is_empty() => said,
+        (_, "token.refused" | "approval.expired") => "deny",
+        (_, "approval.requested" | "approval.voted" | "approval.escalated" | "approval.cancelled") => "done",
         _ => "allow",
     }
+}
+
+/// The operator who voted or decided, where the entry is about someone else's request.
+pub(super) fn decider(event: &Value) -> Option<&str> {
+    let by = event.pointer("/data/by")?.as_str().filter(|by| !by.is_empty())?;
+    kind(event).starts_with("approval.").then(|| by.strip_prefix("operator/").unwrap_or(by))
 }
 
 /// How an outcome is shown.
@@ -58,7 +72,8 @@ pub(super) fn what(event: &Value) -> String {
     };
     let version =
         || event.pointer("/data/version").and_then(Value::as_u64).map(|version| format!("version {version}"));
-    list("/data/granted", operation)
+    list("/data/verbs", operation)
+        .or_else(|| list("/data/granted", operation))
         .or_else(|| list("/data/requested", operation))
         .or_else(|| list("/data/entries", revoked))
         .or_else(|| event.pointer("/data").and_then(operation))
@@ -155,6 +170,17 @@ mod tests {
             "data": {"outcome": "done", "count": 2, "sub_sha256": "00", "reason": "request 17"},
         });
         assert!(read(&erased).contains("audit erased 2 inputs  (request 17)"), "{}", read(&erased));
+        let voted = json!({
+            "id": "dec_7", "type": "dev.shortbread.approval.decided.v1", "time": "t", "subject": "workflow/desk",
+            "data": {"outcome": "denied", "by": "bob", "verbs": ["payments/refunds.create"], "reason": "wrong customer"},
+        });
+        assert!(
+            read(&voted).contains(
+                "deny   workflow/desk  approval decided payments/refunds.create  by bob  (wrong customer)"
+            ),
+            "{}",
+            read(&voted)
+        );
         assert!(!read(&json!(null)).is_empty(), "an entry of a newer form is still shown");
     }
 }

@@ -5,8 +5,8 @@
 //! | `call.decision`, `decision` (admin API) | 6003 API Activity | 1 Create, 2 Read, 3 Update, 4 Delete, by the verb and its access; else 99 Other |
 //! | `token.minted`, `token.refused` | 3003 Authorize Session | 1 Assign Privileges |
 //! | `revocation.set`, `policy.added`, `verifier.leased`, `approval.requested` | 3004 Entity Management | 1 Create |
-//! | `policy.activated`, `key.rotated`, `breaker.*`, `approval.decided` | 3004 Entity Management | 3 Update |
-//! | `revocation.lifted`, `verifier.forgotten`, `approval.expired` | 3004 Entity Management | 4 Delete |
+//! | `policy.activated`, `key.rotated`, `breaker.*`, `approval.voted`, `.escalated`, `.decided`, `call.claimed` | 3004 Entity Management | 3 Update |
+//! | `revocation.lifted`, `verifier.forgotten`, `approval.expired`, `approval.cancelled` | 3004 Entity Management | 4 Delete |
 //! | whatever else | 3004 Entity Management | 99 Other |
 //!
 //! `type_uid` is the class times 100 plus the activity; `metadata.correlation_uid` the trace, `metadata.uid` the decision;
@@ -17,7 +17,7 @@
 use serde_json::{Map, Value, json};
 use shortbread_protocol::clock::Timestamp;
 
-use super::line::{kind, outcome, reasons, what};
+use super::line::{decider, kind, outcome, reasons, what};
 
 /// The version of the schema.
 const SCHEMA: &str = "1.3.0";
@@ -135,15 +135,20 @@ fn change(entry: &Value) -> Map<String, Value> {
         "verifier.forgotten" => ("verifier", 4),
         "breaker.opened" | "breaker.closed" => ("circuit breaker", 3),
         "approval.requested" => ("approval", 1),
-        "approval.decided" => ("approval", 3),
-        "approval.expired" => ("approval", 4),
+        "approval.voted" | "approval.escalated" | "approval.decided" => ("approval", 3),
+        "approval.expired" | "approval.cancelled" => ("approval", 4),
+        "call.claimed" => ("token", 3),
         other => (other, OTHER),
     };
     let version = entry.pointer("/data/version").filter(|version| !version.is_null());
     let version = version.map(|version| version.as_str().map_or_else(|| version.to_string(), str::to_owned));
     let name = what(entry);
-    let uid =
-        text(entry, "/data/policy").or_else(|| text(entry, "/data/approval")).or_else(|| text(entry, "/id"));
+    let own = match what_kind {
+        "approval" => text(entry, "/data/approval"),
+        "token" => text(entry, "/data/token"),
+        _ => None,
+    };
+    let uid = own.or_else(|| text(entry, "/data/policy")).or_else(|| text(entry, "/id"));
     let mut event = of(3004, activity);
     if activity == OTHER {
         event.insert("activity_name".to_owned(), json!(kind));
@@ -197,7 +202,8 @@ fn subject(entry: &Value) -> (&str, &str) {
 
 fn actor(entry: &Value) -> Value {
     let (kind, name) = subject(entry);
-    let user = (kind == "operator").then(|| user(entry));
+    let decider = decider(entry).map(|name| json!({ "name": name, "type_id": 2, "type": "operator" }));
+    let user = (kind == "operator").then(|| user(entry)).or(decider);
     let idp = text(entry, "/data/identity/iss").map(|issuer| json!({ "name": issuer }));
     let authorizations = policy(entry).is_object().then(|| json!([{ "policy": policy(entry) }]));
     json!({
@@ -339,6 +345,37 @@ mod tests {
             assert_eq!(event["entity"]["type"], what);
             assert_eq!((&event["entity"]["version"], &event["comment"]), (&json!("3"), &json!("INC-1")));
             assert_eq!(event["actor"]["user"]["name"], "alice");
+        }
+    }
+
+    #[test]
+    fn who_decides_is_the_actor_and_the_approval_what_changes() {
+        for (kind, activity, what, uid) in [
+            ("approval.requested", 1, "approval", "apr_1"),
+            ("approval.voted", 3, "approval", "apr_1"),
+            ("approval.escalated", 3, "approval", "apr_1"),
+            ("approval.decided", 3, "approval", "apr_1"),
+            ("approval.expired", 4, "approval", "apr_1"),
+            ("approval.cancelled", 4, "approval", "apr_1"),
+            ("call.claimed", 3, "token", "tok_1"),
+        ] {
+            let data = json!({
+                "outcome": "denied", "approval": "apr_1", "by": "bob", "token": "tok_1", "policy": "sha256:ab",
+                "verbs": ["payments/refunds.create"], "reason": "wrong customer",
+            });
+            let event = event(&entry(kind, "workflow/desk", data)).unwrap();
+            sound(&event, 3004, activity);
+            assert_eq!((&event["entity"]["type"], &event["entity"]["uid"]), (&json!(what), &json!(uid)));
+            assert_eq!(
+                (&event["entity"]["name"], &event["status_id"]),
+                (&json!("payments/refunds.create"), &json!(2))
+            );
+            if what == "approval" {
+                assert_eq!(
+                    (&event["actor"]["user"]["name"], &event["actor"]["app_uid"]),
+                    (&json!("bob"), &json!("desk"))
+                );
+            }
         }
     }
 

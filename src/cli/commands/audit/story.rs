@@ -6,7 +6,7 @@ use serde_json::Value;
 use shortbread_protocol::admin::AuditEntryBody;
 use shortbread_protocol::clock::Timestamp;
 
-use super::line::{kind, outcome, reasons, style, what};
+use super::line::{decider, kind, outcome, reasons, style, what};
 use crate::text::{count, span};
 use crate::ui::{Piece, Style};
 
@@ -34,7 +34,8 @@ pub(super) fn tell<'a>(entries: &'a [AuditEntryBody], marked: &str) -> Vec<Told<
         let event = &entry.event;
         let depth = depth(event, &depths);
         let since = begin.zip(*time).map(|(begin, time)| time.since(begin)).unwrap_or_default();
-        let mark = [text(event, "/id"), text(event, "/data/token")].contains(&Some(marked));
+        let mark = [text(event, "/id"), text(event, "/data/token"), text(event, "/data/approval")]
+            .contains(&Some(marked));
         let indent = 2 * depth + 2;
         let mut line = vec![
             (Style::Bold, format!("{}{}", if mark { "\u{25b6} " } else { "  " }, "  ".repeat(depth))),
@@ -115,6 +116,17 @@ fn happened(event: &Value) -> String {
         "token.minted" if text(event, "/data/identity/parent").is_some() => "token passed on".to_owned(),
         "token.minted" if event.pointer("/data/repeated").is_some() => "token answered again".to_owned(),
         "call.decision" => "call".to_owned(),
+        "call.claimed" => "the one use claimed of".to_owned(),
+        "approval.requested" => "approval asked for:".to_owned(),
+        "approval.voted" => "vote on".to_owned(),
+        "approval.decided" if outcome(event) == "deny" => "denied:".to_owned(),
+        "approval.decided" => "approved:".to_owned(),
+        "approval.escalated" if event.pointer("/data/nobody_else") == Some(&Value::Bool(true)) => {
+            "not decided in time, and nobody else to ask:".to_owned()
+        }
+        "approval.escalated" => "not decided in time, next group asked:".to_owned(),
+        "approval.expired" => "approval expired:".to_owned(),
+        "approval.cancelled" => "taken back by who asked:".to_owned(),
         other => other.replace('.', " "),
     }
 }
@@ -139,6 +151,14 @@ fn particulars(event: &Value) -> String {
         token,
         said("task ", "/data/task").filter(|_| kind(event) == "token.minted"),
         said("approval ", "/data/approval"),
+        deciders(event),
+        number("/data/sla_seconds")
+            .filter(|_| decider(event).is_none())
+            .map(|sla| format!("within {}", span(sla))),
+        number("/data/waited_seconds")
+            .filter(|_| decider(event).is_some())
+            .map(|waited| format!("after {}", span(waited))),
+        text(event, "/data/note").map(|note| format!("{note:?}")),
         said("by ", "/data/verifier"),
         said("observed: ", "/data/observed"),
         said("task ", "/data/task_outcome"),
@@ -148,6 +168,18 @@ fn particulars(event: &Value) -> String {
         many,
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// Who decided, or who is asked to.
+fn deciders(event: &Value) -> Option<String> {
+    if let Some(by) = decider(event) {
+        return Some(format!("by {by}"));
+    }
+    let asked = event.pointer("/data/approvers")?;
+    let names =
+        asked.as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>().join(", ");
+    let names = if names.is_empty() { asked.as_str()?.to_owned() } else { names };
+    (!names.is_empty()).then(|| format!("asks {names}"))
 }
 
 fn time(event: &Value) -> Option<Timestamp> {
@@ -235,6 +267,69 @@ mod tests {
                 "    +2.000s   allow  token passed on github/issues.read  workflow/demo  tok_b  dec_3",
                 "\u{25b6}     +1m 10s   deny   call github/issues.write  workflow/demo  (not_granted)  dec_4",
                 "  +1m 11s   done   revocation set task t  workflow/demo  (INC-1)  dec_5",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_way_of_an_approval_is_told_in_words() {
+        let verbs = json!(["payments/refunds.create"]);
+        let asked = |approvers: Value| {
+            json!({
+                "outcome": "pending", "approval": "apr_1", "verbs": verbs, "approvers": approvers, "sla_seconds": 300,
+            })
+        };
+        let by = |outcome: &str, by: &str| {
+            json!({
+                "outcome": outcome, "approval": "apr_1", "verbs": verbs, "by": by, "approvers": "oncall", "sla_seconds": 300,
+                "waited_seconds": 310, "note": if by == "bob" { json!("seen\n") } else { Value::Null },
+            })
+        };
+        let entries = [
+            entry(1, "dec_1", "approval.requested", 0, asked(json!(["oncall"]))),
+            entry(2, "dec_2", "approval.escalated", 300, asked(json!("oncall, leads"))),
+            entry(3, "dec_3", "approval.voted", 310, by("pending", "bob")),
+            entry(4, "dec_4", "approval.decided", 311, by("approved", "carol")),
+            entry(
+                5,
+                "dec_5",
+                "token.minted",
+                312,
+                json!({"outcome": "allow", "granted": verbs, "token": "tok_a", "approval": "apr_1"}),
+            ),
+            entry(
+                6,
+                "dec_6",
+                "call.claimed",
+                313,
+                json!({"outcome": "done", "verbs": verbs, "token": "tok_a", "verifier": "gh"}),
+            ),
+            entry(
+                7,
+                "dec_7",
+                "approval.expired",
+                314,
+                json!({"outcome": "expired", "approval": "apr_2", "verbs": verbs}),
+            ),
+            entry(
+                8,
+                "dec_8",
+                "approval.cancelled",
+                315,
+                json!({"outcome": "cancelled", "approval": "apr_3", "verbs": verbs}),
+            ),
+        ];
+        assert_eq!(
+            read(&entries, "apr_1")[1..],
+            [
+                "\u{25b6} +0ms      done   approval asked for: payments/refunds.create  workflow/demo  approval apr_1, asks oncall, within 5m  dec_1",
+                "\u{25b6} +5m       done   not decided in time, next group asked: payments/refunds.create  workflow/demo  approval apr_1, asks oncall, leads, within 5m  dec_2",
+                "\u{25b6} +5m 10s   done   vote on payments/refunds.create  workflow/demo  approval apr_1, by bob, after 5m 10s, \"seen\\n\"  dec_3",
+                "\u{25b6} +5m 11s   allow  approved: payments/refunds.create  workflow/demo  approval apr_1, by carol, after 5m 10s  dec_4",
+                "\u{25b6} +5m 12s   allow  token minted payments/refunds.create  workflow/demo  tok_a, approval apr_1  dec_5",
+                "    +5m 13s   done   the one use claimed of payments/refunds.create  workflow/demo  by gh  dec_6",
+                "  +5m 14s   deny   approval expired: payments/refunds.create  workflow/demo  approval apr_2  dec_7",
+                "  +5m 15s   done   taken back by who asked: payments/refunds.create  workflow/demo  approval apr_3  dec_8",
             ]
         );
     }

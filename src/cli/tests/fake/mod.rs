@@ -1,5 +1,8 @@
 //! A broker that says what it is told to, and remembers what it was asked.
 
+pub(crate) mod approvals;
+mod deferred;
+
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -39,6 +42,18 @@ impl FakeBroker {
         Self { url, log, over, thread: Some(thread) }
     }
 
+    /// Waits until a request of this kind was made.
+    #[track_caller]
+    pub(crate) fn until(&self, request: &str) {
+        for _ in 0..200 {
+            if self.log.lock().unwrap().contains_key(request) {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        panic!("no {request}");
+    }
+
     /// The body of the last request of this kind; forms as objects.
     #[track_caller]
     pub(crate) fn last(&self, request: &str) -> Value {
@@ -58,7 +73,9 @@ impl Drop for FakeBroker {
 fn serve(mut stream: TcpStream, url: &str, log: &Log) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let (mut first, mut length, mut bearer, mut proof) = (String::new(), 0, false, false);
-    reader.read_line(&mut first)?;
+    if reader.read_line(&mut first)? == 0 {
+        return Ok(());
+    }
     loop {
         let mut line = String::new();
         reader.read_line(&mut line)?;
@@ -76,9 +93,9 @@ fn serve(mut stream: TcpStream, url: &str, log: &Log) -> std::io::Result<()> {
     reader.read_exact(&mut body)?;
     let request = first.rsplit_once(' ').unwrap().0.to_owned();
     let body = read(&body);
-    log.lock().unwrap().insert(request.clone(), body.clone());
+    let nth = note(log, &request, &body);
     assert!((bearer && proof) || !request.contains("/api/"), "an admin call carries the token and a proof");
-    let (status, answer) = answer(&request, &body, url);
+    let (status, answer) = answer(&request, &body, nth, url);
     let date = "Date: ".to_owned() + &http_date();
     let head = format!(
         "HTTP/1.1 {status} X\r\n{date}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
@@ -86,6 +103,17 @@ fn serve(mut stream: TcpStream, url: &str, log: &Log) -> std::io::Result<()> {
     );
     stream.write_all(head.as_bytes())?;
     stream.write_all(answer.as_bytes())
+}
+
+// How often the same was asked before; of deferral codes each on its own.
+fn note(log: &Log, request: &str, body: &Value) -> u64 {
+    let mut log = log.lock().unwrap();
+    let code = body["deferral_code"].as_str().unwrap_or_default();
+    let counted = log.entry(format!("count {request} {code}")).or_insert(json!(0));
+    let nth = counted.as_u64().unwrap();
+    *counted = (nth + 1).into();
+    log.insert(format!("{request} {code}").trim().to_owned(), body.clone());
+    nth
 }
 
 fn read(body: &[u8]) -> Value {
@@ -96,8 +124,13 @@ fn read(body: &[u8]) -> Value {
     form.query_pairs().map(|(name, value)| (name.into_owned(), Value::from(value.into_owned()))).collect()
 }
 
-fn answer(request: &str, body: &Value, url: &str) -> (u16, String) {
+fn answer(request: &str, body: &Value, nth: u64, url: &str) -> (u16, String) {
     let now = SystemClock::start().now().seconds();
+    let waits =
+        approvals::answer(request, body, nth, now).or_else(|| deferred::answer(request, body, nth, url));
+    if let Some((status, body)) = waits {
+        return (status, body.to_string());
+    }
     let path = request.split('?').next().unwrap();
     let (status, body) = match path {
         "GET /healthz" | "GET /readyz" => (200, json!({"status": "ok"})),
@@ -201,6 +234,7 @@ fn metadata(url: &str) -> Value {
             "profile": "sb1", "biscuit_web_keys_uri": format!("{url}/.well-known/biscuit-web-keys"),
             "revocations_head_uri": format!("{url}/revocations/head"),
             "audit_checkpoint_uri": format!("{url}/log/checkpoint"),
+            "deferral_cancellation_uri": format!("{url}/oauth/deferral/cancel"),
         },
     })
 }

@@ -1,24 +1,28 @@
 //! `shortbread exchange`: an identity for a token.
 
+mod calls;
+mod show;
+mod wait;
+mod who;
+
 use std::path::PathBuf;
 
 use clap::Args;
-use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::dpop::ProofKey;
 use shortbread_protocol::json;
 use shortbread_protocol::names::{Intent, Operation, Release, Task, WorkflowName};
-use shortbread_protocol::oauth::{AuthorizationDetail, JWT, TOKEN_EXCHANGE, TokenAnswer};
-use shortbread_protocol::reason::Reason;
+use shortbread_protocol::oauth::{AuthorizationDetail, TokenAnswer};
+
+use self::wait::Ask;
+use self::who::Client;
 
 use crate::cli::Connection;
-use crate::client::{Broker, Signer};
+use crate::client::Broker;
 use crate::config::Settings;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::files;
-use crate::text::{parse_span, span};
-use crate::ui::{Piece, Style};
-use crate::words;
+use crate::text::parse_span;
 
 /// Ask the broker for a token, with a workflow's key, a platform's JWT, or a token that is passed on to a sub-agent.
 #[derive(Debug, Args)]
@@ -28,7 +32,9 @@ Examples:
   shortbread exchange --jwt token.jwt --scope \"github:issues.read github:issues.write\" --intent triage --ttl 10m
   shortbread exchange --workflow demo --key keys/demo.pem --dpop-key agent.pem --scope github:issues.write
   shortbread exchange --parent @token --dpop-key agent.pem --for-key sub-agent.pub.pem --ttl 60s
-  shortbread exchange --workflow demo --key keys/demo.pem --details @request.json --token")]
+  shortbread exchange --workflow demo --key keys/demo.pem --details @request.json --token
+  shortbread exchange --workflow refund-desk --key keys/desk.pem --dpop-key agent.pem --wait \\
+    --call payments/refunds.create --args '{\"charge\":\"ch_1\",\"amount\":1200}'")]
 pub(crate) struct ExchangeArgs {
     /// The workflow that asks. Needed with --key; with --jwt only where the identity may be several workflows.
     #[arg(long, value_name = "NAME")]
@@ -56,11 +62,23 @@ pub(crate) struct ExchangeArgs {
     #[arg(long, value_name = "FILE")]
     dpop_key: Option<PathBuf>,
     /// Verbs as tool:verb, several in one text or the flag repeated.
-    #[arg(long, value_name = "TOOL:VERB", value_delimiter = ' ', required_unless_present_any = ["details", "parent"], value_parser = Operation::from_scope)]
+    #[arg(long, value_name = "TOOL:VERB", value_delimiter = ' ', required_unless_present_any = ["details", "parent", "call"], value_parser = Operation::from_scope)]
     scope: Vec<Operation>,
     /// authorization_details as JSON, or @FILE: verbs with constraints.
     #[arg(long, value_name = "JSON", conflicts_with_all = ["scope", "intent", "task", "release", "ttl"])]
     details: Option<String>,
+    /// One exact call, for a token that is good for it once; given several times: a plan that is decided as a whole.
+    #[arg(long, value_name = "TOOL/VERB", conflicts_with_all = ["scope", "details", "parent"])]
+    call: Vec<Operation>,
+    /// All arguments of a call as JSON, or @FILE: one --args for each --call, in the same order.
+    #[arg(long, value_name = "JSON", requires = "call")]
+    args: Vec<String>,
+    /// Where a person has to approve it, wait until they have decided. What they approve is for the key of --dpop-key alone.
+    #[arg(long, requires = "dpop_key", conflicts_with = "parent")]
+    wait: bool,
+    /// Wait so long at most, then take the request back: seconds, or 90s, 15m, 1h [default: until it expires].
+    #[arg(long, value_name = "SPAN", value_parser = parse_span, requires = "wait")]
+    wait_for: Option<u64>,
     /// The declared purpose.
     #[arg(long, value_name = "NAME")]
     intent: Option<Intent>,
@@ -76,7 +94,7 @@ pub(crate) struct ExchangeArgs {
     /// The audience of the tool that the token is for.
     #[arg(long, value_name = "URL")]
     resource: Option<String>,
-    /// Print the token and nothing else.
+    /// Print the token and nothing else; of several calls a token each, on lines of their own.
     #[arg(long, conflicts_with = "json")]
     token: bool,
     #[command(flatten)]
@@ -89,12 +107,11 @@ pub(crate) struct ExchangeArgs {
 /// When the request makes no sense, or the broker cannot be reached or refuses.
 pub(crate) async fn run(args: &ExchangeArgs, context: &Context) -> Result<(), Failure> {
     let broker = Settings::of(context, &args.connection)?.broker()?;
-    let work = ask(args, context, &broker);
-    let answer = context.ui.wait("asking for a token", work).await?;
+    let answer = ask(args, context, &broker).await?;
     match (args.token, context.ui.is_json()) {
-        (true, _) => context.ui.line(&answer.access_token),
+        (true, _) => show::tokens(&answer).into_iter().for_each(|token| context.ui.line(token)),
         (false, true) => context.ui.json(&answer),
-        (false, false) => show(context, &answer),
+        (false, false) => show::answer(context, &answer),
     }
     Ok(())
 }
@@ -105,26 +122,31 @@ async fn ask(args: &ExchangeArgs, context: &Context, broker: &Broker) -> Result<
     let bound =
         args.dpop_key.as_deref().map(|key| files::private_key(key, passphrase.as_ref())).transpose()?;
     let bound = bound.map(ProofKey::new);
+    let (ui, what) = (context.ui, "asking for a token");
     if let (Some(parent), Some(key), Some(heir)) = (&args.parent, &bound, &args.for_key) {
-        let fields: Vec<_> = request.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let (token, holder) = (files::argument(parent)?, files::public_key(heir)?.thumbprint());
-        return broker.pass_on(context, key, token.trim(), &holder, &fields).await;
+        let request = plain(&request);
+        return ui.wait(what, broker.pass_on(context, key, token.trim(), &holder, &request)).await;
     }
-    let mut fields: Vec<(&str, &str)> = request.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    if let (Some(key), Some(workflow)) = (&args.key, &args.workflow) {
-        let signer = Signer::workflow(workflow, files::private_key(key, passphrase.as_ref())?);
-        return broker.token(context, &signer, bound.as_ref(), &fields).await;
+    let client = Client::of(args, context)?;
+    if let (true, Some(key)) = (args.wait, &bound) {
+        let ask = Ask { context, broker, client: &client, key, limit: args.wait_for };
+        return ask.run(request).await;
     }
-    let Some(jwt) = &args.jwt else {
-        return Err(Failure::usage("say who asks: --workflow with --key, or --jwt"));
-    };
-    let jwt = files::file_or_stdin(jwt)?;
-    let client = args.workflow.as_ref().map(|name| format!("workflow:{name}"));
-    fields.extend([("grant_type", TOKEN_EXCHANGE), ("subject_token", &jwt), ("subject_token_type", JWT)]);
-    if let Some(client) = &client {
-        fields.push(("client_id", client));
-    }
-    broker.token_form(context, bound.as_ref(), &fields).await
+    let mut all = client.fields(context, broker)?;
+    all.extend(request);
+    let answer = ui.wait(what, broker.token_form(context, bound.as_ref(), &plain(&all))).await;
+    answer.map_err(|failure| {
+        failure.advise("approval.required", || {
+            "Ask again with --wait and --dpop-key FILE: it waits until a person has decided. \
+             Or ask for verbs that need no approval."
+                .to_owned()
+        })
+    })
+}
+
+fn plain<'f>(fields: &'f [(&'static str, String)]) -> Vec<(&'f str, &'f str)> {
+    fields.iter().map(|(name, value)| (*name, value.as_str())).collect()
 }
 
 /// What is asked for, as form fields; who asks is added later.
@@ -135,6 +157,13 @@ fn fields(args: &ExchangeArgs) -> Result<Vec<(&'static str, String)>, Failure> {
     } else if !args.scope.is_empty() {
         let scope: Vec<String> = args.scope.iter().map(Operation::scope).collect();
         fields.push(("scope", scope.join(" ")));
+    }
+    if !args.call.is_empty() {
+        // What is said beside it are members of the details then.
+        let details = serde_json::to_string(&calls::details(args)?).unwrap_or_default();
+        fields.push(("authorization_details", details));
+        fields.extend(args.resource.clone().map(|resource| ("resource", resource)));
+        return Ok(fields);
     }
     let given = [
         ("intent", args.intent.as_ref().map(ToString::to_string)),
@@ -153,49 +182,6 @@ fn read_details(details: &str) -> Result<String, Failure> {
     json::read_as::<Vec<AuthorizationDetail>>(text.as_bytes())
         .map(|_| text)
         .map_err(|error| Failure::usage(format!("--details is no list of authorization_details: {error}")))
-}
-
-fn show(context: &Context, answer: &TokenAnswer) {
-    let ui = context.ui;
-    let until = Timestamp::from_seconds(context.now().seconds().saturating_add(answer.expires_in));
-    let rows: Vec<_> = answer.authorization_details.iter().flat_map(granted).collect();
-    ui.heading(&format!("granted until {until} (in {})", span(answer.expires_in)));
-    ui.table(&["verb", "arguments"], rows);
-    if !answer.shortbread.dropped.is_empty() {
-        ui.heading("asked for and not granted");
-        let dropped = answer.shortbread.dropped.iter().map(|(verb, reason)| {
-            let meaning = Reason::from_code(reason).map(Reason::meaning).unwrap_or_default();
-            let cells = [verb.clone(), reason.clone(), meaning.to_owned()];
-            cells.map(|cell| (Style::Plain, cell)).to_vec()
-        });
-        ui.table(&["verb", "reason", "meaning"], dropped.collect());
-    }
-    let mut pairs: Vec<(&str, String)> = Vec::new();
-    if let Some(detail) = answer.authorization_details.first() {
-        pairs.extend(detail.task.as_ref().map(|task| ("task", task.to_string())));
-        pairs.extend(detail.intent.as_ref().map(|intent| ("intent", intent.to_string())));
-    }
-    pairs.push(("token type", answer.token_type.clone()));
-    pairs.push(("token id", answer.shortbread.token_id.clone()));
-    pairs.push(("decision", answer.shortbread.decision_id.clone()));
-    pairs.extend(answer.shortbread.degraded.clone().map(|step| ("degraded", step)));
-    pairs.push(("token", answer.access_token.clone()));
-    ui.pairs(&pairs);
-}
-
-fn granted(detail: &AuthorizationDetail) -> Vec<Vec<Piece>> {
-    let mut rows = Vec::new();
-    for verb in &detail.actions {
-        let first = detail.constraints.get(verb);
-        let others = detail.alternatives.get(verb).into_iter().flatten();
-        let mut ways: Vec<String> = first.into_iter().chain(others).map(words::arguments).collect();
-        if ways.is_empty() {
-            ways.push("any".to_owned());
-        }
-        let name = format!("{}/{verb}", detail.tool);
-        rows.push(vec![(Style::Bold, name), (Style::Plain, ways.join(", or "))]);
-    }
-    rows
 }
 
 #[cfg(test)]
@@ -244,5 +230,43 @@ mod tests {
         ] {
             assert!(read(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn exact_calls_become_details_with_all_their_arguments() {
+        let who = ["--workflow", "demo", "--key", "k.pem", "--intent", "refund", "--ttl", "90s"];
+        let one = ["--call", "payments/refunds.create", "--args", r#"{"amount":1}"#];
+        let read = |rest: &[&str]| read(&[&who[..], rest].concat());
+        let details =
+            |rest: &[&str]| serde_json::from_str::<serde_json::Value>(&read(rest).unwrap()[0].1).unwrap();
+        let single = details(&one);
+        assert_eq!(
+            single[0]["call"],
+            serde_json::json!({ "verb": "refunds.create", "args": { "amount": 1 } })
+        );
+        assert_eq!(
+            (&single[0]["ttl"], &single[0]["intent"], single[0].get("calls")),
+            (&90.into(), &"refund".into(), None)
+        );
+        let plan = details(
+            &[
+                &one[..],
+                &["--call", "payments/refunds.create", "--args", "{}", "--call", "a/b", "--args", "{}"],
+            ]
+            .concat(),
+        );
+        assert_eq!((plan[0]["calls"].as_array().unwrap().len(), &plan[1]["call"]["verb"]), (2, &"b".into()));
+        for (bad, why) in [
+            (&["--call", "a/b", "--args", r#"{"x":1.5}"#][..], "minor units"),
+            (&["--call", "a/b", "--args", "[]"], "a/b"),
+            (&["--call", "a/b", "--call", "a/c", "--args", "{}"], "one --args after each"),
+            (&["--call", "a/b", "--scope", "a:b"], "cannot be used with"),
+            (&["--call", "a/b", "--wait"], "--dpop-key"),
+            (&["--call", "a/b", "--wait-for", "1m"], "--wait"),
+        ] {
+            let told = read(bad).unwrap_err();
+            assert!(told.contains(why), "{told}");
+        }
+        assert!(read(&["--call", "a/b"].repeat(33)).unwrap_err().contains("at most 32"));
     }
 }
