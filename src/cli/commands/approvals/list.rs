@@ -126,7 +126,7 @@ fn row(body: &ApprovalBody, now: u64) -> Vec<Piece> {
         plain(body.principal.strip_prefix("workflow:").unwrap_or(&body.principal).to_owned()),
         plain(what(body)),
         plain(body.access.to_string()),
-        plain(body.votes.clone()),
+        plain(if body.votes.is_empty() { "-".to_owned() } else { body.votes.clone() }),
         view::left(body, now),
         plain(if body.state.is_open() { body.approvers.join(", ") } else { "-".to_owned() }),
     ]

@@ -70,7 +70,11 @@ impl Watch<'_> {
     async fn follow(&mut self) -> Failure {
         loop {
             match self.look().await {
-                Ok(()) => self.lost = false,
+                Ok(()) => {
+                    if std::mem::take(&mut self.lost) {
+                        self.context.ui.remark("the broker answers again");
+                    }
+                }
                 // A broker that is restarted comes back; one that refuses does not change its mind.
                 Err(failure) if self.known.is_none() || matches!(failure, Failure::Refused(_)) => {
                     return failure;

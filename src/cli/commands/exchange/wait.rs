@@ -98,7 +98,7 @@ impl Ask<'_> {
 
     fn pending(&self, said: OAuthError) -> Result<Pending, Failure> {
         let (true, Some(code)) = (said.error == "authorization_pending", said.deferral_code.clone()) else {
-            return Err(ended(said));
+            return Err(refused(said));
         };
         let interval = said.interval.unwrap_or(INTERVAL);
         let left = Duration::from_secs(said.expires_in.unwrap_or_default());
@@ -108,7 +108,7 @@ impl Ask<'_> {
 
     fn announce(&self, pending: &Pending) {
         let extras = &pending.said.shortbread;
-        let id = extras.approval_id.as_deref().unwrap_or("the request");
+        let id = named(&pending.said);
         let place = extras.status_uri.as_ref().map(|uri| format!(" or {uri}")).unwrap_or_default();
         let sla = extras
             .sla_seconds
@@ -131,7 +131,13 @@ impl Ask<'_> {
             let pause = match reply {
                 Reply::Granted(token) => return Ok(*token),
                 Reply::Away(failure) if self.context.clock.monotonic() >= pending.deadline => {
-                    return Err(failure.also("The request waited until its time was over."));
+                    let id = named(&pending.said);
+                    let what =
+                        format!("the time of {id} is over, and what became of it is not known: {failure}");
+                    return Err(Failure::new(
+                        what,
+                        "Start the broker, and ask again. `shortbread approvals show` says what became of it.",
+                    ));
                 }
                 Reply::Away(_) => AWAY,
                 Reply::Refused(said) => {
@@ -176,7 +182,7 @@ impl Ask<'_> {
     }
 
     async fn take_back(&self, pending: &Pending, why: &str) -> Failure {
-        let id = pending.said.shortbread.approval_id.clone().unwrap_or_else(|| "the request".to_owned());
+        let id = named(&pending.said);
         let work = async {
             let mut fields = self.client.proof(self.context, self.broker)?;
             fields.push(("deferral_code", pending.code.0.clone()));
@@ -218,7 +224,7 @@ impl Pending {
             }
             // It says no more than that.
             "slow_down" => self.interval = said.interval.unwrap_or(self.interval.saturating_add(INTERVAL)),
-            _ => return Err(ended(said)),
+            _ => return Err(refused(said)),
         }
         Ok(())
     }
@@ -231,25 +237,20 @@ async fn over(limit: Option<u64>) {
     }
 }
 
+fn named(said: &OAuthError) -> &str {
+    said.shortbread.approval_id.as_deref().unwrap_or("the request")
+}
+
+fn refused(said: OAuthError) -> Failure {
+    Failure::Refused(Box::new(said.into()))
+}
+
 fn approvers(said: &OAuthError) -> String {
     said.shortbread
         .approvers
         .clone()
         .filter(|names| !names.is_empty())
         .unwrap_or_else(|| "its approvers".to_owned())
-}
-
-/// How it ended, each in its own words.
-fn ended(said: OAuthError) -> Failure {
-    let mut refusal = Refusal::from(said);
-    let begin = match Reason::from_code(&refusal.reason) {
-        Some(Reason::ApprovalDenied) => "the approvers denied it: ",
-        Some(Reason::ApprovalExpired) => "nobody approved it in time: ",
-        Some(Reason::ApprovalCancelled) => "it was taken back: ",
-        _ => "",
-    };
-    refusal.message.insert_str(0, begin);
-    Failure::Refused(Box::new(refusal))
 }
 
 #[cfg(test)]
@@ -281,9 +282,7 @@ mod tests {
         assert_eq!((pending.interval, pending.deadline), (20, second(630)));
         let over =
             pending.take(said("expired_token", "approval.expired", &json!({})), second(40)).unwrap_err();
-        assert!(
-            over.is_for("approval.expired") && over.to_string().contains("nobody approved it in time: x")
-        );
+        assert!(over.is_for("approval.expired"));
         let other =
             pending.take(said("access_denied", "policy.forbidden", &json!({})), second(40)).unwrap_err();
         assert_eq!(other.to_string(), "refused: x");

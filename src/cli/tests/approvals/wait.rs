@@ -74,9 +74,9 @@ fn a_broker_that_is_restarted_is_asked_again() {
 fn denied_expired_and_taken_back_are_three_things() {
     let asking = Asking::new();
     for (task, reason, words) in [
-        ("deny", "approval.denied", "the approvers denied it: "),
-        ("expire", "approval.expired", "nobody approved it in time: "),
-        ("cancel", "approval.cancelled", "it was taken back: "),
+        ("deny", "approval.denied", "denied this request"),
+        ("expire", "approval.expired", "Nobody approved this"),
+        ("cancel", "approval.cancelled", "This request was taken back"),
     ] {
         let told = err(&asking.wait(task, &[]));
         assert!(

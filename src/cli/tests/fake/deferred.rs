@@ -69,7 +69,7 @@ fn pending(task: &str, url: &str) -> Value {
 
 fn refused(error: &str, reason: &str) -> Value {
     json!({
-        "error": error, "error_description": format!("said of {reason}"),
+        "error": error, "error_description": shortbread_protocol::reason::Reason::from_code(reason).unwrap().meaning(),
         "shortbread": {
             "decision_id": "dec_9", "request_id": "r", "reason": reason, "retryable": false, "approval_id": "apr_1",
         },
