@@ -192,6 +192,27 @@ impl Desk {
     /// # Panics
     /// When there is no answer.
     pub async fn fetch_by(&self, workflow: &str, key: &str, code: &str, wait: Option<u64>) -> Answer {
+        self.world.send(self.fetch_request(workflow, key, code, wait, None)).await
+    }
+
+    /// Asks for the answer of a request as workflow `desk`, with any key, under an Idempotency-Key.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub async fn fetch_under(&self, key: &str, code: &str, under: &str) -> Answer {
+        self.world.send(self.fetch_request("desk", key, code, None, Some(under))).await
+    }
+
+    /// The request that asks for an answer.
+    #[must_use]
+    pub fn fetch_request(
+        &self,
+        workflow: &str,
+        key: &str,
+        code: &str,
+        wait: Option<u64>,
+        under: Option<&str>,
+    ) -> reqwest::RequestBuilder {
         let file = if workflow == "desk" { "demo" } else { "other" };
         let assertion = self.world.assertion(&format!("workflow:{workflow}"), file);
         let form = [
@@ -208,9 +229,8 @@ impl Desk {
             .header("content-type", "application/x-www-form-urlencoded")
             .header("dpop", self.proof(&Self::key(key), "/oauth/token"))
             .body(pairs.join("&"));
-        let request =
-            wait.map(|wait| format!("wait={wait}")).iter().fold(request, |r, w| r.header("prefer", w));
-        self.world.send(request).await
+        let request = under.iter().fold(request, |request, under| request.header("idempotency-key", *under));
+        wait.map(|wait| format!("wait={wait}")).iter().fold(request, |r, w| r.header("prefer", w))
     }
 
     /// Takes a request back.

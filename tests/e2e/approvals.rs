@@ -201,6 +201,64 @@ async fn denied_expired_and_cancelled_are_different_answers() {
 }
 
 #[tokio::test]
+async fn a_lost_answer_is_had_again_under_its_idempotency_key() {
+    let desk = Desk::start().await;
+    let asked = desk.ask(&refund(100, "ch_1")).await;
+    assert_eq!(desk.approve("bob", &asked).await.status, 200);
+    let code = asked.text("/deferral_code");
+    let first = desk.fetch_under("desk", code, "k1").await;
+    let again = desk.fetch_under("desk", code, "k1").await;
+    assert_eq!((first.status, first.token()), (200, again.token()), "{again:?}");
+    assert_eq!(first.bytes, again.bytes);
+    let unknown = (400, "invalid_grant", "approval.unknown_code");
+    for (key, under) in [("desk", "k2"), ("thief", "k1")] {
+        pause(&desk);
+        assert_eq!(desk.fetch_under(key, code, under).await.refusal(), unknown);
+    }
+    assert_eq!(desk.fetch_under("desk", code, "k1").await.refusal(), unknown, "a minute is over");
+}
+
+#[tokio::test]
+async fn a_broker_that_stops_keeps_no_client_waiting() {
+    let desk = Desk::start().await;
+    let asked = desk.ask(&refund(100, "ch_1")).await;
+    let code = asked.text("/deferral_code").to_owned();
+    let client = Desk { world: desk.world };
+    let begun = std::time::Instant::now();
+    let request = client.fetch_request("desk", "desk", &code, Some(55), None);
+    let waiting = tokio::spawn(async move { request.send().await.map(|answer| answer.status().as_u16()) });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let desk = Desk { world: client.world.restart().await };
+    assert_eq!(waiting.await.unwrap().unwrap(), 400);
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    pause(&desk);
+    waits(&desk.fetch(&asked).await);
+}
+
+#[tokio::test]
+async fn all_that_became_of_an_approval_is_found_by_its_id() {
+    let desk = Desk::start().await;
+    let asked = desk.ask(&refund(100, "ch_1")).await;
+    waits(&desk.ask(&refund(100, "ch_1")).await);
+    assert_eq!(desk.approve("bob", &asked).await.status, 200);
+    assert_eq!(desk.fetch(&asked).await.status, 200);
+    let path = format!("/api/v1/audit/{}", asked.text("/shortbread/approval_id"));
+    let found = desk.call_with(("alice", "alice"), ("GET", &path), "audit.read", None).await;
+    let kinds: Vec<&str> = found.body["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|e| e["event"]["type"].as_str())
+        .collect();
+    let of = |kind: &str| format!("dev.shortbread.{kind}.v1");
+    assert_eq!(
+        kinds,
+        [of("approval.requested"), of("approval.requested"), of("approval.decided"), of("token.minted")]
+    );
+    assert_eq!(found.body["entries"][1]["event"]["data"]["repeated"], true);
+}
+
+#[tokio::test]
 async fn a_plan_is_one_decision_and_each_call_is_a_token_of_its_own() {
     let desk = Desk::start().await;
     let call =

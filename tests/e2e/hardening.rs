@@ -118,7 +118,15 @@ async fn used_assertions_do_not_pile_up() {
         hash[..8].copy_from_slice(&n.to_be_bytes());
         let replay = Some(Replay { hash, keep_until, made: keep_until, holder: None });
         let (decision, at) = (format!("dec_{n}"), world.clock.now());
-        let audit = AuditEntry { at, decision, trace: None, parent: None, body: b"{}".to_vec(), input: None };
+        let audit = AuditEntry {
+            at,
+            decision,
+            trace: None,
+            parent: None,
+            about: None,
+            body: b"{}".to_vec(),
+            input: None,
+        };
         let store = world.broker.store.clone();
         recorded.spawn(async move { store.record_denial(replay, audit).await.unwrap() });
     }

@@ -62,6 +62,7 @@ async fn fill(world: &World, count: usize) {
         decision: format!("dec_filled_{n}"),
         trace: None,
         parent: None,
+        about: None,
         input: None,
         body: format!("{{\"id\":\"dec_filled_{n}\",\"traceparent\":\"\"}}").into_bytes(),
     };

@@ -46,6 +46,7 @@ impl Scribe {
         if let (Some(input), Some(data)) = (&input, data.as_object_mut()) {
             data.insert("input".to_owned(), json!({ "sha256": hex::encode(input.digest()) }));
         }
+        let about = data.get("approval").and_then(Value::as_str).map(str::to_owned);
         let event = |data| Event::new(kind, &self.issuer, decision, subject.clone(), data).to_bytes();
         let mut body = event(data);
         if body.len() > MAX_ENTRY {
@@ -55,7 +56,7 @@ impl Scribe {
             );
         }
         let (at, trace) = (decision.at, Some(decision.trace));
-        AuditEntry { at, decision: decision.id.clone(), trace, parent: decision.parent, body, input }
+        AuditEntry { at, decision: decision.id.clone(), trace, parent: decision.parent, body, about, input }
     }
 
     /// The entry of a restore: it explains why the log does not fit checkpoints from between the backup and it.

@@ -102,7 +102,8 @@ pub fn case(event: &Event, input: &[u8]) -> Result<Case, NoCase> {
 }
 
 fn read(event: &Event) -> Result<Data, NoCase> {
-    if !matches!(event.kind, EventType::TokenMinted | EventType::TokenRefused) {
+    if !matches!(event.kind, EventType::TokenMinted | EventType::TokenRefused | EventType::ApprovalRequested)
+    {
         return Err(NoCase::Kind);
     }
     Data::deserialize(&event.data).map_err(|error| NoCase::Form(error.to_string()))
@@ -121,7 +122,7 @@ fn recorded(event: &Event, data: Data) -> Result<Recorded, NoCase> {
         return Ok(Recorded { outcome: Outcome::Allow, granted, reasons: Vec::new(), policy: data.policy });
     }
     let first = data.reasons.first().cloned().unwrap_or_default();
-    if data.stage != "policy" {
+    if data.stage != "policy" && event.kind != EventType::ApprovalRequested {
         return Err(NoCase::Elsewhere { reason: first, stage: data.stage });
     }
     let asked = first == Reason::ApprovalRequired.code();
@@ -182,6 +183,9 @@ mod tests {
         assert_eq!((denied.recorded.unwrap().outcome, denied.weight), (Outcome::Deny, 3));
         let asked = case(&refused("policy", "approval.required"), INPUT).unwrap();
         assert_eq!(asked.recorded.unwrap().outcome, Outcome::NeedsApproval);
+        let data = json!({ "outcome": "pending", "stage": "approval", "reasons": ["approval.required"] });
+        let waits = case(&event(EventType::ApprovalRequested, "workflow/demo", data), INPUT).unwrap();
+        assert_eq!(waits.recorded.unwrap().outcome, Outcome::NeedsApproval);
         for (stage, reason) in [
             ("proof", "proof.required"),
             ("limits", "rate.limited"),

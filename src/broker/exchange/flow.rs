@@ -161,7 +161,7 @@ async fn run(
         && let Some(kept) = key.kept(broker, context.decision.at).await?
     {
         proof::use_up(broker, proof.as_ref(), &principal)?;
-        return repeat(broker, kept, &granted, replay.take(), trail, context).await;
+        return repeat(broker, kept, &granted.grants, replay.take(), trail, context).await;
     }
     trail.stage = "target";
     let asked = request.asked.iter().map(|asked| &asked.operation.tool);
@@ -191,7 +191,7 @@ async fn run(
         }
         // The same request, sent twice at once: the other one was first.
         Err(Unissued::Unrecorded(RecordError::Repeated)) => match again(broker, retry, context).await? {
-            Some(kept) => repeat(broker, kept, &granted, used, trail, context).await,
+            Some(kept) => repeat(broker, kept, &granted.grants, used, trail, context).await,
             None => Err(RecordError::Repeated.into()),
         },
         Err(Unissued::Unrecorded(

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// How much longer than others a request may take.
 #[derive(Clone, Debug, Default)]
@@ -31,13 +31,27 @@ pub struct Place {
     all: Arc<Semaphore>,
     held: Mutex<Option<OwnedSemaphorePermit>>,
     patience: Patience,
+    stopping: Option<watch::Receiver<bool>>,
 }
 
 impl Place {
     /// A place that is held.
     #[must_use]
     pub fn held(all: Arc<Semaphore>, permit: OwnedSemaphorePermit, patience: Patience) -> Self {
-        Self { all, held: Mutex::new(Some(permit)), patience }
+        Self { all, held: Mutex::new(Some(permit)), patience, stopping: None }
+    }
+
+    /// The same, for a client that waits no longer once this says that the broker stops.
+    #[must_use]
+    pub fn until(self, stopping: Option<watch::Receiver<bool>>) -> Self {
+        Self { stopping, ..self }
+    }
+
+    /// Ends when the broker stops.
+    pub(super) async fn stops(&self) {
+        let Some(mut stopping) = self.stopping.clone() else { return std::future::pending().await };
+        // Whoever told it is gone: so is the broker.
+        let _ = stopping.wait_for(|stops| *stops).await;
     }
 
     /// Leaves it for so long at most.

@@ -286,10 +286,10 @@ impl Trail {
 
     /// The particulars of an answer that is given once more.
     #[must_use]
-    pub(super) fn repeated(&self, granted: &Granted, answer: &TokenAnswer, now: Moment) -> Value {
+    pub(super) fn repeated(&self, grants: &[String], answer: &TokenAnswer, now: Moment) -> Value {
         let held = answer.scope.split(' ').filter_map(|scope| Operation::from_scope(scope).ok());
         let own = json!({
-            "repeated": true, "reasons": granted.grants, "token": answer.shortbread.token_id,
+            "repeated": true, "reasons": grants, "token": answer.shortbread.token_id,
             "granted": held.map(|operation| operation.to_string()).collect::<Vec<_>>(),
             "dropped": all_dropped(&answer.shortbread.dropped),
         });

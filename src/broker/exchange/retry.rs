@@ -55,14 +55,21 @@ impl RetryKey {
         request: [u8; 32],
         proof: Option<&Proof>,
     ) -> Result<Self, Refusal> {
-        if chosen.is_empty() || chosen.len() > MAX_KEY || !chosen.bytes().all(|b| b.is_ascii_graphic()) {
-            let detail = "Idempotency-Key is 1 to 255 printable ASCII characters without spaces";
-            return Err(Refusal::new(Reason::RequestMalformed, detail));
-        }
+        sound(chosen)?;
         let holder = proof.map_or("", Proof::thumbprint);
         let principal = principal.to_string();
         let named = [identity.issuer.as_str(), &identity.subject, &principal, holder, chosen];
         Ok(Self(delimited(Sha256::new_with_prefix(request), named).finalize().into()))
+    }
+
+    /// For a key that the client chose for fetching the answer of a request that waited.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub(super) fn of_fetch(chosen: &str, approval: &str, holder: &str) -> Result<Self, Refusal> {
+        sound(chosen)?;
+        let named = [approval, holder, chosen];
+        Ok(Self(delimited(Sha256::new_with_prefix(b"fetched answer"), named).finalize().into()))
     }
 
     /// The same for what is granted: another grant is another answer.
@@ -110,6 +117,14 @@ impl RetryKey {
     }
 }
 
+fn sound(chosen: &str) -> Result<(), Refusal> {
+    if chosen.is_empty() || chosen.len() > MAX_KEY || !chosen.bytes().all(|b| b.is_ascii_graphic()) {
+        let detail = "Idempotency-Key is 1 to 255 printable ASCII characters without spaces";
+        return Err(Refusal::new(Reason::RequestMalformed, detail));
+    }
+    Ok(())
+}
+
 /// The secret at the end of a token that may be made again: from the store's secret and the token's id.
 pub(super) fn next_key(broker: &Broker, token: &str) -> Result<PrivateKey, Refusal> {
     let secret = broker.store.meta().hmac_secret.as_slice();
@@ -128,7 +143,7 @@ pub(super) fn next_key(broker: &Broker, token: &str) -> Result<PrivateKey, Refus
 pub(super) async fn repeat(
     broker: &Broker,
     kept: Kept,
-    granted: &Granted,
+    grants: &[String],
     replay: Option<Replay>,
     trail: &mut Trail,
     context: &Context,
@@ -145,7 +160,7 @@ pub(super) async fn repeat(
     });
     let gone = "the token key that the request was first answered with is gone";
     let token = signed.ok_or_else(|| internal().because(gone))?;
-    let data = trail.repeated(granted, &stored.answer, moment(broker, context));
+    let data = trail.repeated(grants, &stored.answer, moment(broker, context));
     let audit = minted(broker, context, trail, data)?;
     broker
         .store

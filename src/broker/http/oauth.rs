@@ -13,6 +13,7 @@ use shortbread_protocol::dpop::ProofError;
 use shortbread_protocol::oauth::{Introspection, OAuthError, TokenAnswer};
 use shortbread_protocol::reason::Reason;
 
+use super::serve::Stopping;
 use super::{App, Unclear, dpop, failure, is_of_type, single};
 use crate::exchange::{
     Asked, Context, LONGEST_WAIT, Patience, Place, Refusal, Sent, cancel as deferral_cancel, exchange,
@@ -34,6 +35,7 @@ pub(super) async fn token(
     State(app): State<App>,
     Extension(context): Extension<Context>,
     Extension(patience): Extension<Patience>,
+    stopping: Option<Extension<Stopping>>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
@@ -53,6 +55,7 @@ pub(super) async fn token(
         let refusal = Refusal::plain(Reason::Overloaded).after(Duration::from_secs(1));
         return failure::oauth(&refusal, &context.decision);
     };
+    let place = place.until(stopping.map(|Extension(stopping)| stopping.watch()));
     let outcome = exchange(&app.broker, &Sent { asked, place: &place }, &context).await;
     telemetry::exchanged(&app.broker, &context, &outcome);
     let mut response = match outcome {

@@ -46,6 +46,11 @@ pub enum ServeError {
 pub(super) struct Stopping(watch::Receiver<bool>);
 
 impl Stopping {
+    /// What says so.
+    pub(super) fn watch(self) -> watch::Receiver<bool> {
+        self.0
+    }
+
     /// Waits until the server is stopping.
     pub(super) async fn wait(&mut self) {
         // A server that is gone has stopped too.

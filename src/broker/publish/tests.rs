@@ -36,6 +36,7 @@ fn audit() -> AuditEntry {
         decision: "dec".into(),
         trace: None,
         parent: None,
+        about: None,
         body: b"{}".to_vec(),
         input: None,
     }

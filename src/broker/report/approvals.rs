@@ -30,6 +30,7 @@ impl Approvals {
     pub(super) fn note(&mut self, kind: &str, entry: &Entry<'_>, at: Timestamp, counts: bool) {
         let (data, id) = (&entry.data, entry.data.approval.0.as_str());
         match kind {
+            "approval.requested" if data.repeated.0 => {}
             "approval.requested" => {
                 self.requested += u64::from(counts);
                 if !id.is_empty() && self.open.len() < MAX_OPEN {

@@ -105,6 +105,10 @@ impl Figures {
             "token.minted" | "token.refused" => self.exchange(&entry, at, step),
             "call.decision" => self.call(&entry, at, step),
             kind if kind.starts_with("approval.") => {
+                // An equal request that waits already is that one.
+                if kind == "approval.requested" {
+                    self.exchange(&entry, at, step);
+                }
                 self.approvals.note(kind, &entry, at, step >= STEPS / 2);
             }
             kind => self.marks.note(kind, &entry, at),

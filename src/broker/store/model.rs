@@ -115,6 +115,8 @@ pub struct AuditEntry {
     pub parent: Option<[u8; 8]>,
     /// The exact bytes that are logged: at most [`AUDIT_LIMIT`].
     pub body: Vec<u8>,
+    /// The approval that it is about, by which it is found too.
+    pub about: Option<String>,
     /// What the decision depended on, where it is kept: the entry bears its hash.
     pub input: Option<ErasableInput>,
 }

@@ -79,6 +79,7 @@ fn batch(n: u64) -> Vec<AuditEntry> {
         decision: format!("dec_{n:032x}"),
         trace: Some(u128::from(n).to_be_bytes()),
         parent: None,
+        about: None,
         body: entry(n),
         input: None,
     };

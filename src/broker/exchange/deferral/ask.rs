@@ -92,8 +92,8 @@ async fn run(
     let audit = audit(broker, &shown, &standing, &record, trail, context)?;
     proof::use_up(broker, proof, principal)?;
     let most = broker.config.limits.pending_approvals;
-    let ask = Ask { record: record.clone(), replay, task: task.to_string(), most, audit };
-    let done = broker.store.ask_approval(ask).await.map_err(|error| match error {
+    let ask = Ask { record: record.clone(), replay, task: task.to_string(), most };
+    let done = broker.store.ask_approval(ask, audit).await.map_err(|error| match error {
         RecordError::Replayed | RecordError::Pinned | RecordError::Outdated => {
             unproved(broker, error.into(), request.grant_type, context)
         }
@@ -237,7 +237,7 @@ fn audit(
     record: &ApprovalRecord,
     trail: &Trail,
     context: &Context,
-) -> Result<AuditEntry, Refusal> {
+) -> Result<impl FnOnce(Option<&ApprovalRecord>) -> AuditEntry + Send + 'static, Refusal> {
     let calls: Vec<_> = shown
         .calls
         .iter()
@@ -249,10 +249,18 @@ fn audit(
         "sla_seconds": tally.demands.iter().map(|standing| standing.demand.sla.as_secs()).min(),
         "quorum": tally.demands.iter().map(|standing| standing.demand.quorum).max(),
     });
-    let data = trail.about(own, moment(broker, context));
+    let mut data = trail.about(own, moment(broker, context));
     let input = trail.input(&*broker.random);
     let input = input.map_err(|error| Refusal::plain(Reason::Internal).because(error))?;
-    Ok(broker.scribe.entry_of(EventType::ApprovalRequested, &context.decision, trail.subject(), data, input))
+    let (scribe, decision, subject) = (broker.scribe.clone(), context.decision.clone(), trail.subject());
+    Ok(move |same: Option<&ApprovalRecord>| {
+        // An equal request waits already: this one is that one.
+        if let (Some(same), Some(data)) = (same, data.as_object_mut()) {
+            data.insert("approval".to_owned(), same.id.clone().into());
+            data.insert("repeated".to_owned(), true.into());
+        }
+        scribe.entry_of(EventType::ApprovalRequested, &decision, subject, data, input)
+    })
 }
 
 fn detail(pending: &Pending) -> String {

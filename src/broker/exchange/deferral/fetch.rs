@@ -21,12 +21,16 @@ use crate::exchange::form::{Form, malformed};
 use crate::exchange::record::Trail;
 use crate::exchange::refusal::{Refusal, Waiting};
 use crate::exchange::request::GrantType;
+use crate::exchange::retry::{RetryKey, repeat};
 use crate::exchange::{is_operators, proof};
 use crate::policy::model::Principal;
 use crate::store::{ApprovalError, CloseApproval, Replay};
 
 /// The longest that a client is kept waiting in one attempt.
 pub const LONGEST: Duration = Duration::from_secs(55);
+
+/// How long a client is kept waiting at least: a clock that stands still must not make it spin.
+const SHORTEST: Duration = Duration::from_millis(10);
 
 /// What an attempt says; anything else would be asking for something else.
 const SERVED: [&str; 5] =
@@ -69,6 +73,14 @@ pub(in crate::exchange) async fn fetch(
 ) -> Result<TokenAnswer, Refusal> {
     let mut attempt = opened(broker, (form, proof::TOKEN), &sent.asked, trail, context).await?;
     let id = attempt.wait.record.id.clone();
+    let retry = retry(&sent.asked, &attempt.wait)?;
+    if let Some(key) = retry
+        && attempt.wait.record.state == ApprovalState::Redeemed
+        && let Some(kept) = key.kept(broker, context.decision.at).await?
+    {
+        // The answer was lost on its way.
+        return repeat(broker, kept, &[], None, trail, context).await;
+    }
     let turn = broker.polls.begin(&id, broker.clock.monotonic()).map_err(|soon| too_soon(&id, soon))?;
     let mut patience = sent.asked.wait.min(LONGEST);
     loop {
@@ -77,7 +89,7 @@ pub(in crate::exchange) async fn fetch(
         tokio::pin!(woken);
         woken.as_mut().enable();
         let Looked { waits, .. } =
-            match look(broker, &attempt.wait, &attempt.principal, trail, context).await? {
+            match look(broker, &attempt.wait, &attempt.principal, retry, trail, context).await? {
                 Looked { token: Some(token), .. } => return Ok(*token),
                 waits => waits,
             };
@@ -87,13 +99,26 @@ pub(in crate::exchange) async fn fetch(
             return Err(with_interval(waits, &turn));
         }
         sent.place.leave(patience);
-        let _ = tokio::time::timeout(patience.min(over.max(Duration::from_millis(10))), woken).await;
+        tokio::select! {
+            () = woken => {}
+            () = sent.place.stops() => {}
+            () = tokio::time::sleep(patience.min(over.max(SHORTEST))) => {}
+        }
         patience = Duration::ZERO;
         if !sent.place.take_again() {
             return Err(with_interval(waits, &turn));
         }
         attempt.wait = load(broker, &id).await?;
     }
+}
+
+// What the answer is kept under for a minute, so that a lost one can be had again.
+fn retry(asked: &Asked<'_>, wait: &Wait) -> Result<Option<RetryKey>, Refusal> {
+    let Some(chosen) = asked.idempotency_key.map_err(malformed)? else { return Ok(None) };
+    if wait.shown.calls.len() > 1 {
+        return Err(malformed("Idempotency-Key is not served for a plan of calls, whose answer is not kept"));
+    }
+    RetryKey::of_fetch(chosen, &wait.record.id, &wait.shown.holder).map(Some)
 }
 
 fn with_interval(waits: Refusal, turn: &Turn) -> Refusal {

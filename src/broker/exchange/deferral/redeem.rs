@@ -17,6 +17,7 @@ use crate::exchange::flow::Context;
 use crate::exchange::issue::{Issue, Unissued, issue};
 use crate::exchange::record::Trail;
 use crate::exchange::refusal::{Refusal, Waiting};
+use crate::exchange::retry::RetryKey;
 use crate::exchange::targets::targets;
 use crate::policy::Granted;
 use crate::policy::model::Principal;
@@ -36,6 +37,7 @@ pub(super) async fn look(
     broker: &Broker,
     wait: &Wait,
     principal: &Principal,
+    retry: Option<RetryKey>,
     trail: &mut Trail,
     context: &Context,
 ) -> Result<Looked, Refusal> {
@@ -63,7 +65,8 @@ pub(super) async fn look(
             return Ok(Looked { token: None, waits: Some(waits) });
         }
     }
-    let token = spend(broker, wait, principal, granted, &ruling, trail, context).await.map_err(about)?;
+    let spending = Spending { wait, principal, ruling: &ruling, retry };
+    let token = spend(broker, spending, granted, trail, context).await.map_err(about)?;
     broker.polls.forget(&wait.record.id);
     Ok(Looked { token: Some(Box::new(token)), waits: None })
 }
@@ -99,12 +102,17 @@ fn ended(wait: &Wait, now: shortbread_protocol::clock::Timestamp) -> Result<(), 
     Err(told(refusal, wait))
 }
 
+struct Spending<'a> {
+    wait: &'a Wait,
+    principal: &'a Principal,
+    ruling: &'a Ruling,
+    retry: Option<RetryKey>,
+}
+
 async fn spend(
     broker: &Broker,
-    wait: &Wait,
-    principal: &Principal,
+    Spending { wait, principal, ruling, retry }: Spending<'_>,
     granted: Granted,
-    ruling: &Ruling,
     trail: &mut Trail,
     context: &Context,
 ) -> Result<TokenAnswer, Refusal> {
@@ -140,7 +148,7 @@ async fn spend(
         version: ruling.version,
         audiences: &audiences,
         redeem: Some(Redeem { id: wait.record.id.clone(), digest: wait.record.digest.clone() }),
-        retry: None,
+        retry,
         replay: None,
         proof: None,
     };

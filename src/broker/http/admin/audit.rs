@@ -47,7 +47,7 @@ pub(in crate::http) async fn tail(
     answer(done.await, &context)
 }
 
-/// The entries of a decision (`dec_…`) or of a trace (32 hex digits).
+/// The entries of a decision (`dec_…`), of an approval (`apr_…`: all that became of it) or of a trace (32 hex digits).
 #[utoipa::path(get, path = "/api/v1/audit/{id}", tag = "admin", security(("operator" = ["audit.read"])), params(("id" = String, Path)),
     responses((status = 200, body = AuditAnswer), (status = 401, body = Problem), (status = 403, body = Problem), (status = 429, body = Problem), (status = 404, body = Problem), (status = 503, body = Problem)))]
 pub(in crate::http) async fn show(
@@ -65,7 +65,7 @@ pub(in crate::http) async fn show(
             None => app.broker.store.audit_by_decision(&id).await?,
         };
         if entries.is_empty() {
-            let detail = "no entry has this decision id or trace id; refusals of strangers are counted, not all written";
+            let detail = "no entry has this decision id, approval id or trace id; refusals of strangers are counted, not all written";
             return Err(Failure::new(Reason::NotFound, detail));
         }
         Ok(AuditAnswer { entries: entries.iter().map(body).collect(), next: None })

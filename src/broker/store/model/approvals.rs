@@ -69,8 +69,6 @@ pub struct Ask {
     pub task: String,
     /// How many of this principal may be open.
     pub most: u64,
-    /// The audit entry.
-    pub audit: AuditEntry,
 }
 
 /// What became of a request that was to wait.

@@ -10,8 +10,8 @@ use super::sql::{Int, int, moment, strange};
 use super::unit::{Failure, Unit, refuse};
 use super::{Sqlite, record};
 use crate::store::{
-    ApprovalError, ApprovalRecord, ApprovalsWanted, Ask, Asked, CastVote, CloseApproval, RecordError, Redeem,
-    Replay, StoreError, StoredApproval, StoredVote,
+    ApprovalError, ApprovalRecord, ApprovalsWanted, Ask, Asked, AuditEntry, CastVote, CloseApproval,
+    RecordError, Redeem, Replay, StoreError, StoredApproval, StoredVote,
 };
 
 /// How long a closed request is kept: as long as people look back at it.
@@ -20,9 +20,16 @@ const KEPT_MS: u64 = 30 * 24 * 3600 * 1000;
 const COLUMNS: &str =
     "id, principal, subject, same, state, asked, due, expires, digest, shown, request, closed, outcome";
 
+/// What is logged of a request that is to wait, or of one that equals an open one.
+pub(in crate::store) type AskAudit = Box<dyn FnOnce(Option<&ApprovalRecord>) -> AuditEntry + Send>;
+
 impl Sqlite {
-    pub(in crate::store) async fn ask_approval(&self, ask: Ask) -> Result<Asked, RecordError> {
-        self.write(move |unit| record::ask(unit, ask)).await
+    pub(in crate::store) async fn ask_approval(
+        &self,
+        ask: Ask,
+        audit: AskAudit,
+    ) -> Result<Asked, RecordError> {
+        self.write(move |unit| record::ask(unit, ask, audit)).await
     }
 
     pub(in crate::store) async fn use_assertion(&self, replay: Replay) -> Result<(), RecordError> {
@@ -64,7 +71,7 @@ impl Sqlite {
         &self,
         id: String,
         (from, to): (Timestamp, Timestamp),
-        audit: Vec<crate::store::AuditEntry>,
+        audit: Vec<AuditEntry>,
     ) -> Result<bool, StoreError> {
         self.write(move |unit| postpone(unit, &id, (from, to), &audit)).await
     }
@@ -191,7 +198,7 @@ fn postpone(
     unit: &mut Unit<'_>,
     id: &str,
     (from, to): (Timestamp, Timestamp),
-    audit: &[crate::store::AuditEntry],
+    audit: &[AuditEntry],
 ) -> Result<bool, Failure<StoreError>> {
     let sql = "UPDATE approval SET due = ?3 WHERE id = ?1 AND due = ?2 AND closed IS NULL";
     let values = params![id, Int(from.millis()), Int(to.millis())];

@@ -57,11 +57,15 @@ fn enter(unit: &mut Unit<'_>, token: &TokenRecord, standing: &Standing) -> Resul
 }
 
 /// A request that is to wait for a person.
-pub(super) fn ask(unit: &mut Unit<'_>, ask: Ask) -> Result<Asked, Failure<RecordError>> {
-    let Ask { record, replay, task, most, audit } = ask;
+pub(super) fn ask(
+    unit: &mut Unit<'_>,
+    ask: Ask,
+    audit: approval::AskAudit,
+) -> Result<Asked, Failure<RecordError>> {
+    let Ask { record, replay, task, most } = ask;
     once(unit, replay)?;
     if let Some(same) = approval::equal(unit.conn, &record)? {
-        unit.append::<RecordError>(&audit)?;
+        unit.append::<RecordError>(&audit(Some(&same)))?;
         return Ok(Asked::Same(Box::new(same)));
     }
     if approval::open_of(unit.conn, &record.principal)? >= most {
@@ -71,7 +75,7 @@ pub(super) fn ask(unit: &mut Unit<'_>, ask: Ask) -> Result<Asked, Failure<Record
         return refuse(RecordError::TaskTaken);
     }
     approval::insert(unit.conn, &record)?;
-    unit.append::<RecordError>(&audit)?;
+    unit.append::<RecordError>(&audit(None))?;
     Ok(Asked::New)
 }
 

@@ -128,6 +128,9 @@ impl<'a> Unit<'a> {
         if let Some(trace) = entry.trace {
             key.execute(params![trace, Int(idx)])?;
         }
+        if let Some(about) = &entry.about {
+            key.execute(params![about, Int(idx)])?;
+        }
         if let Some(input) = &entry.input {
             inputs::insert(self.conn, idx, input)?;
         }

@@ -73,7 +73,15 @@ fn meta(kind: StoreKind) -> Meta {
 
 fn audit(decision: &str) -> AuditEntry {
     let body = format!("{{\"id\":{decision:?}}}").into_bytes();
-    AuditEntry { at: NOW, decision: decision.into(), trace: None, parent: None, body, input: None }
+    AuditEntry {
+        at: NOW,
+        decision: decision.into(),
+        trace: None,
+        parent: None,
+        about: None,
+        body,
+        input: None,
+    }
 }
 
 fn selectors(workflow: &str, id: &str) -> Vec<(SelectorKind, String)> {

@@ -106,6 +106,7 @@ async fn what_is_full_for_good_is_refused_without_end() {
                 decision: format!("rev_{}", changed.seq),
                 trace: None,
                 parent: None,
+                about: None,
                 body,
                 input: None,
             }

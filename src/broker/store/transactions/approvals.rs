@@ -3,19 +3,23 @@
 use shortbread_protocol::clock::Timestamp;
 
 use super::super::{
-    ApprovalError, ApprovalsWanted, Ask, Asked, AuditEntry, Backend, CastVote, CloseApproval, RecordError,
-    Replay, Store, StoreError, StoredApproval,
+    ApprovalError, ApprovalRecord, ApprovalsWanted, Ask, Asked, AuditEntry, Backend, CastVote, CloseApproval,
+    RecordError, Replay, Store, StoreError, StoredApproval,
 };
 
 impl Store {
     /// Records a request that is to wait: its assertion is used up, its task id claimed, and the audit entry is appended.
-    /// An equal one of the same client and key that is open stands for it.
+    /// An equal one of the same client and key that is open stands for it. `audit` is told which; it runs inside the
+    /// transaction: it must be quick and must not panic.
     ///
     /// # Errors
     /// When a rule or the store says no; nothing must then be answered.
-    pub async fn ask_approval(&self, ask: Ask) -> Result<Asked, RecordError> {
+    pub async fn ask_approval<F>(&self, ask: Ask, audit: F) -> Result<Asked, RecordError>
+    where
+        F: FnOnce(Option<&ApprovalRecord>) -> AuditEntry + Send + 'static,
+    {
         match &*self.0 {
-            Backend::Sqlite(sqlite) => sqlite.ask_approval(ask).await,
+            Backend::Sqlite(sqlite) => sqlite.ask_approval(ask, Box::new(audit)).await,
         }
     }
 
