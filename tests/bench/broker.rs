@@ -190,7 +190,7 @@ fn prepare(folder: &Path, issuer: &str, address: SocketAddr) -> Outcome<()> {
     let config = format!(
         "issuer = \"{issuer}\"\nlisten = \"{address}\"\n\n\
          [limits]\nexchanges_per_second = 1000000\nfailures_per_minute = 1000000\nin_flight = 4096\nadmin_per_second = 1000000\n\
-         connections = 4096\nstreams = 2048\n"
+         connections = 4096\nstreams = 2048\npending_approvals = 1000000\n"
     );
     write(folder.join("broker.toml"), config)?;
     write(folder.join("policy.toml"), POLICY)?;

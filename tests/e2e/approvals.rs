@@ -3,6 +3,7 @@
 mod anew;
 mod clock;
 mod once;
+mod random;
 mod votes;
 
 use std::time::Duration;

@@ -17,7 +17,8 @@ use shortbread_verifier::narrow::{NarrowError, seal};
 
 /// What anyone may ask. `/oauth/*` check what they are sent: see `bad_input`; so do `/verifiers/*`: see
 /// `acknowledged`.
-const PUBLIC: [&str; 23] = [
+const PUBLIC: [&str; 26] = [
+    "/a/{id}",
     "/.well-known/biscuit-web-keys",
     "/.well-known/jwks.json",
     "/.well-known/oauth-authorization-server",
@@ -27,6 +28,7 @@ const PUBLIC: [&str; 23] = [
     "/log/consistency/{from}",
     "/log/proof/{id}",
     "/log/tile/{*path}",
+    "/oauth/deferral/cancel",
     "/oauth/introspect",
     "/oauth/revoke",
     "/oauth/token",
@@ -37,6 +39,7 @@ const PUBLIC: [&str; 23] = [
     "/revocations/keys/{version}",
     "/revocations/snapshot/{name}",
     "/revocations/stream",
+    "/verifiers/claims",
     "/verifiers/decisions",
     "/verifiers/goodbye",
     "/verifiers/lease",
