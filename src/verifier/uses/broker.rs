@@ -61,7 +61,7 @@ impl BrokerUses {
     pub(crate) async fn claim(&self, wanted: &Use<'_>) -> Result<(), Unclaimed> {
         let link = self.linked()?;
         let claim = attempt(wanted, link.random())?;
-        insist(PATIENCE, link.random(), || link.claim(&claim)).await
+        insist([PATIENCE, WAIT], link.random(), || link.claim(&claim)).await
     }
 }
 
@@ -79,11 +79,15 @@ fn attempt(wanted: &Use<'_>, random: &dyn Random) -> Result<Claim, Unclaimed> {
 }
 
 /// Sends the same claim until there is an answer, for so long at most.
-async fn insist<F>(patience: Duration, random: &dyn Random, send: impl Fn() -> F) -> Result<(), Unclaimed>
+async fn insist<F>(
+    [patience, wait]: [Duration; 2],
+    random: &dyn Random,
+    send: impl Fn() -> F,
+) -> Result<(), Unclaimed>
 where
     F: Future<Output = Result<ClaimAnswer, ReportError>>,
 {
-    let mut waits = Backoff::new(WAIT);
+    let mut waits = Backoff::new(wait);
     let answered = async {
         loop {
             match tokio::time::timeout(TRY, send()).await {
