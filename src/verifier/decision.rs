@@ -151,7 +151,7 @@ pub enum Stage {
     List,
     /// What the list says.
     Revocation,
-    /// Rights, conditions, arguments; an allowed call was allowed here.
+    /// Rights, conditions, arguments, the use of a token that is good once; an allowed call was allowed here.
     Evaluate,
     /// The proof of the key.
     Proof,

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use shortbread_protocol::call::Args;
 use shortbread_protocol::random::Random;
 use shortbread_protocol::reason::Reason;
 use shortbread_protocol::verifiers::{Claim, ClaimAnswer};
@@ -72,9 +73,9 @@ fn attempt(wanted: &Use<'_>, random: &dyn Random) -> Result<Claim, Unclaimed> {
     Ok(Claim {
         token: wanted.token.to_owned(),
         attempt: hex::encode(name),
-        tool: wanted.tool.parse().map_err(|_| NO_NAME)?,
-        verb: wanted.verb.parse().map_err(|_| NO_NAME)?,
-        args_sha256: wanted.args_sha256.map(hex::encode),
+        tool: wanted.call.tool.parse().map_err(|_| NO_NAME)?,
+        verb: wanted.call.verb.parse().map_err(|_| NO_NAME)?,
+        args_sha256: wanted.call.args.and_then(Args::digest).map(hex::encode),
     })
 }
 

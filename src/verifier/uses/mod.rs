@@ -18,19 +18,20 @@ use thiserror::Error;
 pub use broker::BrokerUses;
 pub use local::{LocalUses, UsesError};
 
+#[cfg(feature = "report")]
+use crate::decision::Call;
 use crate::scope::Refusal;
 
-/// The one use of a token that is claimed, and the call that it is for.
+/// The one use of a token that is claimed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Use<'a> {
     /// The token's id.
     pub(crate) token: &'a str,
     /// The first second in which the token is not valid any more, since the epoch.
     pub(crate) expires: u64,
-    pub(crate) tool: &'a str,
-    pub(crate) verb: &'a str,
-    /// SHA-256 of the canonical arguments; `None` where the call was not read or has none.
-    pub(crate) args_sha256: Option<[u8; 32]>,
+    /// The call that it is for: what is on record at the broker.
+    #[cfg(feature = "report")]
+    pub(crate) call: &'a Call<'a>,
 }
 
 /// Why a use is not this call's. The texts are for the caller.
@@ -46,6 +47,7 @@ pub(crate) enum Unclaimed {
     #[error("its use was claimed before")]
     Used,
     /// The broker says that something the token stands for is revoked.
+    #[cfg(feature = "report")]
     #[error("the broker says so, which keeps its use")]
     Revoked(Reason),
     /// Whoever keeps it did not say.
@@ -57,6 +59,7 @@ impl Unclaimed {
     const fn reason(self) -> Reason {
         match self {
             Self::Unkept | Self::Used => Reason::AlreadyUsed,
+            #[cfg(feature = "report")]
             Self::Revoked(reason) => reason,
             Self::Unavailable(_) => Reason::ClaimUnavailable,
         }
@@ -85,6 +88,8 @@ const ELSEWHERE: Unclaimed = Unclaimed::Unavailable(
 impl Keep {
     /// Whether a claim can be made at all, by somebody who waits or not.
     pub(crate) fn ready(&self, waits: bool) -> Result<(), Unclaimed> {
+        #[cfg(not(feature = "report"))]
+        let _ = waits;
         match self {
             Self::Nobody => Err(Unclaimed::Unkept),
             Self::Local(_) => Ok(()),

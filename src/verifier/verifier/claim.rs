@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use shortbread_protocol::access::Access;
-use shortbread_protocol::call::Args;
 use shortbread_protocol::reason::Reason;
 use shortbread_protocol::revocations::SelectorKind;
 
@@ -49,15 +48,15 @@ impl Judged {
     }
 
     /// The use to claim, if the call needs one.
+    #[cfg_attr(not(feature = "report"), expect(unused_variables, reason = "only a broker hears of the call"))]
     fn wanted<'a>(&'a self, call: &'a Call<'a>) -> Option<Use<'a>> {
         let scope = self.believed.as_ref().filter(|_| self.claims())?.scope();
         Some(Use {
-            // Without one no token is believed, and an empty one is as good as used.
-            token: scope.id(SelectorKind::Token).unwrap_or_default(),
+            // No token is believed that names none.
+            token: scope.id(SelectorKind::Token)?,
             expires: scope.window().1,
-            tool: call.tool,
-            verb: call.verb,
-            args_sha256: call.args.and_then(Args::digest),
+            #[cfg(feature = "report")]
+            call,
         })
     }
 
@@ -83,7 +82,7 @@ impl Verifier {
             Ok(_) => Ok(()),
             // A proof may make it a call that needs none.
             Err(refusal) if refusal.reason == Reason::ProofRequired => Ok(()),
-            Err(_) => Ok(self.keep.ready(asked.waits)?),
+            Err(_) => self.keep.ready(asked.waits).map_err(Refusal::from),
         }
     }
 

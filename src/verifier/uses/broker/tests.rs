@@ -7,6 +7,7 @@ use reqwest::StatusCode;
 use shortbread_protocol::random::SeededRandom;
 
 use super::*;
+use crate::decision::Call;
 
 /// What becomes of one message.
 #[derive(Clone, Copy, Debug)]
@@ -67,8 +68,10 @@ struct Attempt {
 
 const PACE: [Duration; 2] = [Duration::from_secs(60), Duration::ZERO];
 
+const CALL: Call<'_> = Call { tool: "github", verb: "issues.write", args: None };
+
 fn wanted(token: &str) -> Use<'_> {
-    Use { token, expires: 1, tool: "github", verb: "issues.write", args_sha256: Some([7; 32]) }
+    Use { token, expires: 1, call: &CALL }
 }
 
 async fn run(
@@ -189,6 +192,7 @@ fn each_attempt_has_a_name_of_its_own() {
     let [one, other] = [(); 2].map(|()| attempt(&wanted("tok_1"), &random).unwrap());
     assert_ne!(one.attempt, other.attempt);
     assert!(one.attempt.len() == 32 && one.attempt.bytes().all(|b| b.is_ascii_hexdigit()));
-    assert_eq!(one.args_sha256.unwrap(), "07".repeat(32));
-    assert_eq!(attempt(&Use { tool: "No Name", ..wanted("t") }, &random), Err(NO_NAME));
+    assert_eq!(one.args_sha256, None);
+    let call = Call { tool: "No Name", ..CALL };
+    assert_eq!(attempt(&Use { call: &call, ..wanted("t") }, &random), Err(NO_NAME));
 }

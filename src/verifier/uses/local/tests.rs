@@ -13,7 +13,12 @@ fn at(second: u64) -> Timestamp {
 }
 
 fn claim(uses: &LocalUses, token: &str, expires: u64, now: u64) -> Result<(), Unclaimed> {
-    let wanted = Use { token, expires, tool: "github", verb: "issues.write", args_sha256: None };
+    let wanted = Use {
+        token,
+        expires,
+        #[cfg(feature = "report")]
+        call: &crate::decision::Call { tool: "github", verb: "issues.write", args: None },
+    };
     uses.claim(&wanted, at(now))
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use shortbread_protocol::call::Args;
 use shortbread_protocol::clock::{Clock as _, ManualClock};
 
 use super::*;
