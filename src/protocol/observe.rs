@@ -40,8 +40,8 @@ pub struct Statement {
 
 impl Reason {
     /// Whether a call that is denied for this reason passes in observe mode. The switch works from the first day, so that
-    /// nothing revoked ever does; nor does a request that could not be read as a call, or a call whose decision had to be
-    /// recorded and was not.
+    /// nothing revoked ever does; nor does a request that could not be read as a call, a call whose decision had to be
+    /// recorded and was not, or one with a token that is good once for another.
     #[must_use]
     pub const fn passes_when_observed(self) -> bool {
         !matches!(
@@ -51,6 +51,9 @@ impl Reason {
                 | Self::RevokedBlock
                 | Self::CallMalformed
                 | Self::RecordUnavailable
+                | Self::ApprovedCallOnly
+                | Self::AlreadyUsed
+                | Self::ClaimUnavailable
         )
     }
 }
@@ -63,8 +66,10 @@ mod tests {
     fn whatever_is_revoked_stays_denied_and_every_other_decision_about_a_call_passes() {
         for reason in Reason::all() {
             let code = reason.code();
-            let denied =
-                code.starts_with("revoked.") || ["call.malformed", "record.unavailable"].contains(&code);
+            let once = ["approval.other_call", "approval.used", "approval.claim_unavailable"];
+            let denied = code.starts_with("revoked.")
+                || ["call.malformed", "record.unavailable"].contains(&code)
+                || once.contains(&code);
             assert_eq!(reason.passes_when_observed(), !denied, "{code}");
         }
         assert!(Reason::all().iter().filter(|reason| !reason.passes_when_observed()).count() > 10);

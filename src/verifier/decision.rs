@@ -1,6 +1,7 @@
 //! What is asked about a call, and what is answered.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use shortbread_protocol::access::Access;
@@ -150,7 +151,7 @@ pub enum Stage {
     List,
     /// What the list says.
     Revocation,
-    /// Rights, conditions, arguments; an allowed call was allowed here.
+    /// Rights, conditions, arguments, the use of a token that is good once; an allowed call was allowed here.
     Evaluate,
     /// The proof of the key.
     Proof,
@@ -245,10 +246,19 @@ impl Decision {
     }
 }
 
+/// A check under way; see [`Checker::check_claiming`].
+pub type Checking<'a> = Pin<Box<dyn Future<Output = Decision> + Send + 'a>>;
+
 /// Who decides about calls.
 pub trait Checker: Send + Sync {
     /// Decides about one call by what came with it.
     fn check(&self, presented: &Presented<'_>, call: &Call<'_>) -> Decision;
+
+    /// As [`check`](Self::check), and waits where something has to be asked of others: whether a token that is good once
+    /// was used. As provided it waits for nobody.
+    fn check_claiming<'a>(&'a self, presented: &'a Presented<'a>, call: &'a Call<'a>) -> Checking<'a> {
+        Box::pin(std::future::ready(self.check(presented, call)))
+    }
 
     /// Numbers and records a refusal of a request that could not be read as a call, such as one with two tokens. `trace`
     /// is the request's, as in [`Presented`]. The decision is a denial with this reason, whatever the implementation

@@ -21,6 +21,7 @@ pub mod scope;
 mod testing;
 #[cfg(feature = "tower")]
 pub mod tower;
+pub mod uses;
 pub mod vectors;
 mod verifier;
 mod windows;

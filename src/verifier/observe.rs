@@ -3,7 +3,7 @@
 //! Two must want it. The service hands one [`Observe`] to its [`Verifier`](crate::Verifier) and to its reporter; without
 //! that nothing a broker says opens anything. And the broker says it in a statement for this instance, signed by the key
 //! of its revocation lists, in the answer to the message that was just sent. Whatever is missing, old, or not exactly so
-//! enforces. Nothing that is revoked passes.
+//! enforces. Nothing that is revoked passes, nor anything with a token that is good once.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -154,7 +154,10 @@ impl Observe {
         state: &State,
         now: Seen,
     ) -> Observed {
-        if !reason.passes_when_observed() || !self.covers(call.tool, state, now) {
+        // A token that is good once stands for one call, for which nothing else is let through: whatever it lacked, the
+        // call would run and its use be left.
+        let once = token.is_some_and(|token| token.scope().asks_unused());
+        if once || !reason.passes_when_observed() || !self.covers(call.tool, state, now) {
             return Observed::Denied;
         }
         match stopped(token, call, state) {

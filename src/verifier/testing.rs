@@ -3,6 +3,7 @@
 use shortbread_protocol::biscuit::{
     Alternative, Binary, BlockWriter, Proof, SignedBlock, Symbols, Value, signed_payload, write_container,
 };
+use shortbread_protocol::call::Args;
 use shortbread_protocol::random::SeededRandom;
 
 use crate::chain::encode;
@@ -19,12 +20,14 @@ pub(crate) struct Mint {
     pub(crate) key_name: &'static str,
     pub(crate) key_seed: u8,
     pub(crate) life: u64,
+    /// The arguments of the one call for which it is good once: of `github/issues.write`.
+    pub(crate) once: Option<&'static str>,
 }
 
 impl Mint {
     pub(crate) fn named(token: &str) -> Self {
         let token = token.to_owned();
-        Self { workflow: "release-notes", token, key_name: "k2026-11a", key_seed: 2, life: 300 }
+        Self { workflow: "release-notes", token, key_name: "k2026-11a", key_seed: 2, life: 300, once: None }
     }
 
     /// A token for `github/issues.read` and `github/issues.write`, issued [`NOW`].
@@ -52,6 +55,14 @@ impl Mint {
         block.fact("issued", &[Value::Date(NOW)]);
         block.fact("right", &["github", "issues.read", "read"].map(Value::Str));
         block.fact("right", &["github", "issues.write", "write"].map(Value::Str));
+        if let Some(args) = self.once {
+            // Before all others, so that a test can tell that it is claimed last.
+            block.check(&[Alternative::new().fact("unused", [Value::Str(&self.token)])]);
+            let digest = Args::from_json(args.as_bytes()).unwrap().digest().unwrap();
+            let operation = ["github", "issues.write"].map(Value::Str);
+            let approved = Alternative::new().fact("operation", operation);
+            block.check(&[approved.fact("args_sha256", [Value::Bytes(&digest)])]);
+        }
         let audience = Alternative::new().fact("audience", [Value::Str(AUDIENCE)]);
         block.check(&[audience.fact("operation", [Value::Str("github"), Value::Var("verb")])]);
         let window = Alternative::new().fact("time", [Value::Var("now")]);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use shortbread_protocol::access::Access;
+use shortbread_protocol::call::Args;
 use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::keys::PublicKey;
 use shortbread_protocol::random::{Random, RandomError, SystemRandom};
@@ -12,13 +12,20 @@ use shortbread_protocol::revocations::SelectorKind;
 
 use crate::cache::{Believed, Cache, DEFAULT_BYTES};
 use crate::chain::{Token, TokenError, TokenKeys, decode};
-use crate::decision::{Call, Checker, Decision, DecisionId, Outcome, Presented, Stage};
+use crate::decision::{Call, Checker, Checking, Decision, DecisionId, Outcome, Presented, Stage};
 use crate::list::{Age, Seen, State, Trust};
-use crate::observe::{self, Observe, Observed};
+use crate::observe::{Observe, Observed};
 use crate::proof::{Bound, Proofs};
 use crate::replay;
 use crate::scope::{Demand, Refusal, Scope};
+#[cfg(feature = "report")]
+use crate::uses::BrokerUses;
+use crate::uses::{Keep, LocalUses};
 use crate::windows::Windows;
+
+mod claim;
+
+use claim::{Asked, Granted};
 
 /// What a verifier is told about the place where it stands.
 #[derive(Clone, Debug)]
@@ -49,6 +56,7 @@ pub struct Verifier {
     cache: Cache,
     proofs: Proofs,
     observe: Option<Arc<Observe>>,
+    keep: Keep,
     series: u64,
     count: Count,
 }
@@ -75,6 +83,7 @@ impl Verifier {
             cache: Cache::of(DEFAULT_BYTES),
             proofs,
             observe: None,
+            keep: Keep::Nobody,
             series: u64::from_be_bytes(series),
             count: Count::default(),
         })
@@ -96,6 +105,21 @@ impl Verifier {
     #[must_use]
     pub fn observe(self, observe: Arc<Observe>) -> Self {
         Self { observe: Some(observe), ..self }
+    }
+
+    /// With this instance by itself keeping which tokens were used, of those that are good once; see [`uses`](crate::uses).
+    /// Right only where it is the one instance of its tools. The last of this and `uses_broker` counts.
+    #[must_use]
+    pub fn uses_local(self, uses: Arc<LocalUses>) -> Self {
+        Self { keep: Keep::Local(uses), ..self }
+    }
+
+    /// With the broker keeping which tokens were used, for all instances; see [`uses`](crate::uses). The reporter needs the
+    /// same one. Calls that need a claim pass only [`check_claiming`](Checker::check_claiming) then.
+    #[cfg(feature = "report")]
+    #[must_use]
+    pub fn uses_broker(self, uses: Arc<BrokerUses>) -> Self {
+        Self { keep: Keep::Broker(uses), ..self }
     }
 
     /// With so many bytes for tokens that were seen before instead of 64 MiB; with 0 every call costs its signatures.
@@ -153,6 +177,9 @@ impl Verifier {
         decision.stage = stage_of(reason).unwrap_or(decision.stage);
         decision.reason = Some(reason);
         decision.detail = detail;
+        // Only a refusal tells what would have been allowed.
+        let rights = token.map(|token| token.scope().rights()).into_iter().flatten();
+        decision.held = rights.map(|(tool, verb, _)| format!("{tool}:{verb}")).collect();
         let Some(observe) = &self.observe else { return };
         let now = Seen::now(self.trust.clock());
         match observe.judge(reason, token, call, &self.trust.glance(), now) {
@@ -171,28 +198,21 @@ impl Verifier {
 
     fn decide(
         &self,
-        presented: &Presented<'_>,
-        call: &Call<'_>,
+        asked: &Asked<'_>,
         decision: &mut Decision,
         believed: &mut Option<Arc<Believed>>,
-    ) -> Result<Access, Refusal> {
+    ) -> Result<Granted, Refusal> {
         let state = self.trust.glance();
         let now = Seen::now(self.trust.clock());
         decision.at = now.wall;
         decision.list_seq = state.seq();
         decision.stage = Stage::Token;
         decision.step = state.step_at(now, &self.windows);
-        let text = presented.token.ok_or_else(|| because(Reason::TokenMissing))?;
+        let text = asked.presented.token.ok_or_else(|| because(Reason::TokenMissing))?;
         let token = &**believed.insert(self.believe(text, &Keys { state: &state, now: now.wall.seconds() })?);
         decision.caller = Some(token.caller());
         decision.stage = Stage::List;
-        let judged = self.judge(presented, token, &state, now, call, decision);
-        if judged.is_err() {
-            // Only a refusal tells what would have been allowed.
-            let held = token.scope().rights().map(|(tool, verb, _)| format!("{tool}:{verb}"));
-            decision.held = held.collect();
-        }
-        judged
+        self.judge(asked, token, &state, now, decision)
     }
 
     /// The token, from before or by its signatures; either way the key that it names has to vouch for it now.
@@ -211,13 +231,13 @@ impl Verifier {
 
     fn judge(
         &self,
-        presented: &Presented<'_>,
+        asked: &Asked<'_>,
         token: &Believed,
         state: &State,
         now: Seen,
-        call: &Call<'_>,
         decision: &mut Decision,
-    ) -> Result<Access, Refusal> {
+    ) -> Result<Granted, Refusal> {
+        let (scope, call) = (token.scope(), asked.call);
         let list = state.set().ok_or_else(|| because(Reason::ListMissing))?;
         let age = match state.age_at(now) {
             Age::Seconds(age) => age,
@@ -228,7 +248,7 @@ impl Verifier {
         decision.list_age = Some(age);
         decision.stage = Stage::Revocation;
         token.standing(list).map_err(because)?;
-        token.scope().call_standing(list, call.tool, call.verb).map_err(because)?;
+        scope.call_standing(list, call.tool, call.verb).map_err(because)?;
         decision.stage = Stage::Evaluate;
         let demand = Demand {
             now: now.wall.seconds(),
@@ -237,22 +257,18 @@ impl Verifier {
             verb: call.verb,
             args: call.args,
             holder: None,
-            unused: None,
+            // As if it were claimed, which comes last: so whatever else is wrong is found before.
+            unused: scope.asks_unused().then(|| scope.id(SelectorKind::Token)).flatten(),
             revocation_age: Some(age),
-            args_sha256: None,
+            args_sha256: call.args.filter(|_| scope.asks_args_sha256()).and_then(Args::digest),
         };
-        self.evaluate(presented, token.scope(), call, &demand)
+        self.evaluate(asked, scope, &demand)
     }
 
     /// Evaluates the scope; with a proof where the token is bound to a key, and then twice: no proof is looked at for a
     /// call that would be refused with any, and without one that holds no such token is good for anything.
-    fn evaluate(
-        &self,
-        presented: &Presented<'_>,
-        scope: &Scope,
-        call: &Call<'_>,
-        demand: &Demand<'_>,
-    ) -> Result<Access, Refusal> {
+    fn evaluate(&self, asked: &Asked<'_>, scope: &Scope, demand: &Demand<'_>) -> Result<Granted, Refusal> {
+        let Asked { presented, call, .. } = asked;
         let holder = scope.id(SelectorKind::Holder);
         let (access, bound) = match scope.evaluate(demand) {
             Ok(access) => (access, holder.is_some()),
@@ -264,34 +280,33 @@ impl Verifier {
         if demand.revocation_age.is_none_or(|age| age > self.windows.of(access)) {
             return Err(because(Reason::ListTooOld));
         }
+        self.can_be_claimed(asked, scope, demand)?;
         if !bound {
-            return Ok(access);
+            return Ok(Granted { access, claims: claim::lacks_use(scope, demand) });
         }
         let token = presented.token.unwrap_or_default();
         let now = Timestamp::from_seconds(demand.now);
         let holder =
             self.proofs.holder(presented.proof.as_ref(), &Bound { token, holder, access }, call, now)?;
-        scope.evaluate(&Demand { holder: Some(holder.thumbprint()), ..*demand })
+        let proved = Demand { holder: Some(holder.thumbprint()), ..*demand };
+        let access = scope.evaluate(&proved)?;
+        Ok(Granted { access, claims: claim::lacks_use(scope, &proved) })
     }
 }
 
 impl Checker for Verifier {
     fn check(&self, presented: &Presented<'_>, call: &Call<'_>) -> Decision {
-        let mut decision = self.begin(Reason::Internal, presented.trace);
-        let mut believed = None;
-        match self.decide(presented, call, &mut decision, &mut believed) {
-            Ok(access) => {
-                decision.outcome = Outcome::Allow;
-                decision.reason = None;
-                decision.access = Some(access);
-            }
-            Err(refusal) => self.deny(refusal, believed.as_deref(), call, &mut decision),
+        let judged = self.offline(&Asked { presented, call, waits: false });
+        self.here(judged, call)
+    }
+
+    fn check_claiming<'a>(&'a self, presented: &'a Presented<'a>, call: &'a Call<'a>) -> Checking<'a> {
+        let judged = self.offline(&Asked { presented, call, waits: true });
+        #[cfg(feature = "report")]
+        if let (Keep::Broker(uses), true) = (&self.keep, judged.claims()) {
+            return Box::pin(self.there(judged, uses, call));
         }
-        let decision = self.settle(decision, call);
-        if let Some(reason) = decision.observed {
-            observe::count(reason);
-        }
-        decision
+        Box::pin(std::future::ready(self.here(judged, call)))
     }
 
     fn refuse(&self, reason: Reason, detail: &str, trace: Option<[u8; 16]>) -> Decision {
@@ -350,6 +365,7 @@ fn stage_of(reason: Reason) -> Option<Stage> {
         | Reason::ProofReplayed
         | Reason::ProofsFull
         | Reason::WrongHolder => Some(Stage::Proof),
+        Reason::Revoked(_) | Reason::RevokedAll | Reason::RevokedBlock => Some(Stage::Revocation),
         _ => None,
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
+use shortbread_protocol::call::Args;
 use shortbread_protocol::clock::{Clock as _, FOREVER, ManualClock};
 use shortbread_protocol::keys::PrivateKey;
 use shortbread_protocol::revocations::{Cause, Entry, SelectorKind};
@@ -12,6 +13,7 @@ use crate::decision::{Checker as _, Decision, Presented, Stage};
 use crate::list::Next;
 use crate::list::testing::{self, Broker, ISSUER, NOW, key, stop};
 use crate::testing::{AUDIENCE, Mint};
+use crate::uses::LocalUses;
 use crate::verifier::{Config, Sink, Unrecorded, Verifier};
 
 const ANSWERED: Answered<'static> = Answered { verifier: "github", instance: "thumbprint", n: 4 };
@@ -313,4 +315,33 @@ fn a_service_that_must_record_every_decision_denies_what_it_cannot_record() {
         verifier.sink(sink.clone()).check(&Presented { token: None, proof: None, trace: None }, &WRITE);
     assert_eq!((denied.reason, denied.observed), (Some(Reason::RecordUnavailable), None));
     assert_eq!(*sink.0.lock().unwrap(), [Some(Reason::TokenMissing)], "the sink learns what was let pass");
+}
+
+#[test]
+fn what_is_good_once_is_never_let_pass_whatever_is_wrong_with_the_call() {
+    let tmp = tempfile::tempdir().unwrap();
+    let mut service = Service::new();
+    let args = Args::from_json(br#"{"title":"x"}"#).unwrap();
+    let other = Args::from_json(br#"{"title":"y"}"#).unwrap();
+    let write = Call { args: Some(&args), ..WRITE };
+    let token = Mint { once: Some(r#"{"title":"x"}"#), ..Mint::named("tok_1") }.text();
+    service.take(&statement()).unwrap();
+    let refused = |service: &Service, call: &Call<'_>, reason| {
+        let decision = service.check(Some(&token), call);
+        assert_eq!((decision.is_allowed(), decision.observed, decision.reason), (false, None, Some(reason)));
+    };
+    refused(&service, &write, Reason::AlreadyUsed);
+    let now = service.clock.now();
+    let uses = Arc::new(LocalUses::open(tmp.path(), now).unwrap());
+    service.verifier = service.verifier.uses_local(uses);
+    refused(&service, &DELETE, Reason::NotGranted);
+    refused(&service, &Call { args: Some(&other), ..WRITE }, Reason::ApprovedCallOnly);
+    refused(&service, &WRITE, Reason::ApprovedCallOnly);
+    assert!(service.check(Some(&token), &write).is_allowed());
+    refused(&service, &write, Reason::AlreadyUsed);
+    service.clock.advance(Duration::from_secs(300));
+    service.publish();
+    service.take(&Statement { iat: NOW + 300, ..statement() }).unwrap();
+    assert!(service.observes());
+    refused(&service, &write, Reason::Expired);
 }

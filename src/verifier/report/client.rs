@@ -100,7 +100,7 @@ impl ReportError {
 }
 
 /// Where the broker is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Client {
     http: Http,
     base: String,

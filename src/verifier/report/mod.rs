@@ -7,6 +7,7 @@
 mod backoff;
 mod client;
 mod identity;
+mod link;
 mod record;
 mod recorder;
 mod reporter;
@@ -19,6 +20,7 @@ mod watch;
 
 pub use client::ReportError;
 pub use identity::Identity;
+pub(crate) use link::Link;
 pub use recorder::{Backpressure, Recorder, RecorderConfig, RecorderError, RecorderStatus};
 pub use reporter::{Reporter, ReporterConfig};
 pub use result::{ResultError, TaskResult};

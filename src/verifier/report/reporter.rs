@@ -9,23 +9,25 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use shortbread_protocol::clock::Clock;
+use shortbread_protocol::clock::{Clock, Timestamp};
 use shortbread_protocol::jws;
 use shortbread_protocol::keys::PrivateKey;
 use shortbread_protocol::names::{ToolName, VerifierName};
 use shortbread_protocol::random::Random;
 use shortbread_protocol::verifiers::{
-    GOODBYE, GOODBYE_TYPE, Goodbye, LeaseBody, Message, REPORT, REPORT_EVERY, REPORT_TYPE, ReportAnswer,
+    GOODBYE, GOODBYE_TYPE, Goodbye, LeaseBody, Message, REPORT, REPORT_EVERY, REPORT_TYPE, ReportAnswer, Uses,
 };
 
 use super::backoff::Backoff;
 use super::client::{Client, ReportError};
 use super::identity::Identity;
+use super::link::Link;
 use super::recorder::Recorder;
 use super::watch::{Position, Watch};
 use crate::list::Trust;
 use crate::observe::{Answered, Observe};
 use crate::pace::spread;
+use crate::uses::BrokerUses;
 use crate::windows::Windows;
 
 /// How long a change may wait for others, so that a thousand instances do not answer in the same millisecond.
@@ -88,6 +90,8 @@ pub struct Reporter {
     /// Losses that the broker was told of, under any lease.
     lost_told: AtomicU64,
     observe: Option<Arc<Observe>>,
+    uses: Option<Arc<BrokerUses>>,
+    keeps: Uses,
 }
 
 /// What the broker knows the instance by.
@@ -124,8 +128,21 @@ impl Reporter {
         let client = Client::new(&config)?;
         let watch = Watch::new(trust, config.windows, Arc::clone(&clock))?;
         let (lease, lost_told) = (Mutex::default(), AtomicU64::new(0));
-        let (recorder, observe) = (None, None);
-        Ok(Self { config, recorder, random, clock, identity, client, watch, lease, lost_told, observe })
+        let (recorder, observe, uses, keeps) = (None, None, None, Uses::Nobody);
+        Ok(Self {
+            config,
+            recorder,
+            random,
+            clock,
+            identity,
+            client,
+            watch,
+            lease,
+            lost_told,
+            observe,
+            uses,
+            keeps,
+        })
     }
 
     /// With what the broker says of tools that are not enforced for now; see [`observe`](crate::observe). The verifier
@@ -133,6 +150,20 @@ impl Reporter {
     #[must_use]
     pub fn observe(self, observe: Arc<Observe>) -> Self {
         Self { observe: Some(observe), ..self }
+    }
+
+    /// With the broker keeping which tokens were used, of those that are good once; see [`uses`](crate::uses). The
+    /// verifier needs the same one.
+    #[must_use]
+    pub fn uses(self, uses: Arc<BrokerUses>) -> Self {
+        Self { uses: Some(uses), keeps: Uses::Broker, ..self }
+    }
+
+    /// Tells the broker who keeps the uses: [`Uses::Local`] where the verifier has `uses_local`. With
+    /// [`uses`](Self::uses) there is nothing to tell.
+    #[must_use]
+    pub fn keeps(self, keeps: Uses) -> Self {
+        Self { keeps, ..self }
     }
 
     /// With decisions to upload.
@@ -151,6 +182,7 @@ impl Reporter {
         }
         // Nobody renews it any more.
         self.enforce();
+        self.link(None);
         let lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(lease) = lease {
             // Without an answer in time the broker finds out by the silence.
@@ -162,13 +194,26 @@ impl Reporter {
         loop {
             let lease = Arc::new(self.begin().await);
             *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&lease));
+            self.link(Some(&lease));
             tokio::select! {
                 () = self.report(&lease) => {}
                 () = self.upload(&lease) => {}
             }
             *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            self.link(None);
             self.enforce();
         }
+    }
+
+    /// Lends the lease to whoever claims uses.
+    fn link(&self, lease: Option<&Arc<Lease>>) {
+        let Some(uses) = &self.uses else { return };
+        uses.link(lease.map(|lease| Link {
+            lease: Arc::clone(lease),
+            client: self.client.clone(),
+            clock: Arc::clone(&self.clock),
+            random: Arc::clone(&self.random),
+        }));
     }
 
     fn enforce(&self) {
@@ -272,9 +317,10 @@ impl Reporter {
         let status = self.recorder.as_ref().map(|recorder| recorder.status()).unwrap_or_default();
         report.waiting = status.waiting;
         report.lost = status.lost.saturating_sub(lease.lost_before);
+        report.uses = self.keeps;
         report.observing =
             self.observe.as_ref().map(|observe| observe.tools(self.watch.trust())).unwrap_or_default();
-        let (n, message) = self.signed(lease, REPORT_TYPE, report);
+        let (n, message) = lease.signed(REPORT_TYPE, report, self.clock.now());
         let answer: ReportAnswer = self.client.send("report", REPORT, message).await?;
         self.listen(lease, n, answer.observe.as_deref());
         self.lost_told.fetch_max(status.lost, Ordering::Relaxed);
@@ -302,14 +348,7 @@ impl Reporter {
         kind: &str,
         said: impl Serialize,
     ) -> Result<A, ReportError> {
-        self.client.send(what, path, self.signed(lease, kind, said).1).await
-    }
-
-    /// The next message of the instance, under its number.
-    fn signed(&self, lease: &Lease, kind: &str, said: impl Serialize) -> (u64, String) {
-        let n = lease.n.fetch_add(1, Ordering::Relaxed) + 1;
-        let message = Message { aud: lease.issuer.clone(), n, iat: self.clock.now().seconds(), said };
-        (n, jws::sign(kind, &lease.instance, &message, &lease.key))
+        self.client.send(what, path, lease.signed(kind, said, self.clock.now()).1).await
     }
 
     pub(super) fn backoff(&self) -> Backoff {
@@ -318,6 +357,15 @@ impl Reporter {
 
     pub(super) fn mood(&self) -> Mood<'_> {
         Mood { url: self.client.url(), failing: None }
+    }
+}
+
+impl Lease {
+    /// The next message of the instance, and its number.
+    pub(super) fn signed(&self, kind: &str, said: impl Serialize, now: Timestamp) -> (u64, String) {
+        let n = self.n.fetch_add(1, Ordering::Relaxed) + 1;
+        let message = Message { aud: self.issuer.clone(), n, iat: now.seconds(), said };
+        (n, jws::sign(kind, &self.instance, &message, &self.key))
     }
 }
 

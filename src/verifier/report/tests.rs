@@ -1,6 +1,8 @@
 //! A reporter against a broker that answers what a test tells it to.
 
-use std::collections::VecDeque;
+mod claims;
+
+use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,8 +20,8 @@ use shortbread_protocol::keys::PublicKey;
 use shortbread_protocol::random::SeededRandom;
 use shortbread_protocol::reason::Reason;
 use shortbread_protocol::verifiers::{
-    Batch, CallRecord, DECISIONS, DECISIONS_TYPE, GOODBYE, GOODBYE_TYPE, Goodbye, LEASE, LeaseBody, Message,
-    REPORT, REPORT_TYPE, Report, Step,
+    Batch, CLAIM_TYPE, CLAIMS, CallRecord, Claim, DECISIONS, DECISIONS_TYPE, GOODBYE, GOODBYE_TYPE, Goodbye,
+    LEASE, LeaseBody, Message, REPORT, REPORT_TYPE, Report, Step, Uses,
 };
 use tokio::sync::oneshot;
 
@@ -27,6 +29,7 @@ use super::*;
 use crate::decision::{Call, Decision, DecisionId};
 use crate::list::testing::{Broker as Lists, ISSUER, NOW, clock, key, open};
 use crate::list::{Next, Trust};
+use crate::uses::BrokerUses;
 use crate::verifier::Sink as _;
 
 /// What the broker heard, in order, and what it says next where that is not yes.
@@ -38,6 +41,11 @@ struct Heard {
     numbers: Vec<u64>,
     batches: Vec<Vec<CallRecord>>,
     goodbyes: usize,
+    claims: Vec<Message<Claim>>,
+    /// Which attempt has the use of each token.
+    used: HashMap<String, String>,
+    /// So many answers to claims are lost.
+    lose: usize,
     refuse: VecDeque<(&'static str, Response)>,
 }
 
@@ -120,6 +128,7 @@ struct Stage {
     trust: Arc<Trust>,
     lists: Lists,
     clock: Arc<ManualClock>,
+    uses: Arc<BrokerUses>,
     stop: Option<oneshot::Sender<()>>,
     running: Option<tokio::task::JoinHandle<()>>,
 }
@@ -133,6 +142,7 @@ impl Stage {
             .route(REPORT, post(report))
             .route(DECISIONS, post(decisions))
             .route(GOODBYE, post(goodbye))
+            .route(CLAIMS, post(claims::claim))
             .with_state(Arc::clone(&heard));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -142,14 +152,16 @@ impl Stage {
         let mut config = ReporterConfig::new(url);
         config.label = Some("pod-1\u{7}".to_owned());
         (config.upload_every, config.retry) = (Duration::from_millis(20), Duration::from_millis(10));
-        let reporter = reporter(config, &trust, &clock).unwrap();
+        let uses = BrokerUses::new();
+        let reporter = reporter(config, &trust, &clock).unwrap().uses(Arc::clone(&uses));
         let reporter = match recorder {
             Some(recorder) => reporter.uploads(Arc::clone(recorder)),
             None => reporter,
         };
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(reporter.run(async { drop(stopped.await) }));
-        Self { heard, trust, lists: Lists::new(), clock, stop: Some(stop), running: Some(running) }
+        let (stop, running) = (Some(stop), Some(running));
+        Self { heard, trust, lists: Lists::new(), clock, uses, stop, running }
     }
 
     fn apply(&mut self, seq: u64) {
@@ -218,6 +230,7 @@ async fn an_instance_is_heard_of_at_once_on_each_change_and_at_its_end() {
     stage.until("the first report", |heard| heard.reports.len() == 1).await;
     let first = stage.heard.lock().unwrap().reports[0].clone();
     assert_eq!((first.contents, first.step, first.applied_at), (0, Step::Deny, None));
+    assert_eq!(first.uses, Uses::Broker);
     let assertion = stage.heard.lock().unwrap().leases[0].clone();
     assert_eq!(assertion.label.as_deref(), Some("pod-1"));
     assert!(!assertion.assertion.is_empty());

@@ -30,6 +30,8 @@ pub(super) fn compile(program: Program, signatures: &[&[u8; 64]]) -> Result<Scop
         conditions: Vec::with_capacity(queries),
         facets: Vec::new(),
         revocable: Vec::with_capacity(signatures.len() + 1),
+        asks_args_sha256: false,
+        asks_unused: false,
         program,
     };
     scope.revocable.extend(scope.id(SelectorKind::Token).map(|token| RevokedId::hash(token.as_bytes())));
@@ -192,7 +194,11 @@ impl Scope {
             match self.condition(&predicate) {
                 Compiled::Operation(terms) => operation = Some(terms),
                 Compiled::Constant(holds) => never |= !holds,
-                Compiled::Condition(condition) => self.conditions.push(condition),
+                Compiled::Condition(condition) => {
+                    self.asks_args_sha256 |= matches!(condition, Condition::ArgsSha256(_));
+                    self.asks_unused |= matches!(condition, Condition::Unused(_));
+                    self.conditions.push(condition);
+                }
             }
         }
         let conditions = run(start, self.conditions.len());

@@ -104,6 +104,10 @@ pub struct Scope {
     audiences: Vec<Sym>,
     /// The ids under which the token and its blocks can be revoked.
     revocable: Vec<[u8; 16]>,
+    /// Whether any alternative asks for the hash of the arguments.
+    asks_args_sha256: bool,
+    /// Whether any alternative asks for the token's one use.
+    asks_unused: bool,
 }
 
 impl Scope {
@@ -189,6 +193,18 @@ impl Scope {
     #[must_use]
     pub fn access(&self, tool: &str, verb: &str) -> Option<Access> {
         self.right(tool, verb).map(|right| right.access)
+    }
+
+    /// Whether any check asks for the hash of the arguments: for other tokens nobody need compute it.
+    #[must_use]
+    pub const fn asks_args_sha256(&self) -> bool {
+        self.asks_args_sha256
+    }
+
+    /// Whether any check asks that the token was not used: it is good once, for some calls at least.
+    #[must_use]
+    pub const fn asks_unused(&self) -> bool {
+        self.asks_unused
     }
 
     /// The size in memory, in bytes: everything that was asked of the allocator.

@@ -115,6 +115,7 @@ impl Class {
             | Reason::ClockUnsure
             | Reason::ProofsFull
             | Reason::RecordUnavailable
+            | Reason::ClaimUnavailable
             | Reason::Internal => Self::Wait,
             // Revoked, narrowed, refused by its arguments, approved for another call: asking again changes nothing.
             _ => Self::Final,

@@ -184,7 +184,7 @@ where
         Box::pin(async move {
             let (mut parts, body) = request.into_parts();
             let judged = match whole(body).await {
-                Ok(bytes) => shared.judge(&mut parts, &bytes).map(|stamp| (bytes, stamp)),
+                Ok(bytes) => shared.judge(&mut parts, &bytes).await.map(|stamp| (bytes, stamp)),
                 Err(unread) => Err(Box::new(shared.unread(unread, &parts))),
             };
             let (bytes, stamp) = match judged {
@@ -227,7 +227,7 @@ where
 {
     /// Lets the request through, with the decision in it and the token taken out, or says what to answer. What is let
     /// through as a call has its answer stamped with the decision.
-    fn judge(&self, parts: &mut Parts, body: &[u8]) -> Result<Option<Stamp>, Box<Answer>> {
+    async fn judge(&self, parts: &mut Parts, body: &[u8]) -> Result<Option<Stamp>, Box<Answer>> {
         let refuser = self.refuser(parts);
         let (tool, verb, args) = match (self.map)(parts, body) {
             Ok(Mapped::Public) => return Ok(None),
@@ -237,7 +237,7 @@ where
         let call = Call { tool: &tool, verb: &verb, args: args.as_ref() };
         let credentials =
             credentials::find(parts).map_err(|unclear| Box::new(Answer::unclear(refuser, unclear)))?;
-        let decision = self.decide(&credentials, parts, &call);
+        let decision = self.decide(&credentials, parts, &call).await;
         if !decision.is_allowed() {
             return Err(Box::new(Answer::denied(&decision, &call, credentials.scheme)));
         }
@@ -256,13 +256,14 @@ where
         Refuser { checker: &*self.checker, trace: trace(parts) }
     }
 
-    fn decide(&self, credentials: &Credentials<'_>, parts: &Parts, call: &Call<'_>) -> Decision {
+    async fn decide(&self, credentials: &Credentials<'_>, parts: &Parts, call: &Call<'_>) -> Decision {
         let Credentials { scheme, token, proof } = *credentials;
         let url = self.origin.as_ref().map(|origin| origin.url(parts.uri.path())).unwrap_or_default();
         // A token that is sent as anyone's to use is not made more by a proof beside it (RFC 9449, section 7.2).
         let bound = proof.filter(|_| scheme == Scheme::DPoP);
         let sent = bound.map(|text| SentProof { text, method: parts.method.as_str(), url: &url });
-        let mut decision = self.checker.check(&Presented { token, proof: sent, trace: trace(parts) }, call);
+        let presented = Presented { token, proof: sent, trace: trace(parts) };
+        let mut decision = self.checker.check_claiming(&presented, call).await;
         if proof.is_some() && bound.is_none() && decision.reason == Some(Reason::ProofRequired) {
             let detail = "A proof counts with `Authorization: DPoP TOKEN`, and this token came as `Bearer`.";
             decision.detail = Some(detail.to_owned());

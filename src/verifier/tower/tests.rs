@@ -1,5 +1,6 @@
 //! One answer for each class of decision, through a real router.
 
+mod once;
 mod proof;
 mod stage;
 
@@ -195,6 +196,7 @@ async fn each_reason_has_its_answer() {
         (Reason::ClockUnsure, 503, "temporarily_unavailable", ""),
         (Reason::ProofsFull, 503, "temporarily_unavailable", ""),
         (Reason::RecordUnavailable, 503, "temporarily_unavailable", ""),
+        (Reason::ClaimUnavailable, 503, "temporarily_unavailable", ""),
     ];
     for (reason, status, error, challenge) in cases {
         let (reply, _) = send(Some(reason), post("/issues.write", "{}")).await;

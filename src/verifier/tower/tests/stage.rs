@@ -158,6 +158,8 @@ pub(super) struct Odd {
     pub(super) expired: bool,
     /// It names its holder and has no check of it, as no broker makes it.
     pub(super) unchecked: bool,
+    /// It is good once, for `issues.write` with these arguments.
+    pub(super) once: Option<&'static str>,
 }
 
 /// A token for all verbs, bound to a key if there is one.
@@ -176,6 +178,12 @@ pub(super) fn token(holder: Option<&str>, odd: Odd) -> String {
     if let Some(holder) = holder.filter(|_| !odd.unchecked) {
         // Before all others, so that a test can tell that it does not come first when refusals are told.
         block.check(&[Alternative::new().fact("holder", [Value::Str(holder)])]);
+    }
+    let digest = odd.once.map(|args| Args::from_json(args.as_bytes()).unwrap().digest().unwrap());
+    if let Some(digest) = &digest {
+        block.check(&[Alternative::new().fact("unused", [Value::Str("x")])]);
+        let operation = Alternative::new().fact("operation", ["github", "issues.write"].map(Value::Str));
+        block.check(&[operation.fact("args_sha256", [Value::Bytes(digest)])]);
     }
     let operation = |verb| Alternative::new().fact("operation", [Value::Str("github"), Value::Str(verb)]);
     let numbers = operation("issues.write").fact("arg", [Value::Str("n"), Value::Int(1)]);
@@ -235,11 +243,20 @@ impl Stage {
     }
 
     pub(super) fn with(origin: Option<&str>, broker: &Broker, capacity: usize) -> Self {
+        Self::built(origin, broker, |verifier| verifier.proof_capacity(capacity))
+    }
+
+    /// One with whoever keeps the uses of tokens.
+    pub(super) fn keeping(keeping: impl FnOnce(Verifier) -> Verifier) -> Self {
+        Self::built(Some(ORIGIN), &Broker::new(), keeping)
+    }
+
+    fn built(origin: Option<&str>, broker: &Broker, build: impl FnOnce(Verifier) -> Verifier) -> Self {
         let clock = Arc::new(ManualClock::at(Timestamp::from_seconds(NOW - 30)));
         let pin = Pin { issuer: ISSUER.to_owned(), root: key(1).public() };
         let trust = Arc::new(Trust::new(pin, Arc::clone(&clock) as Arc<dyn Clock>, None).unwrap());
         let config = VerifierConfig { audience: AUDIENCE.to_owned() };
-        let verifier = Arc::new(Verifier::new(Arc::clone(&trust), config).unwrap().proof_capacity(capacity));
+        let verifier = Arc::new(build(Verifier::new(Arc::clone(&trust), config).unwrap()));
         clock.advance(Duration::from_secs(30));
         let head = broker.signed(10, NOW);
         assert!(matches!(trust.offer_head(&head), Ok(Next::Keys { .. })));
