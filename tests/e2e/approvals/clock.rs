@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use shortbread_broker::approvals::tend;
+use shortbread_broker::store::{Ask, AuditEntry};
+use shortbread_protocol::approval::Shown;
 use shortbread_tests::{DESK, Desk, Loopback, refund, with_verifiers};
 
 use crate::paged::{paging, told};
@@ -80,4 +82,50 @@ async fn approvers_are_told_where_to_look() {
     assert_eq!(told(&server, "approval.escalated").await["data"]["approvers"], json!(["oncall", "leads"]));
     assert_eq!(desk.approve("carol", &asked).await.status, 200);
     assert_eq!(told(&server, "approval.decided").await["data"]["by"], "carol");
+}
+
+#[tokio::test]
+async fn ten_thousand_requests_wait_and_are_listed_a_page_at_a_time_and_decided() {
+    let desk = Desk::start().await;
+    let asked = desk.ask(&refund(1, "ch_1")).await;
+    let store = desk.world.broker.store.clone();
+    let one = store.approval(asked.text("/shortbread/approval_id")).await.unwrap().unwrap().record;
+    for group in 0..50_u32 {
+        let asks = (0..200_u32).map(|n| {
+            let number = group * 200 + n;
+            let mut record = one.clone();
+            record.id = format!("apr_{number:05}");
+            record.same[..4].copy_from_slice(&number.to_be_bytes());
+            let mut shown: serde_json::Value = serde_json::from_slice(&record.shown).unwrap();
+            shown["approval_id"] = record.id.clone().into();
+            let shown: Shown = serde_json::from_value(shown).unwrap();
+            record.digest = shown.digest();
+            record.shown = serde_json::to_vec(&shown).unwrap();
+            let ask = Ask { record, replay: None, task: shown.task.to_string(), most: u64::MAX };
+            let store = store.clone();
+            tokio::spawn(async move { store.ask_approval(ask, |_| entry()).await })
+        });
+        for ask in asks.collect::<Vec<_>>() {
+            ask.await.unwrap().unwrap();
+        }
+    }
+    let (mut after, mut seen) = (String::new(), 0);
+    loop {
+        let path = format!("/api/v1/approvals?limit=500{after}");
+        let page = desk.call_with(("alice", "alice"), ("GET", &path), "approvals.read", None).await;
+        assert_eq!((page.status, &page.body["open"]), (200, &json!(10_001)), "{page:?}");
+        seen += page.body["approvals"].as_array().unwrap().len();
+        let Some(next) = page.body["next"].as_str() else { break };
+        after = format!("&after={next}");
+    }
+    assert_eq!(seen, 10_001, "each once");
+    let last = json!({ "shortbread": { "approval_id": "apr_09999" } });
+    let last = shortbread_tests::Answer { body: last, ..asked };
+    assert_eq!(desk.approve("bob", &last).await.text("/approval/state"), "approved");
+}
+
+fn entry() -> AuditEntry {
+    let at = shortbread_protocol::clock::Timestamp::from_seconds(1_795_176_000);
+    let (decision, body) = ("dec_seeded".to_owned(), b"{}".to_vec());
+    AuditEntry { at, decision, trace: None, parent: None, body, about: None, input: None }
 }

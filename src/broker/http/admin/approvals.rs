@@ -34,7 +34,7 @@ pub(in crate::http) struct Wanted {
 }
 
 /// Requests that wait for a person, the first that is due first; of closed ones the newest first.
-#[utoipa::path(get, path = "/api/v1/approvals", tag = "admin", security(("operator" = ["approvals.read"])), params(Wanted),
+#[utoipa::path(get, path = "/api/v1/approvals", tag = "admin", security(("operator" = ["approvals.read"]), ("operator" = ["approvals.decide"])), params(Wanted),
     responses((status = 200, body = ApprovalsAnswer), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(in crate::http) async fn list(
     State(app): State<App>,
@@ -56,7 +56,7 @@ pub(in crate::http) async fn list(
 }
 
 /// One request: exactly what would run, what it takes, who voted.
-#[utoipa::path(get, path = "/api/v1/approvals/{id}", tag = "admin", security(("operator" = ["approvals.read"])), params(("id" = String, Path)),
+#[utoipa::path(get, path = "/api/v1/approvals/{id}", tag = "admin", security(("operator" = ["approvals.read"]), ("operator" = ["approvals.decide"])), params(("id" = String, Path)),
     responses((status = 200, body = ApprovalAnswer), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(in crate::http) async fn show(
     State(app): State<App>,
