@@ -14,7 +14,7 @@ const WHILE: Duration = Duration::from_secs(3);
 
 /// Kills the broker, and breaks the glass.
 pub(crate) async fn lose(stage: &Stage, held: &Held, fleet: &Fleet) -> Outcome {
-    scene("8. The broker is gone");
+    scene("9. The broker is gone");
     say(
         "The operator lifts it (`lift --revive`: old tokens live again) and puts a copy of the list on a mirror:",
     );
@@ -37,7 +37,7 @@ pub(crate) async fn lose(stage: &Stage, held: &Held, fleet: &Fleet) -> Outcome {
 }
 
 async fn break_glass(stage: &Stage, held: &Held, fleet: &Fleet) -> Outcome {
-    scene("9. Break glass");
+    scene("10. Break glass");
     say("No broker, no store. The offline root key, kept elsewhere, signs a file for the mirror:");
     show("shortbread break-glass --root root.pem --issuer URL --out MIRROR/revocations/break-glass");
     let out = stage.glass().display().to_string();

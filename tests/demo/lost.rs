@@ -36,7 +36,7 @@ pub(crate) async fn ask_twice(stage: &Stage) -> Outcome<Held> {
 
 async fn ask(stage: &Stage, workflow: &PrivateKey, key: &ProofKey, retry: &str) -> Outcome<Vec<u8>> {
     let now = SystemClock::start().now();
-    let (url, assertion) = (format!("{}/oauth/token", stage.issuer), assertion(stage, workflow)?);
+    let (url, assertion) = (format!("{}/oauth/token", stage.issuer), assertion(stage, "workflow:demo", workflow)?);
     let statement = Statement { method: "POST", url: &url, ..Statement::default() };
     let form = [
         ("grant_type", CLIENT_CREDENTIALS),
@@ -57,10 +57,10 @@ async fn ask(stage: &Stage, workflow: &PrivateKey, key: &ProofKey, retry: &str) 
     Ok(body.to_vec())
 }
 
-// RFC 7523: for the broker, for a minute, used once.
-fn assertion(stage: &Stage, key: &PrivateKey) -> Outcome<String> {
+/// Proves whose key this is (RFC 7523): for the broker, for a minute, used once.
+pub(crate) fn assertion(stage: &Stage, name: &str, key: &PrivateKey) -> Outcome<String> {
     let now = SystemClock::start().now();
-    let (name, at) = ("workflow:demo", now.seconds());
+    let at = now.seconds();
     let jti = id("jti_", now, &SystemRandom)?;
     let claims =
         json!({ "iss": name, "sub": name, "aud": stage.issuer, "iat": at, "exp": at + 60, "jti": jti });

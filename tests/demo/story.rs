@@ -9,7 +9,7 @@ use crate::fleet::Fleet;
 use crate::old_way::{SHARED_KEY, serve};
 use crate::page::{passed, refused, say, scene, show, told};
 use crate::stage::Stage;
-use crate::{family, gone, lost, switch, thief};
+use crate::{family, gone, lost, person, switch, thief};
 
 /// What the agent asks for.
 pub(crate) const SCOPE: &str = "github:files.read github:issues.read github:issues.write";
@@ -58,6 +58,7 @@ pub(crate) async fn tell(stage: &Stage) -> Outcome {
     thief::steal(stage, &held).await?;
     family::pass_on(stage, &held).await?;
     let held = lost::ask_twice(stage).await?;
+    person::ask(stage).await?;
     let fleet = Fleet::follow(stage).await?;
     switch::pull(stage, &held, &fleet).await?;
     gone::lose(stage, &held, &fleet).await

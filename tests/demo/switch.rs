@@ -12,7 +12,7 @@ use crate::story::{Held, refusal};
 
 /// Stops the workflow and everything it has.
 pub(crate) async fn pull(stage: &Stage, held: &Held, fleet: &Fleet) -> Outcome {
-    scene("7. The switch");
+    scene("8. The switch");
     let (agent, size) = (held.agent(stage), fleet.size());
     agent.read().await?.expect(200, "")?;
     passed("The agent works with its new token", "read");

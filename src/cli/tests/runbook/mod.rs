@@ -72,7 +72,6 @@ fn pause() -> bool {
 }
 
 #[test]
-#[ignore = "needs a broker that serves /api/v1/approvals to the operator of dev; takes 40 s, as a restore refuses sign-ins"]
 fn every_block_of_the_runbook_runs_as_it_stands() {
     let mut dev = Dev::start();
     let mut restored = false;
