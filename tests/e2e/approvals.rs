@@ -4,6 +4,7 @@ mod anew;
 mod clock;
 mod once;
 mod random;
+mod served;
 mod votes;
 
 use std::time::Duration;
