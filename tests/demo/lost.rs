@@ -36,7 +36,8 @@ pub(crate) async fn ask_twice(stage: &Stage) -> Outcome<Held> {
 
 async fn ask(stage: &Stage, workflow: &PrivateKey, key: &ProofKey, retry: &str) -> Outcome<Vec<u8>> {
     let now = SystemClock::start().now();
-    let (url, assertion) = (format!("{}/oauth/token", stage.issuer), assertion(stage, "workflow:demo", workflow)?);
+    let (url, assertion) =
+        (format!("{}/oauth/token", stage.issuer), assertion(stage, "workflow:demo", workflow)?);
     let statement = Statement { method: "POST", url: &url, ..Statement::default() };
     let form = [
         ("grant_type", CLIENT_CREDENTIALS),

@@ -67,7 +67,9 @@ async fn decide(stage: &Stage) -> Outcome<String> {
     show(&shown);
     let answer: Value = serde_json::from_str(&stage.shortbread(&["--json", "approvals", "show", &id])?)?;
     let digest = answer.get("digest").and_then(Value::as_str).ok_or("no digest")?;
-    say("The vote names the digest of what was shown: if anything about it were different, it would not count.");
+    say(
+        "The vote names the digest of what was shown: if anything about it were different, it would not count.",
+    );
     show("shortbread approvals approve ID --digest DIGEST --note \"seen the invoice\"");
     let vote = ["approvals", "approve", &id, "--digest", digest, "--note", "seen the invoice"];
     show(&stage.shortbread(&vote)?);
