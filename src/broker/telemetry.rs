@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
-use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use shortbread_protocol::admin::StateCounts;
 use shortbread_protocol::oauth::TokenAnswer;
 use shortbread_protocol::verifiers::{BatchAnswer, CallRecord};
@@ -18,6 +18,9 @@ use crate::http::{ServeError, Server};
 
 /// Seconds: from a cached answer on a fast machine to the request timeout.
 const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 10.0];
+
+/// Seconds: from a decision made at once to one at the end of an hour.
+const DECIDED: [f64; 9] = [5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0, 1800.0, 3600.0];
 
 /// How often histograms are drained.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -38,7 +41,9 @@ pub fn log_json() -> Result<(), TryInitError> {
 /// # Errors
 /// When another collector was set up before.
 pub fn collect() -> Result<PrometheusHandle, BuildError> {
-    let handle = PrometheusBuilder::new().set_buckets(&BUCKETS)?.install_recorder()?;
+    let decided = Matcher::Full("shortbread_approval_seconds".to_owned());
+    let builder = PrometheusBuilder::new().set_buckets(&BUCKETS)?;
+    let handle = builder.set_buckets_for_metric(decided, &DECIDED)?.install_recorder()?;
     describe_counter!(
         "shortbread_exchanges_total",
         "Exchanges by outcome: granted, or the reason code of the refusal."
@@ -75,7 +80,26 @@ pub fn collect() -> Result<PrometheusHandle, BuildError> {
     );
     describe_gauge!("shortbread_tools_observed", "Tools that the policy in force does not enforce now.");
     describe();
+    describe_approvals();
     Ok(handle)
+}
+
+// What waits for a person.
+fn describe_approvals() {
+    describe_gauge!("shortbread_approvals_open", "Requests that wait for a person, or to be fetched.");
+    describe_counter!(
+        "shortbread_approvals_total",
+        "Requests that waited for a person, by outcome: approved, denied or expired."
+    );
+    describe_histogram!(
+        "shortbread_approval_seconds",
+        Unit::Seconds,
+        "Time from a request to the decision about it."
+    );
+    describe_counter!(
+        "shortbread_approval_sla_breaches_total",
+        "Times that a group of approvers did not decide in time, by approvers."
+    );
 }
 
 // What stands before other services, what operators were told, and what verifiers report.

@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     approvals, attenuate, audit, backup, break_glass, dev, doctor, drill, exchange, explain, init, inspect,
-    keys, lift, login, policy, report, restore, revocations,
+    keys, lift, login, notices, policy, report, restore, revocations,
 };
 use crate::commands::{revoke, runbook, serve, verify};
 
@@ -47,6 +47,7 @@ pub(crate) enum Command {
     Policy(policy::PolicyArgs),
     Audit(audit::AuditArgs),
     Report(report::ReportArgs),
+    Notices(notices::NoticesArgs),
     Keys(keys::KeysArgs),
     Backup(backup::BackupArgs),
     Restore(restore::RestoreArgs),

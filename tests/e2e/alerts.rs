@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use yaml_rust2::{Yaml, YamlLoader};
 
 /// What operators must be woken for or should look at, by the words of the rules' names.
-const WANTED: [&str; 17] = [
+const WANTED: [&str; 20] = [
     "NoHeadSigned",
     "BrokerAbsent",
     "ListNearExpiry",
@@ -19,6 +19,9 @@ const WANTED: [&str; 17] = [
     "LogNotAnchored",
     "IssuerBreakerOpen",
     "KeyNearItsEnd",
+    "ApprovalOverdue",
+    "ApprovalExpired",
+    "ApprovalsPiledUp",
     "TripwireTripped",
     "TripwireCapped",
     "PolicyTakenBack",

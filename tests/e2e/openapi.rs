@@ -8,7 +8,7 @@ use shortbread_broker::http::document;
 use shortbread_protocol::clock::Clock as _;
 use shortbread_protocol::key_document::Rotation;
 use shortbread_protocol::oauth::{CLIENT_ASSERTION, CLIENT_CREDENTIALS};
-use shortbread_tests::{Answer, World};
+use shortbread_tests::{Answer, POLICY, World};
 
 fn described() -> Value {
     serde_json::to_value(document()).unwrap()
@@ -224,6 +224,8 @@ async fn answers_of_the_exchange_are_as_described() {
 const BUNDLE: &str = "/api/v1/log/tile/entries/{*path}";
 const CASES: &str = "/api/v1/audit/cases";
 const STATUS: &str = "/api/v1/revocations/status";
+const NOTICES: &str = "/api/v1/notices/dropped";
+const APPROVALS: &str = "/api/v1/approvals";
 const EXPORT: &str = "/api/v1/audit/export";
 /// The key document that may follow the one in force, signed.
 fn following(world: &World) -> String {
@@ -232,9 +234,15 @@ fn following(world: &World) -> String {
     current.next(&Rotation::default(), now).unwrap().sign(&world.key("root"))
 }
 
+/// A world whose operator alice has every verb of the admin API.
+async fn everything() -> World {
+    let all = POLICY.replace("\"status.read\"]", "\"status.read\", \"approvals.*\"]");
+    World::builder().policy(&all).start().await
+}
+
 #[tokio::test]
 async fn answers_of_the_admin_api_are_as_described() {
-    let (world, mut checker) = (World::start().await, Checker::new());
+    let (world, mut checker) = (everything().await, Checker::new());
     let json = "application/json";
     for (verb, path, bodies) in [
         (
@@ -295,6 +303,11 @@ async fn answers_of_the_admin_api_are_as_described() {
         ("revocations.read", STATUS, STATUS.to_owned()),
         ("revocations.read", STATUS, format!("{STATUS}?wait=9")),
         ("keys.read", "/api/v1/keys", "/api/v1/keys".to_owned()),
+        ("status.read", NOTICES, format!("{NOTICES}?limit=5")),
+        ("status.read", NOTICES, format!("{NOTICES}?colour=red")),
+        ("approvals.read", APPROVALS, format!("{APPROVALS}?state=closed&limit=5")),
+        ("approvals.read", APPROVALS, format!("{APPROVALS}?state=lost")),
+        ("approvals.read", "/api/v1/approvals/{id}", format!("{APPROVALS}/none")),
         ("policy.read", "/api/v1/policy", "/api/v1/policy".to_owned()),
         ("policy.read", "/api/v1/policy/versions/{n}", "/api/v1/policy/versions/1".to_owned()),
         ("audit.read", "/api/v1/audit", "/api/v1/audit?after=0&limit=5".to_owned()),
@@ -314,6 +327,14 @@ async fn answers_of_the_admin_api_are_as_described() {
     ] {
         checker.check("get", path, &world.admin_read(verb, &asked).await);
         checker.check("get", path, &world.call("get", &asked, None, None).await);
+    }
+    for (step, body) in
+        [("approve", json!({ "digest": "x" })), ("deny", json!({ "digest": "x", "reason": "r" }))]
+    {
+        let (asked, path) = (format!("{APPROVALS}/none/{step}"), format!("{APPROVALS}/{{id}}/{step}"));
+        checker.check("post", &path, &world.admin("approvals.decide", &asked, &body).await);
+        checker.check("post", &path, &world.admin("approvals.decide", &asked, &json!({ "x": 1 })).await);
+        checker.check("post", &path, &world.call("post", &asked, None, None).await);
     }
     let token = world.operator("alice", "revocations.revoke").await;
     for token in [Some(token.as_str()), None] {

@@ -234,6 +234,63 @@ async fn a_receiver_that_is_gone_is_asked_no_more() {
 }
 
 #[tokio::test]
+async fn what_was_given_up_is_listed_with_why_and_outlives_the_broker() {
+    let server = Loopback::start().await;
+    server.status(410);
+    let world = paging(&server, "").start().await;
+    let dropped = async |world: &World, count: usize| {
+        for _ in 0..200 {
+            let answer = world.admin_read("status.read", "/api/v1/notices/dropped").await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+            if answer.body["dropped"].as_array().unwrap().len() == count {
+                return answer.body["dropped"].clone();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{count} notices were to be listed");
+    };
+    assert_eq!(dropped(&world, 0).await, json!([]));
+    assert_eq!(world.revoke("workflow", "demo").await.status, 200);
+    heard(&world, &server, 1).await;
+    dropped(&world, 1).await;
+    // Nothing is sent any more, and that is told as well.
+    assert_eq!(world.revoke("task", "nightly").await.status, 200);
+    let listed = dropped(&world, 2).await;
+    assert_eq!(listed[1]["id"], header(&server.heard()[0], "webhook-id"));
+    assert_eq!(listed[1]["notice"], body(&server.heard()[0]));
+    assert_eq!(listed[0]["notice"]["data"]["what"], json!(["task nightly"]));
+    for notice in listed.as_array().unwrap() {
+        assert_eq!((&notice["kind"], &notice["why"]), (&json!("revocation.set"), &json!("gone")));
+        assert!(notice["dropped"].as_u64() >= notice["at"].as_u64(), "{notice}");
+    }
+    let world = world.restart().await;
+    assert_eq!(dropped(&world, 2).await, listed);
+    let one = world.admin_read("status.read", "/api/v1/notices/dropped?limit=1").await;
+    assert_eq!(one.body["dropped"], json!([listed[0]]));
+}
+
+#[tokio::test]
+async fn what_is_too_old_is_given_up_and_listed() {
+    let server = Loopback::start().await;
+    server.status(503);
+    let world = paging(&server, "events = [\"revocation.set\"]\n").start().await;
+    assert_eq!(world.revoke("workflow", "demo").await.status, 200);
+    heard(&world, &server, 1).await;
+    world.clock.advance(Duration::from_secs(3 * 24 * 3600 + 60));
+    let why = async || {
+        let dropped = world.broker.store.dropped_notices(10).await.unwrap();
+        dropped.first().map(|dropped| dropped.why.as_str())
+    };
+    for _ in 0..200 {
+        if why().await.is_some() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(why().await, Some("too_old"));
+}
+
+#[tokio::test]
 async fn a_redirect_is_not_followed() {
     let (server, other) = (Loopback::start().await, Loopback::start().await);
     let away = other.url();

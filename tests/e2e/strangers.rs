@@ -12,7 +12,7 @@ use shortbread_protocol::access::Access;
 use shortbread_protocol::clock::Clock as _;
 use shortbread_protocol::normalise::Forms;
 use shortbread_protocol::random::SystemRandom;
-use shortbread_tests::{Answer, World, holder};
+use shortbread_tests::{Answer, POLICY, World, holder};
 use shortbread_verifier::narrow::{NarrowError, seal};
 
 /// What anyone may ask. `/oauth/*` check what they are sent: see `bad_input`; so do `/verifiers/*`: see
@@ -23,6 +23,7 @@ const PUBLIC: [&str; 26] = [
     "/.well-known/jwks.json",
     "/.well-known/oauth-authorization-server",
     "/.well-known/openid-configuration",
+    "/a/{id}",
     "/healthz",
     "/log/checkpoint",
     "/log/consistency/{from}",
@@ -45,6 +46,12 @@ const PUBLIC: [&str; 26] = [
     "/verifiers/lease",
     "/verifiers/report",
 ];
+
+/// A world whose operator alice has every verb of the admin API.
+async fn world() -> World {
+    let all = POLICY.replace("\"status.read\"]", "\"status.read\", \"approvals.*\"]");
+    World::builder().policy(&all).start().await
+}
 
 /// A route of the admin API.
 struct Route {
@@ -114,7 +121,7 @@ fn is_traced(answer: &Answer) {
 
 #[tokio::test]
 async fn without_a_token_nothing_is_told() {
-    let world = World::start().await;
+    let world = world().await;
     for route in guarded() {
         route.refuses(&world, None, 401, "admin.unauthenticated").await;
         route.refuses(&world, Some(""), 401, "admin.unauthenticated").await;
@@ -125,7 +132,7 @@ async fn without_a_token_nothing_is_told() {
 
 #[tokio::test]
 async fn a_token_of_a_workflow_opens_nothing() {
-    let world = World::start().await;
+    let world = world().await;
     let bearer = world.demo("github:issues.read").await.token().to_owned();
     let bound = world.bound("workflow:demo", "demo", &[("scope", "github:issues.read")]).await;
     for route in guarded() {
@@ -136,7 +143,7 @@ async fn a_token_of_a_workflow_opens_nothing() {
 
 #[tokio::test]
 async fn a_token_for_another_verb_opens_nothing_and_the_right_one_does() {
-    let world = World::start().await;
+    let world = world().await;
     let verbs: Vec<String> = guarded().into_iter().map(|route| route.verb).collect();
     let mut tokens = BTreeMap::new();
     for verb in &verbs {
@@ -159,7 +166,7 @@ async fn a_token_for_another_verb_opens_nothing_and_the_right_one_does() {
 
 #[tokio::test]
 async fn an_operator_token_lives_five_minutes_and_cannot_be_passed_on() {
-    let world = World::start().await;
+    let world = world().await;
     for route in guarded() {
         let answer = world.sign_in("alice", &route.verb).await;
         assert_eq!((&answer.body["expires_in"], answer.text("/token_type")), (&json!(300), "DPoP"));
@@ -171,7 +178,7 @@ async fn an_operator_token_lives_five_minutes_and_cannot_be_passed_on() {
 
 #[tokio::test]
 async fn a_token_for_another_audience_opens_nothing() {
-    let world = World::start().await;
+    let world = world().await;
     let operator = Principal::Operator("alice".parse().unwrap());
     let now = world.clock.now().seconds();
     for route in guarded() {
@@ -211,7 +218,7 @@ async fn a_token_for_another_audience_opens_nothing() {
 
 #[tokio::test]
 async fn a_token_of_another_broker_opens_nothing() {
-    let (world, other) = (World::start().await, World::start().await);
+    let (world, other) = (world().await, world().await);
     for route in guarded() {
         let token = other.operator("alice", &route.verb).await;
         route.refuses(&world, Some(&token), 401, "profile_violation").await;
@@ -220,7 +227,7 @@ async fn a_token_of_another_broker_opens_nothing() {
 
 #[tokio::test]
 async fn one_header_with_one_scheme_is_read() {
-    let world = World::start().await;
+    let world = world().await;
     let token = world.operator("alice", "audit.read").await;
     let url = format!("{}/api/v1/audit", world.issuer);
     let ask = |values: Vec<String>| {
@@ -248,7 +255,7 @@ async fn one_header_with_one_scheme_is_read() {
 
 #[tokio::test]
 async fn there_is_nothing_elsewhere() {
-    let world = World::start().await;
+    let world = world().await;
     for path in [
         "/",
         "/api",
@@ -288,7 +295,7 @@ async fn there_is_nothing_elsewhere() {
 
 #[tokio::test]
 async fn a_route_takes_its_own_methods_alone() {
-    let world = World::start().await;
+    let world = world().await;
     let document = serde_json::to_value(document()).unwrap();
     for (path, methods) in document["paths"].as_object().unwrap() {
         let path = path.replace(['{', '}'], "");
@@ -305,7 +312,7 @@ async fn a_route_takes_its_own_methods_alone() {
 
 #[tokio::test]
 async fn every_answer_is_traced_and_hardened() {
-    let world = World::start().await;
+    let world = world().await;
     let mut seen = BTreeMap::new();
     for path in PUBLIC {
         let url = format!("{}{path}", world.issuer);
@@ -322,7 +329,7 @@ async fn every_answer_is_traced_and_hardened() {
 #[tokio::test]
 async fn a_trace_is_continued_and_a_broken_one_replaced() {
     const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
-    let world = World::start().await;
+    let world = world().await;
     let with = |traceparent: String| {
         world.send(world.http.get(format!("{}/healthz", world.issuer)).header("traceparent", traceparent))
     };
@@ -346,7 +353,7 @@ async fn a_trace_is_continued_and_a_broken_one_replaced() {
 
 #[tokio::test]
 async fn a_request_that_is_never_sent_whole_is_answered() {
-    let world = World::start().await;
+    let world = world().await;
     let body = reqwest::Body::wrap(Never);
     let slow = world.post("/oauth/token", "application/x-www-form-urlencoded", body).await;
     assert_eq!(slow.refusal(), (503, "temporarily_unavailable", "overloaded"), "{slow:?}");

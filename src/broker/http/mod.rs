@@ -114,6 +114,7 @@ fn documented() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
         .routes(routes!(admin::inputs::case))
         .routes(routes!(admin::inputs::erase))
         .routes(routes!(log::entries))
+        .routes(routes!(admin::notices::dropped))
         .routes(routes!(admin::report::report));
     (public, admin)
 }

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::Shared;
 use super::webhook::{Refused, Webhook};
 use crate::breaker::{Breaker, Broken};
-use crate::store::{Store, WaitingNotice};
+use crate::store::{SettleNotices, Store, WaitingNotice};
 
 /// How often it looks whether something is due again.
 const LOOK: Duration = Duration::from_millis(100);
@@ -49,7 +49,7 @@ impl Carrier {
         let due = if resting { None } else { self.shared.outbox().due(self.clock.monotonic()) };
         match due {
             Some(notice) => self.send(notice).await,
-            None if self.shared.outbox().len() == 0 => self.shared.told.notified().await,
+            None if self.shared.outbox().is_idle() => self.shared.told.notified().await,
             None => {
                 let _ = tokio::time::timeout(LOOK, self.shared.told.notified()).await;
             }
@@ -81,7 +81,7 @@ impl Carrier {
 
     // The receiver says that it is there no more: asking on would be a nuisance, and nobody would notice.
     fn give_up(&self) {
-        let left = self.shared.disable();
+        let left = self.shared.disable(self.clock.now());
         delivered("dropped", left as u64);
         tracing::error!(
             webhook = self.webhook.host(),
@@ -105,12 +105,12 @@ impl Carrier {
             return;
         }
         let unsaved = self.shared.outbox().unsaved();
-        if unsaved.is_empty() {
+        if unsaved == SettleNotices::default() {
             return;
         }
-        let kept = self.store.settle_notices(unsaved.added.clone(), unsaved.gone.clone()).await;
+        let kept = self.store.settle_notices(unsaved.clone()).await;
         if let Err(error) = kept {
-            tracing::warn!(error = %error, "notices could not be written down; they are sent from memory");
+            tracing::warn!(error = %error, "notices could not be written down; they are in memory alone");
             self.shared.outbox().not_saved(unsaved);
             self.save_after = self.clock.monotonic() + STORE_PAUSE;
         }

@@ -17,7 +17,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use metrics::{counter, gauge};
-use shortbread_protocol::clock::Clock;
+use shortbread_protocol::admin::WhyDropped;
+use shortbread_protocol::clock::{Clock, Timestamp};
 use shortbread_protocol::random::{Random, id};
 use tokio::sync::{Notify, watch};
 
@@ -55,11 +56,24 @@ impl Shared {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Takes a notice in, to be sent or, when nothing is sent any more, to be kept as one that was not.
+    fn take(&self, waiting: WaitingNotice, now: Timestamp) {
+        let mut outbox = self.outbox();
+        if self.disabled.load(Ordering::Relaxed) {
+            delivered("dropped", 1);
+            outbox.give_up(waiting, WhyDropped::Gone, now);
+        } else if let Some(dropped) = outbox.push(waiting) {
+            delivered("dropped", 1);
+            tracing::error!(notice = dropped.kind, "too many notices wait for the webhook; one is given up");
+            outbox.give_up(dropped, WhyDropped::NoRoom, now);
+        }
+    }
+
     /// Nothing is sent until the next start. Gives how many notices waited.
-    fn disable(&self) -> usize {
+    fn disable(&self, now: Timestamp) -> usize {
         self.disabled.store(true, Ordering::Relaxed);
         gauge!("shortbread_webhook_disabled").set(1.0);
-        self.outbox().clear()
+        self.outbox().clear(now)
     }
 }
 
@@ -87,8 +101,11 @@ impl Notices {
     pub async fn carry(&self, store: &Store, breakers: &Maker) -> Result<(), StoreError> {
         let Some(hook) = &self.hook else { return Ok(()) };
         for notice in store.waiting_notices().await? {
-            let dropped = hook.shared.outbox().load(notice);
-            delivered("dropped", u64::from(dropped.is_some()));
+            let mut outbox = hook.shared.outbox();
+            if let Some(dropped) = outbox.load(notice) {
+                outbox.give_up(dropped, WhyDropped::NoRoom, self.clock.now());
+                delivered("dropped", 1);
+            }
         }
         gauge!("shortbread_webhook_disabled").set(0.0);
         let breaker = breakers.make(BreakerKind::Webhook, hook.webhook.host());
@@ -125,7 +142,7 @@ impl Notices {
             Notice::BreakerOpened { kind: BreakerKind::Webhook, .. }
                 | Notice::BreakerClosed { kind: BreakerKind::Webhook, .. }
         );
-        if own || !hook.webhook.wants(notice.kind()) || hook.shared.disabled.load(Ordering::Relaxed) {
+        if own || !hook.webhook.wants(notice.kind()) {
             return;
         }
         let at = self.clock.now();
@@ -135,10 +152,7 @@ impl Notices {
         };
         let (kind, weight) = (notice.kind().to_owned(), notice.weight().number());
         let waiting = WaitingNotice { id, kind, weight, at, body: webhook::body(notice, at) };
-        if let Some(dropped) = hook.shared.outbox().push(waiting) {
-            delivered("dropped", 1);
-            tracing::error!(notice = dropped.kind, "too many notices wait for the webhook; one is given up");
-        }
+        hook.shared.take(waiting, at);
         hook.shared.told.notify_one();
     }
 }

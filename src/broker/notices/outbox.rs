@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use shortbread_protocol::admin::WhyDropped;
 use shortbread_protocol::clock::Timestamp;
 
-use crate::store::WaitingNotice;
+use crate::store::{DROPPED_NOTICES, DroppedNotice, SettleNotices, WaitingNotice};
 
 /// How many notices wait at most.
 pub(super) const MAX_WAITING: usize = 1000;
@@ -26,6 +27,7 @@ pub(super) struct Outbox {
     waiting: BTreeMap<String, Item>,
     added: Vec<String>,
     gone: Vec<String>,
+    dropped: Vec<DroppedNotice>,
 }
 
 #[derive(Debug)]
@@ -33,19 +35,6 @@ struct Item {
     notice: WaitingNotice,
     attempts: u32,
     due: Duration,
-}
-
-/// What is to be written down.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Unsaved {
-    pub(super) added: Vec<WaitingNotice>,
-    pub(super) gone: Vec<String>,
-}
-
-impl Unsaved {
-    pub(super) fn is_empty(&self) -> bool {
-        self.added.is_empty() && self.gone.is_empty()
-    }
 }
 
 impl Outbox {
@@ -81,10 +70,30 @@ impl Outbox {
         Some(item.notice)
     }
 
-    /// Forgets everything.
-    pub(super) fn clear(&mut self) -> usize {
+    /// Gives up everything, and says how many there were.
+    pub(super) fn clear(&mut self, now: Timestamp) -> usize {
         let ids: Vec<String> = self.waiting.keys().cloned().collect();
-        ids.iter().filter_map(|id| self.remove(id)).count()
+        self.give_up_all(&ids, WhyDropped::Gone, now)
+    }
+
+    /// Keeps what is not sent, to be written down.
+    pub(super) fn give_up(&mut self, notice: WaitingNotice, why: WhyDropped, now: Timestamp) {
+        let WaitingNotice { id, kind, at, body, .. } = notice;
+        self.dropped.push(DroppedNotice { id, kind, at, dropped: now, why, body });
+        self.forget_oldest();
+    }
+
+    fn give_up_all(&mut self, ids: &[String], why: WhyDropped, now: Timestamp) -> usize {
+        let given_up: Vec<_> = ids.iter().filter_map(|id| self.remove(id)).collect();
+        let count = given_up.len();
+        given_up.into_iter().for_each(|notice| self.give_up(notice, why, now));
+        count
+    }
+
+    // A store that takes nothing must not fill the memory.
+    fn forget_oldest(&mut self) {
+        let more = self.dropped.len().saturating_sub(DROPPED_NOTICES);
+        self.dropped.drain(..more);
     }
 
     /// The one to send now: what matters most, the oldest of that first.
@@ -102,27 +111,37 @@ impl Outbox {
         item.due = now + pause;
     }
 
-    /// Forgets those that are too old to be of use, and gives how many there were.
+    /// Gives up those that are too old to be of use, and says how many there were.
     pub(super) fn expire(&mut self, now: Timestamp) -> usize {
         let old = self.waiting.values().filter(|item| now.since(item.notice.at) > MAX_AGE);
         let ids: Vec<String> = old.map(|item| item.notice.id.clone()).collect();
-        ids.iter().filter_map(|id| self.remove(id)).count()
+        self.give_up_all(&ids, WhyDropped::TooOld, now)
     }
 
     /// What the store does not know yet.
-    pub(super) fn unsaved(&mut self) -> Unsaved {
+    pub(super) fn unsaved(&mut self) -> SettleNotices {
         let added = std::mem::take(&mut self.added);
         let added = added.iter().filter_map(|id| self.waiting.get(id)).map(|item| item.notice.clone());
-        Unsaved { added: added.collect(), gone: std::mem::take(&mut self.gone) }
+        let (gone, dropped) = (std::mem::take(&mut self.gone), std::mem::take(&mut self.dropped));
+        SettleNotices { added: added.collect(), gone, dropped }
     }
 
     /// The store did not take it.
-    pub(super) fn not_saved(&mut self, unsaved: Unsaved) {
-        let Unsaved { added, gone } = unsaved;
+    pub(super) fn not_saved(&mut self, unsaved: SettleNotices) {
+        let SettleNotices { added, gone, mut dropped } = unsaved;
         self.added
             .extend(added.into_iter().map(|notice| notice.id).filter(|id| self.waiting.contains_key(id)));
         // What the store may have after all is forgotten there; ids that it never had do no harm.
         self.gone.extend(gone);
+        dropped.append(&mut self.dropped);
+        self.dropped = dropped;
+        self.forget_oldest();
+    }
+
+    /// Whether there is nothing to send and nothing to write down.
+    pub(super) fn is_idle(&self) -> bool {
+        let written = self.added.is_empty() && self.gone.is_empty() && self.dropped.is_empty();
+        self.waiting.is_empty() && written
     }
 
     pub(super) fn len(&self) -> usize {
@@ -209,14 +228,34 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.push(notice(1, 1));
         let unsaved = outbox.unsaved();
-        assert!(outbox.unsaved().is_empty());
+        assert_eq!(outbox.unsaved(), SettleNotices::default());
         outbox.not_saved(unsaved);
         assert_eq!(outbox.unsaved().added.len(), 1);
+        assert!(!outbox.is_idle());
         outbox.remove("ntc_00000001");
         assert_eq!(outbox.unsaved().gone, ["ntc_00000001"]);
         outbox.push(notice(2, 1));
         outbox.remove("ntc_00000002");
-        assert!(outbox.unsaved().is_empty(), "what came and went is written nowhere");
+        assert_eq!(outbox.unsaved(), SettleNotices::default(), "what came and went is written nowhere");
+        assert!(outbox.is_idle());
+    }
+
+    #[test]
+    fn what_is_given_up_is_kept_to_be_written_down_the_newest_of_it() {
+        let (mut outbox, now) = (Outbox::default(), Timestamp::from_seconds(4 * 24 * 3600));
+        outbox.push(notice(1, 3));
+        assert_eq!(outbox.expire(now), 1);
+        outbox.push(notice(2, 3));
+        assert_eq!(outbox.clear(now), 1);
+        let unsaved = outbox.unsaved();
+        let why: Vec<_> = unsaved.dropped.iter().map(|dropped| (&*dropped.id, dropped.why)).collect();
+        assert_eq!(why, [("ntc_00000001", WhyDropped::TooOld), ("ntc_00000002", WhyDropped::Gone)]);
+        outbox.give_up(notice(3, 1), WhyDropped::NoRoom, now);
+        outbox.not_saved(unsaved);
+        let ids: Vec<_> = outbox.dropped.iter().map(|dropped| &*dropped.id).collect();
+        assert_eq!(ids, ["ntc_00000001", "ntc_00000002", "ntc_00000003"]);
+        (0..2 * DROPPED_NOTICES).for_each(|n| outbox.give_up(notice(n, 1), WhyDropped::NoRoom, now));
+        assert_eq!(outbox.unsaved().dropped.len(), DROPPED_NOTICES);
     }
 
     proptest! {

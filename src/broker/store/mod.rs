@@ -31,11 +31,12 @@ pub use self::journal::{Key, Place};
 pub use self::model::{
     AUDIT_LIMIT, Activate, Activation, ActivePolicy, ApprovalRecord, ApprovalsWanted, Ask, Asked, AuditEntry,
     BlockChanged, BreakGlassRecord, CastVote, Changed, ChangedEntry, ClaimUse, Claimed, ClaimedOf,
-    CloseApproval, Counts, Denial, ErasableInput, Erase, Erased, Exchange, Head, HeadFacts, Hit, KEYED_BYTES,
-    Kept, KeyRecord, Lease, Lift, LiftMode, Meta, NAMED, NewLease, NewPolicy, Notes, OneShot, Options,
-    PolicyAction, PolicyVersion, Preview, Progress, Pruned, Redeem, Replay, Retry, Revoke, RevokeBlock,
-    RevokeMode, StoreKind, StoredApproval, StoredCheckpoint, StoredEntry, StoredInput, StoredVote,
-    TAIL_LIMIT, Target, Tie, TokenRecord, Touched, Trial, TrialOutcome, Use, WaitingNotice,
+    CloseApproval, Counts, DROPPED_NOTICES, Denial, DroppedNotice, ErasableInput, Erase, Erased, Exchange,
+    Head, HeadFacts, Hit, KEYED_BYTES, Kept, KeyRecord, Lease, Lift, LiftMode, Meta, NAMED, NewLease,
+    NewPolicy, Notes, OneShot, Options, PolicyAction, PolicyVersion, Preview, Progress, Pruned, Redeem,
+    Replay, Retry, Revoke, RevokeBlock, RevokeMode, SettleNotices, StoreKind, StoredApproval,
+    StoredCheckpoint, StoredEntry, StoredInput, StoredVote, TAIL_LIMIT, Target, Tie, TokenRecord, Touched,
+    Trial, TrialOutcome, Use, WaitingNotice,
 };
 pub use self::restore::{
     Former, KnownLog, Restore, RestoreError, Restored, RestoredLog, Restoring, Settle, Settled,

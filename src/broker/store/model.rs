@@ -17,6 +17,7 @@ mod inputs;
 mod instances;
 mod keys;
 mod log;
+mod notices;
 mod one_shots;
 mod policies;
 
@@ -30,6 +31,7 @@ pub use self::inputs::{ErasableInput, Erase, Erased, StoredInput};
 pub use self::instances::{Lease, NewLease, Progress};
 pub use self::keys::{BreakGlassRecord, KeyRecord};
 pub use self::log::StoredCheckpoint;
+pub use self::notices::{DROPPED_NOTICES, DroppedNotice, SettleNotices, WaitingNotice};
 pub use self::one_shots::{ClaimUse, Claimed, ClaimedOf, OneShot};
 pub use self::policies::{
     Activate, Activation, ActivePolicy, NewPolicy, PolicyAction, PolicyVersion, Trial, TrialOutcome,
@@ -332,21 +334,6 @@ pub struct Preview {
     pub all: Touched,
     /// Each on its own, in the order asked.
     pub each: Vec<Touched>,
-}
-
-/// A notice that waits for the webhook.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WaitingNotice {
-    /// Its id: new, and rising with time.
-    pub id: String,
-    /// Its kind, such as `revocation.set`.
-    pub kind: String,
-    /// What matters more has more.
-    pub weight: u8,
-    /// When it was told.
-    pub at: Timestamp,
-    /// The exact bytes that are sent.
-    pub body: Vec<u8>,
 }
 
 /// How much is stored.

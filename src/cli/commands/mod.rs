@@ -16,6 +16,7 @@ pub(crate) mod inspect;
 pub(crate) mod keys;
 pub(crate) mod lift;
 pub(crate) mod login;
+pub(crate) mod notices;
 pub(crate) mod policy;
 pub(crate) mod report;
 pub(crate) mod restore;
@@ -47,6 +48,7 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Fail
         Command::Revoke(args) => revoke::run(args, context).await,
         Command::Lift(args) => lift::run(args, context).await,
         Command::Revocations(args) => revocations::run(args, context).await,
+        Command::Notices(args) => notices::run(args, context).await,
         Command::Policy(args) => policy::run(args, context).await,
         Command::Audit(args) => audit::run(args, context).await,
         Command::Report(args) => report::run(args, context).await,

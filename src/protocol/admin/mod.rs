@@ -4,6 +4,7 @@ mod approvals;
 mod inputs;
 mod keys;
 mod log;
+mod notices;
 mod policy;
 mod report;
 mod revocations;
@@ -18,6 +19,7 @@ pub use keys::{KeyBody, KeyDocumentBody, KeysAnswer};
 pub use log::{
     AuditAnswer, AuditEntryBody, ConsistencyAnswer, EXPORT_END, EXPORT_FROM, EXPORT_NEXT, Problem,
 };
+pub use notices::{DroppedNoticeBody, DroppedNoticesAnswer, WhyDropped};
 pub use policy::{ActivateBody, PolicyAnswer, PolicyText, PolicyVersionBody, RollbackBody, TrialBody};
 pub use report::{
     ApprovalsBody, CasesBody, ChangeBody, DenialBody, DriftBody, FiguresAnswer, FiguresBody, MarkBody,

@@ -6,6 +6,7 @@ pub(super) mod audit;
 pub(super) mod export;
 pub(super) mod inputs;
 pub(super) mod keys;
+pub(super) mod notices;
 pub(super) mod policy;
 mod proof;
 pub(super) mod report;

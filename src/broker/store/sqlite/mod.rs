@@ -55,10 +55,10 @@ use self::writer::{Shared, View, Writer, unavailable};
 use super::revocations::Revocations;
 use super::{
     Activate, ActivateError, Activation, ActivePolicy, AuditEntry, BlockChanged, BreakGlassRecord,
-    ChangeError, Changed, ClaimUse, Claimed, Counts, Denial, Exchange, Head, HeadError, HeadFacts, Kept,
-    KeyError, KeyRecord, Lease, Lift, Meta, NewLease, NewPolicy, Notes, Options, PolicyVersion, Preview,
-    Progress, Pruned, RecordError, Replay, Restored, Revoke, RevokeBlock, Settle, Sink, StoreError, Target,
-    TokenRecord, Trial, TrialOutcome, Use, WaitingNotice,
+    ChangeError, Changed, ClaimUse, Claimed, Counts, Denial, DroppedNotice, Exchange, Head, HeadError,
+    HeadFacts, Kept, KeyError, KeyRecord, Lease, Lift, Meta, NewLease, NewPolicy, Notes, Options,
+    PolicyVersion, Preview, Progress, Pruned, RecordError, Replay, Restored, Revoke, RevokeBlock, Settle,
+    SettleNotices, Sink, StoreError, Target, TokenRecord, Trial, TrialOutcome, Use, WaitingNotice,
 };
 
 /// An open SQLite store. Dropping it waits for what is queued, then closes the file.
@@ -400,12 +400,12 @@ impl Sqlite {
         self.readers.read(move |conn| record::owner(conn, &task)).await
     }
 
-    pub(super) async fn settle_notices(
-        &self,
-        added: Vec<WaitingNotice>,
-        gone: Vec<String>,
-    ) -> Result<(), StoreError> {
-        self.write(move |unit| notice::settle(unit, &added, &gone)).await
+    pub(super) async fn settle_notices(&self, settle: SettleNotices) -> Result<(), StoreError> {
+        self.write(move |unit| notice::settle(unit, &settle)).await
+    }
+
+    pub(super) async fn dropped_notices(&self, limit: usize) -> Result<Vec<DroppedNotice>, StoreError> {
+        self.readers.read(move |conn| notice::dropped(conn, limit)).await
     }
 
     pub(super) async fn waiting_notices(&self) -> Result<Vec<WaitingNotice>, StoreError> {
