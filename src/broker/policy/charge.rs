@@ -1,0 +1,135 @@
+//! What a token takes out of the budget of a grant: the most that it may be used for, or what an exact call says.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+use shortbread_protocol::constraint::{Constraint, Scalar};
+use shortbread_protocol::names::{ArgName, Operation, ToolName, VerbName};
+use shortbread_protocol::normalise::{Form, Forms};
+
+use super::model::{Budget, Grant};
+use crate::delimited::delimited;
+
+/// What is taken out of one budget.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Charge {
+    /// Names the budget: equal for grants of one principal, tool, set of verbs and argument.
+    pub budget: [u8; 32],
+    /// The grant that has it, such as `grant:3`; of several with one budget the first.
+    pub grant: String,
+    /// The tool.
+    pub tool: ToolName,
+    /// The argument whose values are summed.
+    pub argument: ArgName,
+    /// The verbs that are granted under it, and the most that each may be called with; never empty.
+    pub verbs: BTreeMap<VerbName, u64>,
+    /// How much there is.
+    pub limit: u64,
+    /// In how long.
+    pub per: Duration,
+}
+
+impl Charge {
+    /// Of a grant with a budget, for verbs of it.
+    pub(super) fn new(grant: &Grant, budget: &Budget, verbs: BTreeMap<VerbName, u64>) -> Self {
+        Self {
+            budget: key(grant, budget),
+            grant: grant.id.clone(),
+            tool: grant.tool.clone(),
+            argument: budget.argument.clone(),
+            verbs,
+            limit: budget.limit,
+            per: budget.per,
+        }
+    }
+
+    /// The amount: a token under a budget has one use, so it is that of the verb that may take most.
+    #[must_use]
+    pub fn amount(&self) -> u64 {
+        self.verbs.values().copied().max().unwrap_or_default()
+    }
+
+    /// Whether it is for this verb.
+    #[must_use]
+    pub fn concerns(&self, operation: &Operation) -> bool {
+        self.tool == operation.tool && self.verbs.contains_key(&operation.verb)
+    }
+
+    /// The same for those verbs alone that are left; `None` where none is.
+    #[must_use]
+    pub fn left(&self, is_left: impl Fn(&Operation) -> bool) -> Option<Self> {
+        let mut charge = self.clone();
+        charge.verbs.retain(|verb, _| is_left(&Operation { tool: self.tool.clone(), verb: verb.clone() }));
+        (!charge.verbs.is_empty()).then_some(charge)
+    }
+
+    /// The same for one call, which says how much it is.
+    ///
+    /// # Errors
+    /// When it does not, in words for whoever asks.
+    pub fn of_call(
+        &self,
+        operation: &Operation,
+        args: &Map<String, Value>,
+        forms: &Forms,
+    ) -> Result<Self, String> {
+        let argument = &self.argument;
+        let amount =
+            args.get(argument.as_str()).and_then(|value| number(value, forms.get(argument).copied()));
+        let amount = amount.and_then(|amount| u64::try_from(amount).ok()).ok_or_else(|| {
+            format!(
+                "{operation} is under a budget of {argument}: give {argument} as an integer of at least 0"
+            )
+        })?;
+        Ok(Self { verbs: BTreeMap::from([(operation.verb.clone(), amount)]), ..self.clone() })
+    }
+
+    /// Grants that share a budget charge it once: by what may take more, within the scarcer of the two.
+    pub(super) fn join(&mut self, other: Self) {
+        for (verb, amount) in other.verbs {
+            let most = self.verbs.entry(verb).or_insert(amount);
+            *most = amount.max(*most);
+        }
+        self.limit = self.limit.min(other.limit);
+        self.per = self.per.max(other.per);
+    }
+}
+
+fn key(grant: &Grant, budget: &Budget) -> [u8; 32] {
+    let principal = grant.principal.to_string();
+    let named = [principal.as_str(), grant.tool.as_str()];
+    let verbs = grant.verbs.keys().map(|verb| verb.as_str());
+    let texts = named.into_iter().chain(verbs).chain([budget.argument.as_str()]);
+    delimited(Sha256::new(), texts).finalize().into()
+}
+
+fn number(value: &Value, form: Option<Form>) -> Option<i64> {
+    match (form, value) {
+        (Some(Form::Integer), Value::String(text)) => {
+            match Form::Integer.value(&Scalar::Text(text.clone())) {
+                Ok(Scalar::Int(number)) => Some(number),
+                _ => None,
+            }
+        }
+        (_, value) => value.as_i64(),
+    }
+}
+
+/// The largest integer that a constraint lets pass, no less than 0; `None` where it has no bound.
+pub(super) fn most(constraint: &Constraint) -> Option<u64> {
+    let number = |value: &Scalar| match value {
+        Scalar::Int(number) => Some(*number),
+        Scalar::Text(_) | Scalar::Bool(_) => None,
+    };
+    let most = match (&constraint.eq, &constraint.one_of) {
+        (Some(value), _) => number(value)?,
+        (None, Some(values)) => values.iter().map(number).collect::<Option<Vec<_>>>()?.into_iter().max()?,
+        (None, None) => constraint.max?,
+    };
+    Some(u64::try_from(most).unwrap_or_default())
+}
