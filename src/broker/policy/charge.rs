@@ -6,12 +6,13 @@ mod tests;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use shortbread_protocol::constraint::{Constraint, Scalar};
 use shortbread_protocol::names::{ArgName, Operation, ToolName, VerbName};
 use shortbread_protocol::normalise::{Form, Forms};
 
+use super::decide::Granted;
 use super::model::{Budget, Grant};
 use crate::delimited::delimited;
 
@@ -98,6 +99,56 @@ impl Charge {
         self.limit = self.limit.min(other.limit);
         self.per = self.per.max(other.per);
     }
+}
+
+impl Granted {
+    /// What one call of what is granted takes out of budgets.
+    ///
+    /// # Errors
+    /// When the call does not say how much it is, in words for whoever asks.
+    pub fn charges_of(
+        &self,
+        operation: &Operation,
+        args: &Map<String, Value>,
+    ) -> Result<Vec<Charge>, String> {
+        let none = Forms::new();
+        let right = self.rights.iter().find(|right| right.operation == *operation);
+        let forms = right.map_or(&none, |right| &right.forms);
+        let concerned = self.charges.iter().filter(|charge| charge.concerns(operation));
+        concerned.map(|charge| charge.of_call(operation, args, forms)).collect()
+    }
+
+    /// Takes out the charges of verbs that are not granted any more.
+    pub fn settle(&mut self) {
+        let rights = &self.rights;
+        let granted = |operation: &Operation| rights.iter().any(|right| right.operation == *operation);
+        self.charges = self.charges.iter().filter_map(|charge| charge.left(granted)).collect();
+    }
+}
+
+/// What charges of several tokens come to, budget by budget.
+#[must_use]
+pub fn totals<'c>(charges: impl IntoIterator<Item = &'c Charge>) -> Vec<(&'c Charge, u64)> {
+    let mut totals: Vec<(&Charge, u64)> = Vec::new();
+    for charge in charges {
+        match totals.iter_mut().find(|(known, _)| known.budget == charge.budget) {
+            Some((_, total)) => *total = total.saturating_add(charge.amount()),
+            None => totals.push((charge, charge.amount())),
+        }
+    }
+    totals
+}
+
+/// What the log says of charges.
+#[must_use]
+pub fn told(totals: &[(&Charge, u64)]) -> Vec<Value> {
+    let each = totals.iter().map(|(charge, amount)| {
+        json!({
+            "grant": charge.grant, "argument": charge.argument, "amount": amount, "limit": charge.limit,
+            "per_seconds": charge.per.as_secs(),
+        })
+    });
+    each.collect()
 }
 
 fn key(grant: &Grant, budget: &Budget) -> [u8; 32] {

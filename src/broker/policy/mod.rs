@@ -2,7 +2,7 @@
 
 mod bind;
 pub mod builtin;
-mod charge;
+pub mod charge;
 mod check;
 mod cost;
 mod decide;

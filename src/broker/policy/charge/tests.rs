@@ -160,7 +160,7 @@ fn a_call_says_itself_how_much_it_is() {
     let granted = ask(&budgeted(), &[("refund", None)]).unwrap();
     let charge = &granted.charges[0];
     let forms = &granted.rights[0].forms;
-    let of = |amount: serde_json::Value| {
+    let of = |amount: Value| {
         let args = json!({ "amount": amount, "order": "o-1" });
         charge.of_call(&operation("payments/refund"), args.as_object().unwrap(), forms)
     };
