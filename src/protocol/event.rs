@@ -63,6 +63,9 @@ pub enum EventType {
     /// A verifier claimed the one use of a token.
     #[serde(rename = "dev.shortbread.call.claimed.v1")]
     CallClaimed,
+    /// A token expired unused, and what it took out of a budget is there again.
+    #[serde(rename = "dev.shortbread.budget.returned.v1")]
+    BudgetReturned,
     /// What decisions about one subject depended on was erased.
     #[serde(rename = "dev.shortbread.audit.erased.v1")]
     AuditErased,

@@ -26,7 +26,7 @@ const MODULES: [(&str, &[&str]); 42] = [
     ("delimited", &[]),
     ("interval", &[]),
     ("private", &[]),
-    ("policy", &[]),
+    ("policy", &["delimited"]),
     ("report", &["interval"]),
     ("signer", &[]),
     ("store", &[]),

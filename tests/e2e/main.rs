@@ -17,6 +17,7 @@ mod bad_identity;
 mod bad_input;
 mod bad_setup;
 mod break_glass;
+mod budgets;
 mod descent;
 mod dpop;
 mod durable;

@@ -12,7 +12,13 @@ async fn ask(world: &World, key: &str, scope: &str) -> Answer {
     ask_with(world, "demo", &[key], scope, None).await
 }
 
-async fn ask_with(world: &World, who: &str, keys: &[&str], scope: &str, proof: Option<&str>) -> Answer {
+pub(crate) async fn ask_with(
+    world: &World,
+    who: &str,
+    keys: &[&str],
+    scope: &str,
+    proof: Option<&str>,
+) -> Answer {
     let assertion = world.assertion(&format!("workflow:{who}"), who);
     let form = [
         ("grant_type", "client_credentials"),

@@ -18,7 +18,6 @@ use shortbread_verifier::narrow::{NarrowError, seal};
 /// What anyone may ask. `/oauth/*` check what they are sent: see `bad_input`; so do `/verifiers/*`: see
 /// `acknowledged`.
 const PUBLIC: [&str; 26] = [
-    "/a/{id}",
     "/.well-known/biscuit-web-keys",
     "/.well-known/jwks.json",
     "/.well-known/oauth-authorization-server",

@@ -1,12 +1,14 @@
 //! Requests that wait for a person: what is kept of them, whose votes count, how they are narrowed. Pure, and what is only
 //! in memory; the flows are in `exchange` (who asks) and `approvals` (who decides).
 
+mod budget;
 mod code;
 mod narrow;
 mod polls;
 mod requested;
 mod tally;
 
+pub use budget::spend;
 pub use code::{Code, CodeKey};
 pub use narrow::{NarrowError, narrow};
 pub use polls::{INTERVAL, Polls, TooSoon, Turn};

@@ -1,5 +1,6 @@
-//! The clock on requests: the next group is asked when the SLA is breached, and what is over is closed for good. A vote or
-//! an attempt looks at the time itself, so that nothing depends on how soon this runs.
+//! The clock on requests: the next group is asked when the SLA is breached, what is over is closed for good, and what
+//! tokens took out of budgets and did not use is given back. A vote or an attempt looks at the time itself, so that nothing
+//! depends on how soon this runs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::event::EventType;
 
 use super::DecideError;
+use super::budgets::give_back;
 use super::show::tallied;
 use super::vote::{entry, notice};
 use crate::approval::{Tally, Wait, due};
@@ -64,6 +66,7 @@ pub async fn tend(broker: &Broker) -> Result<(), DecideError> {
             }
         }
         if !full {
+            give_back(broker, now).await?;
             return show_queue(broker).await;
         }
     }
@@ -86,7 +89,7 @@ async fn expire(broker: &Broker, wait: &Wait, now: Timestamp) -> Result<(), Deci
         }
         // Whoever was first has said what became of it.
         Err(ApprovalError::Closed | ApprovalError::Changed) => Ok(()),
-        Err(ApprovalError::Store(error)) => Err(error.into()),
+        Err(error) => Err(error.into()),
     }
 }
 

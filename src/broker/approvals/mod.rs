@@ -1,5 +1,6 @@
 //! Whoever decides: the queue, the votes, and the clock on both. Who asks is in `exchange::deferral`.
 
+mod budgets;
 mod clock;
 mod list;
 mod seat;
@@ -16,7 +17,7 @@ use thiserror::Error;
 
 use crate::approval::{Broken, NarrowError, Wait};
 use crate::broker::Broker;
-use crate::store::{ApprovalError, StoreError};
+use crate::store::{ApprovalError, Spent, StoreError};
 
 /// Why nothing was decided.
 #[derive(Debug, Error)]
@@ -47,6 +48,9 @@ pub enum DecideError {
     /// The policy in force would not grant it.
     #[error("the policy in force would not grant this any more, whoever approves it: {0}")]
     Refused(String),
+    /// A budget has not this much left, so the vote does not count.
+    #[error("{0}")]
+    Budget(Spent),
     /// The store failed; nothing changed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -73,6 +77,7 @@ impl DecideError {
             Self::NotAsked(_) => Reason::NotAsked,
             Self::Own(_) => Reason::OwnRequest,
             Self::Refused(_) => Reason::Conflict,
+            Self::Budget(_) => Reason::BudgetSpent,
             Self::Store(_) => Reason::StoreUnavailable,
             Self::Broken(_) | Self::NoRandomness => Reason::Internal,
             Self::NoPolicy => Reason::PolicyMissing,
@@ -87,6 +92,7 @@ impl From<ApprovalError> for DecideError {
                 "the request was decided, taken back or over before this vote arrived".to_owned(),
             ),
             ApprovalError::Changed => Self::Changed,
+            ApprovalError::BudgetSpent(spent) => Self::Budget(spent),
             ApprovalError::Store(error) => error.into(),
         }
     }

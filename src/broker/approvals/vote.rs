@@ -9,11 +9,12 @@ use shortbread_protocol::event::{Decision, EventType};
 use super::seat::Seat;
 use super::show::show;
 use super::{DecideError, load};
-use crate::approval::{NarrowError, Tally, Wait, narrow, status_uri};
+use crate::approval::{NarrowError, Tally, Wait, narrow, spend, status_uri};
 use crate::broker::Broker;
 use crate::notices::{ApprovalNotice, ApprovalStep, Notice};
+use crate::policy::charge::{Charge, told, totals};
 use crate::revoke::Caller;
-use crate::store::{ApprovalError, AuditEntry, CastVote, CloseApproval, StoredVote};
+use crate::store::{ApprovalError, AuditEntry, CastVote, CloseApproval, Spend, StoredVote};
 
 /// How often a vote is counted again because another one came first.
 const TRIES: usize = 16;
@@ -72,19 +73,17 @@ fn ballot(
         None => None,
     };
     let vote = StoredVote { operator: operator.to_string(), at: now, marks: seat.marks.clone(), note };
-    let mut votes: Vec<StoredVote> = match narrowed {
-        // They were for more than this.
-        Some(_) => Vec::new(),
-        None => wait.votes.iter().filter(|other| other.operator != vote.operator).cloned().collect(),
-    };
-    votes.push(vote.clone());
+    let votes = counted(wait, &vote, narrowed.is_some());
     // What is left may demand less, and never more.
     let left = Wait { shown: narrowed.clone().unwrap_or_else(|| wait.shown.clone()), ..wait.clone() };
     let weighed = left.weigh(&seat.policy).map_err(|(_, detail)| DecideError::Refused(detail))?;
+    let charges = left.charges(&weighed.granted).map_err(DecideError::Refused)?;
+    let totals = totals(&charges);
     let demands = weighed.pending.map(|waits| waits.demands);
     let demands = demands.ok_or(NarrowError::Free)?;
     let tally = Seat { demands, wait: left, ..seat.clone() }.tally(&votes, now);
     let state = if tally.is_complete() { ApprovalState::Approved } else { ApprovalState::Pending };
+    let spends = spends(wait, state, &totals);
     let narrowed = narrowed.map(|shown| {
         // Texts, numbers and maps with text keys always serialise.
         (shown.digest(), serde_json::to_vec(&shown).unwrap_or_default())
@@ -96,11 +95,26 @@ fn ballot(
     let own = json!({
         "outcome": outcome, "by": operator, "note": vote.note, "narrowed": body.narrow,
         "digest": narrowed.as_ref().map_or(&wait.record.digest, |(digest, _)| digest),
+        "charges": (!totals.is_empty()).then(|| told(&totals)),
         "votes": votes.iter().map(|vote| &vote.operator).collect::<Vec<_>>(),
     });
     let audit = entry(broker, kind, &seat.wait, &tally, own, decision);
     let (id, digest, seen) = (wait.record.id.clone(), wait.record.digest.clone(), wait.votes.len());
-    Ok((CastVote { id, digest, seen, vote, narrowed, state, audit }, tally))
+    Ok((CastVote { id, digest, seen, vote, narrowed, state, spends, audit }, tally))
+}
+
+// The votes that count with this one.
+fn counted(wait: &Wait, vote: &StoredVote, narrowed: bool) -> Vec<StoredVote> {
+    // Those of before were for more than what is left.
+    let others = wait.votes.iter().filter(|other| !narrowed && other.operator != vote.operator);
+    others.chain([vote]).cloned().collect()
+}
+
+// What is taken out of budgets with this vote, until the request is over: it is fetched by then, or never.
+fn spends(wait: &Wait, state: ApprovalState, totals: &[(&Charge, u64)]) -> Vec<Spend> {
+    let (id, expires) = (&wait.record.id, wait.record.expires);
+    let totals = totals.iter().filter(|_| state == ApprovalState::Approved);
+    totals.map(|(charge, amount)| spend(charge, *amount, id, expires, expires)).collect()
 }
 
 /// Denies a request for an operator. One denial is enough.

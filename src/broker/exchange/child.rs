@@ -111,6 +111,7 @@ pub(super) async fn re_exchange(
         ties,
         others: Vec::new(),
         one_shots: Vec::new(),
+        spends: Vec::new(),
         redeem: None,
         retry: None,
         audit,

@@ -10,6 +10,7 @@ use shortbread_protocol::random::id;
 use shortbread_protocol::reason::Reason;
 
 use super::answer::{Parts, answer, ways};
+use super::budget::once;
 use super::child::Ways;
 use super::exact::Exact;
 use super::flow::Context;
@@ -113,7 +114,10 @@ impl<'a> Draft<'a> {
         again: bool,
     ) -> Result<Minted, Refusal> {
         let signer = &*self.signer;
-        let verbs: Vec<Operation> = self.call.iter().map(|call| call.operation.clone()).collect();
+        let verbs: Vec<Operation> = match &self.call {
+            Some(call) => vec![call.operation.clone()],
+            None => once(granted),
+        };
         let args_sha256 = self.call.as_ref().map(|call| call.args_sha256);
         let of_rights = |(tool, _): &&(String, String)| {
             granted.rights.iter().any(|right| right.operation.tool.as_str() == tool.as_str())

@@ -1,22 +1,25 @@
 //! From what is granted to the answer: nothing is answered before its record is durable.
 
+use serde_json::Value;
 use shortbread_protocol::dpop::Proof;
 use shortbread_protocol::names::VerbName;
 use shortbread_protocol::oauth::{CallToken, TokenAnswer};
 
+use super::budget::{self, of_call};
 use super::draft::{Draft, Minted, Terms};
 use super::entry::{minted, moment};
 use super::exact::Exact;
 use super::flow::Context;
 use super::proof;
-use super::record::Trail;
+use super::record::{Moment, Trail};
 use super::refusal::Refusal;
 use super::retry::RetryKey;
 use super::watched;
 use crate::broker::Broker;
+use crate::policy::charge::{told, totals};
 use crate::policy::model::Principal;
 use crate::policy::{Granted, Policy};
-use crate::store::{Exchange, OneShot, RecordError, Redeem, Replay, Standing, TokenRecord};
+use crate::store::{Exchange, OneShot, RecordError, Redeem, Replay, Spend, Standing, TokenRecord};
 
 /// The longest that a token may live beyond its issue date, in seconds (profile sb1).
 const LONGEST: u64 = 3600;
@@ -80,11 +83,11 @@ pub(super) async fn issue(
     trail.stage = "record";
     let now = moment(broker, context);
     let granted = whole(granted, &parts);
-    let tokens = parts.iter().map(|part| (part.draft.token_id.as_str(), part.draft.call.as_ref()));
     let expires = parts.iter().map(|part| part.window.1).max().unwrap_or_default();
-    let data = trail.granted(&granted, &tokens.collect::<Vec<_>>(), expires, now);
+    let data = said(trail, &granted, &parts, expires, now);
     let audit = minted(broker, context, trail, data)?;
     let one_shots = parts.iter().filter_map(Part::one_shot).collect();
+    let spends = parts.iter().flat_map(Part::spends).collect();
     let mut records = parts.iter().map(|part| part.record(policy, version, context));
     let Some((token, standing)) = records.next() else {
         return Err(RecordError::NoToken.into());
@@ -99,7 +102,8 @@ pub(super) async fn issue(
     let Some(answer) = answer else { return Err(RecordError::NoToken.into()) };
     let kept = retry.map(|key| key.keep(block, sealed, &answer, expires, context.decision.at));
     let (ties, retry) = (Vec::new(), kept);
-    let exchange = Exchange { replay, token, standing, ties, others, one_shots, redeem, retry, audit };
+    let exchange =
+        Exchange { replay, token, standing, ties, others, one_shots, spends, redeem, retry, audit };
     broker.store.record_exchange(exchange).await.map_err(Unissued::Unrecorded)?;
     watched::granted(broker, trail, &granted, context);
     Ok(answer)
@@ -126,8 +130,9 @@ fn parts<'a>(
     let mut terms = issue.terms.clone();
     let mut drafted = Vec::with_capacity(calls.len());
     for call in calls {
-        let mut granted = of_call(&issue.granted, call.as_ref());
-        let draft = Draft::new(broker, &terms, call, issue.principal, issue.holder, context)?;
+        let mut granted = of_call(&issue.granted, call.as_ref())?;
+        let mut draft = Draft::new(broker, &terms, call, issue.principal, issue.holder, context)?;
+        draft.sealed |= !granted.charges.is_empty();
         if issue.calls.len() > 1 {
             terms.task = Some(draft.task.clone());
         }
@@ -146,14 +151,15 @@ fn parts<'a>(
     made.collect()
 }
 
-// What of it is for one call: its verb alone.
-fn of_call(granted: &Granted, call: Option<&Exact>) -> Granted {
-    let mut granted = granted.clone();
-    if let Some(call) = call {
-        granted.rights.retain(|right| right.operation == call.operation);
-        granted.dropped.clear();
+// What the log says of them.
+fn said(trail: &Trail, granted: &Granted, parts: &[Part<'_>], expires: u64, now: Moment) -> Value {
+    let tokens = parts.iter().map(|part| (part.draft.token_id.as_str(), part.draft.call.as_ref()));
+    let mut data = trail.granted(granted, &tokens.collect::<Vec<_>>(), expires, now);
+    let totals = totals(parts.iter().flat_map(|part| &part.granted.charges));
+    if let Some(data) = data.as_object_mut().filter(|_| !totals.is_empty()) {
+        data.insert("charges".to_owned(), told(&totals).into());
     }
-    granted
+    data
 }
 
 // What is told and logged of all of them together.
@@ -171,10 +177,16 @@ impl Part<'_> {
     }
 
     fn one_shot(&self) -> Option<OneShot> {
-        let call = self.draft.call.as_ref()?;
+        let Some(call) = &self.draft.call else {
+            return budget::one_shot(&self.granted, &self.draft.token_id, self.window.1);
+        };
         let verbs: Vec<VerbName> = vec![call.operation.verb.clone()];
         let (token, tool) = (self.draft.token_id.clone(), call.operation.tool.clone());
         Some(OneShot { token, tool, verbs, args_sha256: Some(call.args_sha256), expires: self.window.1 })
+    }
+
+    fn spends(&self) -> Vec<Spend> {
+        budget::spends(&self.granted, &self.draft.token_id, self.window.1)
     }
 
     fn call_token(&self) -> Option<CallToken> {

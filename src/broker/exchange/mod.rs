@@ -2,6 +2,7 @@
 
 mod answer;
 mod aside;
+mod budget;
 mod child;
 mod deferral;
 mod draft;

@@ -246,6 +246,9 @@ impl From<RecordError> for Refusal {
             RecordError::TooManyWait(_) => {
                 Self::new(Reason::ApprovalsFull, error.to_string()).after(Duration::from_secs(30))
             }
+            RecordError::BudgetSpent(spent) => {
+                Self { retry_after: spent.frees, ..Self::new(Reason::BudgetSpent, spent.to_string()) }
+            }
             RecordError::NotApproved => Self::plain(Reason::DeferralUnknown),
             RecordError::Repeated | RecordError::NoToken => Self::plain(Reason::Internal).because(error),
             RecordError::Store(error) => error.into(),

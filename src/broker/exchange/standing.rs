@@ -61,6 +61,7 @@ pub(super) fn stand(
         }
     }
     granted.rights = kept;
+    granted.settle();
     union.ok_or(first.unwrap_or(Reason::PolicyDenied))
 }
 

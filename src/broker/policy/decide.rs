@@ -17,8 +17,9 @@ use shortbread_protocol::normalise::{self, Forms};
 use shortbread_protocol::reason::Reason;
 use thiserror::Error;
 
+use super::charge::Charge;
 use super::model::{Approval, Grant, Principal, Rate, Verb, Windows};
-use super::{Policy, bind, cost};
+use super::{Policy, bind, charge, cost};
 
 mod explain;
 
@@ -76,6 +77,8 @@ pub struct Granted {
     pub ttl: Duration,
     /// The rates of the grants that were used, with their ids.
     pub rates: Vec<(String, Rate)>,
+    /// What is taken out of budgets, one for each budget.
+    pub charges: Vec<Charge>,
     /// The ids of the grants that were used, such as `grant:3`, in the order of the policy.
     pub grants: Vec<String>,
     /// What was asked for and not granted, and why.
@@ -234,6 +237,7 @@ fn life(request: &Request<'_>) -> Result<Duration, Refusal> {
 struct Won {
     right: Right,
     grants: Vec<Arc<Grant>>,
+    charges: Vec<Charge>,
 }
 
 struct Case<'a> {
@@ -267,9 +271,12 @@ impl Case<'_> {
                 alternatives: Vec::new(),
             },
             grants: Vec::new(),
+            charges: Vec::new(),
         };
         for grant in &serving {
-            won.add(grant, self.alternatives(grant, operation, &verb.forms, asked));
+            let alternatives = self.alternatives(grant, operation, &verb.forms, asked);
+            won.charge(grant, &alternatives)?;
+            won.add(grant, alternatives);
         }
         if won.right.alternatives.is_empty() {
             let detail = explain::arguments(operation, &serving, &verb.forms, self.request.claims);
@@ -324,6 +331,20 @@ impl Case<'_> {
 }
 
 impl Won {
+    /// What one grant gives is under its budget, whatever other grants give besides.
+    fn charge(&mut self, grant: &Grant, alternatives: &[Option<Arguments>]) -> Result<(), Refusal> {
+        let Some(budget) = grant.budget.as_ref().filter(|_| !alternatives.is_empty()) else { return Ok(()) };
+        let bounds = alternatives.iter().map(|way| charge::most(way.as_ref()?.get(&budget.argument)?));
+        let Some(most) = bounds.collect::<Option<Vec<_>>>() else {
+            let detail = explain::unbounded(&self.right.operation, &budget.argument);
+            return Err(Refusal::new(Reason::ConstraintRefused, detail));
+        };
+        let verb = self.right.operation.verb.clone();
+        let verbs = most.into_iter().max().map(|most| (verb, most)).into_iter().collect();
+        self.charges.push(Charge::new(grant, budget, verbs));
+        Ok(())
+    }
+
     fn add(&mut self, grant: &Arc<Grant>, alternatives: Vec<Option<Arguments>>) {
         if alternatives.is_empty() {
             return;
@@ -429,7 +450,19 @@ fn summary(kept: Vec<Won>, lost: Vec<(Operation, Refusal)>, life: Duration) -> G
     let ttl = used.values().filter_map(|grant| grant.max_ttl).fold(life, Duration::min);
     let rates = used.values().filter_map(|grant| grant.rate.map(|rate| (grant.id.clone(), rate))).collect();
     let grants = used.values().map(|grant| grant.id.clone()).collect();
+    let charges = charges(&kept);
     let dropped = lost.into_iter().map(|(operation, refusal)| (operation, refusal.reason)).collect();
     let rights = kept.into_iter().map(|won| won.right).collect();
-    Granted { rights, ttl, rates, grants, dropped }
+    Granted { rights, ttl, rates, charges, grants, dropped }
+}
+
+fn charges(kept: &[Won]) -> Vec<Charge> {
+    let mut charges: Vec<Charge> = Vec::new();
+    for charge in kept.iter().flat_map(|won| &won.charges) {
+        match charges.iter_mut().find(|known| known.budget == charge.budget) {
+            Some(known) => known.join(charge.clone()),
+            None => charges.push(charge.clone()),
+        }
+    }
+    charges
 }

@@ -2,6 +2,7 @@
 
 mod bind;
 pub mod builtin;
+pub mod charge;
 mod check;
 mod cost;
 mod decide;
@@ -31,6 +32,7 @@ use sha2::{Digest as _, Sha256};
 use shortbread_protocol::access::Access;
 use shortbread_protocol::names::{Intent, Operation, OperatorName, ToolName, VerbName};
 
+pub use charge::Charge;
 pub use check::{Files, Options};
 pub use decide::{
     Alternative, Asked, DEFAULT_TTL, Demand, Granted, MAX_TTL, Pending, Possession, Refusal, Request, Right,

@@ -263,6 +263,17 @@ pub struct Rate {
     pub per: Duration,
 }
 
+/// How much of an argument, summed over the tokens of a grant, may be given out in so long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// The argument whose values are summed.
+    pub argument: ArgName,
+    /// How much, at most; never zero.
+    pub limit: u64,
+    /// In how long.
+    pub per: Duration,
+}
+
 /// One `[[grants]]` entry. Rights add up over grants; each grant keeps its own conditions.
 #[derive(Clone, Debug)]
 pub struct Grant {
@@ -288,6 +299,8 @@ pub struct Grant {
     pub proof: bool,
     /// How often it may be used.
     pub rate: Option<Rate>,
+    /// How much of one argument it may give out.
+    pub budget: Option<Budget>,
 }
 
 impl Grant {

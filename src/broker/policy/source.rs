@@ -111,6 +111,16 @@ pub(super) struct GrantSource {
     pub(super) approval: Option<Spanned<ApprovalSource>>,
     pub(super) proof: Option<Spanned<String>>,
     pub(super) rate: Option<Pace>,
+    pub(super) budget: Option<Spanned<BudgetSource>>,
+}
+
+/// `budget`
+#[derive(Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BudgetSource {
+    pub(super) argument: Spanned<ArgName>,
+    pub(super) limit: Spanned<i64>,
+    pub(super) per: Spanned<Span>,
 }
 
 /// `constraints."VERB"`

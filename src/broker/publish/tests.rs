@@ -86,6 +86,7 @@ fn exchange(n: u8, of: Option<u8>, issued: u64) -> Exchange {
         ties,
         others: Vec::new(),
         one_shots: Vec::new(),
+        spends: Vec::new(),
         redeem: None,
         retry: None,
         audit: audit(),

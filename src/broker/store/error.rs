@@ -1,6 +1,8 @@
 //! What can go wrong in the store. Every case is a refusal: nothing was recorded.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use shortbread_protocol::revocations::SelectorKind;
 use thiserror::Error;
@@ -163,6 +165,45 @@ pub enum StoreError {
     },
 }
 
+/// A budget has not as much left as is wanted of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spent {
+    /// The grant that has the budget.
+    pub grant: String,
+    /// The argument whose values are summed.
+    pub argument: String,
+    /// What was wanted.
+    pub amount: u64,
+    /// What there is in all.
+    pub limit: u64,
+    /// What is left.
+    pub left: u64,
+    /// How soon there is more.
+    pub frees: Option<Duration>,
+}
+
+impl std::error::Error for Spent {}
+
+impl fmt::Display for Spent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { grant, argument, amount, limit, left, frees } = self;
+        if amount > limit {
+            return write!(
+                f,
+                "this may take {amount} of {argument} and the budget of {grant} is {limit} in all; ask for less"
+            );
+        }
+        write!(
+            f,
+            "the budget of {grant} has {left} of {limit} left for {argument} and this may take {amount}; ask for less"
+        )?;
+        match frees {
+            Some(frees) => write!(f, ", or wait: the next amount comes free in {} s", frees.as_secs()),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Why a token was not recorded, and so must not be answered.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum RecordError {
@@ -197,6 +238,9 @@ pub enum RecordError {
         "{0} requests of this workflow wait for a person and no more may; wait until some are decided, or cancel some"
     )]
     TooManyWait(u64),
+    /// A budget has not this much left.
+    #[error(transparent)]
+    BudgetSpent(#[from] Spent),
     /// The approval is spent, over or taken back, or what was approved is not what is shown any more.
     #[error("the approval is not there to be spent")]
     NotApproved,
@@ -280,6 +324,9 @@ pub enum ApprovalError {
     /// What was looked at is not what is shown, or another vote came first.
     #[error("this request changed meanwhile")]
     Changed,
+    /// A budget has not this much left.
+    #[error(transparent)]
+    BudgetSpent(#[from] Spent),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

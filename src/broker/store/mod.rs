@@ -25,7 +25,7 @@ use std::sync::Arc;
 pub use self::backup::{Backup, BackupError, Copying, StoreFacts, Tell, back_up};
 pub use self::check::{Checked, check};
 pub use self::error::{
-    ActivateError, ApprovalError, ChangeError, HeadError, KeyError, RecordError, StoreError,
+    ActivateError, ApprovalError, ChangeError, HeadError, KeyError, RecordError, Spent, StoreError,
 };
 pub use self::journal::{Key, Place};
 pub use self::model::{
@@ -34,9 +34,9 @@ pub use self::model::{
     CloseApproval, Counts, DROPPED_NOTICES, Denial, DroppedNotice, ErasableInput, Erase, Erased, Exchange,
     Head, HeadFacts, Hit, KEYED_BYTES, Kept, KeyRecord, Lease, Lift, LiftMode, Meta, NAMED, NewLease,
     NewPolicy, Notes, OneShot, Options, PolicyAction, PolicyVersion, Preview, Progress, Pruned, Redeem,
-    Replay, Retry, Revoke, RevokeBlock, RevokeMode, SettleNotices, StoreKind, StoredApproval,
+    Replay, Retry, Revoke, RevokeBlock, RevokeMode, SettleNotices, Spend, StoreKind, StoredApproval,
     StoredCheckpoint, StoredEntry, StoredInput, StoredVote, TAIL_LIMIT, Target, Tie, TokenRecord, Touched,
-    Trial, TrialOutcome, Use, WaitingNotice,
+    Trial, TrialOutcome, Unused, Use, WaitingNotice,
 };
 pub use self::restore::{
     Former, KnownLog, Restore, RestoreError, Restored, RestoredLog, Restoring, Settle, Settled,

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use super::revocations::{Revocations, Standing};
 
 mod approvals;
+mod budgets;
 mod changes;
 mod inputs;
 mod instances;
@@ -24,6 +25,7 @@ mod policies;
 pub use self::approvals::{
     ApprovalRecord, ApprovalsWanted, Ask, Asked, CastVote, CloseApproval, Redeem, StoredApproval, StoredVote,
 };
+pub use self::budgets::{Spend, Unused};
 pub use self::changes::{
     BlockChanged, Changed, ChangedEntry, Lift, LiftMode, Notes, Revoke, RevokeBlock, RevokeMode, Target,
 };
@@ -199,6 +201,8 @@ pub struct Exchange {
     pub others: Vec<(TokenRecord, Standing)>,
     /// Those of them that are good once.
     pub one_shots: Vec<OneShot>,
+    /// What they take out of budgets.
+    pub spends: Vec<Spend>,
     /// The approval that is spent for them.
     pub redeem: Option<Redeem>,
     /// What is kept so that the same answer can be given once more.

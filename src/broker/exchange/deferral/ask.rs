@@ -16,6 +16,7 @@ use super::waiting;
 use crate::approval::{INTERVAL, Requested, Tally, due, expires, status_uri, tally};
 use crate::broker::Broker;
 use crate::delimited::delimited;
+use crate::exchange::budget::of_call;
 use crate::exchange::draft::{Draft, Terms, fresh, task};
 use crate::exchange::entry::moment;
 use crate::exchange::flow::{Context, admitted, unproved, within_rates};
@@ -73,6 +74,7 @@ async fn run(
         return Err(Refusal::new(Reason::ProofRequired, detail));
     };
     admitted(request, policy, trail, &pending.granted)?;
+    payable(request, &pending.granted)?;
     trail.stage = "target";
     let asked = request.asked.iter().map(|asked| &asked.operation.tool);
     targets(asked, &request.resources, policy, &pending.granted.rights)?;
@@ -112,6 +114,14 @@ async fn run(
             Ok(waiting(broker, &same, &standing, &detail, interval, asked))
         }
     }
+}
+
+// Whether it is known what it would take out of budgets. That they have as much left is seen when it is approved.
+fn payable(request: &Request, granted: &Granted) -> Result<(), Refusal> {
+    if request.calls.is_empty() {
+        return of_call(granted, None).map(drop);
+    }
+    request.calls.iter().try_for_each(|call| of_call(granted, Some(call)).map(drop))
 }
 
 // What would be granted and is not revoked now.

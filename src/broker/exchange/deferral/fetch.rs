@@ -24,7 +24,7 @@ use crate::exchange::request::GrantType;
 use crate::exchange::retry::{RetryKey, repeat};
 use crate::exchange::{is_operators, proof};
 use crate::policy::model::Principal;
-use crate::store::{ApprovalError, CloseApproval, Replay};
+use crate::store::{ApprovalError, CloseApproval, RecordError, Replay};
 
 /// The longest that a client is kept waiting in one attempt.
 pub const LONGEST: Duration = Duration::from_secs(55);
@@ -259,6 +259,7 @@ async fn cancelled(
     };
     broker.store.close_approval(close).await.map_err(|error| match error {
         ApprovalError::Closed | ApprovalError::Changed => Refusal::plain(Reason::DeferralUnknown),
+        ApprovalError::BudgetSpent(spent) => RecordError::from(spent).into(),
         ApprovalError::Store(error) => error.into(),
     })?;
     broker.polls.forget(&wait.record.id);

@@ -115,6 +115,9 @@ impl From<DecideError> for Failure {
     fn from(error: DecideError) -> Self {
         match error {
             DecideError::Store(error) => error.into(),
+            DecideError::Budget(spent) => {
+                Self { retry_after: spent.frees, ..Self::new(Reason::BudgetSpent, spent.to_string()) }
+            }
             error => Self::new(error.reason(), error.to_string()),
         }
     }

@@ -15,7 +15,7 @@ use super::super::pattern::Pattern;
 use super::super::source::{ApprovalSource, GrantSource};
 use super::super::units::Shown;
 use super::approval::{self, Verbs};
-use super::{Check, Known, limits, list};
+use super::{Check, Known, budget, limits, list};
 
 /// Compiles the grants, each with where its tool is named.
 pub(super) fn compile(
@@ -57,6 +57,7 @@ fn grant(
         said(check, source, &asked, &limited, tool);
         approval::compile(check, source.approval.as_ref(), &asked, &owners, tool, known)
     };
+    let budget = budget::compile(check, source, &asked, &limited);
     let verbs = asked.into_keys().map(|verb| {
         let limits = limited.get(&verb).cloned();
         (verb, limits)
@@ -73,6 +74,7 @@ fn grant(
         approval,
         proof: proof(check, source),
         rate: source.rate.map(|pace| pace.0),
+        budget,
     })
 }
 
@@ -153,6 +155,7 @@ fn fits(check: &mut Check<'_>, source: &GrantSource, principal: &Principal) {
         ("intents", source.intents.as_ref().map(Spanned::span)),
         ("constraints", source.constraints.keys().next().map(Spanned::span)),
         ("approval", source.approval.as_ref().filter(demands).map(Spanned::span)),
+        ("budget", source.budget.as_ref().map(Spanned::span)),
     ];
     for (name, at) in stray {
         if let Some(at) = at {

@@ -4,6 +4,7 @@
 mod admin;
 mod approval;
 mod approvers;
+mod budget;
 mod forbids;
 mod gate;
 mod grants;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use shortbread_protocol::names::{Intent, Operation};
+use shortbread_protocol::names::{ArgName, Intent, Operation};
 use shortbread_protocol::normalise::Forms;
 
 use super::super::model::{Grant, Principal};
@@ -18,6 +18,10 @@ pub(super) fn unknown(policy: &Policy, operation: &Operation) -> String {
     } else {
         format!("there is no tool {tool}")
     }
+}
+
+pub(super) fn unbounded(operation: &Operation, argument: &ArgName) -> String {
+    format!("{operation} is under a budget of {argument}: ask with a max for {argument}")
 }
 
 pub(super) fn forbidden(operation: &Operation) -> String {

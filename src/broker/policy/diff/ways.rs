@@ -6,7 +6,7 @@ use shortbread_protocol::normalise::Forms;
 
 use super::super::Policy;
 use super::super::decide::MAX_TTL;
-use super::super::model::{Approval, Grant, Limit, Limits, Principal, Rate, Verb};
+use super::super::model::{Approval, Budget, Grant, Limit, Limits, Principal, Rate, Verb};
 
 /// Into how many pieces the conditions of one way are taken apart at most.
 const MAX_PIECES: usize = 256;
@@ -28,10 +28,11 @@ pub(super) enum Aspect {
     Proof,
     Life,
     Rate,
+    Budget,
 }
 
 impl Aspect {
-    pub(super) const ALL: [Self; 4] = [Self::Approval, Self::Proof, Self::Life, Self::Rate];
+    pub(super) const ALL: [Self; 5] = [Self::Approval, Self::Proof, Self::Life, Self::Rate, Self::Budget];
 }
 
 /// The ways in which a verb is given to a principal for an intent; none where it is forbidden or not there.
@@ -81,6 +82,15 @@ impl Way<'_> {
                 (None, Some(_)) => false,
                 (Some(own), Some(theirs)) => is_slower(own, theirs),
             },
+            Aspect::Budget => match (&self.grant.budget, &other.grant.budget) {
+                (_, None) => true,
+                (None, Some(_)) => false,
+                // Verbs of two grants have two budgets, which together are more than one.
+                (Some(own), Some(theirs)) => {
+                    is_scarcer(own, theirs)
+                        && other.grant.verbs.keys().all(|verb| self.grant.verbs.contains_key(verb))
+                }
+            },
             Aspect::Approval => match (self.approval, other.approval) {
                 (_, None) => true,
                 (None, Some(_)) => false,
@@ -99,6 +109,11 @@ impl Way<'_> {
 pub(super) fn is_slower(one: Rate, other: Rate) -> bool {
     let (a, b) = (u128::from(one.count), u128::from(other.count));
     a <= b && a * other.per.as_millis() <= b * one.per.as_millis()
+}
+
+/// Whether one budget never lets pass more than the other.
+fn is_scarcer(one: &Budget, other: &Budget) -> bool {
+    one.argument == other.argument && one.limit <= other.limit && one.per >= other.per
 }
 
 /// Where less is demanded than before: a way that is there now, and one of before that shares arguments with it and whose

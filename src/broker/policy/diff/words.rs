@@ -58,6 +58,7 @@ fn whole(way: &Way<'_>) -> String {
             Aspect::Approval if way.approval.is_some() => format!(", with {}", demanded(aspect, way)),
             Aspect::Proof if way.grant.proof => ", with a proof".to_owned(),
             Aspect::Life if way.grant.max_ttl.is_some() => format!(", for {} at most", Shown(way.life())),
+            Aspect::Budget if way.grant.budget.is_some() => format!(", {} at most", demanded(aspect, way)),
             Aspect::Rate if way.grant.rate.is_some() => format!(", {}", demanded(aspect, way)),
             _ => continue,
         };
@@ -79,6 +80,7 @@ pub(super) fn demand(aspect: Aspect, was: &Way<'_>, is: &Way<'_>, several: bool)
         Aspect::Proof => "no longer needs a proof".to_owned(),
         Aspect::Life => format!("life {before} -> {now}"),
         Aspect::Rate => format!("rate {before} -> {now}"),
+        Aspect::Budget => format!("budget {before} -> {now}"),
     };
     if several { format!("{text}, {}", limits(is.limits)) } else { text }
 }
@@ -94,6 +96,13 @@ fn demanded(aspect: Aspect, way: &Way<'_>) -> String {
         Aspect::Proof => String::new(),
         Aspect::Life => Shown(way.life()).to_string(),
         Aspect::Rate => way.grant.rate.map_or_else(|| "any".to_owned(), rate),
+        Aspect::Budget => way.grant.budget.as_ref().map_or_else(
+            || "any".to_owned(),
+            |budget| {
+                let verbs = names(way.grant.verbs.keys().map(|verb| verb.as_str()));
+                format!("{} of {} in {} over {verbs}", budget.limit, budget.argument, Shown(budget.per))
+            },
+        ),
     }
 }
 

@@ -3,7 +3,7 @@
 use shortbread_protocol::admin::ApprovalState;
 use shortbread_protocol::clock::Timestamp;
 
-use super::{AuditEntry, Replay};
+use super::{AuditEntry, Replay, Spend};
 
 /// A request that waits for a person, or waited.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,6 +95,8 @@ pub struct CastVote {
     pub narrowed: Option<(String, Vec<u8>)>,
     /// How far it comes with this vote.
     pub state: ApprovalState,
+    /// What it takes out of budgets where it is approved.
+    pub spends: Vec<Spend>,
     /// The audit entry.
     pub audit: AuditEntry,
 }

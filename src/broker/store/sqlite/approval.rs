@@ -8,7 +8,7 @@ use shortbread_protocol::clock::Timestamp;
 
 use super::sql::{Int, int, moment, strange};
 use super::unit::{Failure, Unit, refuse};
-use super::{Sqlite, record};
+use super::{Sqlite, budget, record};
 use crate::store::{
     ApprovalError, ApprovalRecord, ApprovalsWanted, Ask, Asked, AuditEntry, CastVote, CloseApproval,
     RecordError, Redeem, Replay, StoreError, StoredApproval, StoredVote,
@@ -79,7 +79,10 @@ impl Sqlite {
     pub(in crate::store) async fn reopen_approval(&self, id: String) -> Result<(), StoreError> {
         self.write(move |unit| {
             let sql = "UPDATE approval SET state = 'pending' WHERE id = ?1 AND state = 'approved'";
-            Ok(unit.conn.prepare_cached(sql)?.execute([id]).map(drop)?)
+            if unit.conn.prepare_cached(sql)?.execute([&id])? == 1 {
+                budget::release(unit.conn, &id)?;
+            }
+            Ok(())
         })
         .await
     }
@@ -140,7 +143,7 @@ pub(super) fn redeem<'t>(
 }
 
 fn vote(unit: &mut Unit<'_>, cast: CastVote) -> Result<(), Failure<ApprovalError>> {
-    let CastVote { id, digest, seen, vote, narrowed, state, audit } = cast;
+    let CastVote { id, digest, seen, vote, narrowed, state, spends, audit } = cast;
     let Some((held, votes)) = held(unit.conn, &id, vote.at)? else { return refuse(ApprovalError::Closed) };
     if held != digest || votes != seen {
         return refuse(ApprovalError::Changed);
@@ -158,6 +161,11 @@ fn vote(unit: &mut Unit<'_>, cast: CastVote) -> Result<(), Failure<ApprovalError
     unit.conn
         .prepare_cached("UPDATE approval SET state = ?2 WHERE id = ?1")?
         .execute([id.as_str(), state.as_str()])?;
+    // What an earlier vote took counts anew with this one.
+    budget::release(unit.conn, &id)?;
+    for spend in spends.iter().filter(|_| state == ApprovalState::Approved) {
+        budget::spend::<ApprovalError>(unit.conn, spend, audit.at)?;
+    }
     unit.append(&audit).map(drop)
 }
 
@@ -190,7 +198,8 @@ fn end(
 ) -> rusqlite::Result<()> {
     let sql = "UPDATE approval SET state = ?2, closed = ?3, outcome = ?4 WHERE id = ?1 AND closed IS NULL";
     let values = params![id, state.as_str(), Int(at.millis()), outcome];
-    conn.prepare_cached(sql)?.execute(values).map(drop)
+    conn.prepare_cached(sql)?.execute(values)?;
+    budget::release(conn, id)
 }
 
 // The next group was asked, or there is none: it is looked at again later. Only the first who finds it due says so.

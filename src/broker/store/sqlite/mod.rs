@@ -1,6 +1,7 @@
 //! The embedded backend: one thread writes, a few connections read.
 
 mod approval;
+mod budget;
 mod change;
 pub(super) mod check;
 mod checkpoints;

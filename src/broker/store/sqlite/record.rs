@@ -4,14 +4,15 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::sql::{Int, strange};
 use super::unit::{Failure, Unit, refuse};
-use super::{approval, descent, one_shot, retry};
+use super::{approval, budget, descent, one_shot, retry};
 use crate::store::revocations::{Revoked, Standing};
 use crate::store::{
     Ask, Asked, AuditEntry, Denial, Exchange, RecordError, Replay, StoreError, TokenRecord, Use,
 };
 
 pub(super) fn exchange(unit: &mut Unit<'_>, exchange: Exchange) -> Result<u64, Failure<RecordError>> {
-    let Exchange { replay, token, standing, ties, others, one_shots, redeem, retry, audit } = exchange;
+    let Exchange { replay, token, standing, ties, others, one_shots, spends, redeem, retry, audit } =
+        exchange;
     let mut tokens = others;
     tokens.insert(0, (token, standing));
     for (token, standing) in &mut tokens {
@@ -29,6 +30,10 @@ pub(super) fn exchange(unit: &mut Unit<'_>, exchange: Exchange) -> Result<u64, F
     once(unit, replay)?;
     if let Some(redeem) = &redeem {
         approval::redeem(unit, redeem, audit.at, tokens.iter().map(|(token, _)| token.id.as_str()))?;
+    }
+    // Behind what an approval gives back.
+    for spend in &spends {
+        budget::spend::<RecordError>(unit.conn, spend, audit.at)?;
     }
     if let Some(task) = &token.task
         && !claim(unit.conn, task, &token.principal)?

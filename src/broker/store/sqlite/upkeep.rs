@@ -8,7 +8,7 @@ use shortbread_protocol::clock::Timestamp;
 use super::change::changed;
 use super::sql::Int;
 use super::unit::{Failure, Unit, refuse};
-use super::{approval, descent, one_shot, retry};
+use super::{approval, budget, descent, one_shot, retry};
 use crate::store::revocations::{Block, Change, Entry, Revocations};
 use crate::store::{Head, HeadError, HeadFacts, Key, Pruned, StoreError};
 
@@ -39,6 +39,7 @@ pub(super) fn prune(unit: &mut Unit<'_>, now: Timestamp, due: &[Key]) -> Result<
     let over = retry::forget(unit.conn, now, ROWS)?.max(descent::forget(unit.conn, now, ROWS)?);
     let over = over.max(approval::forget(unit.conn, now, ROWS)?);
     let over = over.max(one_shot::forget(unit.conn, now.seconds(), ROWS)?);
+    let over = over.max(budget::forget(unit.conn, now, ROWS)?);
     Ok(Pruned { replays, delisted, more: replays.max(delisted).max(over) >= ROWS.into() })
 }
 

@@ -11,6 +11,7 @@ macro_rules! on_sqlite {
     )* } };
 }
 
+mod budgets;
 mod damage;
 mod decisions;
 mod descent;
@@ -124,6 +125,7 @@ fn exchange(n: u64, workflow: &str, issued: u64) -> Exchange {
         ties: Vec::new(),
         others: Vec::new(),
         one_shots: Vec::new(),
+        spends: Vec::new(),
         redeem: None,
         retry: None,
         audit,

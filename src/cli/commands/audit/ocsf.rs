@@ -5,7 +5,7 @@
 //! | `call.decision`, `decision` (admin API) | 6003 API Activity | 1 Create, 2 Read, 3 Update, 4 Delete, by the verb and its access; else 99 Other |
 //! | `token.minted`, `token.refused` | 3003 Authorize Session | 1 Assign Privileges |
 //! | `revocation.set`, `policy.added`, `verifier.leased`, `approval.requested` | 3004 Entity Management | 1 Create |
-//! | `policy.activated`, `key.rotated`, `breaker.*`, `approval.voted`, `.escalated`, `.decided`, `call.claimed` | 3004 Entity Management | 3 Update |
+//! | `policy.activated`, `key.rotated`, `breaker.*`, `approval.voted`, `.escalated`, `.decided`, `call.claimed`, `budget.returned` | 3004 Entity Management | 3 Update |
 //! | `revocation.lifted`, `verifier.forgotten`, `approval.expired`, `approval.cancelled` | 3004 Entity Management | 4 Delete |
 //! | whatever else | 3004 Entity Management | 99 Other |
 //!
@@ -137,7 +137,7 @@ fn change(entry: &Value) -> Map<String, Value> {
         "approval.requested" => ("approval", 1),
         "approval.voted" | "approval.escalated" | "approval.decided" => ("approval", 3),
         "approval.expired" | "approval.cancelled" => ("approval", 4),
-        "call.claimed" => ("token", 3),
+        "call.claimed" | "budget.returned" => ("token", 3),
         other => (other, OTHER),
     };
     let version = entry.pointer("/data/version").filter(|version| !version.is_null());
@@ -358,6 +358,7 @@ mod tests {
             ("approval.expired", 4, "approval", "apr_1"),
             ("approval.cancelled", 4, "approval", "apr_1"),
             ("call.claimed", 3, "token", "tok_1"),
+            ("budget.returned", 3, "token", "tok_1"),
         ] {
             let data = json!({
                 "outcome": "denied", "approval": "apr_1", "by": "bob", "token": "tok_1", "policy": "sha256:ab",

@@ -117,6 +117,7 @@ fn happened(event: &Value) -> String {
         "token.minted" if event.pointer("/data/repeated").is_some() => "token answered again".to_owned(),
         "call.decision" => "call".to_owned(),
         "call.claimed" => "the one use claimed of".to_owned(),
+        "budget.returned" => "unused token given back to its budget:".to_owned(),
         "approval.requested" => "approval asked for:".to_owned(),
         "approval.voted" => "vote on".to_owned(),
         "approval.decided" if outcome(event) == "deny" => "denied:".to_owned(),
