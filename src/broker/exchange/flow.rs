@@ -107,7 +107,7 @@ async fn run(
     }
     let request = request::read(&form)?;
     trail.asked(&request);
-    let shown = proof::read(sent.asked.dpop.clone())?;
+    let shown = proof::read(sent.asked.dpop)?;
     trail.shown = shown.is_some();
     let chosen = chosen(&sent.asked, &request)?;
     trail.stage = "policy";

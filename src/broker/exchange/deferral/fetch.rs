@@ -154,7 +154,7 @@ async fn opened(
     }
     let key = CodeKey(&broker.store.meta().hmac_secret);
     let code = Code::read(form.need("deferral_code")?, &key);
-    let shown = proof::read(sent.dpop.clone())?;
+    let shown = proof::read(sent.dpop)?;
     trail.shown = shown.is_some();
     trail.stage = "proof";
     let shown = shown.ok_or_else(|| {
