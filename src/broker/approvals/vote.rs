@@ -79,15 +79,12 @@ fn ballot(
     let weighed = left.weigh(&seat.policy).map_err(|(_, detail)| DecideError::Refused(detail))?;
     let charges = left.charges(&weighed.granted).map_err(DecideError::Refused)?;
     let totals = totals(&charges);
-    let demands = weighed.pending.map(|waits| waits.demands);
-    let demands = demands.ok_or(NarrowError::Free)?;
+    let demands = weighed.pending.map(|waits| waits.demands).ok_or(NarrowError::Free)?;
     let tally = Seat { demands, wait: left, ..seat.clone() }.tally(&votes, now);
     let state = if tally.is_complete() { ApprovalState::Approved } else { ApprovalState::Pending };
     let spends = spends(wait, state, &totals);
-    let narrowed = narrowed.map(|shown| {
-        // Texts, numbers and maps with text keys always serialise.
-        (shown.digest(), serde_json::to_vec(&shown).unwrap_or_default())
-    });
+    // Texts, numbers and maps with text keys always serialise.
+    let narrowed = narrowed.map(|shown| (shown.digest(), serde_json::to_vec(&shown).unwrap_or_default()));
     let (kind, outcome) = match state {
         ApprovalState::Approved => (EventType::ApprovalDecided, "approved"),
         _ => (EventType::ApprovalVoted, "pending"),

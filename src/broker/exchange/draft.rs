@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::keys::PrivateKey;
-use shortbread_protocol::names::{Intent, Operation, Release, Task};
+use shortbread_protocol::names::{Intent, Release, Task};
 use shortbread_protocol::oauth::{Delegation, TokenAnswer};
 use shortbread_protocol::random::id;
 use shortbread_protocol::reason::Reason;
@@ -114,10 +114,8 @@ impl<'a> Draft<'a> {
         again: bool,
     ) -> Result<Minted, Refusal> {
         let signer = &*self.signer;
-        let verbs: Vec<Operation> = match &self.call {
-            Some(call) => vec![call.operation.clone()],
-            None => once(granted),
-        };
+        let exact = self.call.as_ref().map(|call| vec![call.operation.clone()]);
+        let verbs = exact.unwrap_or_else(|| once(granted));
         let args_sha256 = self.call.as_ref().map(|call| call.args_sha256);
         let of_rights = |(tool, _): &&(String, String)| {
             granted.rights.iter().any(|right| right.operation.tool.as_str() == tool.as_str())

@@ -58,10 +58,7 @@ fn grant(
         approval::compile(check, source.approval.as_ref(), &asked, &owners, tool, known)
     };
     let budget = budget::compile(check, source, &asked, &limited);
-    let verbs = asked.into_keys().map(|verb| {
-        let limits = limited.get(&verb).cloned();
-        (verb, limits)
-    });
+    let verbs = asked.into_keys().map(|verb| (limited.get(&verb).cloned(), verb));
     Some(Grant {
         number,
         id: format!("grant:{number}"),
@@ -69,7 +66,7 @@ fn grant(
         owners,
         intents,
         tool: source.tool.get_ref().clone(),
-        verbs: verbs.collect(),
+        verbs: verbs.map(|(limits, verb)| (verb, limits)).collect(),
         max_ttl,
         approval,
         proof: proof(check, source),
