@@ -204,7 +204,6 @@ impl Desk {
     }
 
     /// The request that asks for an answer.
-    #[must_use]
     pub fn fetch_request(
         &self,
         workflow: &str,

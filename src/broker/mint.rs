@@ -188,17 +188,19 @@ fn identify(block: &mut BlockWriter, minting: &Minting<'_>, signer: &dyn Signer)
     }
 }
 
-// One exact call names its verb and the hash of its arguments. The use is asked for by these verbs alone.
+// One exact call names its verb and the hash of its arguments. Both are asked of these verbs alone.
 fn good_once(block: &mut BlockWriter, minting: &Minting<'_>, once: &Once<'_>) {
+    let others = || {
+        let all = minting.rights.iter().map(|right| &right.operation);
+        all.filter(|verb| !once.verbs.contains(verb)).map(operation)
+    };
     if let Some(hash) = &once.args_sha256 {
         let exact =
             once.verbs.iter().map(|verb| operation(verb).fact(facts::ARGS_SHA256, [Value::Bytes(hash)]));
-        block.check(&exact.collect::<Vec<_>>());
+        block.check(&others().chain(exact).collect::<Vec<_>>());
     }
-    let others =
-        minting.rights.iter().map(|right| &right.operation).filter(|verb| !once.verbs.contains(verb));
     let unused = Alternative::new().fact(facts::UNUSED, [Value::Str(minting.token)]);
-    block.check(&others.map(operation).chain([unused]).collect::<Vec<_>>());
+    block.check(&others().chain([unused]).collect::<Vec<_>>());
 }
 
 // One alternative per granted verb and grant: conditions of two grants are never merged.

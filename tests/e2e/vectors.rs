@@ -2,6 +2,7 @@
 //! `schema/vectors/shortbread.json` is held current here; SHORTBREAD_BLESS=1 writes it anew.
 
 mod complete;
+mod once;
 mod revoked;
 
 use std::collections::BTreeMap;
@@ -31,7 +32,7 @@ const ABOUT: &str = "What Shortbread's own mint and narrowing make, and what a v
     Every kind of constraint and every kind of selector of a revocation list is here. Two entries of a list are no selectors, \
     so that no case can say them: its `global` moment revokes whatever was issued before it, and its ids revoke single blocks \
     and tokens, each by the first 16 bytes of SHA-256, of the block's signature or of the token's id. A verifier has to look \
-    at both itself. No mint writes `user` and `approval` yet: the token of those cases was written by hand.";
+    at both itself. No mint writes `user` yet: the token of the cases of `user` and `approval` was written by hand.";
 
 /// Verbs, their access, the ways in which their arguments are granted (null is any), and the forms of those.
 fn granted() -> Vec<(&'static str, Access, Vec<Value>, Value)> {
@@ -213,6 +214,7 @@ fn cases() -> Vec<Value> {
     all.token = token(true, &random);
     all.call("sealed by the broker", "issues.read", json!({}), "allow");
     revoked::cases(&mut all, &random);
+    once::cases(&mut all, &random);
     all.cases
 }
 

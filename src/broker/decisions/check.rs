@@ -13,8 +13,8 @@ use shortbread_protocol::verifiers::{CallRecord, MAX_COST_MICROS, RESULT_STAGE, 
 const MAX_AGE: Duration = Duration::from_secs(7 * 86_400);
 /// How far ahead the clock of its sender may be.
 const MAX_SKEW: Duration = Duration::from_secs(60);
-const STAGES: [&str; 8] =
-    ["call", "token", "list", "revocation", "evaluate", "proof", "record", RESULT_STAGE];
+const STAGES: [&str; 9] =
+    ["call", "token", "list", "revocation", "evaluate", "proof", "claim", "record", RESULT_STAGE];
 /// The longest id of anything, in characters.
 const MAX_ID: usize = 64;
 

@@ -4,6 +4,7 @@ use shortbread_protocol::access::Access;
 use shortbread_protocol::call::Args;
 use shortbread_protocol::normalise::Forms;
 use shortbread_protocol::random::SystemRandom;
+use shortbread_protocol::reason::Reason;
 use shortbread_verifier::scope::Demand;
 
 use super::*;
@@ -35,13 +36,13 @@ fn oldest(rights: &[Right]) -> Vec<u64> {
         task: &"tsk_1".parse().unwrap(),
         token: "tok_1",
         holder: Some("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
+        approval: None,
+        once: None,
         issued: NOW,
         expires: NOW + 600,
         rights,
         audiences: &audiences,
         sealed: false,
-        approval: None,
-        once: None,
     };
     let signer = LocalSigner::new("k1".parse().unwrap(), PrivateKey::from_seed(&[7; 32]));
     let token = mint(&minting, &signer, &SystemRandom).unwrap();
@@ -90,4 +91,93 @@ fn more_windows_than_there_is_room_for_only_deny_sooner() {
     for (right, oldest) in rights.iter().zip(oldest) {
         assert!((100..=u64::from(right.windows.write)).contains(&oldest), "{oldest} of {:?}", right.windows);
     }
+}
+
+/// What a token of two verbs, of which one is good once, says to a call of one of them.
+fn judged(
+    args_sha256: Option<[u8; 32]>,
+    verb: &str,
+    args: Option<[u8; 32]>,
+    unused: Option<&str>,
+) -> Result<Access, Reason> {
+    let rights = [
+        right("pay", Access::Read, Windows::default()),
+        right("pay", Access::Privileged, Windows::default()),
+    ];
+    let verbs = [rights[1].operation.clone()];
+    let minting = Minting {
+        issuer: "https://broker.acme.example",
+        principal: &Principal::Workflow("demo".parse().unwrap()),
+        intent: &"triage".parse().unwrap(),
+        task: &"tsk_1".parse().unwrap(),
+        token: "tok_1",
+        holder: None,
+        approval: Some("apr_1"),
+        once: Some(Once { verbs: &verbs, args_sha256 }),
+        issued: NOW,
+        expires: NOW + 600,
+        rights: &rights,
+        audiences: &[("pay".to_owned(), "https://pay.example".to_owned())],
+        sealed: true,
+    };
+    let signer = LocalSigner::new("k1".parse().unwrap(), PrivateKey::from_seed(&[7; 32]));
+    let token = mint(&minting, &signer, &SystemRandom).unwrap();
+    let scope = chain::peek(&chain::decode(&token).unwrap()).unwrap();
+    assert_eq!(scope.id(SelectorKind::Approval), Some("apr_1"));
+    let demand = Demand {
+        now: NOW,
+        audience: "https://pay.example",
+        tool: "pay",
+        verb,
+        args: None,
+        holder: None,
+        unused,
+        revocation_age: Some(1),
+        args_sha256: args,
+    };
+    scope.evaluate(&demand).map_err(|refusal| refusal.reason)
+}
+
+#[test]
+fn a_verb_that_is_good_once_wants_its_use_and_the_others_do_not() {
+    assert_eq!(judged(None, "privileged", None, Some("tok_1")), Ok(Access::Privileged));
+    assert_eq!(judged(None, "privileged", None, None), Err(Reason::AlreadyUsed));
+    assert_eq!(judged(None, "privileged", None, Some("tok_2")), Err(Reason::AlreadyUsed));
+    assert_eq!(judged(None, "read", None, None), Ok(Access::Read));
+}
+
+#[test]
+fn a_token_of_one_exact_call_is_good_for_its_arguments_alone() {
+    let (exact, other) = (Some([1; 32]), Some([2; 32]));
+    assert_eq!(judged(exact, "privileged", exact, Some("tok_1")), Ok(Access::Privileged));
+    assert_eq!(judged(exact, "privileged", exact, None), Err(Reason::AlreadyUsed));
+    for args in [other, None] {
+        assert_eq!(judged(exact, "privileged", args, Some("tok_1")), Err(Reason::ApprovedCallOnly));
+    }
+    assert_eq!(judged(exact, "read", None, None), Ok(Access::Read));
+}
+
+#[test]
+fn every_check_that_a_token_may_have_fits_into_its_profile() {
+    let rights: Vec<Right> = (0..20)
+        .map(|n| right(&format!("t{n}"), Access::Write, Windows { privileged: 10, write: 100 + n }))
+        .collect();
+    let verbs = [rights[0].operation.clone()];
+    let minting = Minting {
+        issuer: "https://broker.acme.example",
+        principal: &Principal::Workflow("demo".parse().unwrap()),
+        intent: &"triage".parse().unwrap(),
+        task: &"tsk_1".parse().unwrap(),
+        token: "tok_1",
+        holder: Some("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
+        approval: Some("apr_1"),
+        once: Some(Once { verbs: &verbs, args_sha256: Some([1; 32]) }),
+        issued: NOW,
+        expires: NOW + 600,
+        rights: &rights,
+        audiences: &[("t0".to_owned(), "https://t0.example".to_owned())],
+        sealed: true,
+    };
+    let signer = LocalSigner::new("k1".parse().unwrap(), PrivateKey::from_seed(&[7; 32]));
+    assert!(mint(&minting, &signer, &SystemRandom).is_ok());
 }

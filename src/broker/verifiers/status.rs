@@ -136,7 +136,7 @@ impl Row {
     fn body(self, now: Now) -> InstanceBody {
         let age = self.instance.age(now.monotonic);
         let Instance { lease, progress, report, propagation, .. } = self.instance;
-        let step = report.as_ref().map(|report| report.step);
+        let (step, uses) = report.as_ref().map(|report| (report.step, report.uses)).unzip();
         let said = report.unwrap_or_default();
         InstanceBody {
             verifier: lease.verifier.to_string(),
@@ -156,6 +156,7 @@ impl Row {
             propagation_ms: propagation.map(|spent| u64::try_from(spent.as_millis()).unwrap_or(u64::MAX)),
             waiting: said.waiting,
             lost: said.lost,
+            uses,
             observing: said.observing.iter().map(ToString::to_string).collect(),
         }
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::verifiers::Step;
+use crate::verifiers::{Step, Uses};
 
 /// Where a running instance of a verifier stands, seen from one change of the list. What needs looking at comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -112,6 +112,9 @@ pub struct InstanceBody {
     pub waiting: u64,
     /// Call decisions that were lost there.
     pub lost: u64,
+    /// Who keeps the uses of tokens that are good once; absent until it reports to this process.
+    #[serde(default)]
+    pub uses: Option<Uses>,
     /// The tools whose would-be denials it lets pass, as it said last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub observing: Vec<String>,

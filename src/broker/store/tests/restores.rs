@@ -8,11 +8,16 @@ use super::*;
 
 const ISSUER: &str = "https://broker.acme.example";
 
-fn back_up_to(place: &Place, name: &str) {
+pub(super) fn back_up_to(place: &Place, name: &str) {
     back_up(&place.path(), ISSUER, &place.0.path().join(name), true, &mut |_| true).unwrap();
 }
 
-async fn restore(place: &Place, name: &str, id: &str, seen: Vec<KnownLog>) -> (Restored, Option<PathBuf>) {
+pub(super) async fn restore(
+    place: &Place,
+    name: &str,
+    id: &str,
+    seen: Vec<KnownLog>,
+) -> (Restored, Option<PathBuf>) {
     let (backup, store) = (place.0.path().join(name), place.path());
     let floor = check(&store).map_or(500, |checked| checked.facts.seq.max(500));
     let restore = Restore { backup: &backup, store: &store, issuer: ISSUER, floor };

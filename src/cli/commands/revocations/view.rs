@@ -2,6 +2,7 @@
 
 use shortbread_protocol::admin::{InstanceBody, InstanceState, StateCounts, StatusAnswer, VerifierBody};
 use shortbread_protocol::clock::Timestamp;
+use shortbread_protocol::verifiers::Uses;
 
 use crate::text::{count, grouped, span};
 use crate::ui::{Piece, Style, columns};
@@ -110,8 +111,8 @@ fn verifier(body: &VerifierBody) -> Row {
     ]
 }
 
-const INSTANCES: [&str; 8] =
-    ["instance", "state", "since", "list from", "age", "change took", "waiting", "lost"];
+const INSTANCES: [&str; 9] =
+    ["instance", "state", "since", "list from", "age", "change took", "waiting", "lost", "uses kept by"];
 
 fn instance(body: &InstanceBody, now: u64) -> Row {
     let (style, state) = match body.state {
@@ -135,7 +136,17 @@ fn instance(body: &InstanceBody, now: u64) -> Row {
         (Style::Plain, or_dash(body.propagation_ms.map(|millis| format!("{} ms", grouped(millis))))),
         number(body.waiting),
         number(body.lost),
+        (Style::Plain, or_dash(body.uses.map(keeper))),
     ]
+}
+
+fn keeper(uses: Uses) -> String {
+    match uses {
+        Uses::Nobody => "nobody",
+        Uses::Local => "itself",
+        Uses::Broker => "broker",
+    }
+    .to_owned()
 }
 
 /// `github/host-7 (Zk3vQ1aB)`.
@@ -196,7 +207,7 @@ mod tests {
         let row = lines.iter().position(|line| line.starts_with("instance")).unwrap();
         assert_eq!(
             lines[row + 1],
-            "github/host-7 (Zk3vQ1aB)  behind by 1 change  00:01:00 (30s ago)  stream     2s   1,200 ms     0        3"
+            "github/host-7 (Zk3vQ1aB)  behind by 1 change  00:01:00 (30s ago)  stream     2s   1,200 ms     0        3     -"
         );
         let at = lines[row].find("state").unwrap();
         assert!(lines[row + 2].get(at..).unwrap().starts_with("enforcing"), "{lines:?}");
