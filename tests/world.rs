@@ -66,7 +66,7 @@ verbs = ["issues.read"]
 [[grants]]
 operator = "alice"
 tool = "shortbread"
-verbs = ["revocations.*", "policy.*", "audit.*", "keys.*", "approvals.*", "status.read"]
+verbs = ["revocations.*", "policy.*", "audit.*", "keys.*", "status.read"]
 [[grants]]
 operator = "bob"
 tool = "shortbread"

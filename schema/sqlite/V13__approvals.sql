@@ -17,6 +17,7 @@ CREATE TABLE approval (
 ) STRICT;
 CREATE UNIQUE INDEX approval_same ON approval (same) WHERE closed IS NULL;
 CREATE INDEX approval_principal ON approval (principal) WHERE closed IS NULL;
+CREATE INDEX approval_taken_back ON approval (principal, closed) WHERE state = 'cancelled';
 CREATE INDEX approval_due ON approval (due, id) WHERE closed IS NULL;
 CREATE INDEX approval_closed ON approval (closed, id) WHERE closed IS NOT NULL;
 CREATE INDEX approval_subject ON approval (subject);
@@ -52,7 +53,7 @@ CREATE TABLE budget_charge (
     at      INTEGER NOT NULL,
     by      TEXT NOT NULL,
     amount  INTEGER NOT NULL CHECK (amount >= 0),
-    ends    INTEGER NOT NULL, -- when it leaves the period
+    ends    INTEGER NOT NULL, -- when it leaves the period: a token's end and the period after it
     expires INTEGER NOT NULL, -- when the token, or the approval, expires
     PRIMARY KEY (budget, at, by)
 ) STRICT, WITHOUT ROWID;

@@ -1,12 +1,14 @@
 //! What an approver is shown, and what their vote binds.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use crate::access::Access;
 use crate::constraint::Arguments;
-use crate::names::{Intent, Operation, Release, Task};
+use crate::names::{Intent, Operation, Release, Task, ToolName};
 
 /// A request as it is shown to whoever decides it. What is granted later is never more than this.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +33,10 @@ pub struct Shown {
     pub release: Option<Release>,
     /// The longest life of a token, in seconds.
     pub ttl: u64,
+    /// By tool: the URL of the service at which it is good.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = std::collections::BTreeMap<String, String>))]
+    pub audiences: BTreeMap<ToolName, String>,
     /// The verbs, unless exact calls are asked for; a verb stands there once for each way in which it is granted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rights: Vec<ShownRight>,

@@ -135,7 +135,7 @@ async fn equal_requests_are_one_and_a_workflow_has_so_many() {
     let others = desk.ask_as("desk", "another", &[("authorization_details", &details)]).await;
     assert_eq!(others.reason(), "approval.too_many", "another key is another request");
     waits(&desk.ask_as("other", "desk", &[("authorization_details", &details)]).await);
-    assert_eq!(desk.cancel(&first).await.status, 200);
+    assert_eq!(desk.deny("bob", &first, "no").await.status, 200);
     waits(&desk.ask(&refund(4, "ch_1")).await);
 }
 

@@ -73,8 +73,8 @@ async fn an_unknown_way_to_ask_is_refused() {
         ("password", (400, "unsupported_grant_type", "request.grant_type"), "'password' is not served"),
         (
             "urn:ietf:params:oauth:grant-type:deferred",
-            (400, "unsupported_grant_type", "request.grant_type"),
-            "not served",
+            (400, "invalid_request", "request.malformed"),
+            "scope does not go with this request",
         ),
         (JWT_BEARER, (400, "invalid_request", "request.malformed"), "assertion is missing"),
         (TOKEN_EXCHANGE, (400, "invalid_request", "request.malformed"), "subject_token_type is missing"),
@@ -163,7 +163,7 @@ async fn authorization_details_are_read_strictly() {
         (with(r#""constraints":{"issues.write":{"repo":{"eq":["acme/web"]}}}"#), "authorization_details"),
         (with(r#""constraints":{"issues.write":{"repo":{"eq":1.5}}}"#), "authorization_details"),
         (with(r#""constraints":{"issues.write":{"repo":{"eq":"a","eq":"b"}}}"#), "twice"),
-        (with(r#""call":{"verb":"issues.write"}"#), "approvals"),
+        (with(r#""call":{"verb":"issues.write","more":1}"#), "unknown field"),
         (with(r#""ttl":1e99"#), "authorization_details"),
     ] {
         let answer = world.exchange("workflow:demo", "demo", &[("authorization_details", &details)]).await;

@@ -7,6 +7,7 @@ mod narrow;
 mod polls;
 mod requested;
 mod tally;
+mod voters;
 
 pub use budget::spend;
 pub use code::{Code, CodeKey};
@@ -14,6 +15,7 @@ pub use narrow::{NarrowError, narrow};
 pub use polls::{INTERVAL, Polls, TooSoon, Turn};
 pub use requested::{Broken, Requested, Wait, marks_of};
 pub use tally::{Group, Standing, Tally, due, expires, tally};
+pub use voters::{TOKEN as TOKEN_MARK, standing_of, standing_votes};
 
 /// Where an approver looks at a request.
 #[must_use]

@@ -3,7 +3,7 @@
 use shortbread_protocol::admin::NarrowBody;
 use shortbread_protocol::approval::{Shown, ShownRight};
 use shortbread_protocol::constraint::{self, Arguments};
-use shortbread_protocol::names::Operation;
+use shortbread_protocol::names::{Operation, ToolName};
 use shortbread_protocol::normalise::{self, Forms};
 use thiserror::Error;
 
@@ -12,8 +12,10 @@ use crate::policy::model::Catalogue;
 /// Why a request cannot be narrowed like this.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum NarrowError {
-    /// It asks for nothing.
-    #[error("`narrow` says nothing; leave it out, or name what to drop, to constrain or to shorten")]
+    /// It asks for nothing less than what is shown.
+    #[error(
+        "`narrow` leaves what is shown as it is; leave it out, or name what to drop, to constrain or to shorten"
+    )]
     Nothing,
     /// A verb that is not shown.
     #[error("{0} is not among the verbs that are shown")]
@@ -72,7 +74,16 @@ pub fn narrow(shown: &Shown, wish: &NarrowBody, catalogue: &Catalogue) -> Result
         }
         left.ttl = *ttl;
     }
-    if left.rights.is_empty() && left.calls.is_empty() { Err(NarrowError::Empty) } else { Ok(left) }
+    if left.rights.is_empty() && left.calls.is_empty() {
+        return Err(NarrowError::Empty);
+    }
+    // It would void the votes of others for nothing.
+    if left == *shown {
+        return Err(NarrowError::Nothing);
+    }
+    let tools: Vec<ToolName> = left.operations().iter().map(|operation| operation.tool.clone()).collect();
+    left.audiences.retain(|tool, _| tools.contains(tool));
+    Ok(left)
 }
 
 fn known(shown: &Shown, wish: &NarrowBody) -> Result<(), NarrowError> {

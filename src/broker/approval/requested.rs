@@ -4,16 +4,17 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use shortbread_protocol::approval::Shown;
+use shortbread_protocol::approval::{Shown, ShownCall};
 use shortbread_protocol::event::Segment;
 use shortbread_protocol::oauth::Delegation;
 use shortbread_protocol::reason::Reason;
 use thiserror::Error;
 
+use super::voters::standing_votes;
 use crate::cases::decide::{Asking, Weighed};
 use crate::cases::{Call, Input, Wanted};
-use crate::policy::Policy;
-use crate::store::{ApprovalRecord, StoredApproval, StoredVote};
+use crate::policy::{Demand, Policy};
+use crate::store::{ApprovalRecord, Revocations, StoredApproval, StoredVote};
 
 /// What a stored request is decided and answered by, beside what is shown of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -77,6 +78,19 @@ impl Wait {
     pub fn weigh(&self, policy: &Policy) -> Result<Weighed, (Reason, String)> {
         self.requested.weigh(&self.shown, policy)
     }
+
+    /// What a policy demands for it now, whether or not it lets each exact call pass; `None` where it demands nothing.
+    #[must_use]
+    pub fn demands(&self, policy: &Policy) -> Option<Vec<Demand>> {
+        let weighed = self.requested.asking(&self.shown).weigh(policy).ok()?;
+        weighed.pending.map(|waits| waits.demands)
+    }
+
+    /// The votes that stand by this revocation list.
+    #[must_use]
+    pub fn standing_votes(&self, list: &Revocations) -> Vec<StoredVote> {
+        standing_votes(&self.votes, &self.requested.marks, list)
+    }
 }
 
 impl Requested {
@@ -85,17 +99,20 @@ impl Requested {
     /// # Errors
     /// With the reason and a sentence, where it gives nothing of it, or not one of the exact calls.
     pub fn weigh(&self, shown: &Shown, policy: &Policy) -> Result<Weighed, (Reason, String)> {
+        let asking = self.asking(shown);
+        let weighed = asking.weigh(policy)?;
+        let call = |call: &ShownCall| Call { verb: call.operation.clone(), args: call.args.clone() };
+        let calls: Vec<Call> = shown.calls.iter().map(call).collect();
+        asking.grants(policy, &weighed.granted, &calls)?;
+        Ok(weighed)
+    }
+
+    fn asking(&self, shown: &Shown) -> Asking {
         let ways = shown.rights.iter().map(|right| (&right.operation, right.constraints.clone()));
         let whole: BTreeSet<_> = shown.calls.iter().map(|call| &call.operation).collect();
         let asked = ways.chain(whole.into_iter().map(|operation| (operation, None)));
         let request = asked.map(|(verb, constraints)| Wanted { verb: verb.clone(), constraints }).collect();
-        let asking = Asking::from(Input { request, ttl: Some(shown.ttl), ..self.input.clone() });
-        let weighed = asking.weigh(policy)?;
-        for call in &shown.calls {
-            let call = Call { verb: call.operation.clone(), args: call.args.clone() };
-            asking.grants(policy, &weighed.granted, &call)?;
-        }
-        Ok(weighed)
+        Asking::from(Input { request, ttl: Some(shown.ttl), ..self.input.clone() })
     }
 }
 

@@ -15,13 +15,16 @@ use super::DecideError;
 use super::budgets::give_back;
 use super::show::tallied;
 use super::vote::{entry, notice};
-use crate::approval::{Tally, Wait, due};
+use crate::approval::{Standing, Tally, Wait, due};
 use crate::broker::Broker;
 use crate::notices::ApprovalStep;
-use crate::store::{ApprovalError, CloseApproval};
+use crate::store::{ApprovalError, CloseApproval, StoredApproval};
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_secs(1);
+
+/// How long a request that cannot be looked after is left alone.
+const PAUSE: Duration = Duration::from_secs(60);
 
 /// How many requests are looked at in one step.
 const STEP: usize = 200;
@@ -58,11 +61,11 @@ pub async fn tend(broker: &Broker) -> Result<(), DecideError> {
         let stored = broker.store.due_approvals(now, STEP).await?;
         let full = stored.len() == STEP;
         for stored in stored {
-            let wait = Wait::read(stored)?;
-            if wait.record.expires <= now {
-                expire(broker, &wait, now).await?;
-            } else {
-                breached(broker, &wait, now).await?;
+            let (id, due) = (stored.record.id.clone(), stored.record.due);
+            if let Err(error) = look_after(broker, stored, now).await {
+                // Not again at once: those behind it have their turn.
+                tracing::error!(approval = id, error = %error, "a request for approval could not be looked after");
+                broker.store.postpone_approval(&id, (due, now.plus(PAUSE)), Vec::new()).await?;
             }
         }
         if !full {
@@ -72,10 +75,19 @@ pub async fn tend(broker: &Broker) -> Result<(), DecideError> {
     }
 }
 
+async fn look_after(broker: &Broker, stored: StoredApproval, now: Timestamp) -> Result<(), DecideError> {
+    let wait = Wait::read(stored)?;
+    if wait.record.expires <= now {
+        expire(broker, &wait, now).await
+    } else {
+        breached(broker, &wait, now).await
+    }
+}
+
 async fn expire(broker: &Broker, wait: &Wait, now: Timestamp) -> Result<(), DecideError> {
     let decision = broker.decision(None).map_err(|_| DecideError::NoRandomness)?;
     // Who was asked does not matter any more where nobody is asked by the policy in force.
-    let tally = tallied(broker, wait, now)?.unwrap_or_else(Tally::nobody);
+    let tally = tallied(broker, wait, now).ok().flatten().unwrap_or_else(Tally::nobody);
     let own = json!({ "outcome": "expired", "approved": tally.is_complete() && !tally.demands.is_empty() });
     let audit = entry(broker, EventType::ApprovalExpired, wait, &tally, own, &decision);
     let (id, state) = (wait.record.id.clone(), ApprovalState::Expired);
@@ -83,6 +95,12 @@ async fn expire(broker: &Broker, wait: &Wait, now: Timestamp) -> Result<(), Deci
     match broker.store.close_approval(close).await {
         Ok(()) => {
             counter!("shortbread_approvals_total", "outcome" => "expired").increment(1);
+            // An SLA that ends with the request is breached with it.
+            let late = tally
+                .demands
+                .iter()
+                .filter(|one| wait.record.asked.plus(one.demand.sla) >= wait.record.expires);
+            late.filter(|one| !one.is_met()).for_each(count_breach);
             broker.notices.tell(&notice(broker, wait, &tally, ApprovalStep::Expired, &decision));
             broker.polls.forget(&wait.record.id);
             Ok(())
@@ -112,13 +130,15 @@ async fn breached(broker: &Broker, wait: &Wait, now: Timestamp) -> Result<(), De
     let own = json!({ "outcome": "pending", "late": true, "nobody_else": step == ApprovalStep::Overdue });
     let audit = entry(broker, EventType::ApprovalEscalated, wait, &tally, own, &decision);
     if broker.store.postpone_approval(&record.id, (record.due, next), vec![audit]).await? {
-        for group in tally.demands.iter().filter(|standing| !standing.is_met()) {
-            let late = group.groups.first().map(|group| group.name.clone()).unwrap_or_default();
-            counter!("shortbread_approval_sla_breaches_total", "approvers" => late).increment(1);
-        }
+        tally.demands.iter().filter(|standing| !standing.is_met()).for_each(count_breach);
         broker.notices.tell(&notice(broker, wait, &tally, step, &decision));
     }
     Ok(())
+}
+
+fn count_breach(standing: &Standing) {
+    let approvers = standing.demand.approvers.clone();
+    counter!("shortbread_approval_sla_breaches_total", "approvers" => approvers).increment(1);
 }
 
 async fn postpone(broker: &Broker, wait: &Wait, to: Timestamp) -> Result<(), DecideError> {

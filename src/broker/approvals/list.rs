@@ -56,7 +56,7 @@ pub async fn list(broker: &Broker, page: &Page) -> Result<ApprovalsAnswer, ListE
     });
     let mut approvals = Vec::with_capacity(stored.len());
     for stored in stored {
-        let wait = Wait::read(stored).map_err(DecideError::Broken)?;
+        let Ok(wait) = Wait::read(stored) else { continue };
         let tally = tallied(broker, &wait, now)?;
         approvals.push(short(&wait, tally.as_ref(), now));
     }

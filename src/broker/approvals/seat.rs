@@ -1,19 +1,21 @@
 //! An operator in front of a request: whether they may decide it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::names::OperatorName;
 
+use super::show::tallied;
 use super::{DecideError, load};
-use crate::approval::{Tally, Wait, marks_of, tally};
+use crate::approval::{TOKEN_MARK, Tally, Wait, marks_of, standing_votes, tally};
 use crate::broker::Broker;
 use crate::cases::decide::Weighed;
 use crate::policy::model::{Principal, Proof};
 use crate::policy::{Demand, Policy};
 use crate::revoke::Caller;
-use crate::store::StoredVote;
+use crate::store::{Revocations, StoredVote};
 
 /// An operator who may decide a request, and the request as it is.
 #[derive(Clone)]
@@ -25,6 +27,7 @@ pub(super) struct Seat {
     pub(super) operator: OperatorName,
     /// What tells the operator from others, whatever their name.
     pub(super) marks: Vec<String>,
+    pub(super) list: Arc<Revocations>,
 }
 
 impl Seat {
@@ -50,7 +53,8 @@ impl Seat {
         };
         let operator = caller.operator.clone();
         let marks = marks(broker, &policy, caller).await?;
-        let seat = Self { wait, policy, principal, demands: waits.demands, operator, marks };
+        let (demands, list) = (waits.demands, broker.store.mirror());
+        let seat = Self { wait, policy, principal, demands, operator, marks, list };
         seat.is_free(now)?;
         Ok(seat)
     }
@@ -69,7 +73,8 @@ impl Seat {
             );
             return Err(DecideError::Own(detail));
         }
-        let others = wait.votes.iter().filter(|vote| vote.operator != operator.as_str());
+        let living = wait.standing_votes(&self.list);
+        let others = living.iter().filter(|vote| vote.operator != operator.as_str());
         if let Some(other) = others.into_iter().find(|vote| self.shares(&vote.marks)) {
             let detail = format!(
                 "{operator} and {}, who voted already, are one person by their key or identity",
@@ -93,8 +98,29 @@ impl Seat {
 
     /// How far the request is with these votes.
     pub(super) fn tally(&self, votes: &[StoredVote], now: Timestamp) -> Tally {
-        tally(&self.policy, &self.principal, &self.demands, self.wait.record.asked, votes, now)
+        let votes = standing_votes(votes, &self.wait.requested.marks, &self.list);
+        tally(&self.policy, &self.principal, &self.demands, self.wait.record.asked, &votes, now)
     }
+}
+
+/// A request that this operator may deny now: whoever is asked or will be, and whoever owns the workflow. Where the policy in
+/// force asks nobody, whoever decides approvals at all: to deny is always safe.
+pub(super) async fn refuser(
+    broker: &Broker,
+    id: &str,
+    caller: &Caller,
+    now: Timestamp,
+) -> Result<(Wait, Tally), DecideError> {
+    let wait = load(broker, id).await?;
+    open(&wait, now)?;
+    let tally = tallied(broker, &wait, now).ok().flatten().unwrap_or_else(Tally::nobody);
+    let operator = &caller.operator;
+    let concerned = tally.owners.contains(operator) || tally.will_ask(operator).is_some();
+    if concerned || tally.demands.is_empty() {
+        return Ok((wait, tally));
+    }
+    let asked = tally.asked().join(", ");
+    Err(DecideError::NotAsked(format!("{operator} is not asked and owns nothing of it: {asked} are asked")))
 }
 
 pub(super) fn principal(wait: &Wait) -> Result<Principal, DecideError> {
@@ -137,5 +163,6 @@ async fn marks(broker: &Broker, policy: &Policy, caller: &Caller) -> Result<Vec<
         Proof::Oidc(_) | Proof::Spiffe(_) => None,
     });
     let keys = marks_of(registered.chain(caller.holder.clone()), None);
-    Ok(body.marks.into_iter().chain(keys).collect::<BTreeSet<_>>().into_iter().collect())
+    let token = caller.token.iter().map(|token| format!("{TOKEN_MARK}{token}"));
+    Ok(body.marks.into_iter().chain(keys).chain(token).collect::<BTreeSet<_>>().into_iter().collect())
 }

@@ -57,9 +57,9 @@ pub(super) fn tallied(broker: &Broker, wait: &Wait, now: Timestamp) -> Result<Op
     }
     let principal = principal(wait)?;
     let policy = policy(broker, &principal)?;
-    let waits = wait.weigh(&policy).ok().and_then(|weighed| weighed.pending);
-    let asked = wait.record.asked;
-    Ok(waits.map(|waits| tally(&policy, &principal, &waits.demands, asked, &wait.votes, now)))
+    let (asked, votes) = (wait.record.asked, wait.standing_votes(&broker.store.mirror()));
+    let demands = wait.demands(&policy);
+    Ok(demands.map(|demands| tally(&policy, &principal, &demands, asked, &votes, now)))
 }
 
 /// The same in short.

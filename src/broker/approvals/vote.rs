@@ -6,7 +6,7 @@ use shortbread_protocol::admin::{ApprovalAnswer, ApprovalState, ApproveBody, Den
 use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::event::{Decision, EventType};
 
-use super::seat::Seat;
+use super::seat::{Seat, refuser};
 use super::show::show;
 use super::{DecideError, load};
 use crate::approval::{NarrowError, Tally, Wait, narrow, spend, status_uri};
@@ -44,7 +44,7 @@ pub async fn approve(
         let state = cast.state;
         match broker.store.cast_vote(cast).await {
             Ok(()) => {
-                if state == ApprovalState::Approved {
+                if state == ApprovalState::Approved && seat.wait.record.state != state {
                     let step = ApprovalStep::Approved(caller.operator.to_string());
                     decided(broker, &seat.wait, &tally, step, "approved", decision, now);
                 }
@@ -85,8 +85,10 @@ fn ballot(
     let spends = spends(wait, state, &totals);
     // Texts, numbers and maps with text keys always serialise.
     let narrowed = narrowed.map(|shown| (shown.digest(), serde_json::to_vec(&shown).unwrap_or_default()));
-    let (kind, outcome) = match state {
-        ApprovalState::Approved => (EventType::ApprovalDecided, "approved"),
+    let (kind, outcome) = match (state, wait.record.state) {
+        // Whoever agrees with what is approved already decides nothing.
+        (ApprovalState::Approved, ApprovalState::Approved) => (EventType::ApprovalVoted, "approved"),
+        (ApprovalState::Approved, _) => (EventType::ApprovalDecided, "approved"),
         _ => (EventType::ApprovalVoted, "pending"),
     };
     let own = json!({
@@ -127,11 +129,10 @@ pub async fn deny(
 ) -> Result<ApprovalAnswer, DecideError> {
     let reason = words(&body.reason, "reason")?;
     let now = broker.clock.now();
-    let seat = Seat::take(broker, id, caller, now).await?;
-    let tally = seat.tally(&seat.wait.votes, now);
-    let own = json!({ "outcome": "denied", "by": seat.operator, "reason": reason, "digest": body.digest });
-    let audit = entry(broker, EventType::ApprovalDecided, &seat.wait, &tally, own, decision);
-    let outcome = json!({ "by": seat.operator, "reason": reason }).to_string().into_bytes();
+    let (wait, tally) = refuser(broker, id, caller, now).await?;
+    let own = json!({ "outcome": "denied", "by": caller.operator, "reason": reason, "digest": body.digest });
+    let audit = entry(broker, EventType::ApprovalDecided, &wait, &tally, own, decision);
+    let outcome = json!({ "by": caller.operator, "reason": reason }).to_string().into_bytes();
     let close = CloseApproval {
         id: id.to_owned(),
         state: ApprovalState::Denied,
@@ -141,9 +142,9 @@ pub async fn deny(
         audit,
     };
     broker.store.close_approval(close).await?;
-    let step = ApprovalStep::Denied(seat.operator.to_string());
-    decided(broker, &seat.wait, &tally, step, "denied", decision, now);
-    broker.polls.wake(id);
+    let step = ApprovalStep::Denied(caller.operator.to_string());
+    decided(broker, &wait, &tally, step, "denied", decision, now);
+    broker.polls.forget(id);
     show(broker, load(broker, id).await?)
 }
 

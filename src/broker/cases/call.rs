@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use shortbread_protocol::biscuit::Flaw;
 use shortbread_protocol::call::Args;
 use shortbread_protocol::keys::{PrivateKey, PublicKey};
-use shortbread_protocol::names::{Intent, KeyName, NameError, Task};
+use shortbread_protocol::names::{Intent, KeyName, NameError, Operation, Task};
 use shortbread_protocol::reason::Reason;
 use shortbread_verifier::chain::{Token, TokenError, TokenKeys, decode};
 use shortbread_verifier::scope::Demand;
@@ -68,10 +68,39 @@ pub(super) fn evaluate(
     granted: &Granted,
     call: &Call,
 ) -> Result<(), (Reason, String)> {
-    let args = arguments(call)?;
     let holder = (known.possession == Possession::Proved).then_some(HOLDER);
-    let token = token(policy, &intent, known, granted, holder)
-        .map_err(|unmade| (unmade.reason(), unmade.to_string()))?;
+    let token = token(policy, &intent, known, granted, holder);
+    asked(policy, &token.map_err(|unmade| (unmade.reason(), unmade.to_string()))?, holder, call)
+}
+
+/// The same for several calls, each with a token of its own verb: one token for all calls of a verb.
+///
+/// # Errors
+/// As [`evaluate`], of the first call that is not allowed.
+pub(super) fn evaluate_each(
+    policy: &Policy,
+    intent: &Intent,
+    known: &Known<'_>,
+    granted: &Granted,
+    calls: &[Call],
+) -> Result<(), (Reason, String)> {
+    let holder = (known.possession == Possession::Proved).then_some(HOLDER);
+    let mut tokens: BTreeMap<&Operation, Token> = BTreeMap::new();
+    for call in calls {
+        if !tokens.contains_key(&call.verb) {
+            let rights = granted.rights.iter().filter(|right| right.operation == call.verb);
+            let own = Granted { rights: rights.cloned().collect(), ..granted.clone() };
+            let token = token(policy, intent, known, &own, holder);
+            let token = token.map_err(|unmade| (unmade.reason(), unmade.to_string()))?;
+            tokens.insert(&call.verb, token);
+        }
+        tokens.get(&call.verb).map_or(Ok(()), |token| asked(policy, token, holder, call))?;
+    }
+    Ok(())
+}
+
+fn asked(policy: &Policy, token: &Token, holder: Option<&str>, call: &Call) -> Result<(), (Reason, String)> {
+    let args = arguments(call)?;
     let tools = &policy.catalogue().tools;
     let demand = Demand {
         now: NOW,

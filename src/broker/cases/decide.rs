@@ -180,12 +180,18 @@ impl Asking {
         call::evaluate(policy, self.intent(), &known, granted, call)
     }
 
-    /// The same, told as a request for a token is: a call beyond the grant was not granted.
+    /// Whether tokens of what is granted would allow each of these calls, told as a request for a token is: a call beyond
+    /// the grant was not granted.
     ///
     /// # Errors
-    /// As [`Self::admits`].
-    pub fn grants(&self, policy: &Policy, granted: &Granted, call: &Call) -> Result<(), (Reason, String)> {
-        self.admits(policy, granted, call).map_err(|(reason, detail)| match reason {
+    /// As [`Self::admits`], of the first call that is not allowed.
+    pub fn grants(&self, policy: &Policy, granted: &Granted, calls: &[Call]) -> Result<(), (Reason, String)> {
+        if calls.is_empty() {
+            return Ok(());
+        }
+        let known = self.identify(policy)?;
+        let all = call::evaluate_each(policy, &self.intent(), &known, granted, calls);
+        all.map_err(|(reason, detail)| match reason {
             Reason::ArgumentRefused => (Reason::ConstraintRefused, detail),
             reason => (reason, detail),
         })

@@ -13,6 +13,7 @@ use super::child::re_exchange;
 use super::deferral::{Asker, ask, fetch, marks};
 use super::draft::Terms;
 use super::entry::record_refusal;
+use super::exact::Exact;
 use super::form::Form;
 use super::input::Known;
 use super::issue::{Issue, Unissued, issue};
@@ -225,12 +226,10 @@ pub(super) fn admitted(
 ) -> Result<(), Refusal> {
     let Some(known) = trail.known().filter(|_| !request.calls.is_empty()) else { return Ok(()) };
     let asking = Asking::from(known.input().clone());
-    for exact in &request.calls {
-        let call = Call { verb: exact.operation.clone(), args: exact.args.clone() };
-        let inside = asking.grants(policy, granted, &call);
-        inside.map_err(|(reason, detail)| Refusal::new(reason, detail))?;
-    }
-    Ok(())
+    let call = |exact: &Exact| Call { verb: exact.operation.clone(), args: exact.args.clone() };
+    let calls: Vec<Call> = request.calls.iter().map(call).collect();
+    let inside = asking.grants(policy, granted, &calls);
+    inside.map_err(|(reason, detail)| Refusal::new(reason, detail))
 }
 
 fn terms(request: &Request, identity: &Verified, principal: &Principal, proof: Option<&Proof>) -> Terms {

@@ -1,7 +1,7 @@
 //! A request's place among those in flight. One that waits for a person leaves it, so that waiting takes no room from
 //! others, and asks for another when there is something to do.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,13 +32,14 @@ pub struct Place {
     held: Mutex<Option<OwnedSemaphorePermit>>,
     patience: Patience,
     stopping: Option<watch::Receiver<bool>>,
+    left: AtomicBool,
 }
 
 impl Place {
     /// A place that is held.
     #[must_use]
     pub fn held(all: Arc<Semaphore>, permit: OwnedSemaphorePermit, patience: Patience) -> Self {
-        Self { all, held: Mutex::new(Some(permit)), patience, stopping: None }
+        Self { all, held: Mutex::new(Some(permit)), patience, stopping: None, left: AtomicBool::new(false) }
     }
 
     /// The same, for a client that waits no longer once this says that the broker stops.
@@ -56,7 +57,10 @@ impl Place {
 
     /// Leaves it for so long at most.
     pub(super) fn leave(&self, span: Duration) {
-        self.patience.grant(span);
+        // However often it is left: what it waits in all is bounded by whoever leaves it.
+        if !self.left.swap(true, Ordering::Relaxed) {
+            self.patience.grant(span);
+        }
         self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 

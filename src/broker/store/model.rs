@@ -23,7 +23,8 @@ mod one_shots;
 mod policies;
 
 pub use self::approvals::{
-    ApprovalRecord, ApprovalsWanted, Ask, Asked, CastVote, CloseApproval, Redeem, StoredApproval, StoredVote,
+    ApprovalRecord, ApprovalsWanted, Ask, Asked, Asking, CastVote, CloseApproval, Redeem, StoredApproval,
+    StoredVote,
 };
 pub use self::budgets::{Spend, Unused};
 pub use self::changes::{

@@ -116,3 +116,58 @@ async fn a_token_bears_the_date_of_its_request() {
     let record = desk.world.broker.store.token(token.text("/shortbread/token_id")).await.unwrap().unwrap();
     assert_eq!((record.issued, record.expires), (at, at + 120 + 300));
 }
+
+#[tokio::test]
+async fn the_vote_of_an_operator_who_was_revoked_since_does_not_count() {
+    for by_token in [false, true] {
+        let desk = Desk::start().await;
+        let asked = desk.ask(&refund(1, "ch_1")).await;
+        assert_eq!(desk.approve("bob", &asked).await.text("/approval/state"), "approved");
+        let value = if by_token { Desk::key("bob").thumbprint().to_owned() } else { "bob".to_owned() };
+        let kind = if by_token { "holder" } else { "operator" };
+        let body = json!({ "selectors": [{ "kind": kind, "value": value }], "reason": "a stolen laptop" });
+        let path = ("POST", "/api/v1/revocations");
+        let revoked = desk.call_with(("alice", "alice"), path, "revocations.revoke", Some(&body)).await;
+        assert_eq!(revoked.status, 200, "{revoked:?}");
+        waits(&desk.fetch(&asked).await);
+        desk.world.clock.advance(Duration::from_secs(300));
+        assert_eq!(desk.approve("dave", &asked).await.text("/approval/state"), "approved");
+        pause(&desk);
+        assert_eq!(desk.fetch(&asked).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn what_a_request_is_for_stays_where_it_was_shown() {
+    let desk = Desk::start().await;
+    let resources = [
+        ("resource", "https://tools.acme.example/github"),
+        ("resource", "https://tools.acme.example/payments"),
+        ("scope", "github:issues.write payments:refunds.create"),
+    ];
+    let asked = desk.ask_as("desk", "desk", &resources).await;
+    let narrow = json!({ "narrow": { "drop": ["payments/refunds.create"] } });
+    let done = desk.approve_with("bob", &asked, narrow).await;
+    assert_eq!(done.text("/approval/state"), "approved", "{done:?}");
+    assert_eq!(done.body["shown"]["audiences"], json!({ "github": "https://tools.acme.example/github" }));
+    desk.activate(|text| text.replace("https://tools.acme.example/github", "https://evil.example/github"))
+        .await;
+    assert_eq!(desk.fetch(&asked).await.refusal().1, "invalid_target");
+    desk.activate(|text| text.replacen("max = 10000", "max = 9999", 1)).await;
+    pause(&desk);
+    assert_eq!(desk.fetch(&asked).await.body["scope"], "github:issues.write");
+}
+
+#[tokio::test]
+async fn who_takes_requests_back_in_turn_has_no_more_of_them() {
+    let config = "[limits]\nexchanges_per_second = 100000\nfailures_per_minute = 100000\nadmin_per_second = 100000\npending_approvals = 3\n";
+    let desk = Desk { world: Desk::builder(|text| text).config(config).start().await };
+    for n in 1..=3 {
+        let asked = desk.ask(&refund(n, "ch_1")).await;
+        waits(&asked);
+        assert_eq!(desk.cancel(&asked).await.status, 200);
+    }
+    assert_eq!(desk.ask(&refund(4, "ch_1")).await.reason(), "approval.too_many");
+    desk.world.clock.advance(Duration::from_secs(301));
+    waits(&desk.ask(&refund(4, "ch_1")).await);
+}

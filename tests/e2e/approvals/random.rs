@@ -9,7 +9,7 @@ use shortbread_broker::approvals::tend;
 use shortbread_tests::{Answer, Desk, refund};
 
 const HISTORIES: u64 = 10;
-const STEPS: usize = 60;
+const STEPS: usize = 120;
 
 /// The same numbers for the same seed (SplitMix64).
 struct Dice(u64);
@@ -70,12 +70,12 @@ struct History {
 impl History {
     async fn step(mut self) -> Self {
         match self.dice.below(20) {
-            0..=3 => self.ask().await,
-            4..=10 => self.vote().await,
+            0..=2 => self.ask().await,
+            3..=10 => self.vote().await,
             11..=15 => self.fetch().await,
-            16 => self.close().await,
+            16 if self.dice.below(4) == 0 => self.close().await,
             17 => self.pass().await,
-            18 => self.activate().await,
+            18 if self.dice.below(2) == 0 => self.activate().await,
             _ if self.dice.below(3) == 0 => {
                 let desk = Desk { world: self.desk.world.restart().await };
                 return Self { desk, ..self };
@@ -114,7 +114,14 @@ impl History {
     }
 
     async fn vote(&mut self) {
-        let (Some(id), name) = (self.any(), self.dice.pick(&OPERATORS)) else { return };
+        let Some(id) = self.any() else { return };
+        for _ in 0..=self.dice.below(3) {
+            self.vote_on(&id).await;
+        }
+    }
+
+    async fn vote_on(&mut self, id: &str) {
+        let name = self.dice.pick(&OPERATORS);
         let wish = match self.dice.below(6) {
             0 => json!({ "narrow": { "ttl": 30 + self.dice.below(300) } }),
             1 => json!({ "narrow": { "drop_calls": [self.dice.below(3)] } }),
@@ -126,7 +133,7 @@ impl History {
             }
             _ => json!({}),
         };
-        let one = self.all.get_mut(&id).unwrap();
+        let one = self.all.get_mut(id).unwrap();
         let done = self.desk.approve_with(name, &one.asked, wish.clone()).await;
         if done.status != 200 {
             return;
@@ -168,7 +175,7 @@ impl History {
     }
 
     async fn pass(&mut self) {
-        self.desk.world.clock.advance(Duration::from_secs(self.dice.below(400)));
+        self.desk.world.clock.advance(Duration::from_secs(self.dice.below(90)));
         tend(&self.desk.world.broker).await.unwrap();
     }
 

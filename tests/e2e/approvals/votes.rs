@@ -21,7 +21,6 @@ async fn nobody_approves_their_own_request() {
     let own = desk.approve("bob", &asked).await;
     assert_eq!((own.status, own.reason()), (403, "approval.own_request"));
     assert!(own.text("/detail").contains("nobody approves their own"));
-    assert_eq!(desk.deny("bob", &asked, "no").await.status, 403);
     waits(&desk.ask(&refund(1, "ch_1")).await);
 }
 
@@ -115,13 +114,6 @@ async fn a_narrowed_approval_voids_earlier_votes_and_never_widens() {
         let refused = desk.approve_with("bob", &asked, json!({ "narrow": wider })).await;
         assert_eq!((refused.status, refused.reason()), (400, "request.malformed"), "{wider}: {refused:?}");
     }
-    let same = json!({ "narrow": { "constraints": { "github/issues.write": { "repo": { "in": ["acme/web", "acme/docs"] } } } } });
-    let done = desk.approve_with("bob", &asked, same).await;
-    assert_eq!(
-        done.text("/approval/votes"),
-        "1/2",
-        "a vote that changes nothing is still for what it says: {done:?}"
-    );
     let done = desk.approve("dave", &asked).await;
     assert_eq!(done.text("/approval/state"), "approved", "{done:?}");
     let token = desk.fetch(&asked).await;

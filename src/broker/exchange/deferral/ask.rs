@@ -29,7 +29,7 @@ use crate::identity::Verified;
 use crate::notices::{ApprovalNotice, ApprovalStep, Notice};
 use crate::policy::model::Principal;
 use crate::policy::{Granted, Pending, Policy};
-use crate::store::{ApprovalRecord, Ask, Asked, AuditEntry, RecordError, Replay};
+use crate::store::{ApprovalRecord, Ask, Asked, Asking, AuditEntry, RecordError, Replay};
 
 /// The largest request that waits, in bytes of JSON: people read it.
 const MAX_SHOWN: usize = 64 * 1024;
@@ -77,19 +77,20 @@ async fn run(
     payable(request, &pending.granted)?;
     trail.stage = "target";
     let asked = request.asked.iter().map(|asked| &asked.operation.tool);
-    targets(asked, &request.resources, policy, &pending.granted.rights)?;
+    let audiences = targets(asked, &request.resources, policy, &pending.granted.rights)?;
     trail.stage = "limits";
     within_rates(broker, principal, &pending.granted.rates)?;
     trail.stage = "revocation";
     let task = request.task.clone().map_or_else(|| task(broker, context), Ok)?;
-    let granted = standing(broker, asker, pending, &task, bound, context)?;
+    let id = fresh(broker, "apr_", context)?;
+    let granted = standing(broker, asker, pending, (&id, &task), &audiences, bound, context)?;
     trail.segment.task = Some(task.clone());
     trail.stage = "approval";
-    let id = fresh(broker, "apr_", context)?;
-    let shown = shown(&id, asker, &granted, task.clone(), bound);
+    let shown = shown(&id, asker, &granted, &audiences, task.clone(), bound);
     let asked = context.decision.at;
     let standing = tally(policy, principal, &pending.demands, asked, &[], asked);
     let record = record(asker, &shown, &standing, pending, bound, trail, context)?;
+    fetchable(&record, &shown, policy)?;
     trail.approval = Some(id);
     let audit = audit(broker, &shown, &standing, &record, trail, context)?;
     proof::use_up(broker, proof, principal)?;
@@ -124,12 +125,20 @@ fn payable(request: &Request, granted: &Granted) -> Result<(), Refusal> {
     request.calls.iter().try_for_each(|call| of_call(granted, Some(call)).map(drop))
 }
 
-// What would be granted and is not revoked now.
+// Whether what is shown comes to the same again: it is met with the grants once more when it is voted on and fetched.
+fn fetchable(record: &ApprovalRecord, shown: &Shown, policy: &Policy) -> Result<(), Refusal> {
+    let requested: Requested = serde_json::from_slice(&record.request)
+        .map_err(|error| Refusal::plain(Reason::Internal).because(error))?;
+    requested.weigh(shown, policy).map(drop).map_err(|(reason, detail)| Refusal::new(reason, detail))
+}
+
+// What would be granted and is not revoked now, and of which a token can be made.
 fn standing(
     broker: &Broker,
     asker: Asker<'_>,
     pending: &Pending,
-    task: &Task,
+    (id, task): (&str, &Task),
+    audiences: &[(String, String)],
     bound: &Proof,
     context: &Context,
 ) -> Result<Granted, Refusal> {
@@ -139,7 +148,8 @@ fn standing(
         task: Some(task.clone()),
         release: request.release.clone(),
         delegation: request.delegation,
-        approval: None,
+        // The token bears the date of now, however late it is fetched: it must not be born dead then.
+        approval: Some((id.to_owned(), context.decision.at)),
         marks: Vec::new(),
     };
     let mut granted = pending.granted.clone();
@@ -150,10 +160,21 @@ fn standing(
         let revoked = granted.dropped.last().map_or(Reason::RevokedAll, |(_, reason)| *reason);
         return Err(Refusal::plain(revoked));
     }
+    if request.calls.is_empty() {
+        let window = (context.decision.at.seconds(), draft.expires(&granted, context));
+        draft.mint(broker, &granted, audiences, window, false)?;
+    }
     Ok(granted)
 }
 
-fn shown(id: &str, asker: Asker<'_>, granted: &Granted, task: Task, bound: &Proof) -> Shown {
+fn shown(
+    id: &str,
+    asker: Asker<'_>,
+    granted: &Granted,
+    audiences: &[(String, String)],
+    task: Task,
+    bound: &Proof,
+) -> Shown {
     let request = asker.request;
     let access = |operation: &Operation| {
         let right = granted.rights.iter().find(|right| right.operation == *operation);
@@ -184,6 +205,10 @@ fn shown(id: &str, asker: Asker<'_>, granted: &Granted, task: Task, bound: &Proo
         task,
         release: request.release.clone(),
         ttl: granted.ttl.as_secs(),
+        audiences: audiences
+            .iter()
+            .filter_map(|(tool, url)| Some((tool.parse().ok()?, url.clone())))
+            .collect(),
         rights: ways.collect(),
         calls,
     }
@@ -247,7 +272,7 @@ fn audit(
     record: &ApprovalRecord,
     trail: &Trail,
     context: &Context,
-) -> Result<impl FnOnce(Option<&ApprovalRecord>) -> AuditEntry + Send + 'static, Refusal> {
+) -> Result<impl FnMut(Asking<'_>) -> AuditEntry + Send + 'static, Refusal> {
     let calls: Vec<_> = shown
         .calls
         .iter()
@@ -259,17 +284,31 @@ fn audit(
         "sla_seconds": tally.demands.iter().map(|standing| standing.demand.sla.as_secs()).min(),
         "quorum": tally.demands.iter().map(|standing| standing.demand.quorum).max(),
     });
-    let mut data = trail.about(own, moment(broker, context));
+    let data = trail.about(own, moment(broker, context));
     let input = trail.input(&*broker.random);
     let input = input.map_err(|error| Refusal::plain(Reason::Internal).because(error))?;
     let (scribe, decision, subject) = (broker.scribe.clone(), context.decision.clone(), trail.subject());
-    Ok(move |same: Option<&ApprovalRecord>| {
-        // An equal request waits already: this one is that one.
-        if let (Some(same), Some(data)) = (same, data.as_object_mut()) {
-            data.insert("approval".to_owned(), same.id.clone().into());
-            data.insert("repeated".to_owned(), true.into());
+    Ok(move |asking: Asking<'_>| {
+        let mut data = data.clone();
+        let mut say = |name: &str, value: serde_json::Value| {
+            data.as_object_mut()
+                .into_iter()
+                .for_each(|data| drop(data.insert(name.to_owned(), value.clone())));
+        };
+        match asking {
+            Asking::New => {}
+            // An equal request waits already: this one is that one.
+            Asking::Same(same) => {
+                say("approval", same.id.clone().into());
+                say("repeated", true.into());
+            }
+            Asking::Over(over) => {
+                say("approval", over.id.clone().into());
+                say("outcome", "expired".into());
+                return scribe.entry(EventType::ApprovalExpired, &decision, subject.clone(), data);
+            }
         }
-        scribe.entry_of(EventType::ApprovalRequested, &decision, subject, data, input)
+        scribe.entry_of(EventType::ApprovalRequested, &decision, subject.clone(), data, input.clone())
     })
 }
 

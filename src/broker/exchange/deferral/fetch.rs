@@ -81,30 +81,34 @@ pub(in crate::exchange) async fn fetch(
         // The answer was lost on its way.
         return repeat(broker, kept, &[], None, trail, context).await;
     }
+    if !attempt.wait.record.state.is_open() {
+        // There is nothing to wait for, nor to slow down.
+        look(broker, &attempt.wait, &attempt.principal, retry, trail, context).await?;
+    }
     let turn = broker.polls.begin(&id, broker.clock.monotonic()).map_err(|soon| too_soon(&id, soon))?;
-    let mut patience = sent.asked.wait.min(LONGEST);
+    let patience = sent.asked.wait.min(LONGEST).min(left(&attempt.wait.record, broker.clock.now()));
+    let over = tokio::time::sleep(patience.max(SHORTEST));
+    tokio::pin!(over);
+    let mut done = sent.asked.wait.is_zero();
     loop {
         // Before it is looked at, so that what happens meanwhile is not missed.
         let woken = turn.wake.notified();
         tokio::pin!(woken);
         woken.as_mut().enable();
-        let Looked { waits, .. } =
-            match look(broker, &attempt.wait, &attempt.principal, retry, trail, context).await? {
-                Looked { token: Some(token), .. } => return Ok(*token),
-                waits => waits,
-            };
-        let waits = waits.ok_or_else(|| Refusal::plain(Reason::Internal))?;
-        let over = left(&attempt.wait.record, broker.clock.now());
-        if patience.is_zero() {
+        let waits = match look(broker, &attempt.wait, &attempt.principal, retry, trail, context).await? {
+            Looked { token: Some(token), .. } => return Ok(*token),
+            Looked { waits, .. } => waits.ok_or_else(|| Refusal::plain(Reason::Internal))?,
+        };
+        if done {
             return Err(with_interval(waits, &turn));
         }
         sent.place.leave(patience);
         tokio::select! {
+            // A vote that does not decide it is no end of the waiting.
             () = woken => {}
-            () = sent.place.stops() => {}
-            () = tokio::time::sleep(patience.min(over.max(SHORTEST))) => {}
+            () = sent.place.stops() => done = true,
+            () = &mut over => done = true,
         }
-        patience = Duration::ZERO;
         if !sent.place.take_again() {
             return Err(with_interval(waits, &turn));
         }

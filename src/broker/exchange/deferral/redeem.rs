@@ -3,12 +3,14 @@
 
 use serde::Deserialize;
 use shortbread_protocol::admin::ApprovalState;
+use shortbread_protocol::approval::Shown;
+use shortbread_protocol::names::ToolName;
 use shortbread_protocol::oauth::TokenAnswer;
 use shortbread_protocol::reason::Reason;
 
 use super::waiting;
 use crate::activation::Ruling;
-use crate::approval::{INTERVAL, Wait, tally};
+use crate::approval::{INTERVAL, Requested, Wait, standing_of, tally};
 use crate::broker::Broker;
 use crate::cases::decide::Weighed;
 use crate::exchange::draft::Terms;
@@ -19,9 +21,9 @@ use crate::exchange::record::Trail;
 use crate::exchange::refusal::{Refusal, Waiting};
 use crate::exchange::retry::RetryKey;
 use crate::exchange::targets::targets;
-use crate::policy::Granted;
 use crate::policy::model::Principal;
-use crate::store::{RecordError, Redeem};
+use crate::policy::{Granted, Policy};
+use crate::store::{RecordError, Redeem, Standing};
 
 /// A token, or what the client is told while it waits.
 pub(super) struct Looked {
@@ -53,19 +55,22 @@ pub(super) async fn look(
     let Weighed { granted, pending } =
         weighed.map_err(|(reason, detail)| about(Refusal::new(reason, detail)))?;
     trail.stage = "approval";
+    let votes = wait.standing_votes(&broker.store.mirror());
     if let Some(waits) = pending {
         let asked = wait.record.asked;
-        let standing = tally(&ruling.policy, principal, &waits.demands, asked, &wait.votes, now);
+        let standing = tally(&ruling.policy, principal, &waits.demands, asked, &votes, now);
         if !standing.is_complete() {
             if wait.record.state == ApprovalState::Approved {
-                broker.store.reopen_approval(&wait.record.id).await?;
+                let (digest, seen) = (&wait.record.digest, wait.votes.len());
+                broker.store.reopen_approval(&wait.record.id, digest, seen).await?;
             }
             let interval = INTERVAL.as_secs();
             let waits = waiting(broker, &wait.record, &standing, &waits.detail, interval, now);
             return Ok(Looked { token: None, waits: Some(waits) });
         }
     }
-    let spending = Spending { wait, principal, ruling: &ruling, retry };
+    let voters = votes.iter().map(standing_of).collect();
+    let spending = Spending { wait, principal, ruling: &ruling, voters, retry };
     let token = spend(broker, spending, granted, trail, context).await.map_err(about)?;
     broker.polls.forget(&wait.record.id);
     Ok(Looked { token: Some(Box::new(token)), waits: None })
@@ -106,12 +111,14 @@ struct Spending<'a> {
     wait: &'a Wait,
     principal: &'a Principal,
     ruling: &'a Ruling,
+    /// What the votes can be revoked by.
+    voters: Vec<Standing>,
     retry: Option<RetryKey>,
 }
 
 async fn spend(
     broker: &Broker,
-    Spending { wait, principal, ruling, retry }: Spending<'_>,
+    Spending { wait, principal, ruling, voters, retry }: Spending<'_>,
     granted: Granted,
     trail: &mut Trail,
     context: &Context,
@@ -120,7 +127,8 @@ async fn spend(
     trail.stage = "target";
     let operations = shown.operations();
     let tools = operations.iter().map(|operation| &operation.tool);
-    let audiences = targets(tools, &requested.resources, &ruling.policy, &granted.rights)?;
+    let left = left(requested, shown, &ruling.policy)?;
+    let audiences = targets(tools, &left, &ruling.policy, &granted.rights)?;
     let calls = shown.calls.iter().map(|call| {
         let args_sha256 = hex::decode(&call.args_sha256).ok().and_then(|hash| hash.try_into().ok());
         Some(Exact {
@@ -147,7 +155,7 @@ async fn spend(
         policy: &ruling.policy,
         version: ruling.version,
         audiences: &audiences,
-        redeem: Some(Redeem { id: wait.record.id.clone(), digest: wait.record.digest.clone() }),
+        redeem: Some(Redeem { id: wait.record.id.clone(), digest: wait.record.digest.clone(), voters }),
         retry,
         replay: None,
         proof: None,
@@ -160,4 +168,15 @@ async fn spend(
         }
         Err(Unissued::Unrecorded(error)) => Err(error.into()),
     }
+}
+
+// The resources of what is left, of a request that named some. It is for the very tool services that were shown.
+fn left(requested: &Requested, shown: &Shown, policy: &Policy) -> Result<Vec<String>, Refusal> {
+    let now = |tool: &ToolName| policy.catalogue().tools.get(tool).map(|entry| entry.audience.as_str());
+    if let Some((tool, _)) = shown.audiences.iter().find(|(tool, url)| now(tool) != Some(url.as_str())) {
+        let detail = format!("the tool {tool} has another audience than when this was shown; ask again");
+        return Err(Refusal::new(Reason::TargetUnknown, detail));
+    }
+    let shown: Vec<&str> = shown.operations().iter().filter_map(|operation| now(&operation.tool)).collect();
+    Ok(requested.resources.iter().filter(|resource| shown.contains(&resource.as_str())).cloned().collect())
 }

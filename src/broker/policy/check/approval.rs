@@ -16,6 +16,7 @@ use super::{Check, Known, list};
 
 const SLA: Duration = Duration::from_secs(300);
 const EXPIRES: Duration = Duration::from_secs(900);
+const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The verbs of a grant, each with where it was asked for.
 pub(super) type Verbs = BTreeMap<VerbName, Range<usize>>;
@@ -68,7 +69,13 @@ fn demand(
     let everything = source.access.is_none() && source.verbs.is_none();
     let access = if everything { Access::ALL.to_vec() } else { source.access.clone().unwrap_or_default() };
     let sla = source.sla.map_or(SLA, |span| span.0);
-    let expires = source.expires.as_ref().map_or(EXPIRES.max(sla), |span| span.get_ref().0);
+    let expires = source.expires.as_ref().map_or(EXPIRES.max(sla.saturating_mul(2)), |span| span.get_ref().0);
+    if expires > LONGEST {
+        let message = format!("the approval expires after {}", Shown(expires));
+        let fix =
+            "let it expire within 7 days (168h): who asked is proved when they ask, not when they fetch";
+        check.problem(source.expires.as_ref().map_or_else(|| at.clone(), Spanned::span), message, fix);
+    }
     if sla.is_zero() || expires < sla {
         let message =
             format!("the approval expires after {} and has an SLA of {}", Shown(expires), Shown(sla));

@@ -3,7 +3,7 @@
 use shortbread_protocol::admin::ApprovalState;
 use shortbread_protocol::clock::Timestamp;
 
-use super::{AuditEntry, Replay, Spend};
+use super::{AuditEntry, Replay, Spend, Standing};
 
 /// A request that waits for a person, or waited.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +71,17 @@ pub struct Ask {
     pub most: u64,
 }
 
+/// What is logged of a request that is to wait.
+#[derive(Clone, Copy, Debug)]
+pub enum Asking<'a> {
+    /// It waits.
+    New,
+    /// It equals one that is open, and is that one.
+    Same(&'a ApprovalRecord),
+    /// It equals one whose time is over, which ends with it.
+    Over(&'a ApprovalRecord),
+}
+
 /// What became of a request that was to wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Asked {
@@ -125,6 +136,8 @@ pub struct Redeem {
     pub id: String,
     /// What was approved.
     pub digest: String,
+    /// What the votes for it can be revoked by, each of which must stand.
+    pub voters: Vec<Standing>,
 }
 
 /// Which requests.

@@ -10,18 +10,21 @@ use super::sql::{Int, int, moment, strange};
 use super::unit::{Failure, Unit, refuse};
 use super::{Sqlite, budget, record};
 use crate::store::{
-    ApprovalError, ApprovalRecord, ApprovalsWanted, Ask, Asked, AuditEntry, CastVote, CloseApproval,
+    ApprovalError, ApprovalRecord, ApprovalsWanted, Ask, Asked, Asking, AuditEntry, CastVote, CloseApproval,
     RecordError, Redeem, Replay, StoreError, StoredApproval, StoredVote,
 };
 
 /// How long a closed request is kept: as long as people look back at it.
 const KEPT_MS: u64 = 30 * 24 * 3600 * 1000;
 
+/// How long a request that was taken back counts as if it waited.
+const TAKEN_BACK_MS: u64 = 5 * 60 * 1000;
+
 const COLUMNS: &str =
     "id, principal, subject, same, state, asked, due, expires, digest, shown, request, closed, outcome";
 
 /// What is logged of a request that is to wait, or of one that equals an open one.
-pub(in crate::store) type AskAudit = Box<dyn FnOnce(Option<&ApprovalRecord>) -> AuditEntry + Send>;
+pub(in crate::store) type AskAudit = Box<dyn FnMut(Asking<'_>) -> AuditEntry + Send>;
 
 impl Sqlite {
     pub(in crate::store) async fn ask_approval(
@@ -76,10 +79,19 @@ impl Sqlite {
         self.write(move |unit| postpone(unit, &id, (from, to), &audit)).await
     }
 
-    pub(in crate::store) async fn reopen_approval(&self, id: String) -> Result<(), StoreError> {
+    pub(in crate::store) async fn reopen_approval(
+        &self,
+        id: String,
+        digest: String,
+        seen: usize,
+    ) -> Result<(), StoreError> {
         self.write(move |unit| {
-            let sql = "UPDATE approval SET state = 'pending' WHERE id = ?1 AND state = 'approved'";
-            if unit.conn.prepare_cached(sql)?.execute([&id])? == 1 {
+            // Whoever voted meanwhile may have completed it.
+            let sql =
+                "UPDATE approval SET state = 'pending' WHERE id = ?1 AND state = 'approved' AND digest = ?2
+                AND (SELECT count(*) FROM approval_vote WHERE approval = id) = ?3";
+            let values = params![id, digest, Int(seen as u64)];
+            if unit.conn.prepare_cached(sql)?.execute(values)? == 1 {
                 budget::release(unit.conn, &id)?;
             }
             Ok(())
@@ -88,21 +100,29 @@ impl Sqlite {
     }
 }
 
-/// The open request that equals this one. One whose time is over is none.
-pub(super) fn equal(conn: &Connection, new: &ApprovalRecord) -> rusqlite::Result<Option<ApprovalRecord>> {
+/// The open request that equals this one, and one whose time is over, which is none any more.
+pub(super) fn equal(
+    conn: &Connection,
+    new: &ApprovalRecord,
+) -> rusqlite::Result<(Option<ApprovalRecord>, Option<ApprovalRecord>)> {
     let sql = format!("SELECT {COLUMNS} FROM approval WHERE same = ?1 AND closed IS NULL");
     let found = conn.prepare_cached(&sql)?.query_row([new.same], of_row).optional()?;
-    if let Some(over) = found.as_ref().filter(|old| old.expires <= new.asked) {
-        end(conn, &over.id, ApprovalState::Expired, new.asked, b"{}")?;
-        return Ok(None);
+    if found.as_ref().is_none_or(|old| old.expires > new.asked) {
+        return Ok((found, None));
     }
-    Ok(found)
+    if let Some(over) = &found {
+        end(conn, &over.id, ApprovalState::Expired, new.asked, b"{}")?;
+    }
+    Ok((None, found))
 }
 
-/// How many requests of this principal are open.
-pub(super) fn open_of(conn: &Connection, principal: &str) -> rusqlite::Result<u64> {
-    let sql = "SELECT count(*) FROM approval WHERE principal = ?1 AND closed IS NULL";
-    conn.prepare_cached(sql)?.query_row([principal], |row| int(row, 0))
+/// How many requests of this principal are open, or were taken back a moment ago: whoever asks and takes back in turn has
+/// approvers told of each.
+pub(super) fn open_of(conn: &Connection, principal: &str, now: Timestamp) -> rusqlite::Result<u64> {
+    let sql = "SELECT (SELECT count(*) FROM approval WHERE principal = ?1 AND closed IS NULL)
+        + (SELECT count(*) FROM approval WHERE principal = ?1 AND state = 'cancelled' AND closed > ?2)";
+    let since = Int(now.millis().saturating_sub(TAKEN_BACK_MS));
+    conn.prepare_cached(sql)?.query_row(params![principal, since], |row| int(row, 0))
 }
 
 pub(super) fn insert(conn: &Connection, new: &ApprovalRecord) -> rusqlite::Result<()> {
@@ -132,7 +152,9 @@ pub(super) fn redeem<'t>(
     tokens: impl Iterator<Item = &'t str>,
 ) -> Result<(), Failure<RecordError>> {
     let held = held(unit.conn, &redeem.id, now)?;
-    if held.is_none_or(|(digest, _)| digest != redeem.digest) {
+    let list = &unit.state.revocations;
+    let revoked = redeem.voters.iter().any(|voter| list.standing(voter).is_err());
+    if revoked || held.is_none_or(|(digest, _)| digest != redeem.digest) {
         return refuse(RecordError::NotApproved);
     }
     let mut tokens: Vec<&str> = tokens.collect();

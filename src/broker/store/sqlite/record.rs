@@ -7,7 +7,7 @@ use super::unit::{Failure, Unit, refuse};
 use super::{approval, budget, descent, one_shot, retry};
 use crate::store::revocations::{Revoked, Standing};
 use crate::store::{
-    Ask, Asked, AuditEntry, Denial, Exchange, RecordError, Replay, StoreError, TokenRecord, Use,
+    Ask, Asked, Asking, AuditEntry, Denial, Exchange, RecordError, Replay, StoreError, TokenRecord, Use,
 };
 
 pub(super) fn exchange(unit: &mut Unit<'_>, exchange: Exchange) -> Result<u64, Failure<RecordError>> {
@@ -65,22 +65,26 @@ fn enter(unit: &mut Unit<'_>, token: &TokenRecord, standing: &Standing) -> Resul
 pub(super) fn ask(
     unit: &mut Unit<'_>,
     ask: Ask,
-    audit: approval::AskAudit,
+    mut audit: approval::AskAudit,
 ) -> Result<Asked, Failure<RecordError>> {
     let Ask { record, replay, task, most } = ask;
     once(unit, replay)?;
-    if let Some(same) = approval::equal(unit.conn, &record)? {
-        unit.append::<RecordError>(&audit(Some(&same)))?;
+    let (same, over) = approval::equal(unit.conn, &record)?;
+    if let Some(over) = &over {
+        unit.append::<RecordError>(&audit(Asking::Over(over)))?;
+    }
+    if let Some(same) = same {
+        unit.append::<RecordError>(&audit(Asking::Same(&same)))?;
         return Ok(Asked::Same(Box::new(same)));
     }
-    if approval::open_of(unit.conn, &record.principal)? >= most {
+    if approval::open_of(unit.conn, &record.principal, record.asked)? >= most {
         return refuse(RecordError::TooManyWait(most));
     }
     if !claim(unit.conn, &task, &record.principal)? {
         return refuse(RecordError::TaskTaken);
     }
     approval::insert(unit.conn, &record)?;
-    unit.append::<RecordError>(&audit(None))?;
+    unit.append::<RecordError>(&audit(Asking::New))?;
     Ok(Asked::New)
 }
 

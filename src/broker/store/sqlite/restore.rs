@@ -206,6 +206,7 @@ pub(super) fn root(conn: &Connection, size: u64) -> rusqlite::Result<log::Hash> 
 fn forget(unit: &Unit<'_>, now: Timestamp) -> rusqlite::Result<()> {
     unit.conn.execute_batch(
         "DELETE FROM retry; DELETE FROM verifier_instance; DELETE FROM notice;
+        DELETE FROM budget_charge WHERE by LIKE 'apr#_%' ESCAPE '#';
         UPDATE one_shot SET attempt = 'restored', verifier = '', instance = '' WHERE attempt IS NULL;
         UPDATE revocation_state SET head = NULL, head_seq = 0, head_issued = 0;",
     )?;

@@ -3,7 +3,7 @@
 use shortbread_protocol::clock::Timestamp;
 
 use super::super::{
-    ApprovalError, ApprovalRecord, ApprovalsWanted, Ask, Asked, AuditEntry, Backend, CastVote, CloseApproval,
+    ApprovalError, ApprovalsWanted, Ask, Asked, Asking, AuditEntry, Backend, CastVote, CloseApproval,
     RecordError, Replay, Store, StoreError, StoredApproval,
 };
 
@@ -16,7 +16,7 @@ impl Store {
     /// When a rule or the store says no; nothing must then be answered.
     pub async fn ask_approval<F>(&self, ask: Ask, audit: F) -> Result<Asked, RecordError>
     where
-        F: FnOnce(Option<&ApprovalRecord>) -> AuditEntry + Send + 'static,
+        F: FnMut(Asking<'_>) -> AuditEntry + Send + 'static,
     {
         match &*self.0 {
             Backend::Sqlite(sqlite) => sqlite.ask_approval(ask, Box::new(audit)).await,
@@ -112,13 +112,13 @@ impl Store {
         }
     }
 
-    /// Has an approved request wait again: its votes do not suffice any more.
+    /// Has an approved request wait again: these votes, so many, do not suffice any more for what has this digest.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn reopen_approval(&self, id: &str) -> Result<(), StoreError> {
+    pub async fn reopen_approval(&self, id: &str, digest: &str, seen: usize) -> Result<(), StoreError> {
         match &*self.0 {
-            Backend::Sqlite(sqlite) => sqlite.reopen_approval(id.to_owned()).await,
+            Backend::Sqlite(sqlite) => sqlite.reopen_approval(id.to_owned(), digest.to_owned(), seen).await,
         }
     }
 }
