@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use shortbread_protocol::admin::ApprovalState;
 use shortbread_protocol::approval::Shown;
-use shortbread_protocol::names::ToolName;
+use shortbread_protocol::names::{Operation, ToolName};
 use shortbread_protocol::oauth::TokenAnswer;
 use shortbread_protocol::reason::Reason;
 
@@ -55,6 +55,9 @@ pub(super) async fn look(
     let Weighed { granted, pending } =
         weighed.map_err(|(reason, detail)| about(Refusal::new(reason, detail)))?;
     trail.stage = "approval";
+    if pending.is_none() && wait.record.state == ApprovalState::Pending {
+        whole(wait, &granted).map_err(about)?;
+    }
     let votes = wait.standing_votes(&broker.store.mirror());
     if let Some(waits) = pending {
         let asked = wait.record.asked;
@@ -74,6 +77,18 @@ pub(super) async fn look(
     let token = spend(broker, spending, granted, trail, context).await.map_err(about)?;
     broker.polls.forget(&wait.record.id);
     Ok(Looked { token: Some(Box::new(token)), waits: None })
+}
+
+// What nobody approved is answered where the policy asks nobody about it any more; not what is left of it where the policy
+// took away the part that people were asked about.
+fn whole(wait: &Wait, granted: &Granted) -> Result<(), Refusal> {
+    let has = |operation: &&Operation| granted.rights.iter().any(|right| right.operation == **operation);
+    let Some(lost) = wait.shown.operations().into_iter().find(|operation| !has(operation)) else {
+        return Ok(());
+    };
+    let reason = granted.dropped.iter().find(|(operation, _)| operation == lost).map(|(_, reason)| *reason);
+    let detail = format!("the policy in force does not grant {lost} any more, which waits to be approved");
+    Err(Refusal::new(reason.unwrap_or(Reason::PolicyDenied), detail))
 }
 
 fn told(refusal: Refusal, wait: &Wait) -> Refusal {
