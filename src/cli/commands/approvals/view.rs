@@ -88,6 +88,7 @@ fn who(answer: &ApprovalAnswer) -> Vec<Row> {
     ];
     said.extend(shown.release.as_ref().map(|release| ("release", release.to_string())));
     said.push(("life", format!("{} at most", span(shown.ttl))));
+    said.extend(shown.audiences.iter().map(|(tool, url)| ("good at", format!("{url} ({tool})"))));
     said.push(("bound to", format!("the key {}", shown.holder)));
     said.push(("decision", answer.decision_id.clone()));
     said.push(("trace", answer.trace_id.clone()));
