@@ -123,9 +123,7 @@ fn kind(
 
 fn member(stage: &Stage, kind: &Arc<Kind>, label: &str) -> Outcome<Member> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-    let root = PublicKey::from_pem(&without_mark(&std::fs::read_to_string(stage.at("root"))?))?;
-    let pin = Pin { issuer: stage.issuer.clone(), root };
-    let trust = Arc::new(Trust::new(pin, Arc::clone(&clock), None)?);
+    let trust = Arc::new(Trust::new(pin(stage)?, Arc::clone(&clock), None)?);
     let config = FeedConfig { mirrors: vec![stage.mirror.clone()], ..FeedConfig::new(&stage.issuer) };
     let feed = Feed::new(Arc::clone(&trust), &config, Arc::new(SystemRandom))?;
     let key = PrivateKey::from_pem(&std::fs::read_to_string(stage.verifier_key(kind.tool))?)?;
@@ -136,6 +134,12 @@ fn member(stage: &Stage, kind: &Arc<Kind>, label: &str) -> Outcome<Member> {
     tokio::spawn(reporter.run(std::future::pending()));
     let verifier = Verifier::new(trust, VerifierConfig { audience: kind.audience.to_owned() })?;
     Ok(Member { kind: Arc::clone(kind), verifier })
+}
+
+/// What verifiers of this stage rely on.
+pub(crate) fn pin(stage: &Stage) -> Outcome<Pin> {
+    let root = PublicKey::from_pem(&without_mark(&std::fs::read_to_string(stage.at("root"))?))?;
+    Ok(Pin { issuer: stage.issuer.clone(), root })
 }
 
 // The first line says that `dev` made it.

@@ -1,99 +1,106 @@
-//! The approved call at the payment service: its verifier claims the one use of the token, for one attempt.
+//! The approved call at the payment service: its verifier claims the one use of the token at the broker, last of all.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::{Value, json};
-use shortbread_protocol::clock::{Clock as _, SystemClock};
-use shortbread_protocol::jws;
+use std::sync::Arc;
+use std::time::Duration;
+
+use shortbread_protocol::call::Args;
+use shortbread_protocol::clock::{Clock, SystemClock};
+use shortbread_protocol::dpop::{ProofKey, Statement, token_hash};
 use shortbread_protocol::keys::PrivateKey;
-use shortbread_protocol::random::{Random as _, SystemRandom};
-use shortbread_protocol::verifiers::{
-    CLAIM_TYPE, CLAIMS, Claim, GOODBYE, GOODBYE_TYPE, Goodbye, LEASE, Message,
-};
+use shortbread_protocol::random::SystemRandom;
+use shortbread_verifier::decision::{Call, Checker as _, Presented, SentProof};
+use shortbread_verifier::feed::{Feed, FeedConfig};
+use shortbread_verifier::list::Trust;
+use shortbread_verifier::report::{Identity, Reporter, ReporterConfig};
+use shortbread_verifier::uses::BrokerUses;
+use shortbread_verifier::{Verifier, VerifierConfig};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::Outcome;
-use crate::lost::assertion;
+use crate::fleet::pin;
 use crate::page::{passed, refused, say};
-use crate::person::Approved;
+use crate::person::{ARGS, Approved, OPERATION};
 use crate::stage::Stage;
 
-/// Runs the call once; the second attempt is refused.
+const AUDIENCE: &str = "http://127.0.0.1:8802";
+const OTHER: &str = r#"{"account":"acct_2","amount":480000}"#;
+
+/// Runs the call once; with another account, and a second time, it is refused.
 pub(crate) async fn run_once(stage: &Stage, approved: &Approved) -> Outcome {
-    say("The payment service claims the token's one use, for one attempt, before it pays:");
+    say("The payment service checks the token offline, and claims its one use at the broker before it pays:");
     let service = Service::start(stage).await?;
-    let (status, answer) = service.claim(approved).await?;
-    if (status, answer.get("again")) != (200, Some(&false.into())) {
-        return Err(format!("the approved call cannot run: {status} {answer}").into());
+    for (what, args, wanted) in [
+        ("The agent makes the call with another account", OTHER, "approval.other_call"),
+        ("It makes the call that was approved", ARGS, ""),
+        ("It makes the same call again, with the same token", ARGS, "approval.used"),
+    ] {
+        let said = service.call(stage, approved, args).await?;
+        if said != wanted {
+            return Err(format!("{what}: {said:?} instead of {wanted:?}").into());
+        }
+        if wanted.is_empty() { passed(what, "paid, once") } else { refused(what, wanted) }
     }
-    passed("The agent makes the call", "paid, once");
-    let (status, answer) = service.claim(approved).await?;
-    let reason = answer.get("reason").and_then(Value::as_str).unwrap_or_default();
-    if (status, reason) != (409, "approval.used") {
-        return Err(format!("a second payout was not refused: {status} {answer}").into());
-    }
-    refused("It makes the same call again, with the same token", reason);
     service.stop().await
 }
 
-/// A running instance of the verifier `payments`.
-struct Service<'a> {
-    stage: &'a Stage,
-    key: PrivateKey,
+/// A payment service in this process.
+struct Service {
+    verifier: Verifier,
+    stop: oneshot::Sender<()>,
+    ended: JoinHandle<()>,
 }
 
-impl<'a> Service<'a> {
-    async fn start(stage: &'a Stage) -> Outcome<Self> {
-        let identity = PrivateKey::from_pem(&std::fs::read_to_string(stage.verifier_key("payments"))?)?;
-        let key = PrivateKey::generate(&SystemRandom)?;
-        let public = URL_SAFE_NO_PAD.encode(key.public().as_bytes());
-        let proof = assertion(stage, "verifier:payments", &identity)?;
-        let body = json!({ "assertion": proof, "key": public, "label": "payments" }).to_string();
-        let service = Self { stage, key };
-        match service.post(LEASE, "application/json", body).await? {
-            (200, _) => Ok(service),
-            (status, answer) => Err(format!("no lease: {status} {answer}").into()),
+impl Service {
+    async fn start(stage: &Stage) -> Outcome<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+        let trust = Arc::new(Trust::new(pin(stage)?, Arc::clone(&clock), None)?);
+        let config = FeedConfig::new(stage.issuer.as_str());
+        Feed::new(Arc::clone(&trust), &config, Arc::new(SystemRandom))?.step().await?;
+        let key = PrivateKey::from_pem(&std::fs::read_to_string(stage.verifier_key("payments"))?)?;
+        let identity = Identity::key("payments".parse()?, key);
+        let (uses, random) = (BrokerUses::new(), Arc::new(SystemRandom));
+        let config = ReporterConfig::new(stage.issuer.as_str());
+        let reporter = Reporter::new(config, identity, Arc::clone(&trust), clock, random)?;
+        let reporter = reporter.uses(Arc::clone(&uses));
+        let verifier = Verifier::new(trust, VerifierConfig { audience: AUDIENCE.to_owned() })?;
+        let (stop, stopped) = oneshot::channel();
+        let ended = tokio::spawn(reporter.run(async { drop(stopped.await) }));
+        // A proof from before a service began is refused, and proofs are dated in whole seconds.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Ok(Self { verifier: verifier.uses_broker(uses), stop, ended })
+    }
+
+    /// Makes the call with a fresh proof; why it is refused, if it is. The lease may be still on its way.
+    async fn call(&self, stage: &Stage, approved: &Approved, args: &str) -> Outcome<String> {
+        let mut said = String::new();
+        for _ in 0..100 {
+            said = self.call_once(stage, approved, args).await?;
+            if said != "approval.claim_unavailable" {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        Ok(said)
     }
 
-    /// For a new attempt.
-    async fn claim(&self, approved: &Approved) -> Outcome<(u16, Value)> {
-        let mut attempt = [0; 16];
-        SystemRandom.fill(&mut attempt)?;
-        let claim = Claim {
-            token: approved.token_id.clone(),
-            attempt: attempt.iter().map(|byte| format!("{byte:02x}")).collect(),
-            tool: "payments".parse()?,
-            verb: "payouts.create".parse()?,
-            args_sha256: Some(approved.args_sha256.clone()),
-        };
-        self.send(CLAIMS, jws::sign(CLAIM_TYPE, &self.id(), &self.message(claim), &self.key)).await
+    async fn call_once(&self, stage: &Stage, approved: &Approved, args: &str) -> Outcome<String> {
+        let args = Args::from_json(args.as_bytes())?;
+        let token = Some(token_hash(&approved.token));
+        let (operation, hash) = (Some(OPERATION), args.digest());
+        let statement =
+            Statement { method: "POST", url: AUDIENCE, token, operation, args: hash, holder: None };
+        let agent = PrivateKey::from_pem(&std::fs::read_to_string(stage.pem("agent"))?)?;
+        let proof = ProofKey::new(agent).prove(&statement, SystemClock::start().now(), &SystemRandom)?;
+        let proof = Some(SentProof { text: &proof, method: "POST", url: AUDIENCE });
+        let presented = Presented { token: Some(&approved.token), proof, trace: None };
+        let call = Call { tool: "payments", verb: "payouts.create", args: Some(&args) };
+        let decision = self.verifier.check_claiming(&presented, &call).await;
+        Ok(decision.reason.map(|reason| reason.code().to_owned()).unwrap_or_default())
     }
 
-    async fn stop(&self) -> Outcome {
-        let message = self.message(Goodbye {});
-        match self.send(GOODBYE, jws::sign(GOODBYE_TYPE, &self.id(), &message, &self.key)).await? {
-            (200, _) => Ok(()),
-            (status, answer) => Err(format!("no goodbye: {status} {answer}").into()),
-        }
-    }
-
-    fn id(&self) -> String {
-        self.key.public().thumbprint()
-    }
-
-    fn message<T>(&self, said: T) -> Message<T> {
-        let now = SystemClock::start().now();
-        Message { aud: self.stage.issuer.clone(), n: now.millis(), iat: now.seconds(), said }
-    }
-
-    async fn send(&self, path: &str, signed: String) -> Outcome<(u16, Value)> {
-        self.post(path, "application/jose", signed).await
-    }
-
-    async fn post(&self, path: &str, kind: &str, body: String) -> Outcome<(u16, Value)> {
-        let request = self.stage.http.post(format!("{}{path}", self.stage.issuer));
-        let answer = request.header("content-type", kind).body(body).send().await?;
-        let status = answer.status().as_u16();
-        Ok((status, serde_json::from_slice(&answer.bytes().await?).unwrap_or(Value::Null)))
+    async fn stop(self) -> Outcome {
+        let _ = self.stop.send(());
+        Ok(self.ended.await?)
     }
 }

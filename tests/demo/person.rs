@@ -9,13 +9,12 @@ use crate::once::run_once;
 use crate::page::{passed, refused, say, scene, show};
 use crate::stage::Stage;
 
-const OPERATION: &str = "payments/payouts.create";
-const ARGS: &str = r#"{"account":"acct_1","amount":480000}"#;
+pub(crate) const OPERATION: &str = "payments/payouts.create";
+pub(crate) const ARGS: &str = r#"{"account":"acct_1","amount":480000}"#;
 
 /// The token of one approved call.
 pub(crate) struct Approved {
-    pub(crate) token_id: String,
-    pub(crate) args_sha256: String,
+    pub(crate) token: String,
 }
 
 /// Asks for a payout, has it approved, and runs it; the second try is refused.
@@ -98,7 +97,6 @@ impl Approved {
         if of("operation").as_deref() != Some(OPERATION) {
             return Err(format!("a token for something else: {answer}").into());
         }
-        let token_id = of("token_id").ok_or("no token id")?;
-        Ok(Self { token_id, args_sha256: of("args_sha256").ok_or("no arguments")? })
+        Ok(Self { token: of("access_token").ok_or("no token")? })
     }
 }
