@@ -38,15 +38,17 @@ pub fn measure(rounds: usize) -> Outcome<Vec<Figure>> {
     let mut samples = Vec::with_capacity(rounds);
     for number in 1..=rounds {
         progress::say(&format!("approvals: round {number} of {rounds}"));
+        let served = Served::start()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        samples.push(LocalSet::new().block_on(&runtime, round())?);
+        samples.push(LocalSet::new().block_on(&runtime, round(&served))?);
+        drop(runtime);
+        served.stop()?;
     }
     Ok(figures(&samples))
 }
 
-async fn round() -> Outcome<Round> {
-    let served = Served::start()?;
-    let desk = Desk::open(&served).await?;
+async fn round(served: &Served) -> Outcome<Round> {
+    let desk = Desk::open(served).await?;
     let stories = paced(&desk).await?;
     let of = |part: fn(&Story) -> f64| {
         let mut all: Vec<f64> = stories.iter().map(|story| 1e3 * part(story)).collect();
@@ -61,8 +63,6 @@ async fn round() -> Outcome<Round> {
         ("fetch", of(|story| story.fetch)),
     ];
     let (list, decide) = crowded(&desk).await?;
-    drop(desk);
-    served.stop()?;
     Ok(Round { steps, list, decide })
 }
 
