@@ -363,7 +363,7 @@ fn spans_are_named_by_what_happened_and_errors_by_codes_alone() {
     assert_eq!(attribute(&observed, "error.type"), None);
     // What is no decision is none of ours to make one of.
     for body in [&b"{}"[..], b"", b"{\"id\":\"dec_1\",\"traceparent\":\"\"}"] {
-        let logged = crate::store::Logged { at: NOW, parent: None, about: None, body: body.to_vec() };
+        let logged = crate::store::Logged { at: NOW, parent: None, body: body.to_vec() };
         assert!(span::span(&logged, &scope).is_none());
     }
 }
