@@ -5,6 +5,7 @@ pub mod chain;
 pub mod decision;
 #[cfg(feature = "feed")]
 pub mod feed;
+mod held_dir;
 pub mod list;
 pub mod narrow;
 #[cfg(any(feature = "feed", feature = "report"))]

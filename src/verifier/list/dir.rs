@@ -1,12 +1,13 @@
 //! The state directory: files that are replaced whole or not at all, for one process at a time.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::floor::FloorError;
+use crate::held_dir::{Untaken, take};
 
 const LOCK: &str = "lock";
 const INCOMING: &str = "incoming-";
@@ -26,6 +27,15 @@ pub(super) struct Dir {
     _lock: File,
 }
 
+impl From<Untaken> for FloorError {
+    fn from(untaken: Untaken) -> Self {
+        match untaken {
+            Untaken::Io { path, cause } => Self::Io { path, cause },
+            Untaken::InUse { dir } => Self::InUse { dir },
+        }
+    }
+}
+
 /// A file whose bytes are written, but that has no name yet. It is gone when it is dropped before it gets one.
 #[derive(Debug)]
 pub(super) struct Incoming {
@@ -41,14 +51,7 @@ impl Dir {
             move |cause| FloorError::Io { path, cause }
         };
         fs::create_dir_all(path).map_err(failed(path))?;
-        let lock_path = path.join(LOCK);
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path);
-        let lock = lock.map_err(failed(&lock_path))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(FloorError::InUse { dir: path.to_owned() }),
-            Err(TryLockError::Error(cause)) => return Err(FloorError::Io { path: lock_path, cause }),
-        }
+        let lock = take(path, LOCK)?;
         let dir = Self { path: path.to_owned(), count: AtomicU64::new(0), _lock: lock };
         dir.remove(|name| name.starts_with(INCOMING)).map_err(failed(path))?;
         Ok(dir)

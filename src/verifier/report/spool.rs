@@ -8,13 +8,14 @@
 mod steps;
 
 use std::collections::VecDeque;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::held_dir::{Untaken, append_new, take};
 use steps::Extent;
 pub(super) use steps::{Cleared, Home, Plan, Portion};
 
@@ -92,7 +93,7 @@ impl Spool {
             move |cause| SpoolError::Io { path, cause }
         };
         fs::create_dir_all(dir).map_err(failed(dir))?;
-        let lock = take(dir)?;
+        let lock = take(dir, LOCK)?;
         let home = Home::of(dir, &lock).map_err(failed(dir))?;
         let cursor = cursor(dir);
         let mut spool = Self {
@@ -226,7 +227,7 @@ impl Spool {
         if let Some(file) = self.active.as_ref().filter(|_| last == 0 || last + more <= room) {
             return Ok(Arc::clone(file));
         }
-        let file = Arc::new(create(&self.path(self.next))?);
+        let file = Arc::new(append_new(&self.path(self.next))?);
         self.sealed.extend(self.active.replace(Arc::clone(&file)));
         self.segments.push_back(Segment { number: self.next, len: 0, from: 0, waiting: 0 });
         self.next += 1;
@@ -274,14 +275,12 @@ impl Spool {
     }
 }
 
-fn take(dir: &Path) -> Result<File, SpoolError> {
-    let path = dir.join(LOCK);
-    let failed = |cause| SpoolError::Io { path: path.clone(), cause };
-    let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(SpoolError::InUse { dir: dir.to_owned() }),
-        Err(TryLockError::Error(cause)) => Err(failed(cause)),
+impl From<Untaken> for SpoolError {
+    fn from(untaken: Untaken) -> Self {
+        match untaken {
+            Untaken::Io { path, cause } => Self::Io { path, cause },
+            Untaken::InUse { dir } => Self::InUse { dir },
+        }
     }
 }
 
@@ -305,14 +304,6 @@ fn numbers(dir: &Path) -> io::Result<Vec<u64>> {
     }
     numbers.sort_unstable();
     Ok(numbers)
-}
-
-fn create(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.append(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
 }
 
 #[cfg(test)]

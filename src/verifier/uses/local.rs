@@ -4,7 +4,7 @@
 //! that none lies across two sectors; at most the last one can be torn, for each is written through before the next.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -15,6 +15,7 @@ use shortbread_protocol::revocations::RevokedId;
 use thiserror::Error;
 
 use super::{Unclaimed, Use};
+use crate::held_dir::{Untaken, append_new, take};
 
 const LOCK: &str = "uses.lock";
 const FILE: &str = "uses";
@@ -97,7 +98,7 @@ impl LocalUses {
     fn with_capacity(dir: &Path, now: Timestamp, capacity: usize) -> Result<Self, UsesError> {
         let failed = |cause| UsesError::Io { path: dir.to_owned(), cause };
         fs::create_dir_all(dir).map_err(failed)?;
-        let lock = take(dir)?;
+        let lock = take(dir, LOCK)?;
         let path = dir.join(FILE);
         let (used, forgotten) = match fs::read(&path) {
             Ok(bytes) => read(&bytes).ok_or(UsesError::Damaged { path })?,
@@ -173,7 +174,7 @@ impl Kept {
             Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(cause),
             _ => {}
         }
-        let mut file = create(&new)?;
+        let mut file = append_new(&new)?;
         file.write_all(&bytes)?;
         file.sync_all()?;
         fs::rename(&new, self.dir.join(FILE))?;
@@ -242,23 +243,13 @@ fn read(bytes: &[u8]) -> Option<(HashMap<[u8; 16], u64>, u64)> {
     Some((used, forgotten))
 }
 
-fn take(dir: &Path) -> Result<File, UsesError> {
-    let path = dir.join(LOCK);
-    let failed = |cause| UsesError::Io { path: path.clone(), cause };
-    let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(UsesError::InUse { dir: dir.to_owned() }),
-        Err(TryLockError::Error(cause)) => Err(failed(cause)),
+impl From<Untaken> for UsesError {
+    fn from(untaken: Untaken) -> Self {
+        match untaken {
+            Untaken::Io { path, cause } => Self::Io { path, cause },
+            Untaken::InUse { dir } => Self::InUse { dir },
+        }
     }
-}
-
-fn create(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.append(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+use std::fs::OpenOptions;
+
 use proptest::prelude::*;
 use shortbread_protocol::verifiers::CallRecord;
 

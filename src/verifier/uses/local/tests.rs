@@ -1,6 +1,7 @@
 //! That no token passes twice, whatever becomes of the process, the file and the clock.
 
 use std::collections::HashSet;
+use std::fs::OpenOptions;
 
 use proptest::prelude::*;
 
