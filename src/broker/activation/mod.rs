@@ -183,6 +183,12 @@ impl PolicyHolder {
         self.trial.load().as_ref().and_then(|trial| trial.for_principal(principal))
     }
 
+    /// What rules this principal: the version that is tried on it, or else the policy in force.
+    #[must_use]
+    pub fn ruling_of(&self, principal: &Principal) -> Option<Ruling> {
+        self.tried_on(principal).or_else(|| self.ruling())
+    }
+
     /// The trial that is open, if there is one.
     #[must_use]
     pub fn on_trial(&self) -> Option<Arc<OnTrial>> {

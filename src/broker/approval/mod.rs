@@ -13,7 +13,7 @@ pub use budget::spend;
 pub use code::{Code, CodeKey};
 pub use narrow::{NarrowError, narrow};
 pub use polls::{INTERVAL, Polls, TooSoon, Turn};
-pub use requested::{Broken, Requested, Wait, marks_of};
+pub use requested::{Broken, Outcome, Requested, Wait, marks_of};
 pub use tally::{Group, Standing, Tally, due, expires, tally};
 pub use voters::{TOKEN as TOKEN_MARK, standing_of, standing_votes};
 

@@ -59,6 +59,18 @@ pub struct Wait {
     pub requested: Requested,
 }
 
+/// How a request ended: what of it its record says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Outcome {
+    /// Who decided it.
+    pub by: Option<String>,
+    /// Why it was denied, in their words.
+    pub reason: Option<String>,
+    /// The tokens that it became.
+    #[serde(default)]
+    pub tokens: Vec<String>,
+}
+
 impl Wait {
     /// Reads what is stored.
     ///
@@ -84,6 +96,13 @@ impl Wait {
     pub fn demands(&self, policy: &Policy) -> Option<Vec<Demand>> {
         let weighed = self.requested.asking(&self.shown).weigh(policy).ok()?;
         weighed.pending.map(|waits| waits.demands)
+    }
+
+    /// How it ended; nothing of one that is open.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        let text = self.record.outcome.as_deref();
+        text.and_then(|text| serde_json::from_slice(text).ok()).unwrap_or_default()
     }
 
     /// The votes that stand by this revocation list.

@@ -129,8 +129,7 @@ pub(super) fn principal(wait: &Wait) -> Result<Principal, DecideError> {
 
 /// The policy that decides about a principal's requests now.
 pub(super) fn policy(broker: &Broker, principal: &Principal) -> Result<Policy, DecideError> {
-    let ruling = broker.policy.tried_on(principal).or_else(|| broker.policy.ruling());
-    ruling.map(|ruling| ruling.policy).ok_or(DecideError::NoPolicy)
+    broker.policy.ruling_of(principal).map(|ruling| ruling.policy).ok_or(DecideError::NoPolicy)
 }
 
 fn open(wait: &Wait, now: Timestamp) -> Result<(), DecideError> {

@@ -1,6 +1,5 @@
 //! A request as it is shown.
 
-use serde::Deserialize;
 use shortbread_protocol::access::Access;
 use shortbread_protocol::admin::{
     ApprovalAnswer, ApprovalBody, ApprovalState, ClosedBody, DemandBody, VoteBody,
@@ -9,7 +8,7 @@ use shortbread_protocol::clock::Timestamp;
 
 use super::seat::{policy, principal};
 use super::{DecideError, load};
-use crate::approval::{Standing, Tally, Wait, tally};
+use crate::approval::{Outcome, Standing, Tally, Wait, tally};
 use crate::broker::Broker;
 
 /// A request by its id.
@@ -111,15 +110,7 @@ fn demand(standing: &Standing) -> DemandBody {
 }
 
 fn closed(wait: &Wait) -> Option<ClosedBody> {
-    #[derive(Default, Deserialize)]
-    struct Outcome {
-        by: Option<String>,
-        reason: Option<String>,
-        #[serde(default)]
-        tokens: Vec<String>,
-    }
     let at = wait.record.closed?.seconds();
-    let outcome = wait.record.outcome.as_deref().and_then(|text| serde_json::from_slice(text).ok());
-    let Outcome { by, reason, tokens } = outcome.unwrap_or_default();
+    let Outcome { by, reason, tokens } = wait.outcome();
     Some(ClosedBody { at, by, reason, tokens })
 }

@@ -1,7 +1,6 @@
 //! What has become of a request that waited. An approval is spent by what policy and revocations say now, never for more
 //! than was shown.
 
-use serde::Deserialize;
 use shortbread_protocol::admin::ApprovalState;
 use shortbread_protocol::approval::Shown;
 use shortbread_protocol::names::{Operation, ToolName};
@@ -46,8 +45,7 @@ pub(super) async fn look(
     trail.stage = "approval";
     let now = broker.clock.now();
     ended(wait, now)?;
-    let missing = || Refusal::plain(Reason::PolicyMissing);
-    let ruling = broker.policy.tried_on(principal).or_else(|| broker.policy.ruling()).ok_or_else(missing)?;
+    let ruling = broker.policy.ruling_of(principal).ok_or_else(|| Refusal::plain(Reason::PolicyMissing))?;
     trail.stage = "policy";
     trail.under(&ruling.policy);
     let about = |refusal: Refusal| told(refusal, wait);
@@ -97,15 +95,10 @@ fn told(refusal: Refusal, wait: &Wait) -> Refusal {
 
 /// Denied, expired and cancelled are different answers; what was fetched is gone.
 fn ended(wait: &Wait, now: shortbread_protocol::clock::Timestamp) -> Result<(), Refusal> {
-    #[derive(Default, Deserialize)]
-    struct Outcome {
-        reason: Option<String>,
-    }
     let refusal = match wait.record.state {
         ApprovalState::Denied => {
-            let outcome = wait.record.outcome.as_deref().and_then(|text| serde_json::from_slice(text).ok());
-            let Outcome { reason } = outcome.unwrap_or_default();
-            let why = reason.map(|reason| format!("the approvers denied this request: {reason}"));
+            let why =
+                wait.outcome().reason.map(|reason| format!("the approvers denied this request: {reason}"));
             Refusal::new(
                 Reason::ApprovalDenied,
                 why.unwrap_or_else(|| Reason::ApprovalDenied.meaning().into()),
