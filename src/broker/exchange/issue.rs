@@ -94,12 +94,9 @@ pub(super) async fn issue(
     };
     let others = records.collect();
     proof::use_up(broker, proof, principal)?;
-    let (answer, block, sealed) = answer(parts, &granted, audiences, policy, now.revocation_seq, context);
-    let answer = answer.map(|mut answer| {
-        answer.shortbread.degraded = trail.degraded.map(str::to_owned);
-        answer
-    });
-    let Some(answer) = answer else { return Err(RecordError::NoToken.into()) };
+    let answered = answer(parts, &granted, audiences, policy, now.revocation_seq, context);
+    let Some((mut answer, block, sealed)) = answered else { return Err(RecordError::NoToken.into()) };
+    answer.shortbread.degraded = trail.degraded.map(str::to_owned);
     let kept = retry.map(|key| key.keep(block, sealed, &answer, expires, context.decision.at));
     let (ties, retry) = (Vec::new(), kept);
     let exchange =
@@ -209,12 +206,11 @@ fn answer(
     policy: &Policy,
     revocation_seq: u64,
     context: &Context,
-) -> (Option<TokenAnswer>, Vec<u8>, bool) {
+) -> Option<(TokenAnswer, Vec<u8>, bool)> {
     let calls: Vec<CallToken> = parts.iter().filter_map(Part::call_token).collect();
-    let Some(first) = parts.into_iter().next() else { return (None, Vec::new(), false) };
-    let Part { draft, window, made, .. } = first;
+    let Part { draft, window, made, .. } = parts.into_iter().next()?;
     let (sealed, expires) = (draft.sealed, window.1);
     let mut answer = draft.answer(granted, made.token, expires, audiences, policy, revocation_seq, context);
     answer.shortbread.calls = calls;
-    (Some(answer), made.block, sealed)
+    Some((answer, made.block, sealed))
 }

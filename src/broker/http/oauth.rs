@@ -9,7 +9,6 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use shortbread_protocol::dpop::ProofError;
 use shortbread_protocol::oauth::{Introspection, OAuthError, TokenAnswer};
 use shortbread_protocol::reason::Reason;
 
@@ -97,12 +96,10 @@ pub(super) async fn cancel(
         Err(response) => return *response,
     };
     let (broker, decision) = (Arc::clone(&app.broker), context.decision.clone());
-    let dpop: Result<Option<String>, ProofError> = dpop(&headers).map(|text| text.map(str::to_owned));
     // To its end, even when the caller hangs up.
     let change = async move {
-        let dpop = dpop.as_ref().map(|text| text.as_deref()).map_err(Clone::clone);
-        let asked =
-            Asked { body: &body, dpop, idempotency_key: Ok(None), aside: false, wait: Duration::ZERO };
+        let (dpop, idempotency_key) = (dpop(&headers), Ok(None));
+        let asked = Asked { body: &body, dpop, idempotency_key, aside: false, wait: Duration::ZERO };
         deferral_cancel(&broker, &asked, &context).await
     };
     match tokio::spawn(change).await {
