@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use shortbread_protocol::clock::Timestamp;
-use shortbread_protocol::event::{Decision, EventType, Segment};
+use shortbread_protocol::event::{Decision, EventType};
 
 use super::DecideError;
 use crate::broker::Broker;
@@ -31,18 +31,10 @@ pub(super) async fn give_back(broker: &Broker, now: Timestamp) -> Result<(), Dec
 }
 
 fn entry(broker: &Broker, unused: &Unused, decision: &Decision) -> AuditEntry {
-    let who = unused.principal.as_deref().unwrap_or("unknown");
-    let segment = Segment {
-        workflow: who.split_once(':').map(|(_, name)| name.to_owned()),
-        intent: unused.intent.as_deref().and_then(|intent| intent.parse().ok()),
-        task: unused.task.as_deref().and_then(|task| task.parse().ok()),
-        tool: Some(unused.tool.clone()),
-        access: None,
-        release: None,
-    };
+    let segment = unused.of.segment(&unused.tool, None);
     let data = json!({
         "outcome": "done", "token": unused.token, "tool": unused.tool, "amount": unused.amount,
         "workflow": segment.workflow, "segment": segment, "stage": "budget", "error_class": null,
     });
-    broker.scribe.entry(EventType::BudgetReturned, decision, who.replacen(':', "/", 1), data)
+    broker.scribe.entry(EventType::BudgetReturned, decision, unused.of.subject(), data)
 }

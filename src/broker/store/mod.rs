@@ -35,8 +35,8 @@ pub use self::model::{
     Exchange, Head, HeadFacts, Hit, KEYED_BYTES, Kept, KeyRecord, Lease, Lift, LiftMode, Meta, NAMED,
     NewLease, NewPolicy, Notes, OneShot, Options, PolicyAction, PolicyVersion, Preview, Progress, Pruned,
     Redeem, Replay, Retry, Revoke, RevokeBlock, RevokeMode, SettleNotices, Spend, StoreKind, StoredApproval,
-    StoredCheckpoint, StoredEntry, StoredInput, StoredVote, TAIL_LIMIT, Target, Tie, TokenRecord, Touched,
-    Trial, TrialOutcome, Unused, Use, WaitingNotice,
+    StoredCheckpoint, StoredEntry, StoredInput, StoredVote, TAIL_LIMIT, Target, Tie, TokenOf, TokenRecord,
+    Touched, Trial, TrialOutcome, Unused, Use, WaitingNotice,
 };
 pub use self::restore::{
     Former, KnownLog, Restore, RestoreError, Restored, RestoredLog, Restoring, Settle, Settled,

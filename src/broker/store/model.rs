@@ -35,7 +35,7 @@ pub use self::instances::{Lease, NewLease, Progress};
 pub use self::keys::{BreakGlassRecord, KeyRecord};
 pub use self::log::StoredCheckpoint;
 pub use self::notices::{DROPPED_NOTICES, DroppedNotice, SettleNotices, WaitingNotice};
-pub use self::one_shots::{ClaimUse, Claimed, ClaimedOf, OneShot};
+pub use self::one_shots::{ClaimUse, Claimed, ClaimedOf, OneShot, TokenOf};
 pub use self::policies::{
     Activate, Activation, ActivePolicy, NewPolicy, PolicyAction, PolicyVersion, Trial, TrialOutcome,
 };

@@ -1,7 +1,7 @@
 //! The one use of a token, claimed by the verifier of its tool for one attempt at the call.
 
 use serde_json::{Value, json};
-use shortbread_protocol::event::{EventType, Segment};
+use shortbread_protocol::event::EventType;
 use shortbread_protocol::names::Operation;
 use shortbread_protocol::reason::Reason;
 use shortbread_protocol::verifiers::{CLAIM_TYPE, Claim, ClaimAnswer};
@@ -22,31 +22,18 @@ pub async fn claim(broker: &Broker, body: &[u8], context: &Context) -> Result<Cl
     let (scribe, decision, policy) =
         (broker.scribe.clone(), context.decision.clone(), broker.policy.in_force());
     let (said, verifier, instance) = (sent.said.clone(), sent.verifier.clone(), sent.instance.to_string());
-    let audit = move |claimed: Claimed, of: &ClaimedOf| {
+    let audit = move |claimed: Claimed, ClaimedOf { of, body }: &ClaimedOf| {
         let operation = Operation { tool: said.tool.clone(), verb: said.verb.clone() };
         let access = policy.and_then(|policy| Some(policy.catalogue().verb(&operation)?.access));
-        let segment = Segment {
-            workflow: of
-                .principal
-                .as_deref()
-                .and_then(|who| who.split_once(':'))
-                .map(|(_, name)| name.to_owned()),
-            intent: of.intent.as_deref().and_then(|intent| intent.parse().ok()),
-            task: of.task.as_deref().and_then(|task| task.parse().ok()),
-            tool: Some(said.tool.to_string()),
-            access: access.map(|access| access.to_string()),
-            release: None,
-        };
+        let segment = of.segment(said.tool.as_str(), access);
         let refused = reason(claimed);
         let data = json!({
             "outcome": if refused.is_none() { "allow" } else { "deny" }, "reasons": refused.map(Reason::code),
             "token": said.token, "attempt": said.attempt, "tool": said.tool, "verb": said.verb,
             "args_sha256": said.args_sha256, "verifier": verifier, "instance": instance, "workflow": segment.workflow,
-            "approval": approval(&of.body), "segment": segment, "stage": "use", "error_class": null,
+            "approval": approval(body), "segment": segment, "stage": "use", "error_class": null,
         });
-        let subject =
-            of.principal.as_deref().map_or_else(|| "unknown".to_owned(), |who| who.replacen(':', "/", 1));
-        scribe.entry(EventType::CallClaimed, &decision, subject, data)
+        scribe.entry(EventType::CallClaimed, &decision, of.subject(), data)
     };
     let claimed = broker.store.claim_use(claim, audit).await?;
     match reason(claimed) {

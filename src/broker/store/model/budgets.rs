@@ -2,6 +2,8 @@
 
 use shortbread_protocol::clock::Timestamp;
 
+use super::TokenOf;
+
 /// What is taken out of one budget.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spend {
@@ -32,10 +34,6 @@ pub struct Unused {
     pub tool: String,
     /// How much it took.
     pub amount: u64,
-    /// The principal, as `workflow:refund-desk`.
-    pub principal: Option<String>,
-    /// The declared intent.
-    pub intent: Option<String>,
-    /// The task.
-    pub task: Option<String>,
+    /// Whose it was.
+    pub of: TokenOf,
 }

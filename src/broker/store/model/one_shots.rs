@@ -1,6 +1,8 @@
 //! Tokens that are good once.
 
+use shortbread_protocol::access::Access;
 use shortbread_protocol::clock::Timestamp;
+use shortbread_protocol::event::Segment;
 use shortbread_protocol::names::{ToolName, VerbName};
 
 use crate::store::Revoked;
@@ -56,15 +58,44 @@ pub enum Claimed {
     Revoked(Revoked),
 }
 
-/// Whose token is claimed, as far as it is known.
+/// Whose a token is, as far as it is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ClaimedOf {
+pub struct TokenOf {
     /// The principal, as `workflow:refund-desk`.
     pub principal: Option<String>,
     /// The declared intent.
     pub intent: Option<String>,
     /// The task.
     pub task: Option<String>,
+}
+
+impl TokenOf {
+    /// Whom an entry about the token concerns, as `workflow/refund-desk`.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        self.principal.as_deref().unwrap_or("unknown").replacen(':', "/", 1)
+    }
+
+    /// What an entry about its use at a tool is counted by.
+    #[must_use]
+    pub fn segment(&self, tool: &str, access: Option<Access>) -> Segment {
+        let workflow = self.principal.as_deref().and_then(|who| who.split_once(':'));
+        Segment {
+            workflow: workflow.map(|(_, name)| name.to_owned()),
+            intent: self.intent.as_deref().and_then(|intent| intent.parse().ok()),
+            task: self.task.as_deref().and_then(|task| task.parse().ok()),
+            tool: Some(tool.to_owned()),
+            access: access.map(|access| access.to_string()),
+            release: None,
+        }
+    }
+}
+
+/// The token whose use is claimed, as far as it is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClaimedOf {
+    /// Whose it is.
+    pub of: TokenOf,
     /// What else is recorded of the token, as JSON.
     pub body: Vec<u8>,
 }

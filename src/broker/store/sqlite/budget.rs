@@ -10,7 +10,7 @@ use shortbread_protocol::names::ToolName;
 use super::Sqlite;
 use super::sql::{Int, int};
 use super::unit::{Failure, Unit, refuse};
-use crate::store::{AuditEntry, Spend, Spent, StoreError, Unused};
+use crate::store::{AuditEntry, Spend, Spent, StoreError, TokenOf, Unused};
 
 /// How long after its end a token may still be claimed by a clock that is behind, in seconds.
 const LATE: u64 = 60;
@@ -90,9 +90,7 @@ fn unused(
             token: row.get(0)?,
             tool: row.get(1)?,
             amount: int(row, 2)?,
-            principal: row.get(3)?,
-            intent: row.get(4)?,
-            task: row.get(5)?,
+            of: TokenOf { principal: row.get(3)?, intent: row.get(4)?, task: row.get(5)? },
         })
     };
     let before = Int(now.seconds().saturating_sub(LATE));

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::record;
 use super::sql::{Int, int};
 use super::unit::{Failure, Unit};
-use crate::store::{AuditEntry, ClaimUse, Claimed, ClaimedOf, OneShot, StoreError};
+use crate::store::{AuditEntry, ClaimUse, Claimed, ClaimedOf, OneShot, StoreError, TokenOf};
 
 /// How long a use is remembered after its token ended, in seconds: nobody takes it any more, whatever their clock.
 const KEPT: u64 = 3600;
@@ -38,9 +38,7 @@ pub(super) fn claim(
     }
     if claimed != Claimed::Again {
         let of = token.map(|token| ClaimedOf {
-            principal: Some(token.principal),
-            intent: token.intent,
-            task: token.task,
+            of: TokenOf { principal: Some(token.principal), intent: token.intent, task: token.task },
             body: token.body,
         });
         unit.append::<StoreError>(&audit(claimed, &of.unwrap_or_default()))?;
