@@ -38,6 +38,8 @@ pub mod setup;
 pub mod signer;
 pub mod store;
 pub mod telemetry;
+pub mod text;
 pub mod tripwire;
 pub mod verifiers;
 pub mod watch;
+pub mod words;

@@ -12,7 +12,6 @@ mod selectors;
 mod server;
 mod text;
 mod ui;
-mod words;
 
 use std::process::ExitCode;
 

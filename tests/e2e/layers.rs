@@ -21,11 +21,13 @@ const NOT_EMBEDDED: [&str; 9] =
 
 /// Which modules of the broker a module may import, from the bottom up. `http` is at the top: nobody's but that of
 /// `telemetry`, which serves metrics with the same listener.
-const MODULES: [(&str, &[&str]); 42] = [
+const MODULES: [(&str, &[&str]); 44] = [
     ("config", &[]),
     ("delimited", &[]),
     ("interval", &[]),
     ("private", &[]),
+    ("text", &[]),
+    ("words", &[]),
     ("policy", &["delimited"]),
     ("report", &["interval"]),
     ("signer", &[]),

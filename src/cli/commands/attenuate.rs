@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     fn words(read: &(Operation, Arguments)) -> String {
-        format!("{}: {}", read.0, crate::words::arguments(&read.1))
+        format!("{}: {}", read.0, shortbread_broker::words::arguments(&read.1))
     }
 
     #[test]

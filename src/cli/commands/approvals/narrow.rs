@@ -12,7 +12,7 @@ use shortbread_protocol::names::{ArgName, Operation};
 use crate::failure::Failure;
 use crate::files;
 use crate::text::{parse_span, span};
-use crate::words;
+use shortbread_broker::words;
 
 /// What to leave out.
 #[derive(Clone, Debug, Default, Args)]

@@ -8,7 +8,7 @@ use super::fold;
 use crate::commands::revocations::view::clock;
 use crate::text::{count, span, width};
 use crate::ui::{Piece, Style, columns};
-use crate::words;
+use shortbread_broker::words;
 
 /// How long a name is at most that a value stands beside.
 const NAME: usize = 24;

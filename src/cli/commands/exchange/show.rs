@@ -7,7 +7,7 @@ use shortbread_protocol::reason::Reason;
 use crate::context::Context;
 use crate::text::span;
 use crate::ui::{Piece, Style};
-use crate::words;
+use shortbread_broker::words;
 
 /// The token, or the token of each exact call.
 pub(super) fn tokens(answer: &TokenAnswer) -> Vec<&str> {

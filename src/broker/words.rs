@@ -3,14 +3,16 @@
 use shortbread_protocol::constraint::{Arguments, Constraint, Scalar};
 
 /// What the arguments of a verb may be: `repo is "acme/web"; title is anything`.
-pub(crate) fn arguments(arguments: &Arguments) -> String {
+#[must_use]
+pub fn arguments(arguments: &Arguments) -> String {
     let parts: Vec<String> =
         arguments.iter().map(|(name, rule)| format!("{name} {}", constraint(rule))).collect();
     if parts.is_empty() { "none".to_owned() } else { parts.join("; ") }
 }
 
 /// What one argument may be, in words that follow its name.
-pub(crate) fn constraint(constraint: &Constraint) -> String {
+#[must_use]
+pub fn constraint(constraint: &Constraint) -> String {
     let mut parts = Vec::new();
     if let Some(value) = &constraint.eq {
         parts.push(format!("is {}", scalar(value)));
