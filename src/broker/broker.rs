@@ -27,6 +27,7 @@ use crate::notices::{Notice, Notices, WebhookError};
 use crate::otel::{Otel, OtelError};
 use crate::proofs::Proofs;
 use crate::publish::{PERIOD, PublishError, Published, Publisher};
+use crate::sessions::{Links, Sessions};
 use crate::store::{PolicyAction, Store, StoreError, Target};
 use crate::tripwire::{Publish, Switch, Tripwires};
 use crate::watch::{Breached, Outcomes};
@@ -129,6 +130,10 @@ pub struct Broker {
     pub limits: Limits,
     /// Who waits for what a person decides.
     pub polls: Polls,
+    /// Who is signed in to the console.
+    pub sessions: Sessions,
+    /// Links that sign in to the console.
+    pub links: Links,
     /// Writes audit entries.
     pub scribe: Scribe,
     /// Counts refusals of strangers.
@@ -195,6 +200,8 @@ impl Broker {
             identities,
             limits: Limits::new(&config.limits, Arc::clone(&clock)),
             polls: Polls::default(),
+            sessions: Sessions::default(),
+            links: Links::default(),
             proofs: Proofs::new(clock.now(), config.limits.proofs),
             strangers: Strangers::default(),
             log,

@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    approvals, attenuate, audit, backup, break_glass, dev, doctor, drill, exchange, explain, init, inspect,
-    keys, lift, login, notices, policy, report, restore, revocations,
+    approvals, attenuate, audit, backup, break_glass, console, dev, doctor, drill, exchange, explain, init,
+    inspect, keys, lift, login, notices, policy, report, restore, revocations,
 };
 use crate::commands::{revoke, runbook, serve, verify};
 
@@ -48,6 +48,7 @@ pub(crate) enum Command {
     Audit(audit::AuditArgs),
     Report(report::ReportArgs),
     Notices(notices::NoticesArgs),
+    Console(console::ConsoleArgs),
     Keys(keys::KeysArgs),
     Backup(backup::BackupArgs),
     Restore(restore::RestoreArgs),

@@ -87,6 +87,12 @@ pub enum EventType {
     /// The store was restored from a backup.
     #[serde(rename = "dev.shortbread.store.restored.v1")]
     StoreRestored,
+    /// An operator signed in to the console.
+    #[serde(rename = "dev.shortbread.console.signed_in.v1")]
+    ConsoleSignedIn,
+    /// An operator's session of the console ended.
+    #[serde(rename = "dev.shortbread.console.signed_out.v1")]
+    ConsoleSignedOut,
 }
 
 /// One entry.

@@ -21,7 +21,7 @@ const NOT_EMBEDDED: [&str; 9] =
 
 /// Which modules of the broker a module may import, from the bottom up. `http` is at the top: nobody's but that of
 /// `telemetry`, which serves metrics with the same listener.
-const MODULES: [(&str, &[&str]); 44] = [
+const MODULES: [(&str, &[&str]); 46] = [
     ("config", &[]),
     ("delimited", &[]),
     ("interval", &[]),
@@ -44,6 +44,7 @@ const MODULES: [(&str, &[&str]); 44] = [
     ("cases", &["delimited", "identity", "interval", "mint", "policy", "signer"]),
     ("mint", &["policy", "signer"]),
     ("instances", &["delimited", "policy", "store"]),
+    ("sessions", &[]),
     ("approval", &["cases", "policy", "store"]),
     ("activation", &["audit", "cases", "keyring", "policy", "store"]),
     ("watch", &["activation", "interval", "policy", "store"]),
@@ -69,6 +70,7 @@ const MODULES: [(&str, &[&str]); 44] = [
             "otel",
             "proofs",
             "publish",
+            "sessions",
             "store",
             "tripwire",
             "watch",
@@ -120,8 +122,32 @@ const MODULES: [(&str, &[&str]); 44] = [
     ("setup", &["activation", "audit", "broker", "config", "keyring", "store", "policy"]),
     ("telemetry", &["broker", "exchange", "http"]),
     (
+        "console",
+        &[
+            "approval",
+            "approvals",
+            "audit",
+            "broker",
+            "exchange",
+            "limits",
+            "policy",
+            "publish",
+            "report",
+            "reports",
+            "revoke",
+            "rollout",
+            "sessions",
+            "store",
+            "text",
+            "verifiers",
+            "words",
+        ],
+    ),
+    (
         "http",
         &[
+            "console",
+            "sessions",
             "activation",
             "approvals",
             "audit",

@@ -52,7 +52,7 @@ impl Seat {
             return Err(DecideError::NotAsked(detail.to_owned()));
         };
         let operator = caller.operator.clone();
-        let marks = marks(broker, &policy, caller).await?;
+        let marks = marks_under(broker, &policy, caller).await?;
         let (demands, list) = (waits.demands, broker.store.mirror());
         let seat = Self { wait, policy, principal, demands, operator, marks, list };
         seat.is_free(now)?;
@@ -143,8 +143,17 @@ fn open(wait: &Wait, now: Timestamp) -> Result<(), DecideError> {
     Ok(())
 }
 
-// The keys and the identity with which the operator signed in, and every key that the policy registers for them.
-async fn marks(broker: &Broker, policy: &Policy, caller: &Caller) -> Result<Vec<String>, DecideError> {
+/// What tells an operator from others, whatever their name: the keys and the identity with which they signed in, and every
+/// key that the policy in force registers for them.
+///
+/// # Errors
+/// When the store fails, or no policy is in force.
+pub async fn marks(broker: &Broker, caller: &Caller) -> Result<Vec<String>, DecideError> {
+    let policy = broker.policy.in_force().ok_or(DecideError::NoPolicy)?;
+    marks_under(broker, &policy, caller).await
+}
+
+async fn marks_under(broker: &Broker, policy: &Policy, caller: &Caller) -> Result<Vec<String>, DecideError> {
     #[derive(Default, Deserialize)]
     struct Body {
         #[serde(default)]
@@ -163,5 +172,14 @@ async fn marks(broker: &Broker, policy: &Policy, caller: &Caller) -> Result<Vec<
     });
     let keys = marks_of(registered.chain(caller.holder.clone()), None);
     let token = caller.token.iter().map(|token| format!("{TOKEN_MARK}{token}"));
-    Ok(body.marks.into_iter().chain(keys).chain(token).collect::<BTreeSet<_>>().into_iter().collect())
+    let known = caller.marks.iter().cloned();
+    Ok(body
+        .marks
+        .into_iter()
+        .chain(known)
+        .chain(keys)
+        .chain(token)
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect())
 }

@@ -33,4 +33,4 @@ pub use place::{Patience, Place};
 pub use record::Trail;
 pub use refusal::Refusal;
 pub use request::GrantType;
-pub(crate) use standing::reason as revoked;
+pub(crate) use standing::{Bearer, reason as revoked, standing};

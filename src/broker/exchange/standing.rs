@@ -13,23 +13,23 @@ use crate::store::{Revocations, Revoked, Standing};
 pub(super) const AHEAD: u64 = 30;
 
 /// What the token will stand for, whatever its rights.
-pub(super) struct Bearer<'a> {
+pub(crate) struct Bearer<'a> {
     /// The broker.
-    pub(super) issuer: &'a str,
+    pub(crate) issuer: &'a str,
     /// The token key's name.
-    pub(super) key: &'a str,
+    pub(crate) key: &'a str,
     /// Whose token.
-    pub(super) principal: &'a Principal,
+    pub(crate) principal: &'a Principal,
     /// For what.
-    pub(super) intent: &'a Intent,
+    pub(crate) intent: &'a Intent,
     /// In which task.
-    pub(super) task: Option<&'a Task>,
+    pub(crate) task: Option<&'a Task>,
     /// The token's id, once it has one.
-    pub(super) token: Option<&'a str>,
+    pub(crate) token: Option<&'a str>,
     /// The key that it is bound to.
-    pub(super) holder: Option<&'a str>,
+    pub(crate) holder: Option<&'a str>,
     /// The approval that it comes from.
-    pub(super) approval: Option<&'a str>,
+    pub(crate) approval: Option<&'a str>,
 }
 
 /// Drops rights that are revoked, and gives what the token that remains can be revoked by. Its issue date is
@@ -97,7 +97,8 @@ fn join(union: Option<Standing>, next: Standing) -> Standing {
     union
 }
 
-fn standing(bearer: &Bearer<'_>, verb: Option<(&Operation, Access)>, now: u64) -> Standing {
+/// What whatever this bearer does can be revoked by: of a verb, or without one of none.
+pub(crate) fn standing(bearer: &Bearer<'_>, verb: Option<(&Operation, Access)>, now: u64) -> Standing {
     let mut selectors = vec![
         (bearer.principal.kind(), bearer.principal.name().to_owned()),
         (SelectorKind::Key, bearer.key.to_owned()),

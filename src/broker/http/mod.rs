@@ -35,6 +35,7 @@ use utoipa_axum::routes;
 
 use self::connections::Connections;
 use crate::broker::Broker;
+use crate::console;
 
 /// The largest request body, in bytes.
 pub const MAX_BODY: usize = 64 * 1024;
@@ -114,6 +115,9 @@ fn documented() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
         .routes(routes!(admin::inputs::case))
         .routes(routes!(admin::inputs::erase))
         .routes(routes!(log::entries))
+        .routes(routes!(admin::console::link))
+        .routes(routes!(admin::console::sessions))
+        .routes(routes!(admin::console::end))
         .routes(routes!(admin::notices::dropped))
         .routes(routes!(admin::report::report));
     (public, admin)
@@ -123,34 +127,37 @@ fn documented() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
 #[must_use]
 pub fn document() -> utoipa::openapi::OpenApi {
     let (public, admin) = documented();
-    public.merge(admin).into_openapi()
+    let (_, pages) = console::documented().split_for_parts();
+    let mut document = public.merge(admin).into_openapi();
+    document.merge(pages);
+    document
 }
 
 /// The broker's HTTP service.
 pub fn router(broker: Arc<Broker>) -> Router {
     let in_flight = Arc::new(Semaphore::new(broker.config.limits.in_flight));
     let streams = Connections::new(serve::MAX_CONNECTIONS / 2, broker.config.limits.streams);
+    let pages = console::routes(&broker);
     let app = App { broker, in_flight, aside: Arc::new(Semaphore::new(ASIDE)), streams };
     let (public, admin) = documented();
     let (router, _) = public.merge(admin).split_for_parts();
     router
+        .with_state(app.clone())
+        .merge(pages)
         .fallback(failure::no_route)
         .method_not_allowed_fallback(failure::no_method)
         .layer(from_fn(guard::guard))
         .layer(map_response(harden))
-        .layer(from_fn_with_state(app.clone(), context::attach))
+        .layer(from_fn_with_state(app, context::attach))
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(app)
 }
 
-// Nothing the broker answers is a page.
+// Nothing the broker answers is a page but those of the console, which say for themselves what they may do.
 async fn harden(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
-    );
+    let nothing = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(nothing);
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }

@@ -73,6 +73,8 @@ pub struct Caller {
     pub token: Option<String>,
     /// The thumbprint of the key that it is bound to.
     pub holder: Option<String>,
+    /// What else tells the person from others, as approvals compare it; none where the token's record says it.
+    pub marks: Vec<String>,
 }
 
 /// Revokes for an operator. When this returns, the head that is served carries the change.

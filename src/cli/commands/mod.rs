@@ -6,6 +6,7 @@ pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod break_glass;
 mod change;
+pub(crate) mod console;
 pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod drill;
@@ -48,6 +49,7 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Fail
         Command::Revoke(args) => revoke::run(args, context).await,
         Command::Lift(args) => lift::run(args, context).await,
         Command::Revocations(args) => revocations::run(args, context).await,
+        Command::Console(args) => console::run(args, context).await,
         Command::Notices(args) => notices::run(args, context).await,
         Command::Policy(args) => policy::run(args, context).await,
         Command::Audit(args) => audit::run(args, context).await,

@@ -1,6 +1,7 @@
 //! Bodies of the admin API under `/api/v1`.
 
 mod approvals;
+mod console;
 mod inputs;
 mod keys;
 mod log;
@@ -14,6 +15,7 @@ pub use approvals::{
     ApprovalAnswer, ApprovalBody, ApprovalState, ApprovalsAnswer, ApproveBody, ClosedBody, DemandBody,
     DenyBody, NarrowBody, VoteBody,
 };
+pub use console::{ConsoleLinkAnswer, ConsoleSessionBody, ConsoleSessionsAnswer};
 pub use inputs::{EraseAnswer, EraseBody};
 pub use keys::{KeyBody, KeyDocumentBody, KeysAnswer};
 pub use log::{

@@ -3,6 +3,7 @@
 
 pub(super) mod approvals;
 pub(super) mod audit;
+pub(super) mod console;
 pub(super) mod export;
 pub(super) mod inputs;
 pub(super) mod keys;
@@ -76,7 +77,12 @@ pub(super) async fn admit_either(
     sent: &Sent,
     verbs: [&str; 2],
 ) -> Result<OperatorName, Failure> {
-    admitted(broker, context, sent, verbs).await.map(|caller| caller.operator)
+    admitted(broker, context, sent, &verbs).await.map(|admitted| admitted.caller.operator)
+}
+
+/// The same for what every operator may, whatever else they are granted; with the key that signed their token.
+pub(super) async fn admit_any(broker: &Broker, context: &Context, sent: &Sent) -> Result<Admitted, Failure> {
+    admitted(broker, context, sent, &builtin::VERBS.map(|(verb, _)| verb)).await
 }
 
 /// The same, with the token that was shown.
@@ -86,20 +92,28 @@ pub(super) async fn admit_caller(
     sent: &Sent,
     verb: &str,
 ) -> Result<Caller, Failure> {
-    admitted(broker, context, sent, [verb, verb]).await
+    admitted(broker, context, sent, &[verb]).await.map(|admitted| admitted.caller)
+}
+
+/// An operator who is let in.
+pub(super) struct Admitted {
+    /// Who.
+    pub(super) caller: Caller,
+    /// The name of the key that signed their token.
+    pub(super) key: Option<String>,
 }
 
 async fn admitted(
     broker: &Broker,
     context: &Context,
     sent: &Sent,
-    [verb, other]: [&str; 2],
-) -> Result<Caller, Failure> {
+    verbs: &[&str],
+) -> Result<Admitted, Failure> {
     // Before any signature is checked; a budget of its own, so that no flood of exchanges closes the switch.
     let limited = broker.limits.admin(context.address).err();
     let (text, token) = shown(broker, sent, limited)?;
-    let has = token.scope().access(ToolName::shortbread().as_str(), verb).is_some();
-    let verb = if has { verb } else { other };
+    let has = |verb: &&&str| token.scope().access(ToolName::shortbread().as_str(), verb).is_some();
+    let verb = verbs.iter().find(has).or(verbs.last()).copied().unwrap_or_default();
     let admitted = proof::check(broker, sent, text, token.scope(), verb).and_then(|proof| {
         let operator = permitted(broker, &token, &proof, verb)?;
         proof::settle(broker, sent, &proof, verb)?;
@@ -108,7 +122,9 @@ async fn admitted(
     match admitted {
         Ok(operator) => {
             let id = |kind: SelectorKind| token.scope().id(kind).map(str::to_owned);
-            Ok(Caller { operator, token: id(SelectorKind::Token), holder: id(SelectorKind::Holder) })
+            let (token, holder) = (id(SelectorKind::Token), id(SelectorKind::Holder));
+            let caller = Caller { operator, token, holder, marks: Vec::new() };
+            Ok(Admitted { caller, key: id(SelectorKind::Key) })
         }
         Err(failure) => {
             record(broker, context, token.scope(), verb, &failure).await?;

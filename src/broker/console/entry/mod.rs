@@ -1,0 +1,9 @@
+//! Into the console and out of it.
+
+pub(super) mod bounce;
+pub(super) mod cookie;
+pub(super) mod enter;
+pub(super) mod link;
+pub(super) mod out;
+pub(super) mod sessions;
+pub(super) mod sign_in;

@@ -1,0 +1,230 @@
+//! `/console/approvals/{id}`: one request, whole, and what to do about it.
+
+use askama::Template;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query};
+use axum::response::Response;
+use serde::Deserialize;
+use shortbread_protocol::admin::{ApprovalAnswer, ApprovalState};
+use shortbread_protocol::approval::{ShownCall, ShownRight};
+
+use super::{LOOK, Next, next, tone, who};
+use crate::approvals::{self, DecideError, Page};
+use crate::console::frame::Frame;
+use crate::console::show::{Value, When, html, value};
+use crate::console::trouble::Trouble;
+use crate::console::visit::{Form, Visit};
+use crate::policy::builtin;
+use crate::text::{escape, span};
+use crate::words;
+
+/// How many requests like it are named.
+const LIKE: usize = 5;
+/// Among how many of the newest that are closed they are looked for.
+const AMONG: usize = 200;
+
+/// What was done just now.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+pub(in crate::console) struct Done {
+    /// `approved` or `denied`.
+    done: Option<String>,
+}
+
+struct Call {
+    place: u32,
+    operation: String,
+    access: &'static str,
+    args: Vec<Value>,
+}
+
+struct Right {
+    operation: String,
+    access: &'static str,
+    /// `None`: any arguments.
+    rules: Option<Vec<Rule>>,
+}
+
+struct Rule {
+    field: String,
+    name: String,
+    words: String,
+}
+
+struct Vote {
+    operator: String,
+    at: When,
+    note: String,
+    counts: bool,
+}
+
+struct Like {
+    id: String,
+    state: &'static str,
+    tone: &'static str,
+    at: When,
+    task: String,
+}
+
+/// What went wrong with a vote, and what had been filled in.
+#[derive(Default)]
+pub(super) struct Draft {
+    pub(super) form: Form,
+    /// The field, what is wrong, and the code.
+    pub(super) wrong: Option<(&'static str, String, &'static str)>,
+}
+
+#[derive(Template)]
+#[template(path = "approvals/detail.html")]
+struct Detail {
+    frame: Frame,
+    answer: ApprovalAnswer,
+    who: String,
+    tone: &'static str,
+    asked: When,
+    expires: When,
+    closed: Option<When>,
+    next: Next,
+    life: String,
+    facts: Vec<(&'static str, String)>,
+    calls: Vec<Call>,
+    rights: Vec<Right>,
+    votes: Vec<Vote>,
+    like: Vec<Like>,
+    decides: bool,
+    is_open: bool,
+    is_pending: bool,
+    done: &'static str,
+    draft: Draft,
+}
+
+impl Detail {
+    fn wrong(&self, field: &str) -> Option<&(&'static str, String, &'static str)> {
+        self.draft.wrong.as_ref().filter(|(wrong, ..)| *wrong == field)
+    }
+
+    fn sla(seconds: &u64) -> String {
+        span(*seconds)
+    }
+}
+
+/// One request.
+#[utoipa::path(get, path = "/console/approvals/{id}", tag = "console", params(("id" = String, Path), Done),
+    responses((status = 200, body = String, content_type = "text/html"), (status = 303), (status = 403, body = String, content_type = "text/html"), (status = 404, body = String, content_type = "text/html")))]
+pub(in crate::console) async fn page(
+    visit: Visit,
+    id: Result<Path<String>, PathRejection>,
+    done: Result<Query<Done>, QueryRejection>,
+) -> Response {
+    let id = id.map(|Path(id)| id).unwrap_or_default();
+    let done = match done.ok().and_then(|Query(done)| done.done).as_deref() {
+        Some("approved") => "Your vote counts.",
+        Some("denied") => "You denied this request.",
+        _ => "",
+    };
+    let made = made(&visit, &id, done, Draft::default()).await;
+    made.unwrap_or_else(|trouble| trouble.answer(&visit.broker, &visit.context))
+}
+
+/// The page, with what is wrong with a vote where something is.
+///
+/// # Errors
+/// When there is no such request, or whoever asks may not look at it.
+pub(super) async fn made(
+    visit: &Visit,
+    id: &str,
+    done: &'static str,
+    draft: Draft,
+) -> Result<Response, Trouble> {
+    visit.must(&LOOK).await?;
+    let answer = approvals::find(&visit.broker, id).await?;
+    let like = like(visit, &answer).await?;
+    let now = answer.now;
+    let (body, shown) = (&answer.approval, &answer.shown);
+    let votes = answer.votes.iter().map(|vote| Vote {
+        operator: vote.operator.clone(),
+        at: When::new(vote.at, now),
+        note: escape(vote.note.as_deref().unwrap_or_default()).into_owned(),
+        counts: vote.counts,
+    });
+    let is_pending = body.state == ApprovalState::Pending;
+    let title = format!("{} for {}", body.verbs.join(", "), who(&body.principal));
+    let frame = Frame::of(visit, title, "Approvals").await;
+    let detail = Detail {
+        frame: if body.state.is_open() { frame.live(3) } else { frame },
+        who: who(&body.principal),
+        tone: tone(body.state),
+        asked: When::new(body.asked, now),
+        expires: When::new(body.expires, now),
+        closed: answer.closed.as_ref().map(|closed| When::new(closed.at, now)),
+        next: next(body, now),
+        life: span(shown.ttl),
+        facts: facts(&answer),
+        calls: shown.calls.iter().map(call).collect(),
+        rights: shown.rights.iter().map(right).collect(),
+        votes: votes.collect(),
+        like,
+        decides: visit.may(builtin::DECIDE),
+        is_open: body.state.is_open(),
+        is_pending,
+        done,
+        draft,
+        answer,
+    };
+    Ok(html(&detail))
+}
+
+fn facts(answer: &ApprovalAnswer) -> Vec<(&'static str, String)> {
+    let shown = &answer.shown;
+    let mut facts = vec![("Intent", shown.intent.to_string()), ("Task", shown.task.to_string())];
+    facts.extend(shown.release.as_ref().map(|release| ("Release", release.to_string())));
+    facts.extend(shown.audiences.iter().map(|(tool, url)| ("Good at", format!("{url} ({tool})"))));
+    facts.push(("Bound to the key", shown.holder.clone()));
+    facts
+}
+
+fn call(call: &ShownCall) -> Call {
+    Call {
+        place: call.place,
+        operation: call.operation.to_string(),
+        access: call.access.as_str(),
+        args: call.args.iter().map(|(name, json)| value(name, json)).collect(),
+    }
+}
+
+fn right(right: &ShownRight) -> Right {
+    let operation = right.operation.to_string();
+    let rules = right.constraints.as_ref().map(|rules| {
+        let rule = |(name, rule): (&_, &_)| Rule {
+            field: format!("only {operation} {name}"),
+            name: format!("{name}"),
+            words: escape(&words::constraint(rule)).into_owned(),
+        };
+        rules.iter().map(|(name, constraint)| rule((&name.to_string(), constraint))).collect()
+    });
+    Right { operation, access: right.access.as_str(), rules }
+}
+
+// What the same principal was approved, or denied, of the same verbs.
+async fn like(visit: &Visit, answer: &ApprovalAnswer) -> Result<Vec<Like>, Trouble> {
+    let page = Page {
+        state: Some("closed".to_owned()),
+        principal: Some(answer.approval.principal.clone()),
+        after: None,
+        limit: Some(AMONG),
+    };
+    let closed = approvals::list(&visit.broker, &page).await.map_err(|error| match error {
+        approvals::ListError::Malformed(detail) => DecideError::Malformed(detail),
+        approvals::ListError::Decide(error) => error,
+    })?;
+    let same = closed.approvals.into_iter().filter(|other| {
+        other.verbs == answer.approval.verbs && other.approval_id != answer.approval.approval_id
+    });
+    let like = same.take(LIKE).map(|other| Like {
+        state: other.state.as_str(),
+        tone: tone(other.state),
+        at: When::new(other.asked, closed.now),
+        task: other.task,
+        id: other.approval_id,
+    });
+    Ok(like.collect())
+}

@@ -1,0 +1,24 @@
+//! The pages, one folder for each place.
+
+pub(super) mod approvals;
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Redirect, Response};
+use shortbread_protocol::reason::Reason;
+
+use super::frame;
+use super::trouble::Trouble;
+use super::visit::Visit;
+
+/// To the first page that whoever asks may look at.
+#[utoipa::path(get, path = "/console", tag = "console", responses((status = 303), (status = 403, body = String, content_type = "text/html")))]
+pub(super) async fn home(visit: Visit) -> Response {
+    match frame::first(&visit) {
+        Some(path) => Redirect::to(path).into_response(),
+        None => {
+            let detail = "the policy grants you nothing that the console shows";
+            let trouble = Trouble::new(StatusCode::FORBIDDEN, Reason::NotPermitted, detail);
+            trouble.answer(&visit.broker, &visit.context)
+        }
+    }
+}
