@@ -5,22 +5,13 @@ use super::origin;
 use super::visit::{FRESH_MINUTES, Visit};
 use crate::policy::builtin;
 
-/// What the console can do, with what the admin API and the command line do it: route, routes of the API, commands.
-pub const ABILITIES: &[(&str, &[&str], &[&str])] = &[
-    ("GET /console/approvals", &["GET /api/v1/approvals"], &["approvals list", "approvals watch"]),
-    ("GET /console/approvals/{id}", &["GET /api/v1/approvals/{id}"], &["approvals show"]),
-    (
-        "POST /console/approvals/{id}/approve",
-        &["POST /api/v1/approvals/{id}/approve"],
-        &["approvals approve"],
-    ),
-    ("POST /console/approvals/{id}/deny", &["POST /api/v1/approvals/{id}/deny"], &["approvals deny"]),
-];
-
 /// A place in the console: its path, its name, and the verbs of which one opens it.
 struct Place(&'static str, &'static str, &'static [&'static str]);
 
-const PLACES: [Place; 1] = [Place("/console/approvals", "Approvals", &["approvals.read", builtin::DECIDE])];
+const PLACES: [Place; 2] = [
+    Place("/console/approvals", "Approvals", &["approvals.read", builtin::DECIDE]),
+    Place("/console/switch", "Switch", &["revocations.read"]),
+];
 
 /// One of the links at the top.
 pub(super) struct Link {

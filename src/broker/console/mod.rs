@@ -1,6 +1,7 @@
 //! The console: pages for operators, made on the server and good without a script. Each page reads rights and revocations
 //! anew, and does what it does through the functions that the admin API calls.
 
+mod abilities;
 mod admit;
 mod assets;
 mod entry;
@@ -11,8 +12,8 @@ mod show;
 mod trouble;
 mod visit;
 
+pub use self::abilities::{ABILITIES, Ability, OWN};
 pub(crate) use self::entry::sessions::{end, sessions};
-pub use self::frame::ABILITIES;
 
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use self::entry::{link, out, sign_in};
-use self::pages::approvals;
+use self::pages::{approvals, switch};
 use crate::broker::Broker;
 
 /// All pages and what they are made of.
@@ -47,6 +48,10 @@ pub(crate) fn documented() -> OpenApiRouter<Arc<Broker>> {
         .routes(routes!(approvals::detail::page))
         .routes(routes!(approvals::vote::approve))
         .routes(routes!(approvals::vote::deny))
+        .routes(routes!(switch::list::page))
+        .routes(routes!(switch::revoke::preview, switch::revoke::pull))
+        .routes(routes!(switch::lift::preview, switch::lift::lift))
+        .routes(routes!(switch::change::page))
 }
 
 // Nothing inline, nothing from elsewhere, in nobody's frame.

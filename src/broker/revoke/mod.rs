@@ -1,6 +1,7 @@
 //! Flow 3, the broker's side: an operator's change in one transaction, then a head that carries it, then the answer.
 
 mod bounds;
+mod changed;
 mod give_back;
 mod standing;
 mod touched;
@@ -16,6 +17,7 @@ use shortbread_protocol::names::OperatorName;
 use shortbread_protocol::revocations::{Cause, Selector, SelectorKind};
 use thiserror::Error;
 
+pub use changed::{Change, changed};
 pub use give_back::give_back;
 pub(crate) use standing::AdminList;
 pub use standing::list;

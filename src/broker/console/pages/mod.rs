@@ -1,6 +1,7 @@
 //! The pages, one folder for each place.
 
 pub(super) mod approvals;
+pub(super) mod switch;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};

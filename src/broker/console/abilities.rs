@@ -1,0 +1,32 @@
+//! What the console can do, and with what the admin API and the command line do the same.
+
+/// A route of the console, the routes of the admin API, and the commands.
+pub type Ability = (&'static str, &'static [&'static str], &'static [&'static str]);
+
+/// Every ability. A test holds it against the routes, the API's description and the commands.
+pub const ABILITIES: &[Ability] = &[
+    ("GET /console/approvals", &["GET /api/v1/approvals"], &["approvals list", "approvals watch"]),
+    ("GET /console/approvals/{id}", &["GET /api/v1/approvals/{id}"], &["approvals show"]),
+    (
+        "POST /console/approvals/{id}/approve",
+        &["POST /api/v1/approvals/{id}/approve"],
+        &["approvals approve"],
+    ),
+    ("POST /console/approvals/{id}/deny", &["POST /api/v1/approvals/{id}/deny"], &["approvals deny"]),
+    ("GET /console/switch", &["GET /api/v1/revocations"], &["revocations list"]),
+    ("GET /console/switch/revoke", &["POST /api/v1/revocations"], &["revoke"]),
+    ("POST /console/switch/revoke", &["POST /api/v1/revocations"], &["revoke"]),
+    ("GET /console/switch/lift", &["POST /api/v1/revocations/lift"], &["lift"]),
+    ("POST /console/switch/lift", &["POST /api/v1/revocations/lift"], &["lift"]),
+    ("GET /console/switch/changes/{seq}", &["GET /api/v1/revocations/status"], &["revocations status"]),
+];
+
+/// What only pages need: the way in and out, and what pages are made of.
+pub const OWN: &[&str] = &[
+    "GET /console",
+    "GET /console/assets/{name}",
+    "GET /console/link/{code}",
+    "POST /console/link/{code}",
+    "GET /console/sign-in",
+    "POST /console/sign-out",
+];
