@@ -39,6 +39,7 @@ pub mod sessions;
 pub mod setup;
 pub mod signer;
 pub mod store;
+pub mod story;
 pub mod telemetry;
 pub mod text;
 pub mod tripwire;

@@ -21,12 +21,13 @@ const NOT_EMBEDDED: [&str; 9] =
 
 /// Which modules of the broker a module may import, from the bottom up. `http` is at the top: nobody's but that of
 /// `telemetry`, which serves metrics with the same listener.
-const MODULES: [(&str, &[&str]); 46] = [
+const MODULES: [(&str, &[&str]); 47] = [
     ("config", &[]),
     ("delimited", &[]),
     ("interval", &[]),
     ("private", &[]),
     ("text", &[]),
+    ("story", &["text"]),
     ("words", &[]),
     ("policy", &["delimited"]),
     ("report", &["interval"]),
@@ -138,6 +139,7 @@ const MODULES: [(&str, &[&str]); 46] = [
             "rollout",
             "sessions",
             "store",
+            "story",
             "text",
             "verifiers",
             "words",

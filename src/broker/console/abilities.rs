@@ -18,6 +18,8 @@ pub const ABILITIES: &[Ability] = &[
     ("POST /console/switch/revoke", &["POST /api/v1/revocations"], &["revoke"]),
     ("GET /console/switch/lift", &["POST /api/v1/revocations/lift"], &["lift"]),
     ("POST /console/switch/lift", &["POST /api/v1/revocations/lift"], &["lift"]),
+    ("GET /console/activity", &["GET /api/v1/audit"], &["audit tail"]),
+    ("GET /console/activity/{id}", &["GET /api/v1/audit/{id}"], &["audit show"]),
     ("GET /console/switch/changes/{seq}", &["GET /api/v1/revocations/status"], &["revocations status"]),
 ];
 

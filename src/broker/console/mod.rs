@@ -24,7 +24,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use self::entry::{link, out, sign_in};
-use self::pages::{approvals, switch};
+use self::pages::{activity, approvals, switch};
 use crate::broker::Broker;
 
 /// All pages and what they are made of.
@@ -52,6 +52,8 @@ pub(crate) fn documented() -> OpenApiRouter<Arc<Broker>> {
         .routes(routes!(switch::revoke::preview, switch::revoke::pull))
         .routes(routes!(switch::lift::preview, switch::lift::lift))
         .routes(routes!(switch::change::page))
+        .routes(routes!(activity::list::page))
+        .routes(routes!(activity::story::page))
 }
 
 // Nothing inline, nothing from elsewhere, in nobody's frame.

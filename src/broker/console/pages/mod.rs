@@ -1,5 +1,6 @@
 //! The pages, one folder for each place.
 
+pub(super) mod activity;
 pub(super) mod approvals;
 pub(super) mod switch;
 

@@ -17,7 +17,7 @@
 use serde_json::{Map, Value, json};
 use shortbread_protocol::clock::Timestamp;
 
-use super::line::{decider, kind, outcome, reasons, what};
+use shortbread_broker::story::{decider, kind, outcome, reasons, what};
 
 /// The version of the schema.
 const SCHEMA: &str = "1.3.0";

@@ -2,10 +2,10 @@
 
 use clap::Args;
 use serde_json::Value;
+use shortbread_broker::story::{kind, trace};
 use shortbread_protocol::admin::{AuditAnswer, AuditEntryBody};
 use shortbread_protocol::clock::Timestamp;
 
-use super::line::kind;
 use super::{is_id, story};
 use crate::cli::Connection;
 use crate::client::Session;
@@ -60,7 +60,7 @@ pub(super) async fn run(args: &ShowArgs, context: &Context) -> Result<(), Failur
         named.iter().for_each(|entry| context.ui.json_line(&entry.event));
         return Ok(());
     }
-    let trace = named.iter().find_map(|entry| story::trace(&entry.event)).filter(|trace| trace != id);
+    let trace = named.iter().find_map(|entry| trace(&entry.event)).filter(|trace| trace != id);
     let entries = match trace {
         Some(trace) => session.get::<AuditAnswer>(&format!("/api/v1/audit/{trace}")).await?.entries,
         None => named,

@@ -1,13 +1,12 @@
-//! The entries of one trace as a story: in order of time, each under what it came from.
-
-use std::collections::HashMap;
+//! The entries of one trace as a story on the terminal.
 
 use serde_json::Value;
+use shortbread_broker::story::{self, begins, relative, trace};
 use shortbread_protocol::admin::AuditEntryBody;
 use shortbread_protocol::clock::Timestamp;
 
-use super::line::{decider, kind, outcome, reasons, style, what};
-use crate::text::{count, span};
+use super::line::style;
+use crate::text::count;
 use crate::ui::{Piece, Style};
 
 /// A line of the story, and the entry that it tells of.
@@ -17,34 +16,19 @@ pub(super) struct Told<'a> {
     pub(super) event: Option<&'a Value>,
 }
 
-/// The trace that an entry belongs to.
-pub(super) fn trace(event: &Value) -> Option<String> {
-    let parent = event.get("traceparent")?.as_str()?;
-    parent.split('-').nth(1).filter(|trace| trace.len() == 32).map(str::to_owned)
-}
-
 /// Tells it; the entries that bear the id `marked` are marked.
 pub(super) fn tell<'a>(entries: &'a [AuditEntryBody], marked: &str) -> Vec<Told<'a>> {
-    let mut ordered: Vec<(Option<Timestamp>, &AuditEntryBody)> =
-        entries.iter().map(|entry| (time(&entry.event), entry)).collect();
-    ordered.sort_by_key(|(time, entry)| (*time, entry.index));
-    let depths = depths(entries);
-    let begin = ordered.first().and_then(|(time, _)| *time);
-    let told = ordered.iter().map(|(time, entry)| {
-        let event = &entry.event;
-        let depth = depth(event, &depths);
-        let since = begin.zip(*time).map(|(begin, time)| time.since(begin)).unwrap_or_default();
-        let mark = [text(event, "/id"), text(event, "/data/token"), text(event, "/data/approval")]
-            .contains(&Some(marked));
-        let indent = 2 * depth + 2;
+    let told = story::tell(entries, marked).into_iter().map(|told| {
+        let indent = 2 * told.depth + 2;
+        let mark = if told.marked { "\u{25b6} " } else { "  " };
         let mut line = vec![
-            (Style::Bold, format!("{}{}", if mark { "\u{25b6} " } else { "  " }, "  ".repeat(depth))),
-            (Style::Dim, format!("{:<10}", relative(since))),
+            (Style::Bold, format!("{mark}{}", "  ".repeat(told.depth))),
+            (Style::Dim, format!("{:<10}", relative(told.since))),
         ];
-        line.extend(words(event));
-        Told { line, indent: indent + 10, event: Some(event) }
+        line.extend(words(&told));
+        Told { line, indent: indent + 10, event: Some(told.event) }
     });
-    std::iter::once(heading(entries, begin)).chain(told).collect()
+    std::iter::once(heading(entries, begins(entries))).chain(told).collect()
 }
 
 fn heading(entries: &[AuditEntryBody], begin: Option<Timestamp>) -> Told<'static> {
@@ -58,146 +42,23 @@ fn heading(entries: &[AuditEntryBody], begin: Option<Timestamp>) -> Told<'static
     Told { line, indent: 0, event: None }
 }
 
-/// How deep what a token does stands: under the exchange that issued it, and that under its parent's.
-fn depths(entries: &[AuditEntryBody]) -> HashMap<&str, usize> {
-    let parents: HashMap<&str, Option<&str>> = entries
-        .iter()
-        .filter(|entry| kind(&entry.event) == "token.minted")
-        .filter_map(|entry| {
-            Some((text(&entry.event, "/data/token")?, text(&entry.event, "/data/identity/parent")))
-        })
-        .collect();
-    let above = |token: &str| {
-        let mut parent = parents.get(token).copied().flatten();
-        // No token has more ancestors than there are tokens.
-        (0..parents.len())
-            .take_while(|_| {
-                let known = parent.filter(|parent| parents.contains_key(parent));
-                parent = known.and_then(|parent| parents.get(parent).copied().flatten());
-                known.is_some()
-            })
-            .count()
-    };
-    parents.keys().map(|token| (*token, above(token))).collect()
-}
-
-fn depth(event: &Value, depths: &HashMap<&str, usize>) -> usize {
-    let of = |pointer| text(event, pointer).and_then(|token| depths.get(token)).copied();
-    match kind(event) {
-        "token.minted" => of("/data/token").unwrap_or_default(),
-        // A refused passing on stands under the token that was to be passed on.
-        _ => of("/data/token").or_else(|| of("/data/identity/parent")).map_or(0, |depth| depth + 1),
-    }
-}
-
 /// Outcome, what happened, to what, whose, why, and the id to ask on with.
-fn words(event: &Value) -> Vec<Piece> {
-    let outcome = outcome(event);
-    let mut pieces = vec![(style(outcome), format!("{outcome:<5}  ")), (Style::Plain, happened(event))];
-    let what = what(event);
-    if !what.is_empty() {
-        pieces.push((Style::Bold, format!(" {what}")));
+fn words(told: &story::Told<'_>) -> Vec<Piece> {
+    let outcome = told.outcome;
+    let mut pieces = vec![(style(outcome), format!("{outcome:<5}  ")), (Style::Plain, told.happened.clone())];
+    if !told.what.is_empty() {
+        pieces.push((Style::Bold, format!(" {}", told.what)));
     }
-    pieces.push((Style::Plain, format!("  {}", text(event, "/subject").unwrap_or("unknown"))));
-    let more = particulars(event);
-    if !more.is_empty() {
-        pieces.push((Style::Plain, format!("  {more}")));
+    pieces.push((Style::Plain, format!("  {}", told.subject)));
+    if !told.particulars.is_empty() {
+        pieces.push((Style::Plain, format!("  {}", told.particulars)));
     }
-    let why = reasons(event);
-    if !why.is_empty() {
-        pieces.push((if outcome == "deny" { Style::Warn } else { Style::Dim }, format!("  ({why})")));
+    if !told.why.is_empty() {
+        let style = if outcome == "deny" { Style::Warn } else { Style::Dim };
+        pieces.push((style, format!("  ({})", told.why)));
     }
-    pieces.push((Style::Dim, format!("  {}", text(event, "/id").unwrap_or_default())));
+    pieces.push((Style::Dim, format!("  {}", told.id)));
     pieces
-}
-
-fn happened(event: &Value) -> String {
-    match kind(event) {
-        "token.minted" if text(event, "/data/identity/parent").is_some() => "token passed on".to_owned(),
-        "token.minted" if event.pointer("/data/repeated").is_some() => "token answered again".to_owned(),
-        "call.decision" => "call".to_owned(),
-        "call.claimed" => "the one use claimed of".to_owned(),
-        "budget.returned" => "unused token given back to its budget:".to_owned(),
-        "approval.requested" => "approval asked for:".to_owned(),
-        "approval.voted" => "vote on".to_owned(),
-        "approval.decided" if outcome(event) == "deny" => "denied:".to_owned(),
-        "approval.decided" => "approved:".to_owned(),
-        "approval.escalated" if event.pointer("/data/nobody_else") == Some(&Value::Bool(true)) => {
-            "not decided in time, and nobody else to ask:".to_owned()
-        }
-        "approval.escalated" => "not decided in time, next group asked:".to_owned(),
-        "approval.expired" => "approval expired:".to_owned(),
-        "approval.cancelled" => "taken back by who asked:".to_owned(),
-        other => other.replace('.', " "),
-    }
-}
-
-/// What matters beside: the token, who checked it, how a task ended, what it cost, how many.
-fn particulars(event: &Value) -> String {
-    let said = |name: &str, pointer| text(event, pointer).map(|value| format!("{name}{value}"));
-    let number = |pointer| event.pointer(pointer).and_then(Value::as_u64);
-    let token = (kind(event) == "token.minted").then(|| said("", "/data/token")).flatten();
-    let many = number("/data/count").filter(|count| *count > 1).map(|count| format!("{count} times"));
-    let cost =
-        number("/data/cost_micros").map(|cost| format!("cost {}.{:06}", cost / 1_000_000, cost % 1_000_000));
-    let dropped = event.pointer("/data/dropped").map(|dropped| {
-        dropped
-            .as_array()
-            .map(Vec::len)
-            .or_else(|| dropped.as_object().map(serde_json::Map::len))
-            .unwrap_or_default()
-    });
-    let dropped = dropped.filter(|count| *count > 0).map(|count| format!("{count} not granted"));
-    let parts = [
-        token,
-        said("task ", "/data/task").filter(|_| kind(event) == "token.minted"),
-        said("approval ", "/data/approval"),
-        deciders(event),
-        number("/data/sla_seconds")
-            .filter(|_| decider(event).is_none())
-            .map(|sla| format!("within {}", span(sla))),
-        number("/data/waited_seconds")
-            .filter(|_| decider(event).is_some())
-            .map(|waited| format!("after {}", span(waited))),
-        text(event, "/data/note").map(|note| format!("{note:?}")),
-        said("by ", "/data/verifier"),
-        said("observed: ", "/data/observed"),
-        said("task ", "/data/task_outcome"),
-        said("degraded: ", "/data/degraded"),
-        cost,
-        dropped,
-        many,
-    ];
-    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
-}
-
-/// Who decided, or who is asked to.
-fn deciders(event: &Value) -> Option<String> {
-    if let Some(by) = decider(event) {
-        return Some(format!("by {by}"));
-    }
-    let asked = event.pointer("/data/approvers")?;
-    let names =
-        asked.as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>().join(", ");
-    let names = if names.is_empty() { asked.as_str()?.to_owned() } else { names };
-    (!names.is_empty()).then(|| format!("asks {names}"))
-}
-
-fn time(event: &Value) -> Option<Timestamp> {
-    text(event, "/time")?.parse().ok()
-}
-
-fn text<'v>(event: &'v Value, pointer: &str) -> Option<&'v str> {
-    event.pointer(pointer)?.as_str().filter(|text| !text.is_empty())
-}
-
-fn relative(since: std::time::Duration) -> String {
-    let (seconds, millis) = (since.as_secs(), since.subsec_millis());
-    match seconds {
-        0 => format!("+{millis}ms"),
-        1..60 => format!("+{seconds}.{millis:03}s"),
-        _ => format!("+{}", span(seconds)),
-    }
 }
 
 #[cfg(test)]

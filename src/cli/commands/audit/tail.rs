@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::Value;
+use shortbread_broker::story::Filter;
 use shortbread_protocol::admin::{AuditAnswer, AuditEntryBody};
 
-use super::line::{kind, line, outcome};
+use super::line::line;
 use crate::cli::Connection;
 use crate::client::Session;
 use crate::context::Context;
@@ -37,7 +37,7 @@ pub(super) struct TailArgs {
     #[arg(long)]
     follow: bool,
     #[command(flatten)]
-    filter: Filter,
+    filter: FilterArgs,
     #[command(flatten)]
     connection: Connection,
 }
@@ -45,13 +45,22 @@ pub(super) struct TailArgs {
 /// Which entries; each filter leaves out what does not fit.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Which")]
-struct Filter {
+struct FilterArgs {
     /// Only entries of a workflow.
     #[arg(long, value_name = "NAME")]
     workflow: Option<String>,
+    /// Only entries with a declared purpose.
+    #[arg(long, value_name = "NAME")]
+    intent: Option<String>,
     /// Only entries about a tool.
     #[arg(long, value_name = "NAME")]
     tool: Option<String>,
+    /// Only entries with an access.
+    #[arg(long, value_name = "ACCESS", value_parser = ["read", "write", "privileged"])]
+    access: Option<String>,
+    /// Only entries of a release.
+    #[arg(long, value_name = "VERSION")]
+    release: Option<String>,
     /// Only entries with an outcome: allow, deny or done.
     #[arg(long, value_name = "OUTCOME", value_parser = ["allow", "deny", "done"])]
     outcome: Option<String>,
@@ -72,10 +81,10 @@ struct Filter {
 /// When the broker cannot be reached or refuses.
 pub(super) async fn run(args: &TailArgs, context: &Context) -> Result<(), Failure> {
     let mut session = Session::open(context, &args.connection, "audit.read")?;
-    let own = session.subject().replacen(':', "/", 1);
-    let wanted = |entry: &&AuditEntryBody| args.filter.wants(&entry.event, &own);
+    let filter = args.filter.filter(session.subject().replacen(':', "/", 1));
+    let wanted = |entry: &&AuditEntryBody| filter.wants(&entry.event);
     let limit = usize::from(args.limit);
-    let asked = args.filter.ask(limit);
+    let asked = ask(&filter, limit);
     // Without a place to go on from, the broker answers the newest entries.
     let mut answer: AuditAnswer = session.get(&format!("/api/v1/audit?limit={asked}")).await?;
     let mut after = None;
@@ -128,58 +137,21 @@ async fn earlier(
     Ok(found.split_off(found.len().saturating_sub(missing)))
 }
 
-impl Filter {
-    /// How many entries to ask for, so that enough are left.
-    fn ask(&self, limit: usize) -> usize {
-        let parts = [&self.workflow, &self.tool, &self.outcome, &self.kind, &self.reason];
-        match (parts.iter().any(|part| part.is_some()), self.all) {
-            (true, _) => MOST,
-            (false, true) => limit,
-            (false, false) => (limit + SPARE).min(MOST),
-        }
-    }
-
-    fn wants(&self, event: &Value, own: &str) -> bool {
-        let fits = |wanted: &Option<String>, fits: &dyn Fn(&str) -> bool| wanted.as_deref().is_none_or(fits);
-        (self.all || !is_sign_in(event, own))
-            && fits(&self.workflow, &|name| is_of(event, name))
-            && fits(&self.tool, &|name| is_about(event, name))
-            && fits(&self.outcome, &|wanted| outcome(event) == wanted)
-            && fits(&self.kind, &|wanted| {
-                let full = event.get("type").and_then(Value::as_str);
-                kind(event) == wanted || full == Some(wanted)
-            })
-            && fits(&self.reason, &|code| has_reason(event, code))
+impl FilterArgs {
+    fn filter(&self, own: String) -> Filter {
+        let Self { workflow, intent, tool, access, release, outcome, kind, reason, all } = self.clone();
+        let reader = (!all).then_some(own);
+        Filter { workflow, intent, tool, access, release, outcome, kind, reason, reader }
     }
 }
 
-/// Whether it is this operator's token for nothing but reading the log.
-fn is_sign_in(event: &Value, own: &str) -> bool {
-    let asked = event.pointer("/data/requested").and_then(Value::as_array);
-    kind(event) == "token.minted"
-        && event.get("subject").and_then(Value::as_str) == Some(own)
-        && asked.is_some_and(|asked| matches!(&asked[..], [one] if one == "shortbread/audit.read"))
-}
-
-fn is_of(event: &Value, workflow: &str) -> bool {
-    let named = |pointer| event.pointer(pointer).and_then(Value::as_str) == Some(workflow);
-    let subject = event.get("subject").and_then(Value::as_str).unwrap_or_default();
-    subject.strip_prefix("workflow/") == Some(workflow) || named("/data/workflow")
-}
-
-fn is_about(event: &Value, tool: &str) -> bool {
-    let named = |pointer| event.pointer(pointer).and_then(Value::as_str) == Some(tool);
-    let listed = |pointer| {
-        let verbs = event.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
-        verbs.filter_map(Value::as_str).any(|verb| verb.split_once('/').is_some_and(|(of, _)| of == tool))
-    };
-    named("/data/tool") || named("/data/segment/tool") || listed("/data/requested") || listed("/data/granted")
-}
-
-fn has_reason(event: &Value, code: &str) -> bool {
-    let listed = event.pointer("/data/reasons").and_then(Value::as_array).into_iter().flatten();
-    let single = ["/data/reason", "/data/observed"].into_iter().filter_map(|pointer| event.pointer(pointer));
-    listed.chain(single).any(|reason| reason.as_str() == Some(code))
+/// How many entries to ask for, so that enough are left.
+fn ask(filter: &Filter, limit: usize) -> usize {
+    match (filter.narrows(), &filter.reader) {
+        (true, _) => MOST,
+        (false, None) => limit,
+        (false, Some(_)) => (limit + SPARE).min(MOST),
+    }
 }
 
 fn say(context: &Context, entry: &AuditEntryBody) {
@@ -187,62 +159,5 @@ fn say(context: &Context, entry: &AuditEntryBody) {
         context.ui.json_line(&entry.event);
     } else {
         context.ui.pieces(&line(&entry.event));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn filter(change: impl FnOnce(&mut Filter)) -> Filter {
-        let mut filter = Filter::default();
-        change(&mut filter);
-        filter
-    }
-
-    #[test]
-    fn each_filter_leaves_out_what_does_not_fit() {
-        let call = json!({
-            "type": "dev.shortbread.call.decision.v1", "subject": "workflow/demo",
-            "data": {"outcome": "deny", "reasons": ["not_granted"], "tool": "github", "verb": "issues.write", "workflow": "demo"},
-        });
-        let own = "operator/alice";
-        let some = |text: &str| Some(text.to_owned());
-        for (filter, wanted) in [
-            (filter(|_| {}), true),
-            (filter(|f| f.workflow = some("demo")), true),
-            (filter(|f| f.workflow = some("dem")), false),
-            (filter(|f| f.tool = some("github")), true),
-            (filter(|f| f.tool = some("git")), false),
-            (filter(|f| f.outcome = some("deny")), true),
-            (filter(|f| f.outcome = some("allow")), false),
-            (filter(|f| f.kind = some("call.decision")), true),
-            (filter(|f| f.kind = some("dev.shortbread.call.decision.v1")), true),
-            (filter(|f| f.kind = some("call")), false),
-            (filter(|f| f.reason = some("not_granted")), true),
-            (filter(|f| f.reason = some("granted")), false),
-        ] {
-            assert_eq!(filter.wants(&call, own), wanted, "{filter:?}");
-        }
-        let asked =
-            json!({"type": "dev.shortbread.token.refused.v1", "data": {"requested": ["github/issues.read"]}});
-        assert!(filter(|f| f.tool = some("github")).wants(&asked, own));
-        assert!(!filter(|f| f.tool = some("github")).wants(&json!(null), own));
-    }
-
-    #[test]
-    fn own_sign_ins_are_left_out_unless_asked_for() {
-        let minted = |subject: &str, asked: &[&str]| {
-            json!({
-                "type": "dev.shortbread.token.minted.v1", "subject": subject, "data": {"outcome": "allow", "requested": asked},
-            })
-        };
-        let own = minted("operator/alice", &["shortbread/audit.read"]);
-        let (plain, all) = (Filter::default(), filter(|f| f.all = true));
-        assert!(!plain.wants(&own, "operator/alice") && all.wants(&own, "operator/alice"));
-        assert!(plain.wants(&own, "operator/bob"), "another's is of interest");
-        let more = minted("operator/alice", &["shortbread/audit.read", "shortbread/revocations.revoke"]);
-        assert!(plain.wants(&more, "operator/alice"));
     }
 }
