@@ -125,6 +125,7 @@ const MODULES: [(&str, &[&str]); 47] = [
     (
         "console",
         &[
+            "activation",
             "approval",
             "approvals",
             "audit",

@@ -21,11 +21,18 @@ pub const ABILITIES: &[Ability] = &[
     ("GET /console/activity", &["GET /api/v1/audit"], &["audit tail"]),
     ("GET /console/activity/{id}", &["GET /api/v1/audit/{id}"], &["audit show"]),
     ("GET /console/switch/changes/{seq}", &["GET /api/v1/revocations/status"], &["revocations status"]),
+    ("GET /console/policy", &["GET /api/v1/policy"], &["policy history"]),
+    ("GET /console/policy/{n}", &["GET /api/v1/policy/versions/{n}"], &["policy diff"]),
+    ("POST /console/policy/{n}/activate", &["POST /api/v1/policy/activate"], &["policy activate"]),
+    ("POST /console/policy/rollback", &["POST /api/v1/policy/rollback"], &["policy rollback"]),
+    ("GET /console/sessions", &["GET /api/v1/console/sessions"], &["console sessions"]),
+    ("POST /console/sessions/{id}/end", &["DELETE /api/v1/console/sessions/{id}"], &["console sign-out"]),
 ];
 
 /// What only pages need: the way in and out, and what pages are made of.
 pub const OWN: &[&str] = &[
     "GET /console",
+    "GET /console/{*path}",
     "GET /console/assets/{name}",
     "GET /console/link/{code}",
     "POST /console/link/{code}",

@@ -24,7 +24,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use self::entry::{link, out, sign_in};
-use self::pages::{activity, approvals, switch};
+use self::pages::{activity, approvals, policy, switch};
 use crate::broker::Broker;
 
 /// All pages and what they are made of.
@@ -44,6 +44,7 @@ pub(crate) fn documented() -> OpenApiRouter<Arc<Broker>> {
         .routes(routes!(link::look, link::spend))
         .routes(routes!(out::sign_out))
         .routes(routes!(pages::home))
+        .routes(routes!(pages::lost))
         .routes(routes!(approvals::list::page))
         .routes(routes!(approvals::detail::page))
         .routes(routes!(approvals::vote::approve))
@@ -54,6 +55,12 @@ pub(crate) fn documented() -> OpenApiRouter<Arc<Broker>> {
         .routes(routes!(switch::change::page))
         .routes(routes!(activity::list::page))
         .routes(routes!(activity::story::page))
+        .routes(routes!(policy::list::page))
+        .routes(routes!(policy::version::page))
+        .routes(routes!(policy::change::activate))
+        .routes(routes!(policy::change::rollback))
+        .routes(routes!(pages::sessions::page))
+        .routes(routes!(pages::sessions::end))
 }
 
 // Nothing inline, nothing from elsewhere, in nobody's frame.

@@ -1,5 +1,6 @@
 //! What went wrong, as a page: what it was, why, what to do, and the ids to ask about it with.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use askama::Template;
@@ -21,9 +22,9 @@ pub(super) struct Trouble {
     status: StatusCode,
     reason: Reason,
     detail: String,
-    fix: String,
+    fix: Cow<'static, str>,
     /// A page of ours to go on with, and what the link says.
-    next: Option<(String, &'static str)>,
+    next: Option<Box<(String, &'static str)>>,
     retry_after: Option<Duration>,
 }
 
@@ -43,7 +44,7 @@ struct Page<'a> {
 impl Trouble {
     /// With a status, in words of its own.
     pub(super) fn new(status: StatusCode, reason: Reason, detail: impl Into<String>) -> Self {
-        let fix = reason.action().to_owned();
+        let fix = Cow::Borrowed(reason.action());
         Self { status, reason, detail: detail.into(), fix, next: None, retry_after: None }
     }
 
@@ -73,7 +74,7 @@ impl Trouble {
             Reason::NotPermitted => "The policy in force does not know this operator.".to_owned(),
             other => format!("The sign-in is over: {}", other.meaning()),
         };
-        let next = Some(("/console/sign-in".to_owned(), "Sign in"));
+        let next = Some(Box::new(("/console/sign-in".to_owned(), "Sign in")));
         Self { next, ..Self::new(StatusCode::UNAUTHORIZED, Reason::SignedOut, detail) }
     }
 
@@ -85,7 +86,7 @@ impl Trouble {
     /// The form does not come from a page of ours.
     pub(super) fn foreign_form(origin: &str) -> Self {
         let fix = format!("Open the console at {origin}, look at the page anew and send the form again.");
-        Self { fix, ..Self::plain(Reason::ForeignForm) }
+        Self { fix: Cow::Owned(fix), ..Self::plain(Reason::ForeignForm) }
     }
 
     /// The operator may not do this.
@@ -100,13 +101,13 @@ impl Trouble {
     /// The sign-in is too old for this.
     pub(super) fn stale(here: &str) -> Self {
         let to = form_urlencoded::Serializer::new(String::new()).append_pair("to", here).finish();
-        let next = Some((format!("/console/sign-in?{to}"), "Sign in again"));
+        let next = Some(Box::new((format!("/console/sign-in?{to}"), "Sign in again")));
         Self { next, ..Self::plain(Reason::SignInStale) }
     }
 
     /// With a page to go on with.
     pub(super) fn next(self, path: impl Into<String>, words: &'static str) -> Self {
-        Self { next: Some((path.into(), words)), ..self }
+        Self { next: Some(Box::new((path.into(), words))), ..self }
     }
 
     /// With a time to wait.
@@ -136,7 +137,7 @@ impl Trouble {
             title: self.title(),
             detail: &sentence(self.detail.trim_end_matches('.')),
             fix: &self.fix,
-            next: self.next.as_ref(),
+            next: self.next.as_deref(),
             code: self.reason.code(),
             decision: &context.decision.id,
             trace: hex::encode(context.decision.trace),

@@ -34,7 +34,7 @@ pub(super) async fn attach(State(broker): State<Arc<Broker>>, mut request: Reque
     let Ok(found) = found else { return Trouble::plain(Reason::Internal).answer(&broker, &context) };
     if let Err(limited) = broker.limits.admin(context.address) {
         let own = found.as_ref().map(|(session, _)| broker.limits.operator(session.who.operator.as_str()));
-        if !own.is_some_and(|let_in| let_in.is_ok()) {
+        if own.is_none_or(|let_in| let_in.is_err()) {
             return Trouble::plain(Reason::RateLimited).after(limited.0).answer(&broker, &context);
         }
     }

@@ -2,15 +2,19 @@
 
 mod act;
 mod gate;
+mod versions;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use shortbread_protocol::admin::ActivateBody;
 use shortbread_protocol::event::Decision;
 use shortbread_protocol::names::WorkflowName;
 use thiserror::Error;
+
+pub use self::versions::{version, versions};
 
 use crate::activation::{ActivationError, Actor, Found, Judged, OnTrial, Scope};
 use crate::broker::Broker;
@@ -61,6 +65,26 @@ pub struct Wish {
     pub watch: Option<Duration>,
     /// Changed decisions that are meant, by the ids that a replay gives them.
     pub accept: BTreeSet<String>,
+}
+
+impl Wish {
+    /// As it is asked for.
+    ///
+    /// # Errors
+    /// What of it makes no sense.
+    pub fn of(asked: ActivateBody) -> Result<Self, String> {
+        let named = |name: &String| {
+            name.parse().map_err(|error| format!("{name:?} is no name of a workflow: {error}"))
+        };
+        let workflows: BTreeSet<_> = asked.workflows.iter().map(named).collect::<Result<_, _>>()?;
+        let watch = asked.watch.map(Duration::from_secs);
+        if watch.is_some_and(|span| span.is_zero() || span > MAX_WATCH) {
+            let most = MAX_WATCH.as_secs();
+            return Err(format!("`watch` is none of 1 to {most} seconds (seven days)"));
+        }
+        let workflows = Some(workflows).filter(|some| !some.is_empty());
+        Ok(Self { version: asked.version, workflows, watch, accept: asked.accept.into_iter().collect() })
+    }
 }
 
 /// Puts a version in force, for everyone or on trial, once it passed the gate.

@@ -2,6 +2,8 @@
 
 pub(super) mod activity;
 pub(super) mod approvals;
+pub(super) mod policy;
+pub(super) mod sessions;
 pub(super) mod switch;
 
 use axum::http::StatusCode;
@@ -11,6 +13,13 @@ use shortbread_protocol::reason::Reason;
 use super::frame;
 use super::trouble::Trouble;
 use super::visit::Visit;
+
+/// Nothing is at this address.
+#[utoipa::path(get, path = "/console/{*path}", tag = "console", params(("path" = String, Path)), responses((status = 303), (status = 404, body = String, content_type = "text/html")))]
+pub(super) async fn lost(visit: Visit) -> Response {
+    let trouble = Trouble::absent("there is no page at this address").next("/console", "To the console");
+    trouble.answer(&visit.broker, &visit.context)
+}
 
 /// To the first page that whoever asks may look at.
 #[utoipa::path(get, path = "/console", tag = "console", responses((status = 303), (status = 403, body = String, content_type = "text/html")))]

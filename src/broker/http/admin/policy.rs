@@ -1,25 +1,20 @@
 //! `/api/v1/policy`: versions and what is in force.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, State};
 use axum::response::Response;
-use shortbread_protocol::admin::{
-    ActivateBody, PolicyAnswer, PolicyText, PolicyVersionBody, Problem, RollbackBody, TrialBody,
-};
+use shortbread_protocol::admin::{ActivateBody, PolicyAnswer, PolicyText, Problem, RollbackBody};
 use shortbread_protocol::reason::Reason;
 
 use super::super::App;
 use super::super::failure::Failure;
 use super::{Sent, admit, answer, to_the_end};
 use crate::activation::{ActivationError, Actor};
-use crate::broker::Broker;
 use crate::exchange::Context;
-use crate::rollout::{self, MAX_WATCH, RolloutError, Wish};
-use crate::store::{PolicyVersion, Trial};
+use crate::rollout::{self, RolloutError, Wish};
 
 /// All versions, newest first.
 #[utoipa::path(get, path = "/api/v1/policy", tag = "admin", security(("operator" = ["policy.read"])),
@@ -31,7 +26,7 @@ pub(in crate::http) async fn history(
 ) -> Response {
     let done = async {
         admit(&app.broker, &context, &sent, "policy.read").await?;
-        versions(&app.broker).await
+        Ok::<_, Failure>(rollout::versions(&app.broker).await?)
     };
     answer(done.await, &context)
 }
@@ -53,18 +48,7 @@ pub(in crate::http) async fn version(
             Failure::new(Reason::NotFound, detail)
         };
         let Path(number) = number.map_err(|_| absent())?;
-        let known = app.broker.store.policy_versions().await?;
-        let known = known.into_iter().find(|version| version.n == number).ok_or_else(absent)?;
-        let written = app.broker.policy.written(number).await?;
-        Ok(PolicyText {
-            version: number,
-            digest: format!("sha256:{}", hex::encode(known.digest)),
-            author: known.author,
-            at: known.at.seconds(),
-            file: written.file,
-            source: written.source,
-            files: written.files,
-        })
+        rollout::version(&app.broker, number).await?.ok_or_else(absent)
     };
     answer(done.await, &context)
 }
@@ -82,8 +66,10 @@ pub(in crate::http) async fn activate(
         let (broker, asked) = (Arc::clone(&app.broker), sent.read::<ActivateBody>()?);
         let decision = context.decision.clone();
         let change = async move {
-            rollout::activate(&broker, wish(asked)?, &actor, &decision).await?;
-            versions(&broker).await
+            let malformed = |detail| Failure::new(Reason::RequestMalformed, detail);
+            let wish = Wish::of(asked).map_err(malformed)?;
+            rollout::activate(&broker, wish, &actor, &decision).await?;
+            Ok::<_, Failure>(rollout::versions(&broker).await?)
         };
         to_the_end(change).await
     };
@@ -111,55 +97,11 @@ pub(in crate::http) async fn rollback(
                 &decision,
             )
             .await?;
-            versions(&broker).await
+            Ok::<_, Failure>(rollout::versions(&broker).await?)
         };
         to_the_end(change).await
     };
     answer(done.await, &context)
-}
-
-fn wish(asked: ActivateBody) -> Result<Wish, Failure> {
-    let refused = |detail: String| Failure::new(Reason::RequestMalformed, detail);
-    let named = |name: &String| {
-        name.parse().map_err(|error| refused(format!("{name:?} is no name of a workflow: {error}")))
-    };
-    let workflows: BTreeSet<_> = asked.workflows.iter().map(named).collect::<Result<_, _>>()?;
-    let watch = asked.watch.map(Duration::from_secs);
-    if watch.is_some_and(|span| span.is_zero() || span > MAX_WATCH) {
-        let most = MAX_WATCH.as_secs();
-        return Err(refused(format!("`watch` is none of 1 to {most} seconds (seven days)")));
-    }
-    let workflows = Some(workflows).filter(|some| !some.is_empty());
-    Ok(Wish { version: asked.version, workflows, watch, accept: asked.accept.into_iter().collect() })
-}
-
-async fn versions(broker: &Broker) -> Result<PolicyAnswer, Failure> {
-    let (versions, history) = (broker.store.policy_versions().await?, broker.store.policy_history().await?);
-    let active = broker.policy.version();
-    let open = broker.policy.on_trial();
-    let body = |version: &PolicyVersion| PolicyVersionBody {
-        version: version.n,
-        digest: format!("sha256:{}", hex::encode(version.digest)),
-        author: version.author.clone(),
-        at: version.at.seconds(),
-        active: version.n == active,
-        was_active: history.iter().any(|activation| activation.version == version.n),
-    };
-    let told_only = rollout::left_to_a_person(broker).await;
-    let trial = open.as_ref().map(|open| trial(&open.trial, told_only));
-    Ok(PolicyAnswer { versions: versions.iter().rev().map(body).collect(), trial })
-}
-
-fn trial(trial: &Trial, told_only: Option<String>) -> TrialBody {
-    TrialBody {
-        version: trial.version,
-        before: trial.before,
-        workflows: trial.workflows.iter().flatten().map(ToString::to_string).collect(),
-        since: trial.at.seconds(),
-        watched_until: trial.until.map(|until| until.seconds()),
-        told_only,
-        by: trial.operator.clone(),
-    }
 }
 
 impl From<RolloutError> for Failure {

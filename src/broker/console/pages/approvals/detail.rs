@@ -7,6 +7,8 @@ use axum::response::Response;
 use serde::Deserialize;
 use shortbread_protocol::admin::{ApprovalAnswer, ApprovalState};
 use shortbread_protocol::approval::{ShownCall, ShownRight};
+use shortbread_protocol::constraint::Constraint;
+use shortbread_protocol::names::ArgName;
 
 use super::{LOOK, Next, next, tone, who};
 use crate::approvals::{self, DecideError, Page};
@@ -194,12 +196,12 @@ fn call(call: &ShownCall) -> Call {
 fn right(right: &ShownRight) -> Right {
     let operation = right.operation.to_string();
     let rules = right.constraints.as_ref().map(|rules| {
-        let rule = |(name, rule): (&_, &_)| Rule {
+        let rule = |(name, rule): (&ArgName, &Constraint)| Rule {
             field: format!("only {operation} {name}"),
-            name: format!("{name}"),
+            name: name.to_string(),
             words: escape(&words::constraint(rule)).into_owned(),
         };
-        rules.iter().map(|(name, constraint)| rule((&name.to_string(), constraint))).collect()
+        rules.iter().map(rule).collect()
     });
     Right { operation, access: right.access.as_str(), rules }
 }

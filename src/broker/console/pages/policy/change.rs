@@ -1,0 +1,133 @@
+//! `/console/policy/{n}/activate` and `/console/policy/rollback`.
+
+use std::sync::Arc;
+
+use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Redirect, Response};
+use shortbread_protocol::admin::ActivateBody;
+use shortbread_protocol::reason::Reason;
+
+use super::{list, version};
+use crate::activation::Actor;
+use crate::console::trouble::Trouble;
+use crate::console::visit::{Form, Posted, Visit};
+use crate::policy::builtin;
+use crate::rollout::{self, RolloutError, Wish};
+
+type Wrong = (&'static str, Trouble);
+
+/// Puts a version in force, for everyone or on trial.
+#[utoipa::path(post, path = "/console/policy/{n}/activate", tag = "console", params(("n" = u64, Path, description = "The version's number")),
+    responses((status = 303), (status = 400, body = String, content_type = "text/html"), (status = 401, body = String, content_type = "text/html"), (status = 403, body = String, content_type = "text/html"), (status = 404, body = String, content_type = "text/html"), (status = 409, body = String, content_type = "text/html"), (status = 503, body = String, content_type = "text/html")))]
+pub(in crate::console) async fn activate(
+    number: Result<Path<u64>, PathRejection>,
+    posted: Posted,
+) -> Response {
+    let Posted { mut visit, form } = posted;
+    let Ok(Path(number)) = number else {
+        return Trouble::absent("a version is named by its number").answer(&visit.broker, &visit.context);
+    };
+    visit.here = format!("/console/policy/{number}");
+    let (field, trouble) = match activated(&visit, number, &form).await {
+        Ok(done) => return Redirect::to(&format!("/console/policy?done={done}")).into_response(),
+        Err(wrong) => wrong,
+    };
+    if field.is_empty() {
+        return trouble.answer(&visit.broker, &visit.context);
+    }
+    let wrong = Some((field, trouble.detail().to_owned(), trouble.code()));
+    let page = version::made(&visit, number, form, wrong).await;
+    with_status(&visit, page, &trouble)
+}
+
+async fn activated(visit: &Visit, number: u64, form: &Form) -> Result<&'static str, Wrong> {
+    visit.must_fresh(builtin::ACTIVATE).await.map_err(|trouble| ("", trouble))?;
+    confirmed(form, &format!("version {number}"))?;
+    let words = |text: &str| {
+        text.split([',', ' ', '\n', '\r']).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    };
+    let watch = match form.text("watch") {
+        "" => None,
+        text => Some(text.parse().map_err(|_| ("watch", malformed("choose how long it is watched")))?),
+    };
+    let workflows: Vec<String> = words(form.text("workflows"));
+    let done = if workflows.is_empty() { "activated" } else { "tried" };
+    let asked = ActivateBody { version: Some(number), workflows, watch, accept: words(form.text("accept")) };
+    let wish = Wish::of(asked).map_err(|detail| ("workflows", malformed(detail)))?;
+    let actor = Actor::Operator(visit.session.who.operator.clone());
+    let (broker, decision) = (Arc::clone(&visit.broker), visit.context.decision.clone());
+    to_the_end(async move { rollout::activate(&broker, wish, &actor, &decision).await }).await?;
+    Ok(done)
+}
+
+/// Takes a trial back, or puts the version in force that was before.
+#[utoipa::path(post, path = "/console/policy/rollback", tag = "console",
+    responses((status = 303), (status = 400, body = String, content_type = "text/html"), (status = 401, body = String, content_type = "text/html"), (status = 403, body = String, content_type = "text/html"), (status = 409, body = String, content_type = "text/html"), (status = 503, body = String, content_type = "text/html")))]
+pub(in crate::console) async fn rollback(posted: Posted) -> Response {
+    let Posted { mut visit, form } = posted;
+    visit.here = "/console/policy".to_owned();
+    let (field, trouble) = match rolled_back(&visit, &form).await {
+        Ok(()) => return Redirect::to("/console/policy?done=back").into_response(),
+        Err(wrong) => wrong,
+    };
+    if field.is_empty() {
+        return trouble.answer(&visit.broker, &visit.context);
+    }
+    let wrong = Some((field, trouble.detail().to_owned(), trouble.code()));
+    let page = list::made(&visit, "", form, wrong).await;
+    with_status(&visit, page, &trouble)
+}
+
+async fn rolled_back(visit: &Visit, form: &Form) -> Result<(), Wrong> {
+    visit.must_fresh("policy.rollback").await.map_err(|trouble| ("", trouble))?;
+    confirmed(form, "roll back")?;
+    // What was looked at: another version may be in force by now.
+    let seen = form.text("in_force").parse().ok();
+    if seen != Some(visit.broker.policy.version()) {
+        let detail = "something else was activated meanwhile; look at what is in force now";
+        return Err(("change", Trouble::new(StatusCode::CONFLICT, Reason::Conflict, detail)));
+    }
+    let version = match form.text("version") {
+        "" => None,
+        text => Some(text.parse().map_err(|_| ("change", malformed("a version is named by its number")))?),
+    };
+    let accept = form.text("accept").split_whitespace().map(str::to_owned).collect();
+    let actor = Actor::Operator(visit.session.who.operator.clone());
+    let (broker, decision) = (Arc::clone(&visit.broker), visit.context.decision.clone());
+    to_the_end(async move { rollout::roll_back(&broker, version, &accept, &actor, &decision).await })
+        .await
+        .map(drop)
+}
+
+fn confirmed(form: &Form, name: &str) -> Result<(), Wrong> {
+    if form.text("confirm").trim() == name {
+        return Ok(());
+    }
+    Err(("confirm", malformed(format!("type {name:?} to confirm"))))
+}
+
+async fn to_the_end(
+    change: impl Future<Output = Result<u64, RolloutError>> + Send + 'static,
+) -> Result<u64, Wrong> {
+    match tokio::spawn(change).await {
+        Ok(Ok(version)) => Ok(version),
+        Ok(Err(error)) => Err(("change", error.into())),
+        Err(_) => Err(("change", Trouble::plain(Reason::Internal))),
+    }
+}
+
+fn malformed(detail: impl Into<String>) -> Trouble {
+    Trouble::new(StatusCode::BAD_REQUEST, Reason::RequestMalformed, detail)
+}
+
+fn with_status(visit: &Visit, page: Result<Response, Trouble>, trouble: &Trouble) -> Response {
+    match page {
+        Ok(mut page) => {
+            *page.status_mut() = trouble.status();
+            page
+        }
+        Err(other) => other.answer(&visit.broker, &visit.context),
+    }
+}

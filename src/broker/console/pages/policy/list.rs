@@ -1,0 +1,111 @@
+//! `/console/policy`: the versions.
+
+use askama::Template;
+use axum::extract::Query;
+use axum::extract::rejection::QueryRejection;
+use axum::response::Response;
+use serde::Deserialize;
+use shortbread_protocol::admin::{PolicyVersionBody, TrialBody};
+
+use crate::console::frame::Frame;
+use crate::console::show::{When, html};
+use crate::console::trouble::Trouble;
+use crate::console::visit::{Form, Visit};
+use crate::rollout;
+use crate::text::escape;
+
+/// What was done just now.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+pub(in crate::console) struct Done {
+    /// `activated`, `tried` or `back`.
+    done: Option<String>,
+}
+
+struct Row {
+    body: PolicyVersionBody,
+    author: String,
+    at: When,
+    tried: bool,
+}
+
+struct Trial {
+    body: TrialBody,
+    since: When,
+    until: Option<When>,
+}
+
+#[derive(Template)]
+#[template(path = "policy/list.html")]
+struct List {
+    frame: Frame,
+    rows: Vec<Row>,
+    trial: Option<Trial>,
+    done: &'static str,
+    rolls_back: bool,
+    /// The version that a rollback goes to.
+    earlier: Option<u64>,
+    in_force: u64,
+    form: Form,
+    wrong: Option<(&'static str, String, &'static str)>,
+}
+
+impl List {
+    fn wrong(&self, field: &str) -> Option<&(&'static str, String, &'static str)> {
+        self.wrong.as_ref().filter(|(wrong, ..)| *wrong == field)
+    }
+}
+
+/// The versions of the policy.
+#[utoipa::path(get, path = "/console/policy", tag = "console", params(Done),
+    responses((status = 200, body = String, content_type = "text/html"), (status = 303), (status = 403, body = String, content_type = "text/html"), (status = 503, body = String, content_type = "text/html")))]
+pub(in crate::console) async fn page(visit: Visit, done: Result<Query<Done>, QueryRejection>) -> Response {
+    let done = match done.ok().and_then(|Query(done)| done.done).as_deref() {
+        Some("activated") => "The version is in force.",
+        Some("tried") => "The version is on trial.",
+        Some("back") => "Rolled back.",
+        _ => "",
+    };
+    let made = made(&visit, done, Form::default(), None).await;
+    made.unwrap_or_else(|trouble| trouble.answer(&visit.broker, &visit.context))
+}
+
+/// The page, with what is wrong with a rollback where something is.
+///
+/// # Errors
+/// When whoever asks may not look at it, or the store fails.
+pub(super) async fn made(
+    visit: &Visit,
+    done: &'static str,
+    form: Form,
+    wrong: Option<(&'static str, String, &'static str)>,
+) -> Result<Response, Trouble> {
+    visit.must(&["policy.read"]).await?;
+    let broker = &visit.broker;
+    let answer = rollout::versions(broker).await?;
+    let now = broker.clock.now().seconds();
+    let tried = answer.trial.as_ref().map(|trial| trial.version);
+    let trial = answer.trial.map(|body| Trial {
+        since: When::new(body.since, now),
+        until: body.watched_until.map(|until| When::new(until, now)),
+        body,
+    });
+    let on_part = trial.as_ref().is_some_and(|trial| !trial.body.workflows.is_empty());
+    let row = |body: PolicyVersionBody| Row {
+        author: escape(&body.author).into_owned(),
+        at: When::new(body.at, now),
+        tried: tried == Some(body.version),
+        body,
+    };
+    let page = List {
+        frame: Frame::of(visit, "Policy", "Policy").await,
+        rows: answer.versions.into_iter().map(row).collect(),
+        earlier: if on_part { None } else { broker.policy.earlier(None).await.ok() },
+        trial,
+        done,
+        rolls_back: visit.may("policy.rollback"),
+        in_force: broker.policy.version(),
+        form,
+        wrong,
+    };
+    Ok(html(&page))
+}
