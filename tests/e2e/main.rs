@@ -18,6 +18,7 @@ mod bad_input;
 mod bad_setup;
 mod break_glass;
 mod budgets;
+mod console_lists;
 mod descent;
 mod dpop;
 mod durable;

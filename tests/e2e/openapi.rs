@@ -224,6 +224,8 @@ async fn answers_of_the_exchange_are_as_described() {
 const BUNDLE: &str = "/api/v1/log/tile/entries/{*path}";
 const CASES: &str = "/api/v1/audit/cases";
 const STATUS: &str = "/api/v1/revocations/status";
+const SESSIONS: &str = "/api/v1/console/sessions";
+const LINKS: &str = "/api/v1/console/links";
 const NOTICES: &str = "/api/v1/notices/dropped";
 const APPROVALS: &str = "/api/v1/approvals";
 const EXPORT: &str = "/api/v1/audit/export";
@@ -309,6 +311,7 @@ async fn answers_of_the_admin_api_are_as_described() {
         ("approvals.read", APPROVALS, format!("{APPROVALS}?state=lost")),
         ("approvals.read", "/api/v1/approvals/{id}", format!("{APPROVALS}/none")),
         ("policy.read", "/api/v1/policy", "/api/v1/policy".to_owned()),
+        ("status.read", SESSIONS, SESSIONS.to_owned()),
         ("policy.read", "/api/v1/policy/versions/{n}", "/api/v1/policy/versions/1".to_owned()),
         ("audit.read", "/api/v1/audit", "/api/v1/audit?after=0&limit=5".to_owned()),
         ("audit.read", "/api/v1/audit", "/api/v1/audit?colour=red".to_owned()),
@@ -336,8 +339,12 @@ async fn answers_of_the_admin_api_are_as_described() {
         checker.check("post", &path, &world.admin("approvals.decide", &asked, &json!({ "x": 1 })).await);
         checker.check("post", &path, &world.call("post", &asked, None, None).await);
     }
+    checker.check("post", LINKS, &world.admin("status.read", LINKS, &json!({})).await);
+    checker.check("post", LINKS, &world.call("post", LINKS, None, None).await);
     let token = world.operator("alice", "revocations.revoke").await;
     for token in [Some(token.as_str()), None] {
+        let answer = world.call("delete", &format!("{SESSIONS}/none"), token, None).await;
+        checker.check("delete", &format!("{SESSIONS}/{{id}}"), &answer);
         let answer = world.call("delete", "/api/v1/verifiers/none", token, None).await;
         checker.check("delete", "/api/v1/verifiers/{id}", &answer);
     }
