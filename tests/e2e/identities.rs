@@ -215,8 +215,8 @@ fn every_identity_of_the_readme_is_a_sound_policy() {
         readme.split("```toml policy\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
     assert_eq!(
         blocks.len(),
-        11,
-        "GitHub, GitLab, Kubernetes, SPIFFE, Google, AWS, Azure, a key; a tripwire, gate and rollback, a tool that is observed"
+        12,
+        "GitHub, GitLab, Kubernetes, SPIFFE, Google, AWS, Azure, a key, a group; a tripwire, gate and rollback, a tool that is observed"
     );
     let key = |path: &str| PrivateKey::from_seed(&[u8::try_from(path.len()).unwrap(); 32]).public().to_pem();
     let issuer = FakeIssuer::start();

@@ -11,7 +11,7 @@ use super::proof;
 use super::request::Request;
 use crate::cases::{Held, Identity, Input, Wanted};
 use crate::identity::Verified;
-use crate::policy::model::{Limit, Principal, Proof};
+use crate::policy::model::{Limit, Membership, Principal, Proof};
 use crate::policy::{Asked, Policy, Possession};
 use crate::store::ErasableInput;
 
@@ -122,7 +122,10 @@ fn kept(claims: &Map<String, Value>, policy: &Policy) -> Map<String, Value> {
 /// Whether an identity entry matches on this claim, or a grant binds it or something inside of it.
 fn reads(policy: &Policy, name: &str) -> bool {
     let matched = policy.identities().iter().any(|entry| match &entry.proof {
-        Proof::Oidc(oidc) => oidc.claims.contains_key(name),
+        Proof::Oidc(oidc) => {
+            let named = |of: &Membership| [&of.groups_claim, &of.named_by].into_iter().any(|own| own == name);
+            oidc.claims.contains_key(name) || oidc.membership.as_ref().is_some_and(named)
+        }
         Proof::Key(_) | Proof::Spiffe(_) => false,
     });
     let inside =

@@ -10,7 +10,7 @@ use super::error::{Cause, Degraded, IdentityError};
 use super::jwt::{Kind, Signed, Unverified};
 use super::origin::{Name, Origin};
 use super::{Identities, Verified, one, verified};
-use crate::policy::model::{Identity, Oidc, Proof, Spiffe};
+use crate::policy::model::{Identity, Oidc, Principal, Proof, Spiffe};
 
 /// How long after `iat` a token is taken where neither the entry says otherwise nor a key pins it.
 const MAX_AGE: Duration = Duration::from_secs(10 * 60);
@@ -65,13 +65,27 @@ impl<'e> Candidate<'e> {
 
     pub(super) fn wants(&self, claims: &Map<String, Value>) -> bool {
         match self.demand {
-            Demand::Claims(oidc) => claims::matches(claims, &oidc.claims),
+            Demand::Claims(oidc) => {
+                claims::matches(claims, &oidc.claims) && !self.principals(claims).is_empty()
+            }
             Demand::Svid(spiffe) => {
                 let says = |name: &str, wanted: &str| claims.get(name).is_some_and(|claim| claim == wanted);
                 says("sub", spiffe.id.as_str())
                     && spiffe.issuer.as_ref().is_none_or(|issuer| says("iss", issuer))
             }
         }
+    }
+
+    /// Who a token with these claims may be: all of the entry, or of operators in a group the one whom it names.
+    pub(super) fn principals(&self, claims: &Map<String, Value>) -> Vec<Principal> {
+        let listed = &self.entry.principals;
+        let Demand::Claims(Oidc { membership: Some(membership), .. }) = self.demand else {
+            return listed.clone();
+        };
+        let named = membership.named(claims);
+        let is_named =
+            |one: &&Principal| matches!(one, Principal::Operator(name) if named == Some(name.as_str()));
+        listed.iter().filter(is_named).cloned().collect()
     }
 
     pub(super) fn reuse(&self) -> bool {
@@ -124,6 +138,7 @@ impl Identities {
         let found = one(&wanted, IdentityError::Unmatched)?;
         let times = found.aged(times, now)?;
         let mut verified = verified(found.entry, &found.origin().name, signed, times)?;
+        verified.principals = found.principals(claims);
         verified.reuse = found.reuse();
         verified.degraded = degraded;
         Ok(verified)

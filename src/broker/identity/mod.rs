@@ -55,7 +55,7 @@ pub struct Identities {
 pub struct Verified {
     /// The entry's label.
     pub entry: String,
-    /// Who this may be: one, or several workflows of which the request picks one.
+    /// Who this may be: one, or several workflows of which the request picks one. Never several operators.
     pub principals: Vec<Principal>,
     /// Who vouches for it: `iss`; for a JWT-SVID the trust domain's own id, such as `spiffe://acme.example`.
     pub issuer: String,

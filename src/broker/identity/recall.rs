@@ -46,10 +46,10 @@ pub fn recall<'e>(
         Proved::Key(thumbprint) => by_key(entries, principal, thumbprint),
         Proved::Token { issuer, claims } => {
             let found = by_token(entries, issuer, claims)?;
-            if !found.entry.principals.contains(principal) {
+            if !found.principals(claims).contains(principal) {
                 return Err(IdentityError::WorkflowUnlisted);
             }
-            Ok(found)
+            Ok(Recalled { entry: found.entry, reuse: found.reuse() })
         }
     }
 }
@@ -83,7 +83,7 @@ fn by_token<'e>(
     entries: &'e [Identity],
     issuer: &str,
     claims: &Map<String, Value>,
-) -> Result<Recalled<'e>, IdentityError> {
+) -> Result<Candidate<'e>, IdentityError> {
     let candidates = candidates(entries, issuer, claims);
     if candidates.is_empty() {
         return Err(Cause::UnknownIssuer.into());
@@ -95,8 +95,7 @@ fn by_token<'e>(
         return Err(Cause::Audience.into());
     }
     let wanted: Vec<&Candidate<'e>> = meant.into_iter().filter(|one| one.wants(claims)).collect();
-    let found = one(&wanted, IdentityError::Unmatched)?;
-    Ok(Recalled { entry: found.entry, reuse: found.reuse() })
+    one(&wanted, IdentityError::Unmatched).map(|found| **found)
 }
 
 // For a name in a trust domain that the policy knows its bundle alone counts, whatever `iss` says.

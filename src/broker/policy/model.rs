@@ -1,6 +1,7 @@
 //! The compiled policy: checked, indexed, immutable.
 
 mod gate;
+mod membership;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -8,6 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 pub use gate::{Gate, GateSegment};
+pub use membership::Membership;
 use serde_json::Value;
 use shortbread_protocol::access::Access;
 use shortbread_protocol::clock::Timestamp;
@@ -94,7 +96,7 @@ pub struct Identity {
     /// A short stable label for the audit log, such as `release-notes` or `enrich+mail-merge`. A second
     /// entry of the same name is `release-notes#2`, so that a label never means two entries.
     pub entry: String,
-    /// One principal, or several workflows of which the request picks one.
+    /// One principal; several workflows of which the request picks one, or several operators of whom the token names one.
     pub principals: Vec<Principal>,
     /// For a verifier: the tools whose calls it decides.
     pub tools: Vec<ToolName>,
@@ -122,6 +124,8 @@ pub struct Oidc {
     pub audience: String,
     /// Claims that must be there and be equal; objects are matched member by member.
     pub claims: BTreeMap<String, Value>,
+    /// For an entry of several operators: which of them a token names.
+    pub membership: Option<Membership>,
     /// Where the issuer's keys come from.
     pub keys: KeySource,
     /// Whether the issuer may live at a private address.

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use shortbread_protocol::names::{Intent, Operation};
 
 use super::Policy;
-use super::model::{Identity, KeySource, Principal, Proof};
+use super::model::{Identity, KeySource, Membership, Principal, Proof};
 
 /// Operators, approvers and their grants, in lines that can be compared and shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +60,7 @@ fn proof(identity: &Identity) -> String {
         Proof::Oidc(oidc) => {
             json!({
                 "issuer": oidc.issuer, "audience": oidc.audience, "claims": oidc.claims,
+                "membership": oidc.membership.as_ref().map(membership),
                 "keys": source(&oidc.keys), "allow_private": oidc.allow_private,
                 "reuse_until_expiry": oidc.reuse_until_expiry, "max_age": oidc.max_age.map(|span| span.as_secs()),
             })
@@ -74,6 +75,10 @@ fn proof(identity: &Identity) -> String {
             .to_string()
         }
     }
+}
+
+fn membership(of: &Membership) -> Value {
+    json!({ "group": of.group, "groups_claim": of.groups_claim, "named_by": of.named_by })
 }
 
 fn source(keys: &KeySource) -> Value {

@@ -155,6 +155,7 @@ fn broker() -> &'static (Identities, Vec<Identity>) {
             issuer: PLATFORM.to_owned(),
             audience: ISSUER.to_owned(),
             claims: claims.map(|(name, value)| (name.to_owned(), value)).into(),
+            membership: None,
             keys: KeySource::Pinned(key_set()),
             allow_private: false,
             reuse_until_expiry: false,

@@ -2,6 +2,7 @@
 
 mod assertions;
 mod fetching;
+mod groups;
 mod issuers;
 mod keys;
 mod platforms;
@@ -131,6 +132,7 @@ fn github() -> Oidc {
         audience: BROKER.to_owned(),
         claims: members(json!({ "repository_id": "456789", "environment": "prod",
             "job_workflow_ref": "acme/web/.github/workflows/notes.yml@refs/heads/main" })),
+        membership: None,
         keys: KeySource::Discovery,
         allow_private: false,
         reuse_until_expiry: false,

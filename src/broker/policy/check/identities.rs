@@ -11,7 +11,7 @@ use super::super::builtin;
 use super::super::model::{Catalogue, Identity, Principal, Proof, Spiffe};
 use super::super::source::IdentitySource;
 use super::super::spiffe::domain_of;
-use super::{Check, list, proof};
+use super::{Check, list, membership, proof};
 
 pub(super) fn compile(
     check: &mut Check<'_>,
@@ -46,11 +46,14 @@ fn principals(check: &mut Check<'_>, entry: &Spanned<IdentitySource>) -> Option<
         source.workflows.iter().map(|w| w.get_ref().iter().cloned().map(Principal::Workflow).collect()),
     );
     kinds.extend(source.operator.iter().map(|o| vec![Principal::Operator(o.get_ref().clone())]));
+    kinds.extend(source.operators.iter().map(|listed| {
+        listed.get_ref().iter().map(|one| Principal::Operator(one.get_ref().clone())).collect()
+    }));
     kinds.extend(source.verifier.iter().map(|v| vec![Principal::Verifier(v.get_ref().clone())]));
     let count = kinds.len();
     let principals = kinds.pop().filter(|_| count == 1);
     let Some(principals) = principals else {
-        let message = "an identity is exactly one of workflow, workflows, operator, verifier";
+        let message = "an identity is exactly one of workflow, workflows, operator, operators, verifier";
         check.problem(
             entry.span(),
             message,
@@ -60,8 +63,13 @@ fn principals(check: &mut Check<'_>, entry: &Spanned<IdentitySource>) -> Option<
     };
     let distinct: BTreeSet<_> = principals.iter().collect();
     if principals.is_empty() || distinct.len() < principals.len() {
-        let at = source.workflows.as_ref().map_or(entry.span(), Spanned::span);
-        check.problem(at, "workflows is empty or names one twice", "list each workflow once");
+        let (kind, at) = match (&source.workflows, &source.operators) {
+            (Some(listed), _) => ("workflow", listed.span()),
+            (_, Some(listed)) => ("operator", listed.span()),
+            _ => ("principal", entry.span()),
+        };
+        let message = format!("{kind}s is empty or names one twice");
+        check.problem(at, message, format!("list each {kind} once"));
         return None;
     }
     Some(principals)
@@ -119,7 +127,9 @@ fn compare(check: &mut Check<'_>, at: &Range<usize>, new: &Identity, old: &Ident
             "make a key for each name; for several workflows of one worker use workflows = [\"a\", \"b\"]",
         ),
         (Proof::Oidc(a), Proof::Oidc(b)) if a.issuer == b.issuer => {
-            if a.audience == b.audience && a.claims == b.claims {
+            if a.audience == b.audience && a.membership.is_some() && b.membership.is_some() {
+                membership::compare(check, at, new, old);
+            } else if a.audience == b.audience && a.claims == b.claims {
                 check.problem(
                     at.clone(),
                     format!(

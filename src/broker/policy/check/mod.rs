@@ -11,6 +11,7 @@ mod grants;
 mod identities;
 mod key_file;
 mod limits;
+mod membership;
 mod platforms;
 mod proof;
 mod rollback;
@@ -163,7 +164,8 @@ impl People {
                     people.self_asserted.insert(name.clone());
                 }
             }
-            people.operators.extend(source.operator.iter().map(|name| name.get_ref().clone()));
+            let one = source.operator.iter().chain(source.operators.iter().flat_map(Spanned::get_ref));
+            people.operators.extend(one.map(|name| name.get_ref().clone()));
         }
         people
     }

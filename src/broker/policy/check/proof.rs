@@ -12,7 +12,7 @@ use super::super::model::{KeySource, Oidc, Proof};
 use super::super::source::IdentitySource;
 use super::super::units::Shown;
 use super::key_file::KeyFile;
-use super::{Check, platforms, spiffe, url};
+use super::{Check, membership, platforms, spiffe, url};
 
 const MAX_KEY_BYTES: usize = 16 * 1024;
 /// The longest `max_age`: the broker remembers a token for so long, so that it is taken once.
@@ -20,13 +20,14 @@ const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Claims nest no deeper than this.
 const MAX_CLAIM_DEPTH: usize = 8;
 /// These say nothing about who presents the token, or are checked anyway.
-const ALWAYS_CHECKED: [&str; 6] = ["iss", "aud", "exp", "nbf", "iat", "jti"];
+pub(super) const ALWAYS_CHECKED: [&str; 6] = ["iss", "aud", "exp", "nbf", "iat", "jti"];
 
 pub(super) fn compile(check: &mut Check<'_>, entry: &Spanned<IdentitySource>) -> Option<Proof> {
     let source = entry.get_ref();
     match (&source.key, &source.spiffe_id, &source.issuer) {
         (Some(key), None, None) => {
             only_key(check, source);
+            membership::only_issuer(check, source, "a key");
             self::key(check, key).map(Proof::Key)
         }
         (None, Some(id), _) => spiffe::compile(check, source, id).map(Proof::Spiffe),
@@ -103,6 +104,7 @@ fn oidc(check: &mut Check<'_>, source: &IdentitySource, issuer: &Spanned<String>
     issuer_url(check, issuer, allow_private);
     platforms::check_issuer(check, issuer);
     let audience = audience(check, source, issuer);
+    let membership = membership::compile(check, source);
     let claims = claims(check, source, issuer);
     let keys = keys(check, source, allow_private);
     let (reuse_until_expiry, max_age) = (reuse(check, source), max_age(check, source));
@@ -110,6 +112,7 @@ fn oidc(check: &mut Check<'_>, source: &IdentitySource, issuer: &Spanned<String>
         issuer: issuer.get_ref().clone(),
         audience: audience?,
         claims: claims?,
+        membership: membership?,
         keys: keys?,
         allow_private,
         reuse_until_expiry,
@@ -178,6 +181,9 @@ fn claims(
     source: &IdentitySource,
     issuer: &Spanned<String>,
 ) -> Option<BTreeMap<String, Value>> {
+    if source.claims.is_none() && source.group.is_some() {
+        return Some(BTreeMap::new());
+    }
     let Some(claims) = source.claims.as_ref().filter(|claims| !claims.get_ref().is_empty()) else {
         let at = source.claims.as_ref().map_or(issuer.span(), Spanned::span);
         let message = format!("no claims are demanded, so everyone who has a token of {issuer} would match");

@@ -8,7 +8,7 @@ use super::super::source::IdentitySource;
 use super::super::spiffe::{SpiffeId, TrustDomain};
 use super::key_file::KeyFile;
 use super::proof::{audience, issuer_url, max_age, reuse, stray};
-use super::{Check, url};
+use super::{Check, membership, url};
 
 pub(super) fn compile(
     check: &mut Check<'_>,
@@ -23,6 +23,7 @@ pub(super) fn compile(
     ];
     let fix = "take it out: the spiffe_id says who it is, and bundle_url or bundle_file where the keys are";
     stray(check, beside, "a spiffe_id", fix);
+    membership::only_issuer(check, source, "a spiffe_id");
     if let Some(issuer) = &source.issuer {
         issuer_url(check, issuer, true);
     }

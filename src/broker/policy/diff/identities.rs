@@ -89,6 +89,7 @@ fn is_oidc_inside(a: &Oidc, b: &Oidc) -> bool {
         && a.reuse_until_expiry == b.reuse_until_expiry
         && age(a.max_age, a.reuse_until_expiry) <= age(b.max_age, b.reuse_until_expiry)
         && claims
+        && (b.membership.is_none() || a.membership == b.membership)
 }
 
 fn is_spiffe_inside(a: &Spiffe, b: &Spiffe) -> bool {
@@ -118,7 +119,8 @@ fn demands(own: &Value, wanted: &Value) -> bool {
 /// A token that two entries want is refused. Where one of them goes, or wants less, the other one may take it now.
 fn unmasked(old: &Policy, new: &Policy) -> Vec<Effect> {
     let gone = old.identities().iter().filter(|was| {
-        let same = |is: &&Identity| is.proof == was.proof;
+        let same =
+            |is: &&Identity| is.proof == was.proof && (is.principals == was.principals || !by_membership(is));
         !new.identities().iter().any(|is| same(&is))
     });
     let mut effects = Vec::new();
@@ -127,6 +129,7 @@ fn unmasked(old: &Policy, new: &Policy) -> Vec<Effect> {
             if let (Proof::Oidc(a), Proof::Oidc(b)) = (&was.proof, &is.proof)
                 && was.principals != is.principals
                 && (&a.issuer, &a.audience) == (&b.issuer, &b.audience)
+                && !tells_apart(a, b)
                 && b.claims
                     .iter()
                     .all(|(name, wanted)| a.claims.get(name).is_none_or(|own| goes_with(own, wanted)))
@@ -139,6 +142,17 @@ fn unmasked(old: &Policy, new: &Policy) -> Vec<Effect> {
         }
     }
     effects
+}
+
+fn by_membership(entry: &Identity) -> bool {
+    matches!(&entry.proof, Proof::Oidc(oidc) if oidc.membership.is_some())
+}
+
+/// Whether two entries take their operators' names from one claim: no policy lists an operator in both, so no token was ever
+/// wanted by both.
+fn tells_apart(one: &Oidc, other: &Oidc) -> bool {
+    let by = |oidc: &Oidc| oidc.membership.as_ref().map(|of| of.named_by.clone());
+    by(one).is_some_and(|own| by(other) == Some(own))
 }
 
 /// Whether one token can have both values.
@@ -155,8 +169,13 @@ fn proof(identity: &Identity) -> String {
     let mut text = match &identity.proof {
         Proof::Key(key) => format!("the key {}", key.thumbprint()),
         Proof::Oidc(oidc) => {
+            let member = oidc
+                .membership
+                .as_ref()
+                .map(|of| format!("the group {} in {}, named by {}", of.group, of.groups_claim, of.named_by));
             let claims: Vec<String> =
                 oidc.claims.iter().flat_map(|(name, value)| claim(name, value)).collect();
+            let claims: Vec<String> = member.into_iter().chain(claims).collect();
             let with = if claims.is_empty() { String::new() } else { format!(" with {}", claims.join(", ")) };
             let token = format!("a token of {}{with} for {}", oidc.issuer, oidc.audience);
             token + &terms(&oidc.keys, oidc.allow_private, oidc.reuse_until_expiry, oidc.max_age)

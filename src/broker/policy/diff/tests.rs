@@ -276,3 +276,37 @@ fn tools_and_guards_are_compared_too() {
         ["widens gate: max_newly_denied 1 % -> 50 %"]
     );
 }
+
+#[test]
+fn operators_by_group_are_told_one_by_one() {
+    let with = |entries: &str| format!("{ADMIN}{entries}");
+    let entry = "[[identities]]\noperators = [\"bob\", \"carol\"]\nissuer = \"https://id.acme.example\"\n\
+                 audience = \"console\"\ngroup = \"oncall\"\n";
+    let by = |group: &str| {
+        format!(
+            "a token of https://id.acme.example with the group {group} in groups, named by preferred_username for console"
+        )
+    };
+    assert_eq!(
+        sentences(&with(""), &with(entry)),
+        ["bob", "carol"].map(|name| format!("widens operator:{name}: can be proved by {}", by("oncall")))
+    );
+    let told = sentences(&with(entry), &with(&entry.replace("\"oncall\"", "\"staff\"")));
+    let gains =
+        ["bob", "carol"].map(|name| format!("widens operator:{name}: can be proved by {}", by("staff")));
+    let loses = ["bob", "carol"]
+        .map(|name| format!("narrows operator:{name}: can no longer be proved by {}", by("oncall")));
+    assert_eq!(told, [gains, loses].concat());
+    assert_eq!(
+        sentences(&with(entry), &with(&entry.replace(", \"carol\"", ""))),
+        [format!("narrows operator:carol: can no longer be proved by {}", by("oncall"))]
+    );
+    // More is demanded of the same people.
+    let narrower = format!("{entry}claims = {{ acr = \"mfa\" }}\n");
+    let told = sentences(&with(entry), &with(&narrower));
+    assert!(told.iter().all(|told| told.starts_with("narrows")) && !told.is_empty(), "{told:?}");
+    // Two entries that no token could match both tell nothing of each other.
+    let other = entry.replace("[\"bob\", \"carol\"]", "[\"dave\"]").replace("oncall", "leads");
+    let told = sentences(&with(&format!("{entry}{other}")), &with(entry));
+    assert_eq!(told, [format!("narrows operator:dave: can no longer be proved by {}", by("leads"))]);
+}
