@@ -1,6 +1,7 @@
 //! `broker.toml`: every default works, unknown keys are refused, secrets stand in files.
 
 mod address;
+mod console;
 mod error;
 mod keys;
 mod limits;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 pub use address::AddressRange;
+pub use console::{Console, Provider};
 pub use error::ConfigError;
 pub use keys::{Keys, Passphrase};
 pub use limits::Limits;
@@ -53,6 +55,9 @@ pub struct Config {
     /// Where operators are told what happens.
     #[serde(default)]
     pub webhook: Option<Webhook>,
+    /// How people sign in to the console.
+    #[serde(default)]
+    pub console: Console,
     /// How long the audit log is kept, and where its checkpoints go.
     #[serde(default)]
     pub log: Log,
@@ -105,6 +110,7 @@ impl Config {
     fn check(&self) -> Result<(), String> {
         check_issuer(&self.issuer)?;
         self.breakers.check()?;
+        self.console.check()?;
         self.log.check(self.webhook.is_some())?;
         self.otel.as_ref().map_or(Ok(()), Otel::check)?;
         if self.webhook.as_ref().is_some_and(|webhook| webhook.url.is_some() == webhook.url_file.is_some()) {
@@ -138,6 +144,7 @@ impl Config {
         if let Some(path) = &mut keys.passphrase_file {
             *path = folder.join(&*path);
         }
+        self.console.rebase(folder);
         if let Some(path) = &mut self.log.anchor_file {
             *path = folder.join(&*path);
         }
