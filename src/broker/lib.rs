@@ -24,6 +24,7 @@ pub mod limits;
 pub mod log;
 pub mod mint;
 pub mod notices;
+pub mod oidc;
 pub mod otel;
 pub mod policy;
 mod private;

@@ -47,6 +47,7 @@ const MODULES: [(&str, &[&str]); 47] = [
     ("instances", &["delimited", "policy", "store"]),
     ("sessions", &[]),
     ("approval", &["cases", "policy", "store"]),
+    ("oidc", &["approval", "config", "identity", "policy", "private"]),
     ("activation", &["audit", "cases", "keyring", "policy", "store"]),
     ("watch", &["activation", "interval", "policy", "store"]),
     ("publish", &["keyring", "store", "telemetry"]),

@@ -2,16 +2,19 @@
 //! bounded size and time.
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use http::header::{ACCEPT, CACHE_CONTROL};
+use http::HeaderValue;
+use http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::{Client, Response, redirect, retry};
+use reqwest::{Client, RequestBuilder, Response, redirect, retry};
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 use super::address::{Reach, destination};
 use super::jwks::MAX_BODY;
@@ -61,6 +64,30 @@ pub enum FetchError {
 pub trait Fetch: Send + Sync {
     /// Fetches one document: 256 KiB and 3 s at most, no redirect followed.
     fn fetch<'a>(&'a self, url: &'a str, allow_private: bool) -> BoxFuture<'a, Result<Fetched, FetchError>>;
+
+    /// Posts a form, within the same bounds, and gives the body of an answer of 200. Whoever only fetches cannot.
+    fn post<'a>(&'a self, form: Form<'a>) -> BoxFuture<'a, Result<Zeroizing<Vec<u8>>, FetchError>> {
+        let _ = form;
+        Box::pin(async { Err(FetchError::Failed) })
+    }
+}
+
+/// A form to be posted. It may hold a code or a secret, so that nothing of it is shown.
+pub struct Form<'a> {
+    /// Where to.
+    pub url: &'a str,
+    /// As in [`Fetch::fetch`].
+    pub allow_private: bool,
+    /// The body, `application/x-www-form-urlencoded`.
+    pub body: Zeroizing<String>,
+    /// The value of `Authorization`.
+    pub authorization: Option<HeaderValue>,
+}
+
+impl fmt::Debug for Form<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Form").field("url", &self.url).finish_non_exhaustive()
+    }
 }
 
 /// The real network.
@@ -89,28 +116,49 @@ impl HttpFetch {
         })
     }
 
-    async fn get(&self, url: &str, allow_private: bool) -> Result<Fetched, FetchError> {
-        let (url, reach) = destination(url, allow_private)?;
-        let client = match reach {
+    fn client(&self, reach: Reach) -> &Client {
+        match reach {
             Reach::Public => &self.public,
             Reach::Private => &self.private,
             Reach::Loopback => &self.loopback,
-        };
-        let answer = client.get(url).header(ACCEPT, "application/json").send().await;
-        let answer = answer.map_err(|error| failure(&error))?;
-        match answer.status().as_u16() {
-            200 => {}
-            300..=399 => return Err(FetchError::Redirected),
-            other => return Err(FetchError::Status(other)),
         }
+    }
+
+    async fn get(&self, url: &str, allow_private: bool) -> Result<Fetched, FetchError> {
+        let (url, reach) = destination(url, allow_private)?;
+        let answer = sent(self.client(reach).get(url)).await?;
         let max_age = answer.headers().get(CACHE_CONTROL).and_then(|value| max_age(value.to_str().ok()?));
         Ok(Fetched { body: body(answer).await?, max_age })
+    }
+}
+
+async fn sent(request: RequestBuilder) -> Result<Response, FetchError> {
+    let answer = request.header(ACCEPT, "application/json").send().await;
+    let answer = answer.map_err(|error| failure(&error))?;
+    match answer.status().as_u16() {
+        200 => Ok(answer),
+        300..=399 => Err(FetchError::Redirected),
+        other => Err(FetchError::Status(other)),
     }
 }
 
 impl Fetch for HttpFetch {
     fn fetch<'a>(&'a self, url: &'a str, allow_private: bool) -> BoxFuture<'a, Result<Fetched, FetchError>> {
         Box::pin(self.get(url, allow_private))
+    }
+
+    fn post<'a>(&'a self, form: Form<'a>) -> BoxFuture<'a, Result<Zeroizing<Vec<u8>>, FetchError>> {
+        Box::pin(async move {
+            let (url, reach) = destination(form.url, form.allow_private)?;
+            let request =
+                self.client(reach).post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+            let request = match form.authorization {
+                Some(value) => request.header(AUTHORIZATION, value),
+                None => request,
+            };
+            let answer = sent(request.body(form.body.as_bytes().to_vec())).await?;
+            body(answer).await.map(Zeroizing::new)
+        })
     }
 }
 

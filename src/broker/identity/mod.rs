@@ -20,6 +20,7 @@ mod source;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 use shortbread_protocol::clock::{Clock, Timestamp};
 use shortbread_protocol::keys::PublicKey;
 use shortbread_protocol::names::{OperatorName, ToolName};
@@ -28,7 +29,7 @@ pub(crate) use self::address::destination;
 pub use self::claims::Replay;
 pub use self::error::{Cause, Degraded, IdentityError};
 pub(crate) use self::fetch::client;
-pub use self::fetch::{Fetch, FetchError, Fetched, HttpFetch};
+pub use self::fetch::{Fetch, FetchError, Fetched, Form, HttpFetch};
 pub use self::jwks::{KeySet, KeySetError};
 pub use self::recall::{Proved, Recalled, is_known, recall};
 pub use shortbread_protocol::json::JsonError;
@@ -40,6 +41,7 @@ use self::jwt::{Kind, Signed, Unverified};
 use self::key::Key;
 use self::origin::{Name, Origin};
 use crate::breaker::Maker;
+use crate::delimited::delimited;
 use crate::policy::model::{Identity, Principal, Proof};
 
 /// Checks identities. One per broker: it keeps the issuers' keys.
@@ -98,6 +100,13 @@ impl Verified {
             (Some(wanted), listed) => listed.iter().find(|principal| principal.to_string() == wanted),
         };
         found.cloned().ok_or(IdentityError::WorkflowUnlisted)
+    }
+
+    /// Names whom an issuer says this is, whatever they are called; none for a registered key, whose identity is the key.
+    #[must_use]
+    pub fn person(&self) -> Option<[u8; 32]> {
+        let told = || delimited(Sha256::new(), [self.issuer.as_str(), &self.subject]).finalize().into();
+        self.key_thumbprint.is_none().then(told)
     }
 }
 

@@ -20,9 +20,5 @@ pub(super) fn client(identity: &Verified, principal: &Principal) -> String {
 pub(in crate::exchange) fn marks(identity: &Verified, proof: Option<&Proof>) -> Vec<String> {
     let keys =
         identity.key_thumbprint.iter().cloned().chain(proof.map(|proof| proof.thumbprint().to_owned()));
-    let person = identity
-        .key_thumbprint
-        .is_none()
-        .then(|| delimited(Sha256::new(), [identity.issuer.as_str(), &identity.subject]).finalize().into());
-    marks_of(keys, person)
+    marks_of(keys, identity.person())
 }

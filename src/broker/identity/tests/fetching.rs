@@ -143,3 +143,41 @@ async fn an_identity_is_verified_over_real_http() {
     identities.verify(&token, &notes(oidc)).await.unwrap();
     assert_eq!(*count.lock().unwrap(), 1);
 }
+
+#[tokio::test]
+async fn a_form_is_posted_within_the_same_bounds() {
+    let post = |url: String, allow_private: bool| async move {
+        let (body, authorization) = ("code=x".to_owned().into(), Some("Basic eDp5".parse().unwrap()));
+        let form = Form { url: &url, allow_private, body, authorization };
+        assert!(!format!("{form:?}").contains("code") && !format!("{form:?}").contains("Basic"));
+        HttpFetch::new().unwrap().post(form).await
+    };
+    let (sent, heard) = tokio::sync::mpsc::unbounded_channel();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = vec![0; 4096];
+        let mut length = 0;
+        while !String::from_utf8_lossy(&request).contains("code=x") {
+            length += stream.read(request.get_mut(length..).unwrap()).await.unwrap();
+        }
+        sent.send(String::from_utf8_lossy(&request).to_lowercase()).unwrap();
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await;
+    });
+    assert_eq!(post(format!("http://{address}/token"), true).await.unwrap().as_slice(), b"{}");
+    let mut heard = heard;
+    let heard = heard.recv().await.unwrap();
+    for part in ["post /token", "authorization: basic edp5", "application/x-www-form-urlencoded", "code=x"] {
+        assert!(heard.contains(part), "{part}: {heard}");
+    }
+    assert_eq!(post(format!("http://{address}/token"), false).await, Err(FetchError::NotHttps));
+    assert_eq!(post("https://169.254.169.254/".to_owned(), true).await, Err(FetchError::Address));
+    let (address, _) = answering(
+        "HTTP/1.1 307 Moved\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n".to_owned(),
+    )
+    .await;
+    assert_eq!(post(format!("http://{address}/token"), true).await, Err(FetchError::Redirected));
+    let (address, _) = answering("HTTP/1.1 200 OK\r\ncontent-length: 999999999\r\n\r\n{".to_owned()).await;
+    assert_eq!(post(format!("http://{address}/token"), true).await, Err(FetchError::TooLarge));
+}
