@@ -32,6 +32,29 @@ need_venv() {
     python3 -c 'import ensurepip, venv' 2>/dev/null || install_packages python3-venv
 }
 
+# Node.js 20 or newer: its path in `node`. Where the system's is older, one is taken from npm into the given target folder.
+need_node() {
+    need_packages node=nodejs npm=npm
+    node=$(command -v node)
+    if [ "$("$node" -p 'parseInt(process.versions.node)')" -lt 20 ]; then
+        local version=22.12.0 package
+        package="node-linux-$("$node" -p process.arch)"
+        node="$1/tools/node_modules/$package/bin/node"
+        [ "$("$node" --version 2>/dev/null)" = "v$version" ] ||
+            npm install --prefix "$1/tools" --ignore-scripts --no-audit --no-fund --silent "$package@$version"
+    fi
+    node=$(realpath "$node")
+}
+
+# The npm packages of a folder, pinned by hash in its lock file, into another one. No script of theirs runs.
+need_modules() {
+    cmp -s "$1/package-lock.json" "$2/installed.json" && return
+    rm -rf "$2/node_modules" "$2/installed.json"
+    cp "$1"/{package.json,package-lock.json,.npmrc} "$2/"
+    (cd "$2" && npm ci --ignore-scripts --no-audit --no-fund --silent)
+    cp "$1/package-lock.json" "$2/installed.json"
+}
+
 need_rust() {
     command -v cargo >/dev/null 2>&1 || stop "a Rust toolchain, 1.95 or newer" https://rustup.rs
     need_packages cc=gcc

@@ -14,12 +14,16 @@ mod issuer;
 mod loopback;
 pub mod merkle;
 pub mod process;
+mod provider;
 mod tool;
+mod visitor;
 mod world;
 
 pub use client::{Answer, assertion, holder, jws};
 pub use desk::{DESK, Desk, refund, verifier, with_verifiers};
 pub use issuer::FakeIssuer;
 pub use loopback::{Heard, Loopback, Reply};
+pub use provider::Provider;
 pub use tool::Tool;
+pub use visitor::{Page, Visitor};
 pub use world::{POLICY, World, WorldBuilder};

@@ -207,7 +207,7 @@ pub struct Running {
 }
 
 impl Running {
-    fn follow(mut command: Command) -> Self {
+    pub(crate) fn follow(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
         let said = Arc::new(Mutex::new(String::new()));
         follow(child.stdout.take().expect("output"), &said);
