@@ -24,6 +24,7 @@ use crate::keyring::{BeginError, Keyring};
 use crate::limits::Limits;
 use crate::log::Log;
 use crate::notices::{Notice, Notices, WebhookError};
+use crate::oidc::{RelyingParty, SetupError};
 use crate::otel::{Otel, OtelError};
 use crate::proofs::Proofs;
 use crate::publish::{PERIOD, PublishError, Published, Publisher};
@@ -70,6 +71,9 @@ pub enum StartError {
     /// The webhook cannot be used as it is configured.
     #[error(transparent)]
     Webhook(#[from] WebhookError),
+    /// Operators cannot sign in by the identity provider as it is configured.
+    #[error(transparent)]
+    Oidc(#[from] SetupError),
     /// Spans cannot be exported as it is configured.
     #[error(transparent)]
     Otel(#[from] OtelError),
@@ -134,6 +138,8 @@ pub struct Broker {
     pub sessions: Sessions,
     /// Links that sign in to the console.
     pub links: Links,
+    /// The identity provider that operators sign in by, where there is one.
+    pub oidc: Option<RelyingParty>,
     /// Writes audit entries.
     pub scribe: Scribe,
     /// Counts refusals of strangers.
@@ -183,6 +189,10 @@ impl Broker {
             &config.log,
         );
         let log = log.await?;
+        let oidc = config.console.oidc.clone();
+        let oidc =
+            oidc.map(|provider| RelyingParty::new(provider, &issuer, Arc::clone(&clock), Arc::clone(&fetch)));
+        let oidc = oidc.transpose()?;
         let identities = Identities::new(Arc::clone(&clock), fetch, &issuer).guarded(breakers);
         let policy = PolicyHolder::load(store.clone(), &issuer, scribe.clone()).await?;
         let (tripwires, tripped) = Tripwires::new(Arc::clone(&clock));
@@ -202,6 +212,7 @@ impl Broker {
             polls: Polls::default(),
             sessions: Sessions::default(),
             links: Links::default(),
+            oidc,
             proofs: Proofs::new(clock.now(), config.limits.proofs),
             strangers: Strangers::default(),
             log,

@@ -21,7 +21,7 @@ const NOT_EMBEDDED: [&str; 9] =
 
 /// Which modules of the broker a module may import, from the bottom up. `http` is at the top: nobody's but that of
 /// `telemetry`, which serves metrics with the same listener.
-const MODULES: [(&str, &[&str]); 47] = [
+const MODULES: [(&str, &[&str]); 48] = [
     ("config", &[]),
     ("delimited", &[]),
     ("interval", &[]),
@@ -69,6 +69,7 @@ const MODULES: [(&str, &[&str]); 47] = [
             "limits",
             "log",
             "notices",
+            "oidc",
             "otel",
             "proofs",
             "publish",
@@ -133,6 +134,7 @@ const MODULES: [(&str, &[&str]); 47] = [
             "broker",
             "exchange",
             "limits",
+            "oidc",
             "policy",
             "publish",
             "report",

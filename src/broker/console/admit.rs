@@ -12,7 +12,7 @@ use crate::exchange::{Bearer, Context, revoked, standing};
 use crate::policy::model::Principal;
 use crate::policy::{Policy, builtin};
 use crate::revoke::Caller;
-use crate::sessions::SignIn;
+use crate::sessions::{Means, SignIn};
 use crate::store::StoreError;
 
 /// Whether what a sign-in rests on still stands, whatever its holder may do.
@@ -24,7 +24,14 @@ pub(super) fn stands(broker: &Broker, who: &SignIn) -> Result<(), Reason> {
     reached(broker, who, &operation("revocations.read")?)?;
     let policy = ruling(broker).ok_or(Reason::PolicyMissing)?;
     let known = policy.operators().contains(&who.operator);
-    if known { Ok(()) } else { Err(Reason::NotPermitted) }
+    // Of a policy that cannot be used no entry of a provider is left, and the switch has to be.
+    let proved = match (who.means, broker.policy.in_force(), &broker.oidc) {
+        (Means::Oidc, Some(policy), party) => {
+            party.as_ref().is_some_and(|party| party.knows(policy.identities(), &who.operator))
+        }
+        _ => true,
+    };
+    if known && proved { Ok(()) } else { Err(Reason::NotPermitted) }
 }
 
 /// Whether an operator may use a verb of the built-in tool in this moment.

@@ -23,7 +23,7 @@ use axum::response::Response;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use self::entry::{link, out, sign_in};
+use self::entry::{link, oidc, out, sign_in};
 use self::pages::{activity, approvals, policy, switch};
 use crate::broker::Broker;
 
@@ -42,6 +42,8 @@ pub(crate) fn documented() -> OpenApiRouter<Arc<Broker>> {
         .routes(routes!(assets::asset))
         .routes(routes!(sign_in::page))
         .routes(routes!(link::look, link::spend))
+        .routes(routes!(oidc::begin))
+        .routes(routes!(oidc::finish))
         .routes(routes!(out::sign_out))
         .routes(routes!(pages::home))
         .routes(routes!(pages::lost))

@@ -63,7 +63,7 @@ fn renewed(
     ends: Option<Timestamp>,
 ) -> Response {
     match (secret, ends) {
-        (Some(secret), Some(ends)) if !response.headers().contains_key(header::SET_COOKIE) => {
+        (Some(secret), Some(ends)) if !cookie::is_set(&response, &broker.issuer) => {
             cookie::set(response, &broker.issuer, secret, ends.since(broker.clock.now()))
         }
         _ => response,

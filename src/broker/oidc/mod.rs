@@ -44,10 +44,10 @@ pub struct RelyingParty {
 /// What a sign-in is wanted for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wish {
-    /// Whether the person has to sign in at the provider anew, even where it knows them.
-    pub fresh: bool,
-    /// The page of the console that it is for; what is none leads to the first.
+    /// The page that it is for: kept by the browser, so that whoever leads there looks whether it may.
     pub then: String,
+    /// The session that it takes the place of. The person has to sign in at the provider anew then, even where it knows them.
+    pub replaces: Option<String>,
 }
 
 /// A sign-in that began.
@@ -76,8 +76,10 @@ pub struct SignedIn {
     pub entry: String,
     /// What to remember so that the ID token is taken once. The caller settles it with whatever it lets them do.
     pub replay: Replay,
-    /// The page that they wanted.
+    /// The page that they wanted, as their browser kept it.
     pub then: String,
+    /// The session that this takes the place of, as their browser kept it.
+    pub replaces: Option<String>,
 }
 
 impl RelyingParty {
@@ -100,6 +102,13 @@ impl RelyingParty {
     #[must_use]
     pub fn label(&self) -> &str {
         self.provider.label()
+    }
+
+    /// Whether a policy with these entries still has this operator among those of the provider.
+    #[must_use]
+    pub fn knows(&self, entries: &[Identity], operator: &OperatorName) -> bool {
+        let is = |one: &Principal| matches!(one, Principal::Operator(name) if name == operator);
+        entries.iter().any(|entry| self.demand(entry).is_some() && entry.principals.iter().any(is))
     }
 
     /// Begins a sign-in, under the identity entries of the policy in force. Waits for the provider only where what it says
@@ -168,6 +177,7 @@ impl RelyingParty {
             auth_time,
             marks: marks_of(None, verified.person()),
             then: pending.then().to_owned(),
+            replaces: pending.replaces().map(str::to_owned),
             issuer: verified.issuer,
             subject: verified.subject,
             entry: verified.entry,

@@ -104,7 +104,7 @@ impl World {
     }
 
     async fn begin(&self, fresh: bool) -> Begun {
-        let wish = Wish { fresh, then: "/console/switch".to_owned() };
+        let wish = Wish { then: "/console/switch".to_owned(), replaces: fresh.then(|| "ses_1".to_owned()) };
         self.party.begin(&self.entries, &SeededRandom::default(), &wish).await.unwrap()
     }
 
@@ -219,7 +219,8 @@ async fn a_fresh_sign_in_is_one_that_was_made_for_it() {
     let Begun { url, pending } = world.begin(true).await;
     assert!(url.contains("prompt=login"));
     assert_eq!(fault(world.got(&pending, json!({ "auth_time": NOW - 31 })).await), Fault::NotFresh);
-    assert!(world.got(&pending, json!({ "auth_time": NOW - 30 })).await.is_ok());
+    let found = world.got(&pending, json!({ "auth_time": NOW - 30 })).await.unwrap();
+    assert_eq!(found.replaces.as_deref(), Some("ses_1"));
 }
 
 #[tokio::test]
@@ -250,7 +251,11 @@ async fn a_sign_in_ends_after_ten_minutes_and_belongs_to_one_browser() {
 async fn a_policy_without_its_people_signs_nobody_in() {
     let mut world = World::new();
     let pending = world.begin(false).await.pending;
+    let bob = "bob".parse().unwrap();
+    assert!(world.party.knows(&world.entries, &bob));
+    assert!(!world.party.knows(&world.entries, &"carol".parse().unwrap()));
     world.entries = vec![entry("another")];
+    assert!(!world.party.knows(&world.entries, &bob));
     let begun = world.party.begin(&world.entries, &SeededRandom::default(), &Wish::default()).await;
     assert!(matches!(begun, Err(SignInError::NotInPolicy)));
     assert!(matches!(world.got(&pending, json!({})).await, Err(SignInError::NotInPolicy)));

@@ -19,26 +19,30 @@ impl RelyingParty {
         code: &str,
         pending: &Pending,
     ) -> Result<Zeroizing<String>, SignInError> {
-        let client_id = &self.provider.client_id;
-        let mut body = Serializer::new(String::new());
-        body.append_pair("grant_type", "authorization_code")
-            .append_pair("code", code)
-            .append_pair("redirect_uri", &self.redirect_uri)
-            .append_pair("code_verifier", pending.verifier());
-        let authorization = self.secret.as_ref().and_then(|secret| secret.basic(client_id));
-        if authorization.is_none() {
-            body.append_pair("client_id", client_id);
-        }
+        let authorization = self.secret.as_ref().and_then(|secret| secret.basic(&self.provider.client_id));
+        let body = self.body(code, pending, authorization.is_none());
         // Checked here as well as by whoever posts: the endpoint is chosen by a stranger.
         destination(&metadata.token_endpoint, metadata.allow_private)?;
         let form = Form {
             url: &metadata.token_endpoint,
             allow_private: metadata.allow_private,
-            body: Zeroizing::new(body.finish()),
+            body,
             authorization,
         };
         let answer = self.fetch.post(form).await.map_err(refused)?;
         id_token(&answer).ok_or_else(|| Fault::NoToken.into())
+    }
+
+    fn body(&self, code: &str, pending: &Pending, public: bool) -> Zeroizing<String> {
+        let mut body = Serializer::new(String::new());
+        body.append_pair("grant_type", "authorization_code")
+            .append_pair("code", code)
+            .append_pair("redirect_uri", &self.redirect_uri)
+            .append_pair("code_verifier", pending.verifier());
+        if public {
+            body.append_pair("client_id", &self.provider.client_id);
+        }
+        Zeroizing::new(body.finish())
     }
 }
 

@@ -7,6 +7,10 @@ use axum::response::Response;
 
 use crate::sessions::Secret;
 
+/// While somebody is at their identity provider: kept for its two paths alone, and sent when that leads back.
+const SECURE_AWAY: &str = "__Secure-shortbread-oidc";
+const PLAIN_AWAY: &str = "shortbread_oidc";
+
 /// Over TLS the prefix has the browser see to it that no other host or path set it (RFC 6265bis).
 const SECURE: &str = "__Host-shortbread";
 const PLAIN: &str = "shortbread_console";
@@ -37,6 +41,13 @@ pub(in crate::console) fn set(response: Response, issuer: &str, secret: &Secret,
     with(response, issuer, secret.reveal(), life.as_secs())
 }
 
+/// Whether an answer sets it already, or takes it away.
+pub(in crate::console) fn is_set(response: &Response, issuer: &str) -> bool {
+    let name = if is_secure(issuer) { SECURE } else { PLAIN };
+    let mut set = response.headers().get_all(header::SET_COOKIE).iter();
+    set.any(|value| value.as_bytes().strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"=")))
+}
+
 /// Takes it away.
 pub(in crate::console) fn clear(response: Response, issuer: &str) -> Response {
     with(response, issuer, "", 0)
@@ -45,6 +56,29 @@ pub(in crate::console) fn clear(response: Response, issuer: &str) -> Response {
 fn with(mut response: Response, issuer: &str, value: &str, seconds: u64) -> Response {
     let (name, secure) = if is_secure(issuer) { (SECURE, "; Secure") } else { (PLAIN, "") };
     let text = format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");
+    if let Ok(mut value) = HeaderValue::try_from(text) {
+        value.set_sensitive(true);
+        response.headers_mut().append(header::SET_COOKIE, value);
+    }
+    response
+}
+
+/// What a browser keeps while somebody is at their identity provider.
+pub(in crate::console) fn read_away<'h>(headers: &'h HeaderMap, issuer: &str) -> Option<&'h str> {
+    only(headers, if is_secure(issuer) { SECURE_AWAY } else { PLAIN_AWAY })
+}
+
+/// Sets that for so long, or takes it away after no time at all. Another site leads back, so that it cannot be `Strict`.
+pub(in crate::console) fn set_away(
+    mut response: Response,
+    issuer: &str,
+    value: &str,
+    life: Duration,
+) -> Response {
+    let (name, secure) = if is_secure(issuer) { (SECURE_AWAY, "; Secure") } else { (PLAIN_AWAY, "") };
+    let seconds = life.as_secs();
+    let text =
+        format!("{name}={value}; Path=/console/oidc; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
     if let Ok(mut value) = HeaderValue::try_from(text) {
         value.set_sensitive(true);
         response.headers_mut().append(header::SET_COOKIE, value);
@@ -77,6 +111,20 @@ mod tests {
         ] {
             assert_eq!(read(none), None, "{none:?}");
         }
+    }
+
+    #[test]
+    fn what_is_kept_meanwhile_is_for_its_own_paths_and_a_way_back() {
+        let kept = |issuer| {
+            let response = set_away(Response::default(), issuer, "x", Duration::from_secs(600));
+            assert!(!is_set(&response, issuer));
+            response.headers()[header::SET_COOKIE].to_str().unwrap().to_owned()
+        };
+        let attributes = "=x; Path=/console/oidc; Max-Age=600; HttpOnly; SameSite=Lax";
+        assert_eq!(kept("https://b.example"), format!("__Secure-shortbread-oidc{attributes}; Secure"));
+        assert_eq!(kept("http://127.0.0.1:1"), format!("shortbread_oidc{attributes}"));
+        let cleared = clear(Response::default(), "https://b.example");
+        assert!(is_set(&cleared, "https://b.example") && !is_set(&cleared, "http://127.0.0.1:1"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
 
+use super::oidc;
 use crate::broker::Broker;
 use crate::console::assets;
 use crate::console::show::html;
@@ -27,6 +28,8 @@ struct Page<'a> {
     issuer: &'a str,
     page: &'a str,
     approval: &'a str,
+    /// The identity provider's name, and where it is gone to.
+    provider: Option<(&'a str, String)>,
 }
 
 /// Says how to sign in.
@@ -39,7 +42,8 @@ pub(in crate::console) async fn page(
     let to = if is_ours(&to) { to.as_str() } else { HOME };
     let page = to.strip_prefix("/console/").filter(|page| !page.is_empty()).unwrap_or_default();
     let approval = page.strip_prefix("approvals/").unwrap_or_default();
-    html(&Page { css: assets::css(), issuer: &broker.issuer, page, approval })
+    let provider = broker.oidc.as_ref().map(|party| (party.label(), oidc::path(to)));
+    html(&Page { css: assets::css(), issuer: &broker.issuer, page, approval, provider })
 }
 
 /// The page where everybody begins.
