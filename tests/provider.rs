@@ -20,15 +20,21 @@ impl Provider {
     /// The secret of its client `shortbread-console`.
     pub const SECRET: &str = "a secret: of 100%";
 
-    /// Starts one that sends browsers back to the broker at this issuer URL. With `now` its clock goes on from there.
+    /// An issuer URL for one, at which nobody listens yet: a broker's configuration names it.
+    #[must_use]
+    pub fn place() -> String {
+        format!("http://{}", free_address())
+    }
+
+    /// Starts one at such a place that sends browsers back to the broker at this issuer URL. With `now` its clock goes on
+    /// from there.
     ///
     /// # Panics
     /// When it cannot be installed or started.
     #[must_use]
-    pub fn start(broker: &str, now: Option<Timestamp>) -> Self {
+    pub fn start(place: &str, broker: &str, now: Option<Timestamp>) -> Self {
         let folder = installed();
-        let address = free_address();
-        let port = address.rsplit(':').next().expect("a port");
+        let port = place.rsplit(':').next().expect("a port");
         let mut command = Command::new(folder.join("node"));
         command.arg("provider.mjs").args([port, &format!("{broker}/console/oidc/callback")]);
         command.args(now.map(|now| now.seconds().to_string()));
@@ -36,7 +42,7 @@ impl Provider {
         command.current_dir(folder).stdin(Stdio::piped());
         let mut running = Running::follow(command);
         running.wait_for("ready");
-        Self { url: format!("http://{address}"), running }
+        Self { url: place.to_owned(), running }
     }
 
     /// Takes it away.

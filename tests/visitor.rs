@@ -79,6 +79,11 @@ impl Visitor {
         self.cookies.get(&(host.to_owned(), name.to_owned())).map(String::as_str)
     }
 
+    /// Has it keep a cookie of this host.
+    pub fn keep(&mut self, host: &str, name: &str, value: &str) {
+        self.cookies.insert((host.to_owned(), name.to_owned()), value.to_owned());
+    }
+
     async fn land(&mut self, mut url: Url, mut answer: Response, until: &str) -> Page {
         for _ in 0..HOPS {
             let status = answer.status();

@@ -19,6 +19,7 @@ mod bad_setup;
 mod break_glass;
 mod budgets;
 mod console_lists;
+mod console_oidc;
 mod descent;
 mod dpop;
 mod durable;

@@ -36,6 +36,8 @@ pub const OWN: &[&str] = &[
     "GET /console/assets/{name}",
     "GET /console/link/{code}",
     "POST /console/link/{code}",
+    "GET /console/oidc",
+    "GET /console/oidc/callback",
     "GET /console/sign-in",
     "POST /console/sign-out",
 ];
