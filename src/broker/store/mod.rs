@@ -32,11 +32,11 @@ pub use self::model::{
     AUDIT_LIMIT, Activate, Activation, ActivePolicy, ApprovalRecord, ApprovalsWanted, Ask, Asked, Asking,
     AuditEntry, BlockChanged, BreakGlassRecord, CastVote, Changed, ChangedEntry, ClaimUse, Claimed,
     ClaimedOf, CloseApproval, Counts, DROPPED_NOTICES, Denial, DroppedNotice, ErasableInput, Erase, Erased,
-    Exchange, Head, HeadFacts, Hit, KEYED_BYTES, Kept, KeyRecord, Lease, Lift, LiftMode, Meta, NAMED,
-    NewLease, NewPolicy, Notes, OneShot, Options, PolicyAction, PolicyVersion, Preview, Progress, Pruned,
-    Redeem, Replay, Retry, Revoke, RevokeBlock, RevokeMode, SettleNotices, Spend, StoreKind, StoredApproval,
-    StoredCheckpoint, StoredEntry, StoredInput, StoredVote, TAIL_LIMIT, Target, Tie, TokenOf, TokenRecord,
-    Touched, Trial, TrialOutcome, Unused, Use, WaitingNotice,
+    Exchange, Head, HeadFacts, Hit, KEYED_BYTES, Kept, KeyRecord, LOOKED_AT, Lease, Lift, LiftMode, Living,
+    Meta, NAMED, NewLease, NewPolicy, Notes, OneShot, Options, PolicyAction, PolicyVersion, Preview,
+    Progress, Pruned, Redeem, Replay, Retry, Revoke, RevokeBlock, RevokeMode, SettleNotices, Spend,
+    StoreKind, StoredApproval, StoredCheckpoint, StoredEntry, StoredInput, StoredVote, TAIL_LIMIT, Target,
+    Tie, TokenOf, TokenRecord, Touched, Trial, TrialOutcome, Unused, Use, WaitingNotice,
 };
 pub use self::restore::{
     Former, KnownLog, Restore, RestoreError, Restored, RestoredLog, Restoring, Settle, Settled,

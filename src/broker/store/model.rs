@@ -341,6 +341,22 @@ pub struct Preview {
     pub each: Vec<Touched>,
 }
 
+/// Of how many tokens one question looks whether they are revoked.
+pub const LOOKED_AT: u64 = 20_000;
+
+/// What lives of a workflow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Living {
+    /// Tokens that did not end and are not revoked.
+    pub tokens: u64,
+    /// Tokens that did not end and are refused.
+    pub revoked: u64,
+    /// Whether every token that did not end was looked at; else the others count as not revoked.
+    pub whole: bool,
+    /// When the newest token was issued; `None` where there is none any more.
+    pub last: Option<Timestamp>,
+}
+
 /// How much is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {

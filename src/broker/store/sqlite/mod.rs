@@ -13,6 +13,7 @@ mod inputs;
 mod instances;
 mod keys;
 mod lanes;
+mod living;
 mod log;
 mod mend;
 mod notice;
@@ -57,7 +58,7 @@ use super::revocations::Revocations;
 use super::{
     Activate, ActivateError, Activation, ActivePolicy, AuditEntry, BlockChanged, BreakGlassRecord,
     ChangeError, Changed, ClaimUse, Claimed, Counts, Denial, DroppedNotice, Exchange, Head, HeadError,
-    HeadFacts, Kept, KeyError, KeyRecord, Lease, Lift, Meta, NewLease, NewPolicy, Notes, Options,
+    HeadFacts, Kept, KeyError, KeyRecord, Lease, Lift, Living, Meta, NewLease, NewPolicy, Notes, Options,
     PolicyVersion, Preview, Progress, Pruned, RecordError, Replay, Restored, Revoke, RevokeBlock, Settle,
     SettleNotices, Sink, StoreError, Target, TokenRecord, Trial, TrialOutcome, Use, WaitingNotice,
 };
@@ -389,6 +390,18 @@ impl Sqlite {
         let view = self.shared.view.load_full();
         let read = move |conn: &rusqlite::Connection| {
             preview::of(conn, &targets, now, &view.revocations, view.longest_life)
+        };
+        self.readers.read(read).await
+    }
+
+    pub(super) async fn living(
+        &self,
+        workflows: Vec<String>,
+        now: Timestamp,
+    ) -> Result<Vec<Living>, StoreError> {
+        let view = self.shared.view.load_full();
+        let read = move |conn: &rusqlite::Connection| {
+            living::of(conn, &workflows, now, &view.revocations, view.longest_life)
         };
         self.readers.read(read).await
     }

@@ -21,6 +21,7 @@ mod instances;
 mod keys;
 mod lanes;
 mod lists;
+mod living;
 mod opening;
 mod reserve;
 mod restores;

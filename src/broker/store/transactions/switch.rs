@@ -5,7 +5,7 @@ use std::sync::Arc;
 use shortbread_protocol::clock::Timestamp;
 
 use super::super::{
-    AuditEntry, Backend, BlockChanged, ChangeError, Changed, Head, HeadError, HeadFacts, Lift, Notes,
+    AuditEntry, Backend, BlockChanged, ChangeError, Changed, Head, HeadError, HeadFacts, Lift, Living, Notes,
     Preview, Pruned, Revocations, Revoke, RevokeBlock, Store, StoreError, Target,
 };
 
@@ -152,6 +152,17 @@ impl Store {
     pub async fn preview(&self, targets: Vec<Target>, now: Timestamp) -> Result<Preview, StoreError> {
         match &*self.0 {
             Backend::Sqlite(sqlite) => sqlite.preview(targets, now).await,
+        }
+    }
+
+    /// How many tokens of each of these workflows live, in the same order, and when each was granted its last. Reads an
+    /// index, and of the tokens that did not end [`LOOKED_AT`] at most.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn living(&self, workflows: Vec<String>, now: Timestamp) -> Result<Vec<Living>, StoreError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.living(workflows, now).await,
         }
     }
 }
