@@ -47,3 +47,4 @@ pub mod tripwire;
 pub mod verifiers;
 pub mod watch;
 pub mod words;
+pub mod workflows;

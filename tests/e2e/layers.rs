@@ -104,6 +104,7 @@ const MODULES: [(&str, &[&str]); 48] = [
     ("rollout", &["activation", "broker", "cases", "inputs", "notices", "policy", "store", "watch"]),
     ("revoke", &["broker", "exchange", "notices", "policy", "publish", "store"]),
     ("rotation", &["audit", "broker", "keyring", "notices", "publish", "store"]),
+    ("workflows", &["activation", "broker", "policy", "publish", "store"]),
     ("reports", &["broker", "cases", "policy", "report", "store"]),
     ("introspect", &["broker", "exchange", "policy", "revoke", "store"]),
     (
@@ -176,6 +177,7 @@ const MODULES: [(&str, &[&str]); 48] = [
             "telemetry",
             "limits",
             "verifiers",
+            "workflows",
         ],
     ),
     ("lib", &[]),

@@ -17,6 +17,7 @@ mod rescue;
 mod source;
 pub mod spiffe;
 mod surface;
+pub mod told;
 mod units;
 
 #[cfg(test)]

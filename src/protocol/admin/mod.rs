@@ -10,6 +10,7 @@ mod policy;
 mod report;
 mod revocations;
 mod status;
+mod workflows;
 
 pub use approvals::{
     ApprovalAnswer, ApprovalBody, ApprovalState, ApprovalsAnswer, ApproveBody, ClosedBody, DemandBody,
@@ -33,3 +34,7 @@ pub use revocations::{
     Touched, TouchedBy, TouchedNames,
 };
 pub use status::{InstanceBody, InstanceState, StateCounts, StatusAnswer, ToolBody, VerifierBody};
+pub use workflows::{
+    GrantApprovalBody, GrantBody, GrantVerbBody, IdentityBody, LivingBody, StoppedBody, WorkflowAnswer,
+    WorkflowBody, WorkflowsAnswer,
+};

@@ -13,6 +13,7 @@ mod proof;
 pub(super) mod report;
 pub(super) mod revocations;
 pub(super) mod verifiers;
+pub(super) mod workflows;
 
 use std::convert::Infallible;
 

@@ -165,7 +165,8 @@ fn goes_with(a: &Value, b: &Value) -> bool {
     }
 }
 
-fn proof(identity: &Identity) -> String {
+/// What an entry wants proved.
+pub(in crate::policy) fn proof(identity: &Identity) -> String {
     let mut text = match &identity.proof {
         Proof::Key(key) => format!("the key {}", key.thumbprint()),
         Proof::Oidc(oidc) => {

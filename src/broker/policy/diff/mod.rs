@@ -7,10 +7,10 @@
 
 mod catalogue;
 mod guards;
-mod identities;
+pub(super) mod identities;
 mod rights;
 mod ways;
-mod words;
+pub(super) mod words;
 
 #[cfg(test)]
 mod tests;

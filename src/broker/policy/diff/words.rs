@@ -107,7 +107,7 @@ fn demanded(aspect: Aspect, way: &Way<'_>) -> String {
 }
 
 /// `30/min`.
-pub(super) fn rate(rate: Rate) -> String {
+pub(in crate::policy) fn rate(rate: Rate) -> String {
     match rate.per.as_secs() {
         1 => format!("{}/s", rate.count),
         60 => format!("{}/min", rate.count),
@@ -131,7 +131,7 @@ pub(super) fn either(ways: &BTreeSet<String>) -> String {
 }
 
 /// `where repo = acme/web, title and body free`.
-pub(super) fn limits(limits: Option<&Limits>) -> String {
+pub(in crate::policy) fn limits(limits: Option<&Limits>) -> String {
     let Some(limits) = limits else { return "with any arguments".to_owned() };
     if limits.is_empty() {
         return "without arguments".to_owned();
@@ -214,7 +214,7 @@ pub(super) fn intents(intents: &Intents) -> String {
 }
 
 /// `a, b and 7 more`.
-pub(super) fn names<T: AsRef<str>>(all: impl IntoIterator<Item = T>) -> String {
+pub(in crate::policy) fn names<T: AsRef<str>>(all: impl IntoIterator<Item = T>) -> String {
     let all: Vec<T> = all.into_iter().collect();
     let shown: Vec<&str> = all.iter().take(MOST).map(AsRef::as_ref).collect();
     match all.len().checked_sub(MOST).filter(|more| *more > 0) {
