@@ -6,7 +6,7 @@ use crate::commands::{
     approvals, attenuate, audit, backup, break_glass, console, dev, doctor, drill, exchange, explain, init,
     inspect, keys, lift, login, notices, policy, report, restore, revocations,
 };
-use crate::commands::{revoke, runbook, serve, verify};
+use crate::commands::{revoke, runbook, serve, verify, workflows};
 
 /// Short-lived tokens for agent workflows, and the switch that stops them.
 #[derive(Debug, Parser)]
@@ -45,6 +45,7 @@ pub(crate) enum Command {
     Lift(lift::LiftArgs),
     Revocations(revocations::RevocationsArgs),
     Policy(policy::PolicyArgs),
+    Workflows(workflows::WorkflowsArgs),
     Audit(audit::AuditArgs),
     Report(report::ReportArgs),
     Notices(notices::NoticesArgs),

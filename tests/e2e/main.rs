@@ -67,3 +67,4 @@ mod tripwires;
 mod uploaded;
 mod vectors;
 mod watched;
+mod workflows;

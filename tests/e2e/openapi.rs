@@ -227,6 +227,7 @@ const STATUS: &str = "/api/v1/revocations/status";
 const SESSIONS: &str = "/api/v1/console/sessions";
 const LINKS: &str = "/api/v1/console/links";
 const NOTICES: &str = "/api/v1/notices/dropped";
+const WORKFLOWS: &str = "/api/v1/workflows";
 const APPROVALS: &str = "/api/v1/approvals";
 const EXPORT: &str = "/api/v1/audit/export";
 /// The key document that may follow the one in force, signed.
@@ -313,6 +314,9 @@ async fn answers_of_the_admin_api_are_as_described() {
         ("policy.read", "/api/v1/policy", "/api/v1/policy".to_owned()),
         ("status.read", SESSIONS, SESSIONS.to_owned()),
         ("policy.read", "/api/v1/policy/versions/{n}", "/api/v1/policy/versions/1".to_owned()),
+        ("policy.read", WORKFLOWS, WORKFLOWS.to_owned()),
+        ("policy.read", "/api/v1/workflows/{name}", format!("{WORKFLOWS}/demo")),
+        ("policy.read", "/api/v1/workflows/{name}", format!("{WORKFLOWS}/nobody")),
         ("audit.read", "/api/v1/audit", "/api/v1/audit?after=0&limit=5".to_owned()),
         ("audit.read", "/api/v1/audit", "/api/v1/audit?colour=red".to_owned()),
         ("audit.read", EXPORT, format!("{EXPORT}?from=0&limit=5")),

@@ -80,8 +80,11 @@ fn guarded() -> Vec<Route> {
             let or = operation["security"][1]["operator"][0].as_str().or(verb).unwrap_or_default().to_owned();
             let verb =
                 verb.unwrap_or_else(|| panic!("{method} {path} names no verb that it wants")).to_owned();
-            let path =
-                path.replace("{id}", "dec_01KB0ZQ2D7Z0J4M1").replace("{*path}", "000").replace("{n}", "1");
+            let path = path
+                .replace("{id}", "dec_01KB0ZQ2D7Z0J4M1")
+                .replace("{*path}", "000")
+                .replace("{n}", "1")
+                .replace("{name}", "demo");
             found.push(Route { method: method.clone(), path, verb, or, any });
         }
     }

@@ -26,6 +26,7 @@ pub(crate) mod revoke;
 pub(crate) mod runbook;
 pub(crate) mod serve;
 pub(crate) mod verify;
+pub(crate) mod workflows;
 
 use crate::cli::Command;
 use crate::context::Context;
@@ -51,6 +52,7 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Fail
         Command::Revocations(args) => revocations::run(args, context).await,
         Command::Console(args) => console::run(args, context).await,
         Command::Notices(args) => notices::run(args, context).await,
+        Command::Workflows(args) => workflows::run(args, context).await,
         Command::Policy(args) => policy::run(args, context).await,
         Command::Audit(args) => audit::run(args, context).await,
         Command::Report(args) => report::run(args, context).await,
