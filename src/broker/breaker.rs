@@ -5,13 +5,13 @@
 
 use std::fmt;
 use std::future::{Future, pending, ready};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use metrics::{counter, gauge};
 use recloser::{AsyncRecloser, Error, Recloser};
-use shortbread_protocol::clock::Clock;
+use shortbread_protocol::clock::{Clock, Timestamp};
 
 use crate::config::Breakers;
 
@@ -94,31 +94,66 @@ pub struct Moved {
 /// Who is told when a breaker changes its state. It must be quick and must not wait.
 pub type Watcher = Arc<dyn Fn(&Moved) + Send + Sync>;
 
-/// Makes breakers: when they open, and who is told.
+/// A breaker as it is seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// What kind of source.
+    pub kind: BreakerKind,
+    /// Which: the issuer, or the webhook's host.
+    pub source: String,
+    /// Its state as of the last call.
+    pub state: BreakerState,
+    /// Since when it is in that state; `None`: it never left it.
+    pub since: Option<Timestamp>,
+    /// Where it is open: how long the source is still left alone. Zero: the next call tries it.
+    pub left: Option<Duration>,
+}
+
+/// Makes breakers: when they open, and who is told. It knows those that are still there.
 #[derive(Clone)]
 pub struct Maker {
     settings: Breakers,
     clock: Arc<dyn Clock>,
     watcher: Watcher,
+    made: Arc<Mutex<Vec<Weak<Record>>>>,
 }
 
 impl Maker {
     /// With these settings and this watcher.
     #[must_use]
     pub fn new(settings: Breakers, clock: Arc<dyn Clock>, watcher: Watcher) -> Self {
-        Self { settings, clock, watcher }
+        Self { settings, clock, watcher, made: Arc::default() }
     }
 
     /// With the settings that hold where nobody says otherwise, and no watcher.
     #[must_use]
     pub fn unwatched(clock: Arc<dyn Clock>) -> Self {
-        Self { settings: Breakers::default(), clock, watcher: Arc::new(|_| {}) }
+        Self::new(Breakers::default(), clock, Arc::new(|_| {}))
     }
 
     /// A closed breaker before this source.
     #[must_use]
     pub fn make(&self, kind: BreakerKind, source: &str) -> Breaker {
-        Breaker::new(kind, source, self.settings, Arc::clone(&self.clock), Arc::clone(&self.watcher))
+        let (clock, watcher) = (Arc::clone(&self.clock), Arc::clone(&self.watcher));
+        let breaker = Breaker::new(kind, source, self.settings, clock, watcher);
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.retain(|record| record.strong_count() > 0);
+        made.push(Arc::downgrade(&breaker.record));
+        breaker
+    }
+
+    /// Every breaker that is still there, by kind and source.
+    #[must_use]
+    pub fn shown(&self) -> Vec<Shown> {
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let records: Vec<Arc<Record>> = made.iter().filter_map(Weak::upgrade).collect();
+        drop(made);
+        let now = self.clock.monotonic();
+        let mut shown: Vec<Shown> = records.iter().map(|record| record.shown(now)).collect();
+        shown.sort_by(|one, other| {
+            (one.kind.as_str(), &one.source).cmp(&(other.kind.as_str(), &other.source))
+        });
+        shown
     }
 }
 
@@ -133,14 +168,32 @@ pub enum Broken<E> {
 
 /// A breaker before one source. Calls of one source come one after the other.
 pub struct Breaker {
-    kind: BreakerKind,
-    source: String,
-    wait: Duration,
     ring: usize,
     recloser: AsyncRecloser,
     clock: Arc<dyn Clock>,
     watcher: Watcher,
+    record: Arc<Record>,
+}
+
+/// What is seen of a breaker.
+struct Record {
+    kind: BreakerKind,
+    source: String,
+    wait: Duration,
     seen: Mutex<Seen>,
+}
+
+impl Record {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shown(&self, now: Duration) -> Shown {
+        let seen = self.seen();
+        let open = seen.state == BreakerState::Open;
+        let left = open.then(|| (seen.opened + self.wait).saturating_sub(now));
+        Shown { kind: self.kind, source: self.source.clone(), state: seen.state, since: seen.since, left }
+    }
 }
 
 #[derive(Default)]
@@ -148,11 +201,14 @@ struct Seen {
     state: BreakerState,
     /// When it last opened, by the clock that never jumps.
     opened: Duration,
+    /// When it came into its state.
+    since: Option<Timestamp>,
 }
 
 impl fmt::Debug for Breaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Breaker({} {}: {})", self.kind.as_str(), self.source, self.state().as_str())
+        let Record { kind, source, .. } = &*self.record;
+        write!(f, "Breaker({} {source}: {})", kind.as_str(), self.state().as_str())
     }
 }
 
@@ -174,16 +230,8 @@ impl Breaker {
             .half_open_len(1)
             .open_wait(wait)
             .build();
-        let breaker = Self {
-            kind,
-            source: source.to_owned(),
-            wait,
-            ring,
-            recloser: recloser.into(),
-            clock,
-            watcher,
-            seen: Mutex::default(),
-        };
+        let record = Arc::new(Record { kind, source: source.to_owned(), wait, seen: Mutex::default() });
+        let breaker = Self { ring, recloser: recloser.into(), clock, watcher, record };
         breaker.fill();
         breaker.show(BreakerState::Closed);
         breaker
@@ -204,7 +252,7 @@ impl Breaker {
             }
             return None;
         }
-        let over = self.seen().opened + self.wait;
+        let over = self.seen().opened + self.record.wait;
         let left = over.saturating_sub(self.clock.monotonic()).as_millis().div_ceil(1000);
         Some(Duration::from_secs(u64::try_from(left).unwrap_or(u64::MAX).max(1)))
     }
@@ -225,7 +273,7 @@ impl Breaker {
         self.settle(outcome.is_ok());
         outcome.map_err(|error| match error {
             Error::Inner(error) => Broken::Failed(error),
-            Error::Rejected => Broken::Open(self.wait),
+            Error::Rejected => Broken::Open(self.record.wait),
         })
     }
 
@@ -266,27 +314,31 @@ impl Breaker {
         if to == BreakerState::Open {
             seen.opened = self.clock.monotonic();
         }
+        if from != to {
+            seen.since = Some(self.clock.now());
+        }
         drop(seen);
         if from == to {
             return;
         }
         self.show(to);
-        let (kind, source) = (self.kind, self.source.clone());
+        let (kind, source, retry_after) = (self.record.kind, self.record.source.clone(), self.record.wait);
         counter!(
             "shortbread_breaker_transitions_total",
             "kind" => kind.as_str(), "source" => source.clone(), "to" => to.as_str()
         )
         .increment(1);
-        (self.watcher)(&Moved { kind, source, from, to, retry_after: self.wait });
+        (self.watcher)(&Moved { kind, source, from, to, retry_after });
     }
 
     fn show(&self, state: BreakerState) {
-        gauge!("shortbread_breaker_state", "kind" => self.kind.as_str(), "source" => self.source.clone())
+        let Record { kind, source, .. } = &*self.record;
+        gauge!("shortbread_breaker_state", "kind" => kind.as_str(), "source" => source.clone())
             .set(state.number());
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        self.record.seen()
     }
 }
 
@@ -383,6 +435,28 @@ mod tests {
         let moves =
             [(Closed, Open), (Open, HalfOpen), (HalfOpen, Open), (Open, HalfOpen), (HalfOpen, Closed)];
         assert_eq!(*bench.moves.lock().unwrap(), moves);
+    }
+
+    #[tokio::test]
+    async fn whoever_makes_them_shows_those_that_are_still_there() {
+        let clock = Arc::new(ManualClock::at(Timestamp::from_seconds(50)));
+        let settings = Breakers { failures: 2, open_ms: 9000 };
+        let maker = Maker::new(settings, Arc::clone(&clock) as Arc<dyn Clock>, Arc::new(|_| {}));
+        let hook = maker.make(BreakerKind::Webhook, "hook.example");
+        let issuer = maker.make(BreakerKind::Issuer, "https://issuer.example");
+        for _ in 0..2 {
+            let _ = issuer.call(async { Err::<(), ()>(()) }).await;
+        }
+        clock.advance(Duration::from_secs(4));
+        let shown = maker.shown();
+        let sources: Vec<&str> = shown.iter().map(|shown| shown.source.as_str()).collect();
+        assert_eq!(sources, ["https://issuer.example", "hook.example"]);
+        assert_eq!((shown[0].state, shown[1].state), (BreakerState::Open, BreakerState::Closed));
+        assert_eq!((shown[0].since, shown[1].since), (Some(Timestamp::from_seconds(50)), None));
+        assert_eq!((shown[0].left, shown[1].left), (Some(Duration::from_secs(5)), None));
+        drop(issuer);
+        assert_eq!(maker.shown().len(), 1);
+        drop(hook);
     }
 
     #[tokio::test]

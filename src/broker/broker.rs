@@ -148,6 +148,8 @@ pub struct Broker {
     pub log: Log,
     /// Tells operators.
     pub notices: Arc<Notices>,
+    /// The breakers before issuers and the webhook.
+    pub breakers: Maker,
     /// Exports decisions as spans, where `[otel]` says so.
     pub otel: Otel,
     /// Count refusals of tasks.
@@ -193,7 +195,7 @@ impl Broker {
         let oidc =
             oidc.map(|provider| RelyingParty::new(provider, &issuer, Arc::clone(&clock), Arc::clone(&fetch)));
         let oidc = oidc.transpose()?;
-        let identities = Identities::new(Arc::clone(&clock), fetch, &issuer).guarded(breakers);
+        let identities = Identities::new(Arc::clone(&clock), fetch, &issuer).guarded(breakers.clone());
         let policy = PolicyHolder::load(store.clone(), &issuer, scribe.clone()).await?;
         let (tripwires, tripped) = Tripwires::new(Arc::clone(&clock));
         policy.in_force().iter().for_each(|policy| tripwires.follow(policy));
@@ -217,6 +219,7 @@ impl Broker {
             strangers: Strangers::default(),
             log,
             notices,
+            breakers,
             otel,
             tripwires,
             outcomes,

@@ -63,6 +63,19 @@ struct Kept {
     fresh_for: Duration,
 }
 
+/// How an issuer's keys stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuerStanding {
+    /// The issuer or trust domain.
+    pub issuer: String,
+    /// How old the keys are that are at hand; `None`: there are none.
+    pub age: Option<Duration>,
+    /// How long they are still used where no others come.
+    pub left: Option<Duration>,
+    /// Whether others were due and cannot be fetched.
+    pub failing: bool,
+}
+
 /// A key, and on what less than usual it rests.
 #[derive(Clone)]
 pub(super) struct Found {
@@ -101,6 +114,20 @@ impl Issuer {
             && self.usage == origin.name.usage()
             && self.source == *origin.keys
             && self.allow_private == origin.allow_private
+    }
+
+    /// How old its keys are, and whether they are used though they were due for others; nothing for pinned keys.
+    pub(super) fn standing(&self) -> Option<IssuerStanding> {
+        if self.pinned() {
+            return None;
+        }
+        let (now, state) = (self.clock.monotonic(), self.state());
+        let age = state.kept.as_ref().map(|kept| now.saturating_sub(kept.since));
+        let due = state.kept.as_ref().is_none_or(|kept| age.unwrap_or_default() >= kept.fresh_for);
+        drop(state);
+        let failing = due && self.breaker.state() != BreakerState::Closed;
+        let left = age.map(|age| STALE.saturating_sub(age));
+        Some(IssuerStanding { issuer: self.name.clone(), age, left, failing })
     }
 
     /// The key that a header selects.

@@ -7,7 +7,7 @@ use shortbread_protocol::clock::Clock;
 
 use super::error::IdentityError;
 use super::fetch::Fetch;
-use super::issuer::{Found, Issuer};
+use super::issuer::{Found, Issuer, IssuerStanding};
 use super::key::Algorithm;
 use super::origin::Origin;
 use crate::breaker::{BreakerKind, Maker};
@@ -39,6 +39,16 @@ impl Issuers {
     ) -> Result<Found, IdentityError> {
         let issuer = self.known(origin).unwrap_or_else(|| self.added(origin));
         issuer.key(kid, algorithm).await
+    }
+
+    /// How the keys of those stand that were asked for, by name; pinned keys do not change.
+    pub(super) fn standings(&self) -> Vec<IssuerStanding> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let issuers: Vec<Arc<Issuer>> = known.values().flatten().cloned().collect();
+        drop(known);
+        let mut standings: Vec<_> = issuers.iter().filter_map(|issuer| issuer.standing()).collect();
+        standings.sort_by(|one, other| one.issuer.cmp(&other.issuer));
+        standings
     }
 
     /// Forgets issuers that `wanted` no longer has.

@@ -30,6 +30,7 @@ pub use self::claims::Replay;
 pub use self::error::{Cause, Degraded, IdentityError};
 pub(crate) use self::fetch::client;
 pub use self::fetch::{Fetch, FetchError, Fetched, Form, HttpFetch};
+pub use self::issuer::IssuerStanding;
 pub use self::jwks::{KeySet, KeySetError};
 pub use self::recall::{Proved, Recalled, is_known, recall};
 pub use shortbread_protocol::json::JsonError;
@@ -123,6 +124,12 @@ impl Identities {
     #[must_use]
     pub fn guarded(self, breakers: Maker) -> Self {
         Self { issuers: self.issuers.guarded(breakers), ..self }
+    }
+
+    /// How the keys of issuers and trust domains stand that were asked for, by name; pinned keys do not change.
+    #[must_use]
+    pub fn standings(&self) -> Vec<IssuerStanding> {
+        self.issuers.standings()
     }
 
     /// Checks an assertion (a JWS in compact form) against the policy's entries. It does not know what was

@@ -71,6 +71,11 @@ impl Anchors {
         }
     }
 
+    /// Whether the file took nothing the last time.
+    pub(super) const fn is_failing(&self) -> bool {
+        self.failing
+    }
+
     fn tell(&self, signed: &Signed) {
         let (size, root) = (signed.checkpoint.size, STANDARD.encode(signed.checkpoint.root));
         let note = String::from_utf8_lossy(&signed.note);

@@ -9,6 +9,7 @@ mod aging;
 mod anchor;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -64,6 +65,21 @@ pub enum LogError {
     Empty,
 }
 
+/// How far the log is signed and anchored.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    /// How many entries were recorded, pruned ones included.
+    pub entries: u64,
+    /// How many of them the newest checkpoint covers; 0 before the first.
+    pub signed: u64,
+    /// When that was signed.
+    pub at: Option<Timestamp>,
+    /// Why none could be signed the last time; `None`: it could.
+    pub failing: Option<Arc<LogError>>,
+    /// Whether the file of anchors took nothing the last time.
+    pub unanchored: bool,
+}
+
 /// A checkpoint that is served.
 #[derive(Clone, Debug)]
 pub struct Signed {
@@ -92,6 +108,9 @@ pub struct Log {
     origin: String,
     keep: Option<Duration>,
     current: ArcSwapOption<Signed>,
+    // Why none could be signed the last time, and whether the anchors' file took nothing.
+    failing: ArcSwapOption<LogError>,
+    unanchored: AtomicBool,
     // One at a time signs.
     desk: Mutex<()>,
     anchors: Mutex<Anchors>,
@@ -116,6 +135,8 @@ impl Log {
             anchors: Mutex::new(Anchors::new(config, notices)),
             keep: config.keep.map(|keep| keep.0),
             current: ArcSwapOption::empty(),
+            failing: ArcSwapOption::empty(),
+            unanchored: AtomicBool::new(false),
             desk: Mutex::default(),
             aging: Mutex::default(),
             readers: Semaphore::new(READERS),
@@ -163,6 +184,20 @@ impl Log {
     #[must_use]
     pub fn current(&self) -> Option<Arc<Signed>> {
         self.current.load_full()
+    }
+
+    /// How far it is signed and anchored.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        let current = self.current();
+        Progress {
+            // Looked at last: nothing is signed that is not recorded.
+            entries: self.store.audit_size(),
+            signed: current.as_ref().map_or(0, |signed| signed.checkpoint.size),
+            at: current.map(|signed| signed.at),
+            failing: self.failing.load_full(),
+            unanchored: self.unanchored.load(Ordering::Relaxed),
+        }
     }
 
     /// A checkpoint that covers everything that was recorded before this was called.
@@ -340,8 +375,11 @@ impl Log {
             Err(error) => Err(error),
         };
         if let Some(current) = self.current() {
-            self.anchors.lock().await.take(&current, self.clock.monotonic()).await;
+            let mut anchors = self.anchors.lock().await;
+            anchors.take(&current, self.clock.monotonic()).await;
+            self.unanchored.store(anchors.is_failing(), Ordering::Relaxed);
         }
+        self.failing.store(signed.as_ref().err().cloned().map(Arc::new));
         signed
     }
 

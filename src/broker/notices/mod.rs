@@ -29,6 +29,19 @@ use crate::breaker::{BreakerKind, Maker};
 use crate::config;
 use crate::store::{Store, StoreError, WaitingNotice};
 
+/// How the way to the webhook stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// The receiver's host.
+    pub host: String,
+    /// How many notices wait for it.
+    pub waiting: usize,
+    /// How long the oldest of them has waited.
+    pub oldest: Duration,
+    /// Whether nothing is sent any more until the broker starts again: the receiver said that it is gone.
+    pub disabled: bool,
+}
+
 /// Tells operators. Telling neither waits nor fails.
 pub struct Notices {
     clock: Arc<dyn Clock>,
@@ -120,6 +133,19 @@ impl Notices {
         };
         tokio::spawn(carrier.run(hook.open.subscribe()));
         Ok(())
+    }
+
+    /// How the way to the webhook stands; `None` where none is configured.
+    #[must_use]
+    pub fn way(&self) -> Option<Way> {
+        let hook = self.hook.as_ref()?;
+        let outbox = hook.shared.outbox();
+        Some(Way {
+            host: hook.webhook.host().to_owned(),
+            waiting: outbox.len(),
+            oldest: outbox.age(self.clock.now()),
+            disabled: hook.shared.disabled.load(Ordering::Relaxed),
+        })
     }
 
     /// Tells: a line in the log and a count, now; the webhook, when it can.
