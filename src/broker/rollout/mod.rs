@@ -14,7 +14,7 @@ use shortbread_protocol::event::Decision;
 use shortbread_protocol::names::WorkflowName;
 use thiserror::Error;
 
-pub use self::versions::{version, versions};
+pub use self::versions::{describe, version, versions};
 
 use crate::activation::{ActivationError, Actor, Found, Judged, OnTrial, Scope};
 use crate::broker::Broker;
@@ -133,7 +133,7 @@ pub async fn activate(
 
 /// Why a breach would not take what is watched back by itself, but be told for a person to decide; `None` where it would, or
 /// nothing is watched.
-pub async fn left_to_a_person(broker: &Broker) -> Option<String> {
+async fn left_to_a_person(broker: &Broker) -> Option<String> {
     let open = broker.policy.on_trial().filter(|open| open.trial.until.is_some())?;
     let hindered = act::hindered(&open, open.before.as_ref()?).await;
     hindered.map(|(_, why)| why)

@@ -5,7 +5,7 @@ use shortbread_protocol::admin::{PolicyAnswer, PolicyText, PolicyVersionBody, Tr
 use super::left_to_a_person;
 use crate::activation::ActivationError;
 use crate::broker::Broker;
-use crate::store::{PolicyVersion, StoreError, Trial};
+use crate::store::{PolicyVersion, StoreError};
 
 /// All versions, newest first, and what is on trial.
 ///
@@ -14,7 +14,6 @@ use crate::store::{PolicyVersion, StoreError, Trial};
 pub async fn versions(broker: &Broker) -> Result<PolicyAnswer, StoreError> {
     let (versions, history) = (broker.store.policy_versions().await?, broker.store.policy_history().await?);
     let active = broker.policy.version();
-    let open = broker.policy.on_trial();
     let body = |version: &PolicyVersion| PolicyVersionBody {
         version: version.n,
         digest: format!("sha256:{}", hex::encode(version.digest)),
@@ -23,13 +22,16 @@ pub async fn versions(broker: &Broker) -> Result<PolicyAnswer, StoreError> {
         active: version.n == active,
         was_active: history.iter().any(|activation| activation.version == version.n),
     };
-    let told_only = left_to_a_person(broker).await;
-    let trial = open.as_ref().map(|open| trial(&open.trial, told_only));
+    let trial = describe(broker).await;
     Ok(PolicyAnswer { versions: versions.iter().rev().map(body).collect(), trial })
 }
 
-fn trial(trial: &Trial, told_only: Option<String>) -> TrialBody {
-    TrialBody {
+/// The version that is tried, or in force and watched; `None` where there is none.
+pub async fn describe(broker: &Broker) -> Option<TrialBody> {
+    let told_only = left_to_a_person(broker).await;
+    let open = broker.policy.on_trial()?;
+    let trial = &open.trial;
+    Some(TrialBody {
         version: trial.version,
         before: trial.before,
         workflows: trial.workflows.iter().flatten().map(ToString::to_string).collect(),
@@ -37,7 +39,7 @@ fn trial(trial: &Trial, told_only: Option<String>) -> TrialBody {
         watched_until: trial.until.map(|until| until.seconds()),
         told_only,
         by: trial.operator.clone(),
-    }
+    })
 }
 
 /// One version, with all that is needed to compile it again; `None` where there is none of this number.
