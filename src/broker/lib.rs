@@ -13,6 +13,7 @@ pub mod console;
 pub mod decisions;
 mod delimited;
 pub mod exchange;
+pub mod health;
 pub mod http;
 pub mod identity;
 pub mod inputs;

@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    approvals, attenuate, audit, backup, break_glass, console, dev, doctor, drill, exchange, explain, init,
-    inspect, keys, lift, login, notices, policy, report, restore, revocations,
+    approvals, attenuate, audit, backup, break_glass, console, dev, doctor, drill, exchange, explain, health,
+    init, inspect, keys, lift, login, notices, policy, report, restore, revocations,
 };
 use crate::commands::{revoke, runbook, serve, verify, workflows};
 
@@ -56,6 +56,7 @@ pub(crate) enum Command {
     BreakGlass(break_glass::BreakGlassArgs),
     Drill(drill::DrillArgs),
     Doctor(doctor::DoctorArgs),
+    Health(health::HealthArgs),
     Explain(explain::ExplainArgs),
     Runbook(runbook::RunbookArgs),
 }

@@ -131,6 +131,15 @@ async fn without_keys_nobody_is_let_in_until_it_comes_back() {
     assert_eq!(world.audited(&third).await["degraded"], "issuer.no_keys");
     let opened = audited(&world, "dev.shortbread.breaker.opened.v1").await;
     assert_eq!((&opened["kind"], &opened["source"]), (&json!("issuer"), &json!(one.server.url())));
+    let health = world.admin_read("status.read", "/api/v1/health").await.body;
+    let mut findings = health["findings"].as_array().unwrap().iter();
+    let finding = findings.find(|found| found["step"] == "issuer").unwrap();
+    assert_eq!((&finding["state"], finding["since"].is_u64()), (&json!("failing"), true));
+    let shown = health["breakers"].as_array().unwrap();
+    let shown = |source: &str| shown.iter().find(|breaker| breaker["source"] == source).unwrap();
+    assert_eq!(shown(&one.server.url())["state"], "open");
+    assert!(shown(&one.server.url())["since"].is_u64() && shown(&one.server.url())["retry_in"].is_u64());
+    assert_eq!(shown(&two.server.url())["state"], "closed");
     // It is left alone, and nobody waits for it.
     let asked = one.asked();
     world.clock.advance(COOL_DOWN);

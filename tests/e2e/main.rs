@@ -31,6 +31,7 @@ mod gated;
 mod given_back;
 mod hardening;
 mod heads;
+mod health;
 mod identities;
 mod inputs;
 mod introspect;

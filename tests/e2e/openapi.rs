@@ -314,6 +314,7 @@ async fn answers_of_the_admin_api_are_as_described() {
         ("policy.read", "/api/v1/policy", "/api/v1/policy".to_owned()),
         ("status.read", SESSIONS, SESSIONS.to_owned()),
         ("policy.read", "/api/v1/policy/versions/{n}", "/api/v1/policy/versions/1".to_owned()),
+        ("status.read", "/api/v1/health", "/api/v1/health".to_owned()),
         ("policy.read", WORKFLOWS, WORKFLOWS.to_owned()),
         ("policy.read", "/api/v1/workflows/{name}", format!("{WORKFLOWS}/demo")),
         ("policy.read", "/api/v1/workflows/{name}", format!("{WORKFLOWS}/nobody")),

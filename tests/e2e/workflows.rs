@@ -20,6 +20,7 @@ async fn a_workflow_shows_its_identity_its_grants_and_what_lives_of_it() {
         "verbs = [\"issues.read\", \"issues.write\"]\nowners = [\"alice\"]\nintents = [\"triage\"]\nrate = \"30/min\"\n\
          approval = { access = [\"write\"], approvers = \"oncall\", quorum = 1, sla = \"5m\", expires = \"15m\" }\n",
     ) + "[approvers.oncall]\nmembers = [\"bob\"]\n[[forbids]]\nworkflows = [\"demo\"]\ntool = \"github\"\naccess = [\"write\"]\n";
+    let policy = policy.replace("verbs = [\"policy.*\"]", "verbs = [\"policy.*\", \"approvals.decide\"]");
     let world = World::builder().policy(&policy).start().await;
     assert_eq!(world.demo("payments:refunds.read").await.status, 200);
     world.clock.advance(Duration::from_secs(20));

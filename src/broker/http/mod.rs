@@ -120,6 +120,7 @@ fn documented() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
         .routes(routes!(admin::console::end))
         .routes(routes!(admin::notices::dropped))
         .routes(routes!(admin::report::report))
+        .routes(routes!(admin::health::look))
         .routes(routes!(admin::workflows::list))
         .routes(routes!(admin::workflows::show));
     (public, admin)

@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 use shortbread_broker::config::Config;
 use shortbread_broker::store::{Checked, check};
-use shortbread_protocol::admin::StatusAnswer;
+use shortbread_protocol::admin::{FindingBody, HealthAnswer, HealthState, StatusAnswer};
 use shortbread_protocol::clock::Timestamp;
 
 use super::backup::entries;
@@ -18,7 +18,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::files;
 use crate::published;
-use crate::text::span;
+use crate::text::{sentence, span};
 use crate::ui::Style;
 
 /// A clock that is further off than this, in seconds, is worth a warning.
@@ -93,6 +93,7 @@ const POLICY: &str = "policy";
 const KEY: &str = "operator's key";
 const STORE: &str = "broker's store";
 const ENFORCED: &str = "enforcement";
+const HEALTH: &str = "broker's health";
 
 /// Runs every check and says what it found.
 ///
@@ -143,12 +144,13 @@ async fn examine(args: &DoctorArgs, context: &Context) -> Vec<Finding> {
     findings.push(Finding::of(POLICY, policy(&broker).await));
     findings.push(Finding::of(KEY, key(&settings, &broker, context).await));
     findings.push(enforced(args, context).await);
+    findings.extend(degraded(args, context).await);
     findings
 }
 
 // Every check is named in every run, also when it could not be made.
 fn rest(mut findings: Vec<Finding>, because: &str) -> Vec<Finding> {
-    let all = [CONFIG, REACHABLE, ISSUER, CLOCK, HEAD, POLICY, KEY, ENFORCED];
+    let all = [CONFIG, REACHABLE, ISSUER, CLOCK, HEAD, POLICY, KEY, ENFORCED, HEALTH];
     for check in all.into_iter().skip(findings.len()) {
         findings.push(Finding::not_checked(check, because));
     }
@@ -283,6 +285,34 @@ async fn enforced(args: &DoctorArgs, context: &Context) -> Finding {
     }
 }
 
+/// What the broker itself finds, each as a check of its own. Whoever may not see that is told of nothing.
+async fn degraded(args: &DoctorArgs, context: &Context) -> Vec<Finding> {
+    let asked = async {
+        let mut session = Session::open(context, &args.connection, "status.read")?;
+        session.document::<HealthAnswer>(super::health::PATH).await
+    };
+    match asked.await {
+        Ok(health) => told(&health),
+        Err(failure) => vec![Finding::not_checked(HEALTH, &failure.to_string())],
+    }
+}
+
+fn told(health: &HealthAnswer) -> Vec<Finding> {
+    // Tools that are observed are told of above.
+    let found = health.findings.iter().filter(|found| found.step != "tool");
+    let finding = |found: &FindingBody| {
+        let outcome = match found.state {
+            HealthState::Good => Outcome::Good,
+            HealthState::Degraded => Outcome::Warning,
+            HealthState::Failing => Outcome::Failed,
+        };
+        let detail = format!("{}: {}", found.about, found.meaning);
+        Finding { check: HEALTH, outcome, detail, fix: sentence(&found.fix) }
+    };
+    let all: Vec<Finding> = found.map(finding).collect();
+    if all.is_empty() { vec![Finding::good(HEALTH, "nothing works on less than usual")] } else { all }
+}
+
 fn show(context: &Context, finding: &Finding) {
     let (mark, style) = match finding.outcome {
         Outcome::Good => ("\u{2713}", Style::Good),
@@ -349,6 +379,17 @@ mod tests {
     fn every_check_is_named_even_if_the_first_fails() {
         let failure = Failure::new("x", "y");
         let findings = rest(vec![Finding::bad(CONFIG, &failure)], "z");
-        assert_eq!(findings.len(), 8);
+        assert_eq!(findings.len(), 9);
+    }
+
+    #[test]
+    fn what_the_broker_finds_is_a_check_each() {
+        let mut health = crate::commands::health::tests::answer();
+        let all = told(&health);
+        assert_eq!((all.len(), all[0].outcome), (1, Outcome::Failed));
+        assert_eq!(all[0].detail, "the revocation list: it is 40s old");
+        assert_eq!(all[0].fix, "Look at its disk.");
+        health.findings.clear();
+        assert_eq!(told(&health)[0].outcome, Outcome::Good);
     }
 }

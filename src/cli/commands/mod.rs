@@ -12,6 +12,7 @@ pub(crate) mod doctor;
 pub(crate) mod drill;
 pub(crate) mod exchange;
 pub(crate) mod explain;
+pub(crate) mod health;
 pub(crate) mod init;
 pub(crate) mod inspect;
 pub(crate) mod keys;
@@ -62,6 +63,7 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Fail
         Command::BreakGlass(args) => break_glass::run(args, context),
         Command::Drill(args) => drill::run(args, context).await,
         Command::Doctor(args) => doctor::run(args, context).await,
+        Command::Health(args) => health::run(args, context).await,
         Command::Explain(args) => explain::run(args, context),
         Command::Runbook(args) => runbook::run(args, context),
     }

@@ -2,6 +2,7 @@
 
 mod approvals;
 mod console;
+mod health;
 mod inputs;
 mod keys;
 mod log;
@@ -17,6 +18,10 @@ pub use approvals::{
     DenyBody, NarrowBody, VoteBody,
 };
 pub use console::{ConsoleLinkAnswer, ConsoleSessionBody, ConsoleSessionsAnswer};
+pub use health::{
+    BreakerBody, FindingBody, HeadHealthBody, HealthAnswer, HealthState, IssuerBody, KeyHealthBody,
+    LogHealthBody, PolicyHealthBody, StoreHealthBody, WebhookBody,
+};
 pub use inputs::{EraseAnswer, EraseBody};
 pub use keys::{KeyBody, KeyDocumentBody, KeysAnswer};
 pub use log::{

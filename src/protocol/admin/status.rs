@@ -149,7 +149,7 @@ pub struct ToolBody {
 }
 
 /// `GET /api/v1/revocations/status`: who enforces the list already.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StatusAnswer {
     /// The broker's clock, in seconds since the epoch: what the other moments are measured with.

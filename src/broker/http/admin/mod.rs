@@ -5,6 +5,7 @@ pub(super) mod approvals;
 pub(super) mod audit;
 pub(super) mod console;
 pub(super) mod export;
+pub(super) mod health;
 pub(super) mod inputs;
 pub(super) mod keys;
 pub(super) mod notices;
