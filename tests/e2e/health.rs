@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use shortbread_tests::{POLICY, World};
 
+use crate::workflows::{page, signed_in};
+
 const PATH: &str = "/api/v1/health";
 
 async fn look(world: &World) -> Value {
@@ -83,4 +85,20 @@ async fn a_version_on_trial_is_shown_beside_the_one_in_force() {
     let policy = look(&world).await["policy"].clone();
     assert_eq!((&policy["version"], &policy["trial"]["version"]), (&json!(1), &json!(2)));
     assert_eq!((&policy["trial"]["workflows"], &policy["trial"]["by"]), (&json!(["demo"]), &json!("alice")));
+}
+
+#[tokio::test]
+async fn the_console_shows_the_same_health_and_what_to_do() {
+    let world = World::start().await;
+    let cookie = signed_in(&world).await;
+    let (status, well) = page(&world, &cookie, "/console/health").await;
+    assert_eq!(status, 200, "{well}");
+    for says in ["All is well.", "version 1", "Nobody reports for github, payments", "token", "signs"] {
+        assert!(well.contains(says), "{says}: {well}");
+    }
+    world.clock.advance(Duration::from_secs(20));
+    let (_, late) = page(&world, &cookie, "/console/health").await;
+    for says in ["the revocation list", "failing", "it is 20s old", "What to do:"] {
+        assert!(late.contains(says), "{says}: {late}");
+    }
 }

@@ -21,7 +21,7 @@ const NOT_EMBEDDED: [&str; 9] =
 
 /// Which modules of the broker a module may import, from the bottom up. `http` is at the top: nobody's but that of
 /// `telemetry`, which serves metrics with the same listener.
-const MODULES: [(&str, &[&str]); 48] = [
+const MODULES: [(&str, &[&str]); 49] = [
     ("config", &[]),
     ("delimited", &[]),
     ("interval", &[]),
@@ -149,6 +149,7 @@ const MODULES: [(&str, &[&str]); 48] = [
             "audit",
             "broker",
             "exchange",
+            "health",
             "limits",
             "oidc",
             "policy",
@@ -162,6 +163,7 @@ const MODULES: [(&str, &[&str]); 48] = [
             "story",
             "text",
             "verifiers",
+            "workflows",
             "words",
         ],
     ),

@@ -102,3 +102,68 @@ async fn nobody_is_shown_that_the_policy_does_not_know() {
         assert_eq!((answer.status, answer.reason()), (404, "not_found"), "{name}: {answer:?}");
     }
 }
+
+/// Signs alice in to the console; gives her cookie.
+pub(crate) async fn signed_in(world: &World) -> String {
+    let link = world.admin("status.read", "/api/v1/console/links", &json!({})).await;
+    assert_eq!(link.status, 200, "{link:?}");
+    let request = world.http.post(link.text("/url")).header("origin", &world.issuer);
+    let entered = world.send(request).await;
+    assert_eq!(entered.status, 303, "{entered:?}");
+    entered.header("set-cookie").split(';').next().unwrap().to_owned()
+}
+
+/// A page of the console, as whoever has this cookie sees it.
+pub(crate) async fn page(world: &World, cookie: &str, path: &str) -> (u16, String) {
+    let request = world.http.get(format!("{}{path}", world.issuer)).header("cookie", cookie);
+    let answer = world.send(request).await;
+    (answer.status, String::from_utf8(answer.bytes).unwrap())
+}
+
+#[tokio::test]
+async fn the_console_shows_each_workflow_and_its_grants() {
+    let world = World::start().await;
+    assert_eq!(world.demo("github:issues.read").await.status, 200);
+    let cookie = signed_in(&world).await;
+    let (status, list) = page(&world, &cookie, "/console/workflows").await;
+    assert_eq!(status, 200, "{list}");
+    for says in [
+        "href=\"/console/workflows/demo\"",
+        "1 living token",
+        "2 grants of github, payments",
+        "0 living tokens",
+    ] {
+        assert!(list.contains(says), "{says}: {list}");
+    }
+    let (status, one) = page(&world, &cookie, "/console/workflows/demo").await;
+    assert_eq!(status, 200, "{one}");
+    for says in [
+        "grant:1",
+        "github/issues.write",
+        "where repo in acme/docs, acme/web",
+        "tokens live 10m at most",
+        "the key ",
+    ] {
+        assert!(one.contains(says), "{says}: {one}");
+    }
+    assert!(one.contains("/console/switch/revoke?kind=workflow&amp;value=demo"), "{one}");
+    assert_eq!(page(&world, &cookie, "/console/workflows/nobody").await.0, 404);
+    assert_eq!(page(&world, "", "/console/workflows").await.0, 303, "a stranger signs in first");
+}
+
+#[tokio::test]
+async fn the_console_shows_what_stops_a_workflow_and_no_script_of_a_reason() {
+    let world = World::start().await;
+    let cookie = signed_in(&world).await;
+    let body = json!({
+        "selectors": [{ "kind": "workflow", "value": "demo" }], "reason": "<script>alert(1)</script>\u{202e}",
+    });
+    assert_eq!(world.admin("revocations.revoke", "/api/v1/revocations", &body).await.status, 200);
+    let (_, one) = page(&world, &cookie, "/console/workflows/demo").await;
+    assert!(one.contains("This workflow is revoked") && one.contains("by alice"), "{one}");
+    assert!(
+        !one.contains("<script>alert") && !one.contains('\u{202e}') && one.contains("\\u{202e}"),
+        "{one}"
+    );
+    assert!(one.contains("/console/switch/lift?kind=workflow&#38;value=demo"), "{one}");
+}

@@ -27,6 +27,9 @@ pub const ABILITIES: &[Ability] = &[
     ("POST /console/policy/rollback", &["POST /api/v1/policy/rollback"], &["policy rollback"]),
     ("GET /console/sessions", &["GET /api/v1/console/sessions"], &["console sessions"]),
     ("POST /console/sessions/{id}/end", &["DELETE /api/v1/console/sessions/{id}"], &["console sign-out"]),
+    ("GET /console/workflows", &["GET /api/v1/workflows"], &["workflows list"]),
+    ("GET /console/workflows/{name}", &["GET /api/v1/workflows/{name}"], &["workflows show"]),
+    ("GET /console/health", &["GET /api/v1/health"], &["health"]),
 ];
 
 /// What only pages need: the way in and out, and what pages are made of.

@@ -24,7 +24,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use self::entry::{link, oidc, out, sign_in};
-use self::pages::{activity, approvals, policy, switch};
+use self::pages::{activity, approvals, health, policy, switch, workflows};
 use crate::broker::Broker;
 
 /// All pages and what they are made of.
@@ -63,6 +63,9 @@ pub(crate) fn documented() -> OpenApiRouter<Arc<Broker>> {
         .routes(routes!(policy::change::rollback))
         .routes(routes!(pages::sessions::page))
         .routes(routes!(pages::sessions::end))
+        .routes(routes!(workflows::list::page))
+        .routes(routes!(workflows::detail::page))
+        .routes(routes!(health::page))
 }
 
 // Nothing inline, nothing from elsewhere, in nobody's frame.

@@ -172,7 +172,7 @@ fn keys(answer: &HealthAnswer) -> Vec<FindingBody> {
         let follows = |key: &&KeyHealthBody| {
             key.key.not_after > signs.key.not_after && ["waits", "early"].contains(&key.key.state.as_str())
         };
-        if signs.days_left < SOON && !of.iter().any(|key| follows(key)) {
+        if signs.days_left < SOON && !of.iter().any(follows) {
             let about = format!("the {} key {}", purpose.as_str(), signs.key.name);
             let end = Timestamp::from_seconds(signs.key.not_after);
             let left = span(signs.key.not_after.saturating_sub(answer.now));

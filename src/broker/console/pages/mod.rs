@@ -4,7 +4,9 @@ pub(super) mod activity;
 pub(super) mod approvals;
 pub(super) mod policy;
 pub(super) mod sessions;
+pub(super) mod health;
 pub(super) mod switch;
+pub(super) mod workflows;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
