@@ -56,6 +56,14 @@ fn seconds(text: &str) -> Option<u64> {
     number.and_then(|number| number.checked_mul(unit)).filter(|seconds| *seconds > 0)
 }
 
+/// A text as a query may hold it, whatever the text holds.
+pub(crate) fn encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    text.bytes()
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -303,3 +303,21 @@ fn the_program_shows_keeps_and_compares_figures() {
     assert_eq!(nobody.code, 1);
     assert_eq!(home.read("policy.toml"), PROGRAM, "no file is changed");
 }
+
+#[tokio::test]
+async fn a_report_of_some_segments_counts_nothing_else() {
+    let world = world().await;
+    exchange(&world, "demo", 3, 2).await;
+    exchange(&world, "other", 4, 0).await;
+    let demo = report(&world, "segments", "workflow&only=workflow%3Ddemo%2Ctool%3Dgithub").await;
+    assert_eq!((&demo["total"]["now"]["exchanges"], &demo["only"]["workflow"]), (&json!(5), &json!("demo")));
+    let steps = demo["series"].as_array().unwrap();
+    let refused: u64 = steps.iter().filter_map(|one| one["reasons"]["policy.not_granted"].as_u64()).sum();
+    assert_eq!(refused, 2);
+    assert_eq!(
+        report(&world, "segments", "workflow&only=workflow%3Dnobody").await["total"]["now"]["exchanges"],
+        0
+    );
+    let bad = "/api/v1/report?kind=segments&only=colour%3Dred";
+    assert_eq!(world.admin_read("audit.read", bad).await.status, 400);
+}

@@ -1,5 +1,6 @@
 //! What can be asked for: a kind of report, a period, and what to tell segments apart by.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -12,6 +13,8 @@ use super::cell::STEPS;
 const SHORTEST: u64 = (STEPS / 2) as u64;
 /// The longest period, in seconds.
 const LONGEST: u64 = 400 * 86_400;
+/// The longest value that a part can be held to, in bytes.
+const MAX_VALUE: usize = 512;
 
 /// Which report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +59,11 @@ pub enum AskError {
         "by lists workflow, intent, tool, access, release or stage, with commas between; {0:?} is none of them"
     )]
     By(String),
+    /// What alone is to be counted is not said as parts and their values.
+    #[error(
+        "only lists each part once with its value, as workflow=release-notes,tool=github; {0:?} is none of workflow, intent, tool, access, release or stage with a value, or stands there twice"
+    )]
+    Only(String),
     /// The period is empty, too short or too long.
     #[error(
         "the period is from `since` up to `until`, in seconds since the epoch, and has 28 seconds at least and 400 days at most"
@@ -68,6 +76,7 @@ pub enum AskError {
 pub struct Ask {
     pub(super) kind: Kind,
     pub(super) by: Vec<By>,
+    pub(super) only: BTreeMap<By, String>,
     pub(super) since: u64,
     pub(super) until: u64,
 }
@@ -154,7 +163,27 @@ impl Ask {
         if long.is_none_or(|long| long > since) || until > 1 << 33 {
             return Err(AskError::Period);
         }
-        Ok(Self { kind, by, since, until })
+        Ok(Self { kind, by, only: BTreeMap::new(), since, until })
+    }
+
+    /// The same, of some segments alone: each part once with the value that it must have, with commas between, as
+    /// `workflow=release-notes,tool=github`; none or an empty text for all. A value is what answers say of that part, so
+    /// `unknown` and `undeclared` are values too. What concerns no segment, such as policies that came into force, stays.
+    ///
+    /// # Errors
+    /// When a part is not known or stands there twice, or has no value.
+    pub fn only(mut self, only: Option<&str>) -> Result<Self, AskError> {
+        self.only.clear();
+        for pair in only.into_iter().filter(|only| !only.is_empty()).flat_map(|only| only.split(',')) {
+            let wrong = || AskError::Only(pair.chars().take(100).collect());
+            let (part, value) = pair.split_once('=').ok_or_else(wrong)?;
+            let by: By = part.parse().map_err(|_| wrong())?;
+            let sound = !value.is_empty() && value.len() <= MAX_VALUE;
+            if !sound || self.only.insert(by, value.to_owned()).is_some() {
+                return Err(wrong());
+            }
+        }
+        Ok(self)
     }
 
     /// Where the period before begins: from here on entries matter.

@@ -54,6 +54,7 @@ pub(super) struct Data<'a> {
     pub(super) count: Number,
     pub(super) version: Number,
     pub(super) sla_seconds: Number,
+    pub(super) waited_seconds: Number,
     pub(super) repeated: Flag,
 }
 

@@ -4,6 +4,7 @@
 mod approvals;
 mod ask;
 mod cell;
+mod course;
 mod drift;
 mod entry;
 mod histogram;
@@ -15,6 +16,7 @@ mod share;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -25,6 +27,7 @@ use shortbread_protocol::reason::Reason;
 use self::approvals::Approvals;
 pub use self::ask::{Ask, AskError, By, Kind};
 use self::cell::{Cell, Counts, STEPS};
+use self::course::Course;
 use self::entry::Entry;
 pub use self::histogram::Histogram;
 use self::marks::Marks;
@@ -49,7 +52,7 @@ pub struct Figures {
     // Of more segments than are told apart.
     rest: Cell,
     rested: u64,
-    courses: Vec<Histogram>,
+    course: Course,
     releases: HashMap<u64, Id>,
     marks: Marks,
     rights: Rights,
@@ -78,7 +81,7 @@ impl Figures {
             cells: BTreeMap::new(),
             rest: Cell::default(),
             rested: 0,
-            courses: vec![Histogram::default(); STEPS],
+            course: Course::default(),
             releases: HashMap::new(),
             marks: Marks::default(),
             rights: Rights::default(),
@@ -101,21 +104,53 @@ impl Figures {
             return;
         };
         let Some(step) = self.ask.step(at) else { return };
-        match entry.short() {
-            "token.minted" | "token.refused" => self.exchange(&entry, at, step),
-            "call.decision" => self.call(&entry, at, step),
-            kind if kind.starts_with("approval.") => {
-                // An equal request that waits already is that one.
-                if kind == "approval.requested" {
-                    self.exchange(&entry, at, step);
-                }
-                self.approvals.note(kind, &entry, at, step >= STEPS / 2);
+        let kind = entry.short();
+        let approval = kind.starts_with("approval.");
+        if !approval && !matches!(kind, "token.minted" | "token.refused" | "call.decision") {
+            return self.marks.note(kind, &entry, at);
+        }
+        let release = self.release(&entry, kind);
+        if !self.asked_for(&entry, release) {
+            return;
+        }
+        match kind {
+            "call.decision" => self.call(&entry, release, at, step),
+            // An equal request that waits already is that one.
+            "token.minted" | "token.refused" | "approval.requested" => {
+                self.exchange(&entry, release, at, step);
             }
-            kind => self.marks.note(kind, &entry, at),
+            _ => {}
+        }
+        if approval {
+            self.approvals.note(kind, &entry, at, step);
         }
     }
 
-    fn exchange(&mut self, entry: &Entry<'_>, at: Timestamp, step: usize) {
+    /// The release that asked; of a call, the one that its token was minted for. What a token was minted for is
+    /// remembered whether it is asked for or not: its calls may be.
+    fn release(&mut self, entry: &Entry<'_>, kind: &str) -> Id {
+        let (said, token) = (entry.data.segment.release.as_str(), entry.data.token.as_str());
+        if kind == "call.decision" && said.is_empty() {
+            let known = self.releases.get(&hash(token)).copied();
+            return known.unwrap_or_else(|| self.names.id("unknown"));
+        }
+        let release = self.names.id(entry.data.segment.release.or("unknown"));
+        let granted = kind == "token.minted" && entry.data.outcome.as_str() == "allow";
+        let remembers = granted && !entry.data.repeated.0 && !token.is_empty();
+        if remembers && self.releases.len() < MAX_TOKENS {
+            self.releases.insert(hash(token), release);
+        }
+        release
+    }
+
+    fn asked_for(&self, entry: &Entry<'_>, release: Id) -> bool {
+        self.ask.only.iter().all(|(by, value)| match part(*by, entry) {
+            Some(part) => part == value.as_str(),
+            None => self.names.name(release) == value,
+        })
+    }
+
+    fn exchange(&mut self, entry: &Entry<'_>, release: Id, at: Timestamp, step: usize) {
         let data = &entry.data;
         if data.repeated.0 {
             return;
@@ -130,13 +165,8 @@ impl Figures {
             needs_approval: if waits { n } else { 0 },
             ..Counts::default()
         };
-        let release = data.segment.release.or("unknown");
         if refused.is_none() {
             self.marks.release(&entry.principal(), &data.segment.release, at);
-            let release = self.names.id(release);
-            if !data.token.as_str().is_empty() && self.releases.len() < MAX_TOKENS {
-                self.releases.insert(hash(data.token.as_str()), release);
-            }
             if step >= STEPS / 2 {
                 self.rights.granted(entry);
             }
@@ -148,11 +178,10 @@ impl Figures {
             observed: None,
             latency: data.latency_us.0,
         };
-        let release = self.names.id(release);
         self.count(entry, release, step, &counted);
     }
 
-    fn call(&mut self, entry: &Entry<'_>, at: Timestamp, step: usize) {
+    fn call(&mut self, entry: &Entry<'_>, release: Id, at: Timestamp, step: usize) {
         let data = &entry.data;
         let denied = (data.outcome.as_str() != "allow")
             .then(|| data.reasons.0.first().map_or("unknown", |reason| reason.or("unknown")));
@@ -173,11 +202,6 @@ impl Figures {
         if step >= STEPS / 2 {
             self.rights.called(entry, at);
         }
-        let release = match data.segment.release.as_str() {
-            "" => self.releases.get(&hash(data.token.as_str())).copied(),
-            said => Some(self.names.id(said)),
-        };
-        let release = release.unwrap_or_else(|| self.names.id("unknown"));
         let counted = Counted {
             counts,
             refused: None,
@@ -191,9 +215,7 @@ impl Figures {
     fn count(&mut self, entry: &Entry<'_>, release: Id, step: usize, counted: &Counted) {
         let key = self.key(entry, release);
         counted.into(&mut self.total, step);
-        if let (Some(course), Some(latency)) = (self.courses.get_mut(step), counted.latency) {
-            course.add(latency);
-        }
+        self.course.note(counted, step);
         let room = self.cells.len() < MAX_CELLS;
         let cell = match self.cells.get_mut(&key) {
             Some(cell) => cell,
@@ -207,16 +229,8 @@ impl Figures {
     }
 
     fn key(&mut self, entry: &Entry<'_>, release: Id) -> Vec<Id> {
-        let part = &entry.data.segment;
         let names = &mut self.names;
-        let parts = self.ask.by.iter().map(|by| match by {
-            By::Workflow => names.id(&entry.principal()),
-            By::Intent => names.id(part.intent.or("undeclared")),
-            By::Tool => names.id(part.tool.or("unknown")),
-            By::Access => names.id(part.access.or("unknown")),
-            By::Release => release,
-            By::Stage => names.id(entry.data.stage.or("unknown")),
-        });
+        let parts = self.ask.by.iter().map(|by| part(*by, entry).map_or(release, |part| names.id(&part)));
         parts.collect()
     }
 
@@ -234,6 +248,7 @@ impl Figures {
         FiguresAnswer {
             kind: self.ask.kind.as_str().to_owned(),
             by: self.ask.by.iter().map(ToString::to_string).collect(),
+            only: self.ask.only.iter().map(|(by, value)| (by.to_string(), value.clone())).collect(),
             period: PeriodBody { since: self.ask.since, until: self.ask.until },
             before: PeriodBody { since: self.ask.begins().seconds(), until: self.ask.since },
             entries: self.entries,
@@ -287,10 +302,11 @@ impl Figures {
 
     fn series(&self) -> Vec<StepBody> {
         let none = vec![Counts::default(); STEPS];
-        let course = if self.total.steps.is_empty() { &none } else { &self.total.steps };
-        let steps = course.iter().zip(&self.courses).enumerate();
-        steps
-            .map(|(step, (counts, times))| StepBody {
+        let counted = if self.total.steps.is_empty() { &none } else { &self.total.steps };
+        let mut series: Vec<StepBody> = counted
+            .iter()
+            .enumerate()
+            .map(|(step, counts)| StepBody {
                 at: self.ask.step_at(step),
                 exchanges: counts.exchanges,
                 refused: counts.refused,
@@ -301,10 +317,12 @@ impl Figures {
                 results: counts.results(),
                 corrected: counts.corrected,
                 cost_micros: counts.cost_micros,
-                p50: times.quantile(0.5),
-                p99: times.quantile(0.99),
+                ..StepBody::default()
             })
-            .collect()
+            .collect();
+        self.course.tell(&self.names, &mut series);
+        self.approvals.tell(&mut series);
+        series
     }
 }
 
@@ -328,6 +346,19 @@ impl Counted {
             figures.latency.add(latency);
         }
     }
+}
+
+/// What an entry says of a part; nothing of the release, which calls do not say.
+fn part<'e>(by: By, entry: &'e Entry<'_>) -> Option<Cow<'e, str>> {
+    let segment = &entry.data.segment;
+    Some(match by {
+        By::Workflow => entry.principal(),
+        By::Intent => segment.intent.or("undeclared").into(),
+        By::Tool => segment.tool.or("unknown").into(),
+        By::Access => segment.access.or("unknown").into(),
+        By::Stage => entry.data.stage.or("unknown").into(),
+        By::Release => return None,
+    })
 }
 
 fn hash(text: &str) -> u64 {

@@ -69,6 +69,105 @@ fn only_sound_questions_are_asked() {
 }
 
 #[test]
+fn only_parts_with_values_restrict_a_question() {
+    let ask = |only| Ask::new("segments", SINCE, UNTIL, None).unwrap().only(only);
+    for good in [None, Some(""), Some("workflow=a"), Some("workflow=operator:alice,release=v1=2")] {
+        assert!(ask(good).is_ok(), "{good:?}");
+    }
+    let long = format!("tool={}", "a".repeat(513));
+    for bad in ["workflow", "workflow=", "=a", "colour=red", "tool=a,tool=b", "tool=a,", "Tool=a", &long] {
+        assert!(matches!(ask(Some(bad)), Err(AskError::Only(_))), "{bad}");
+    }
+}
+
+fn counted_only(only: &str, entries: &[Vec<u8>]) -> FiguresAnswer {
+    let ask = Ask::new("review", SINCE, UNTIL, Some("workflow,release")).unwrap().only(Some(only)).unwrap();
+    let mut figures = Figures::new(ask);
+    entries.iter().for_each(|entry| figures.feed(entry));
+    figures.finish(None)
+}
+
+#[test]
+fn only_what_was_asked_for_counts_anywhere() {
+    let approval = |kind: &str, at, workflow: &str| {
+        let data = json!({
+            "approval": format!("apr_{workflow}"), "sla_seconds": 300, "outcome": "approved",
+            "segment": { "workflow": workflow, "intent": "triage", "tool": "github", "access": "write" },
+        });
+        event(&format!("approval.{kind}"), at, &format!("workflow/{workflow}"), data)
+    };
+    let entries = [
+        exchange(SINCE + 1, "a", "r1", None),
+        exchange(SINCE + 2, "a", "r2", Some("rate.limited")),
+        exchange(SINCE + 3, "b", "r1", None),
+        exchange(SINCE + 4, "b", "r2", None),
+        call(SINCE + 5, "a", "r1", "issues.read", json!({ "outcome": "deny", "reasons": ["not_granted"] })),
+        call(SINCE + 6, "b", "r2", "issues.read", json!({})),
+        approval("requested", SINCE + 7, "a"),
+        approval("requested", SINCE + 8, "b"),
+        approval("decided", SINCE + 9, "b"),
+        event("policy.activated", SINCE + 10, "operator/alice", json!({ "version": 4 })),
+    ];
+    let a = counted_only("workflow=a", &entries);
+    assert_eq!((a.total.now.exchanges, a.total.now.calls, a.entries), (3, 1, 10));
+    assert!(
+        a.segments.iter().chain([&a.total]).all(|one| one.segment.get("workflow").is_none_or(|w| w == "a"))
+    );
+    assert!(a.rights.iter().all(|right| right.workflow == "a"));
+    let approvals = a.approvals.unwrap();
+    assert_eq!((approvals.requested, approvals.decided.len()), (1, 0));
+    assert_eq!(a.only["workflow"], "a");
+    let what: Vec<_> = a.marks.iter().map(|mark| mark.kind.as_str()).collect();
+    assert_eq!(what, ["policy"], "what concerns everyone stays, and no release of another workflow");
+    let of = |only: &str| {
+        let now = counted_only(only, &entries).total.now;
+        (now.exchanges, now.calls)
+    };
+    assert_eq!(of("workflow=b,release=r2"), (1, 1), "a call is of the release that its token was minted for");
+    assert_eq!(of("stage=evaluate,release=r1"), (0, 1), "even where that exchange is not asked for itself");
+    assert_eq!((of("tool=github,access=read"), of("workflow=nobody")), ((0, 2), (0, 0)));
+}
+
+#[test]
+fn the_course_says_why_and_how_long() {
+    let of = |kind: &str, at, data| event(&format!("approval.{kind}"), at, "workflow/a", data);
+    let step = 2 * 86_400 / 56 + 1;
+    let mut entries: Vec<Vec<u8>> =
+        (0..100_u64).map(|n| exchange(SINCE + n, "a", "r1", Some(&format!("made.up{}", n % 80)))).collect();
+    entries.extend((0..40).map(|n| exchange(SINCE + n, "a", "r1", Some("rate.limited"))));
+    entries.push(call(
+        SINCE + 50,
+        "a",
+        "r1",
+        "issues.read",
+        json!({ "outcome": "deny", "reasons": ["not_granted"] }),
+    ));
+    entries.push(call(SINCE + 51, "a", "r1", "issues.read", json!({ "observed": "not_granted" })));
+    entries.push(of("requested", SINCE + 60, json!({ "approval": "apr_1", "sla_seconds": 300 })));
+    entries.push(of("requested", SINCE + 61, json!({ "approval": "apr_2", "sla_seconds": 120 })));
+    entries.push(of("decided", SINCE + 90, json!({ "approval": "apr_1", "outcome": "approved" })));
+    entries.push(of("decided", SINCE + step, json!({ "approval": "apr_2", "outcome": "denied" })));
+    // Asked for before anything that is looked at.
+    entries.push(of(
+        "decided",
+        SINCE + step + 1,
+        json!({ "approval": "apr_0", "sla_seconds": 60, "waited_seconds": 50 }),
+    ));
+    entries.push(of("expired", SINCE + step + 2, json!({ "approval": "apr_3", "sla_seconds": 90 })));
+    let series = counted("segments", "workflow", &entries).series;
+    let [first, second] = &series[28..30] else { panic!("{series:?}") };
+    assert_eq!((first.reasons["rate.limited"], first.reasons.len()), (40, 13));
+    assert_eq!(first.reasons.values().sum::<u64>(), first.refused + first.denied);
+    assert_eq!(
+        (first.decided, first.in_time, first.approval_p50, first.sla_seconds),
+        (1, 1, Some(30), Some(120))
+    );
+    assert_eq!((second.decided, second.in_time, second.expired, second.sla_seconds), (2, 1, 1, Some(60)));
+    assert!(second.approval_p50 == Some(50) && second.approval_p90 > Some(3000), "{second:?}");
+    assert!(series[30..].iter().all(|one| one.reasons.is_empty() && one.sla_seconds.is_none()));
+}
+
+#[test]
 fn what_happened_is_counted_where_it_belongs() {
     let entries = [
         exchange(SINCE + 10, "a", "r1", None),
@@ -228,6 +327,7 @@ proptest! {
         let course = report.series.iter().fold((0, 0, 0, 0), |s, one| (s.0 + one.exchanges, s.1 + one.calls, s.2 + one.refused, s.3 + one.denied));
         let all = sum(std::slice::from_ref(&report.total));
         prop_assert_eq!(course, (all.0, all.1, all.2, all.3));
+        prop_assert!(report.series.iter().all(|one| one.reasons.values().sum::<u64>() == one.refused + one.denied));
         let inside = made.iter().filter(|(at, ..)| (3600..176_400).contains(at)).count() as u64;
         prop_assert_eq!(all.0 + all.1, inside);
     }

@@ -179,6 +179,27 @@ pub struct StepBody {
     /// 99 of 100 exchanges took no longer, in microseconds; absent without any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p99: Option<u64>,
+    /// Refusals and denials by reason code: those that both periods had most of, the rest as `other`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub reasons: BTreeMap<String, u64>,
+    /// Approvals that were decided, either way.
+    #[serde(default)]
+    pub decided: u64,
+    /// Those that were decided within the time that the policy allows for it.
+    #[serde(default)]
+    pub in_time: u64,
+    /// Approvals that were over before anyone decided.
+    #[serde(default)]
+    pub expired: u64,
+    /// Half the decisions on approvals took no longer, in seconds; absent without any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval_p50: Option<u64>,
+    /// Nine of ten took no longer, in seconds; absent without any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval_p90: Option<u64>,
+    /// The shortest time that was allowed for a decision, in seconds; absent where none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sla_seconds: Option<u64>,
 }
 
 /// Something that happened and may matter to the figures.
@@ -338,6 +359,9 @@ pub struct FiguresAnswer {
     pub kind: String,
     /// What the segments are told apart by.
     pub by: Vec<String>,
+    /// What alone was counted: the value of each part that was asked for; of all segments where there is none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub only: BTreeMap<String, String>,
     /// The period.
     pub period: PeriodBody,
     /// As long a period, right before it.

@@ -31,6 +31,8 @@ pub(in crate::http) struct Wanted {
     until: Option<u64>,
     /// What segments are told apart by: `workflow`, `intent`, `tool`, `access`, `release`, `stage`, with commas between.
     by: Option<String>,
+    /// What alone is counted: parts and the values that they must have, as `workflow=release-notes,tool=github`.
+    only: Option<String>,
 }
 
 /// Figures of a period, each beside the period before.
@@ -49,7 +51,9 @@ pub(in crate::http) async fn report(
         // The present second belongs to the period too.
         let until = wanted.until.unwrap_or_else(|| app.broker.clock.now().seconds() + 1);
         let since = wanted.since.unwrap_or_else(|| until.saturating_sub(WEEK));
-        let ask = Ask::new(&wanted.kind, since, until, wanted.by.as_deref()).map_err(ReportError::from)?;
+        let ask = Ask::new(&wanted.kind, since, until, wanted.by.as_deref())
+            .and_then(|ask| ask.only(wanted.only.as_deref()))
+            .map_err(ReportError::from)?;
         Ok::<_, Failure>(reports::make(&app.broker, ask).await?)
     };
     answer(done.await, &context)

@@ -9,7 +9,7 @@ use crate::cli::Connection;
 use crate::client::Session;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::text::count;
+use crate::text::{count, encoded};
 use crate::ui::{Piece, Style};
 
 const STATES: [&str; 9] =
@@ -107,15 +107,6 @@ pub(super) async fn pages(
         };
     }
     Ok(answer)
-}
-
-// What a broker gives as a cursor is put into a query as it is, whatever it holds.
-fn encoded(cursor: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    cursor
-        .bytes()
-        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
-        .collect()
 }
 
 fn row(body: &ApprovalBody, now: u64) -> Vec<Piece> {

@@ -6,7 +6,7 @@ use clap::Args;
 use shortbread_protocol::clock::Timestamp;
 
 use crate::failure::Failure;
-use crate::text::parse_span;
+use crate::text::{encoded, parse_span};
 
 const DAY: u64 = 86_400;
 
@@ -22,6 +22,9 @@ pub(super) struct Period {
     /// What to tell segments apart by: workflow, intent, tool, access, release, stage, with commas between.
     #[arg(long, value_name = "PARTS", value_parser = parts)]
     pub(super) by: Option<String>,
+    /// Count only what has these values, as workflow=release-notes,tool=github: the parts that --by knows.
+    #[arg(long, value_name = "PART=VALUE,…", value_parser = pairs)]
+    pub(super) only: Option<String>,
 }
 
 /// Where a period begins.
@@ -62,8 +65,20 @@ impl FromStr for Since {
     }
 }
 
+const PARTS: [&str; 6] = ["workflow", "intent", "tool", "access", "release", "stage"];
+
+fn pairs(text: &str) -> Result<String, String> {
+    let sound = |pair: &str| {
+        let pair = pair.split_once('=');
+        pair.is_some_and(|(part, value)| PARTS.contains(&part) && !value.is_empty())
+    };
+    match text.split(',').find(|pair| !sound(pair)) {
+        Some(pair) => Err(format!("{pair:?} is no PART=VALUE; parts are {}", PARTS.join(", "))),
+        None => Ok(text.to_owned()),
+    }
+}
+
 fn parts(text: &str) -> Result<String, String> {
-    const PARTS: [&str; 6] = ["workflow", "intent", "tool", "access", "release", "stage"];
     match text.split(',').find(|part| !PARTS.contains(part)) {
         Some(part) => Err(format!("{part:?} is none of {}", PARTS.join(", "))),
         None => Ok(text.to_owned()),
@@ -85,7 +100,8 @@ pub(super) fn path(kind: &str, period: &Period, now: Timestamp) -> Result<String
     }
     let until = period.until.map(|until| format!("&until={}", until.seconds())).unwrap_or_default();
     let by = period.by.as_ref().map(|by| format!("&by={by}")).unwrap_or_default();
-    Ok(format!("/api/v1/report?kind={kind}&since={since}{until}{by}"))
+    let only = period.only.as_ref().map(|only| format!("&only={}", encoded(only))).unwrap_or_default();
+    Ok(format!("/api/v1/report?kind={kind}&since={since}{until}{by}{only}"))
 }
 
 #[cfg(test)]
@@ -105,6 +121,12 @@ mod tests {
         }
         let by = Period { by: Some("tool,stage".to_owned()), ..Period::default() };
         assert!(path("latency", &by, now).unwrap().ends_with("&by=tool,stage"));
+        let only = Period { only: Some("tool=github,release=v1+2".to_owned()), ..Period::default() };
+        assert!(path("latency", &only, now).unwrap().ends_with("&only=tool%3Dgithub%2Crelease%3Dv1%2B2"));
+        assert!(pairs("tool=github,stage=policy").is_ok());
+        for bad in ["", "tool", "tool=", "colour=red", "tool=github,"] {
+            assert!(pairs(bad).is_err(), "{bad}");
+        }
         assert!(parts("workflow,tool").is_ok() && parts("workflow,&x=1").is_err());
     }
 }

@@ -9,6 +9,7 @@ use shortbread_protocol::clock::Timestamp;
 
 use super::ask::{self, Period};
 use super::compare::{self, Compared};
+use super::figures;
 use super::moved;
 use crate::cli::Connection;
 use crate::client::Session;
@@ -149,6 +150,7 @@ async fn compare(args: &CompareArgs, context: &Context) -> Result<(), Failure> {
         since: Some(args.since.unwrap_or(ask::Since::Before(ask::Span(long)))),
         until: args.until,
         by: Some(old.by.join(",")),
+        only: figures::only(&old.only),
     };
     let new = ask(context, &args.connection, &period).await?;
     let compared = compare::of(old, &new);

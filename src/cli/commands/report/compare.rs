@@ -118,6 +118,7 @@ mod tests {
         FiguresAnswer {
             kind: "segments".to_owned(),
             by: vec!["workflow".to_owned()],
+            only: BTreeMap::new(),
             period,
             before: period,
             entries: 0,

@@ -32,6 +32,12 @@ pub(super) fn micros(us: f64) -> String {
     }
 }
 
+/// What alone was counted, as it was asked for: `workflow=release-notes,tool=github`; none for everything.
+pub(super) fn only(only: &BTreeMap<String, String>) -> Option<String> {
+    let pairs: Vec<String> = only.iter().map(|(part, value)| format!("{part}={value}")).collect();
+    (!pairs.is_empty()).then(|| pairs.join(","))
+}
+
 /// One quantile of such times.
 pub(super) fn quantile(times: Option<&TimesBody>, pick: impl Fn(&TimesBody) -> QuantileBody) -> String {
     times.map_or_else(|| NOTHING.to_owned(), |times| micros(float(pick(times).value)))

@@ -28,6 +28,7 @@ use crate::files;
 Examples:
   shortbread report review --html review.html
   shortbread report segments --by workflow,tool --since 30d
+  shortbread report latency --only workflow=release-notes
   shortbread report rights
   shortbread report baseline save before-upgrade")]
 pub(crate) struct ReportArgs {
@@ -39,7 +40,7 @@ pub(crate) struct ReportArgs {
 enum ReportCommand {
     /// Volumes, refusals, results, times and cost by segment.
     #[command(
-        after_help = "Examples:\n  shortbread report segments\n  shortbread report segments --by workflow,tool,access --since 30d\n  shortbread report segments --html segments.html"
+        after_help = "Examples:\n  shortbread report segments\n  shortbread report segments --by workflow,tool,access --since 30d\n  shortbread report segments --only workflow=release-notes,tool=github\n  shortbread report segments --html segments.html"
     )]
     Segments(ShowArgs),
     /// What was granted against what was used, and what was never used.

@@ -6,7 +6,7 @@ use shortbread_protocol::admin::{
 use shortbread_protocol::clock::Timestamp;
 
 use super::cases::{OPEN, labelled, open_case};
-use super::figures::{NOTHING, bounded, cost, name, quantile, reasons, share, title};
+use super::figures::{NOTHING, bounded, cost, name, only, quantile, reasons, share, title};
 use super::moved;
 use crate::context::Context;
 use crate::text::{count, grouped, span};
@@ -31,12 +31,14 @@ pub(super) fn show(report: &FiguresAnswer, context: &Context) {
 fn head(report: &FiguresAnswer, ui: Ui) {
     let period = report.period;
     let at = |seconds| Timestamp::from_seconds(seconds).to_string();
-    ui.pairs(&[
+    let mut facts = vec![
         ("period", format!("{} to {}", at(period.since), at(period.until))),
         ("before", format!("{} to {}", at(report.before.since), at(report.before.until))),
         ("length", span(period.until.saturating_sub(period.since))),
         ("entries", grouped(report.entries)),
-    ]);
+    ];
+    facts.extend(only(&report.only).map(|only| ("only", only)));
+    ui.pairs(&facts);
     if report.unread > 0 {
         ui.pieces(&[(
             Style::Warn,

@@ -1,5 +1,7 @@
 //! What is proposed is a policy, covers what was used, and is never wider unless it says so.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use shortbread_broker::cases::Case;
 use shortbread_broker::policy::model::{Limit, Principal};
@@ -85,6 +87,7 @@ fn report(rights: Vec<RightBody>) -> FiguresAnswer {
     FiguresAnswer {
         kind: "rights".to_owned(),
         by: Vec::new(),
+        only: BTreeMap::new(),
         period,
         before: period,
         entries: 1,

@@ -13,6 +13,7 @@ use shortbread_protocol::clock::Timestamp;
 use self::cards::Card;
 use self::plots::Plots;
 use self::sections::Section;
+use super::figures;
 use crate::failure::Failure;
 use crate::text::{grouped, span};
 
@@ -65,13 +66,15 @@ fn title(kind: &str) -> &'static str {
 fn facts(report: &FiguresAnswer, now: Timestamp) -> Vec<(&'static str, String)> {
     let at = |seconds| Timestamp::from_seconds(seconds).to_string();
     let long = span(report.period.until.saturating_sub(report.period.since));
-    vec![
+    let mut facts = vec![
         ("Period", format!("{} to {} ({long})", at(report.period.since), at(report.period.until))),
         ("Before", format!("{} to {}", at(report.before.since), at(report.before.until))),
         ("By", if report.by.is_empty() { "nothing".to_owned() } else { report.by.join(", ") }),
         ("Entries read", grouped(report.entries)),
         ("Made", Timestamp::from_seconds(now.seconds()).to_string()),
-    ]
+    ];
+    facts.extend(figures::only(&report.only).map(|only| ("Only", only)));
+    facts
 }
 
 fn warnings(report: &FiguresAnswer) -> Vec<String> {
