@@ -39,7 +39,7 @@ pub(crate) fn newcombe(before: (u64, u64), now: (u64, u64)) -> (f64, f64, f64) {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-const fn float(n: u64) -> f64 {
+pub(crate) const fn float(n: u64) -> f64 {
     n as f64
 }
 

@@ -27,6 +27,7 @@ pub mod mint;
 pub mod notices;
 pub mod oidc;
 pub mod otel;
+pub mod plot;
 pub mod policy;
 mod private;
 pub mod proof;

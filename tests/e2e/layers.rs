@@ -29,6 +29,7 @@ const MODULES: [(&str, &[&str]); 49] = [
     ("text", &[]),
     ("story", &["text"]),
     ("words", &[]),
+    ("plot", &["interval", "text"]),
     ("policy", &["delimited"]),
     ("report", &["interval"]),
     ("signer", &[]),

@@ -2,7 +2,6 @@
 //! template, for intents, releases and reasons come from whoever asked.
 
 mod cards;
-mod plot;
 mod plots;
 mod sections;
 

@@ -1,10 +1,10 @@
 //! Which plots a page has: volumes, shares, and latency beside cost.
 
+use shortbread_broker::plot::{self, Drawn};
 use shortbread_protocol::admin::{FiguresAnswer, StepBody};
 use shortbread_protocol::clock::Timestamp;
 
 use super::super::figures::{NOTHING, float, micros, percent, units};
-use super::plot::{self, Shown};
 use crate::failure::Failure;
 use crate::text::grouped;
 
@@ -125,10 +125,14 @@ fn draw(plan: &Plan, report: &FiguresAnswer, marks: &[(usize, u64)]) -> Result<P
     // A share that was never above zero is worth showing; a cost or a time that nobody said is not.
     let known = known || (!plan.half && lines.iter().flatten().flatten().next().is_some());
     let (since, until) = (report.period.since, report.period.until);
-    let (wide, narrow) = if known {
-        plot::draw(&Shown { at: &at, lines: &lines, since, until, marks, label: plan.label })?
+    let Drawn { wide, narrow } = if known {
+        let name = format!("{} over time; the figures are in the table below", plan.title);
+        let (name, since) = (name.as_str(), Some(since));
+        let plot = plot::Plot { name, at: &at, lines: &lines, since, until, marks, label: plan.label };
+        plot::draw(&plot)
+            .map_err(|error| Failure::new(error.to_string(), "Leave --html out, and report this."))?
     } else {
-        Default::default()
+        Drawn::default()
     };
     let row = |(place, at): (usize, &u64)| {
         let values = lines.iter().map(|line| line.get(place).copied().flatten());
