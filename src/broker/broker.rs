@@ -19,7 +19,7 @@ use crate::break_glass::BreakGlassWatch;
 use crate::breaker::{BreakerState, Maker, Moved, Watcher};
 use crate::config::Config;
 use crate::identity::{Fetch, Identities};
-use crate::instances::{Instances, Now};
+use crate::instances::{Ages, Instances, Now};
 use crate::keyring::{BeginError, Keyring};
 use crate::limits::Limits;
 use crate::log::Log;
@@ -124,6 +124,8 @@ pub struct Broker {
     pub proofs: Proofs,
     /// Running instances of verifiers.
     pub instances: Instances,
+    /// How old their lists were.
+    pub ages: Ages,
     /// Turns for batches of call decisions.
     pub uploads: Semaphore,
     /// Turns for reports.
@@ -205,6 +207,7 @@ impl Broker {
         let instances = Instances::load(store.instances().await?, contents, Now::of(&*clock));
         let broker = Arc::new(Self {
             instances,
+            ages: Ages::new(clock.now()),
             uploads: Semaphore::new(UPLOADS),
             reports: Semaphore::new(REPORTS),
             gates: Semaphore::new(GATES),

@@ -326,3 +326,28 @@ async fn a_thousand_instances_are_seen_at_once() {
     lease(&world, "github", &github(), MANY).await;
     assert_eq!(instances[0].report(&world, seq).await.reason(), "verifier.unknown");
 }
+
+#[tokio::test]
+async fn how_old_lists_were_is_told_minute_by_minute() {
+    let world = world(&two()).await;
+    let ages = async || {
+        let answer = world.admin_read("status.read", "/api/v1/verifiers/ages").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.body
+    };
+    let first = ages().await;
+    assert_eq!((&first["since"], &first["at"]), (&first["now"], &json!([])), "it begins with the broker");
+    let one = lease(&world, "github", &github(), 1).await;
+    assert_eq!(one.report(&world, 0).await.status, 200);
+    pass(&world, 120, &[(&one, 0)]).await;
+    // From here on nothing is known of it.
+    pass(&world, SILENT_AFTER + 120, &[]).await;
+    let told = ages().await;
+    let [both, github] = &told["verifiers"].as_array().unwrap()[..] else { panic!("{told}") };
+    assert_eq!((&both["verifier"], &both["ages"]), (&json!("both"), &json!([])));
+    assert_eq!((&github["tools"], &github["window"]), (&json!(["github"]), &json!(60)));
+    let known = github["ages"].as_array().unwrap();
+    assert_eq!(known.len(), told["at"].as_array().unwrap().len());
+    assert!(known[0].as_u64() == Some(1) && known.last().unwrap().is_null(), "{told}");
+    assert!(known.iter().filter_map(Value::as_u64).max() > Some(SILENT_AFTER / 2), "{told}");
+}

@@ -226,6 +226,7 @@ const CASES: &str = "/api/v1/audit/cases";
 const STATUS: &str = "/api/v1/revocations/status";
 const SESSIONS: &str = "/api/v1/console/sessions";
 const LINKS: &str = "/api/v1/console/links";
+const AGES: &str = "/api/v1/verifiers/ages";
 const NOTICES: &str = "/api/v1/notices/dropped";
 const WORKFLOWS: &str = "/api/v1/workflows";
 const APPROVALS: &str = "/api/v1/approvals";
@@ -306,6 +307,7 @@ async fn answers_of_the_admin_api_are_as_described() {
         ("revocations.read", STATUS, STATUS.to_owned()),
         ("revocations.read", STATUS, format!("{STATUS}?wait=9")),
         ("keys.read", "/api/v1/keys", "/api/v1/keys".to_owned()),
+        ("status.read", AGES, AGES.to_owned()),
         ("status.read", NOTICES, format!("{NOTICES}?limit=5")),
         ("status.read", NOTICES, format!("{NOTICES}?colour=red")),
         ("approvals.read", APPROVALS, format!("{APPROVALS}?state=closed&limit=5")),

@@ -97,6 +97,7 @@ fn documented() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
         .routes(routes!(admin::revocations::list, admin::revocations::revoke))
         .routes(routes!(admin::revocations::lift))
         .routes(routes!(admin::verifiers::status))
+        .routes(routes!(admin::verifiers::ages))
         .routes(routes!(admin::verifiers::forget))
         .routes(routes!(admin::policy::history))
         .routes(routes!(admin::policy::version))

@@ -3,6 +3,7 @@
 //! All of it is in memory, so that a report costs little more than its signature; the store follows (see
 //! [`Instances::due`]). Silence is measured on the monotonic clock: a jump of the wall clock silences nobody.
 
+mod ages;
 mod changes;
 mod instance;
 mod roster;
@@ -23,6 +24,7 @@ use shortbread_protocol::verifiers::Report;
 use thiserror::Error;
 use tokio::sync::watch;
 
+pub use self::ages::{Ages, EVERY as AGES_EVERY, KnownAges};
 pub use self::changes::{Changes, Lag};
 pub use self::instance::Instance;
 pub use self::roster::{Roster, fingerprint};

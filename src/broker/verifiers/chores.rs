@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use shortbread_protocol::admin::StateCounts;
 
+use super::ages::sample;
 use crate::broker::Broker;
 use crate::instances::Now;
 use crate::notices::Notice;
@@ -31,7 +32,7 @@ pub async fn chores(broker: Arc<Broker>) {
     }
 }
 
-/// Writes down how far instances are, tells of those that fell silent, and forgets those whose time is over.
+/// Notes how old their lists are, writes down how far instances are, tells of those that fell silent, and forgets those whose time is over.
 ///
 /// # Errors
 /// When the store fails; what was not written is tried again the next time.
@@ -41,6 +42,7 @@ pub async fn tend(broker: &Broker) -> Result<(), StoreError> {
     let due = broker.instances.due(policy.as_ref(), now);
     due.silent.iter().for_each(|(lease, progress)| tell_silent(broker, lease, progress));
     count(broker, now);
+    sample(broker, now);
     for rows in due.progress.chunks(ROWS) {
         let rows: Vec<(String, Progress)> = rows.to_vec();
         broker.store.save_instances(rows.clone()).await?;

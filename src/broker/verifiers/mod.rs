@@ -1,5 +1,6 @@
 //! What running verifiers tell the broker: leases, reports, goodbyes; and what operators are told of it.
 
+mod ages;
 mod chores;
 mod claim;
 mod forget;
@@ -8,6 +9,7 @@ mod message;
 mod observe;
 mod status;
 
+pub use ages::ages;
 pub use chores::{chores, tend};
 pub use claim::claim;
 pub use forget::{ForgetError, forget};

@@ -38,7 +38,9 @@ pub use revocations::{
     Bounds, ChangeAnswer, LiftBody, LiftPreview, RevocationBody, RevocationsAnswer, RevokeBody, SelectorBody,
     Touched, TouchedBy, TouchedNames,
 };
-pub use status::{InstanceBody, InstanceState, StateCounts, StatusAnswer, ToolBody, VerifierBody};
+pub use status::{
+    AgesAnswer, AgesOfBody, InstanceBody, InstanceState, StateCounts, StatusAnswer, ToolBody, VerifierBody,
+};
 pub use workflows::{
     GrantApprovalBody, GrantBody, GrantVerbBody, IdentityBody, LivingBody, StoppedBody, WorkflowAnswer,
     WorkflowBody, WorkflowsAnswer,

@@ -178,3 +178,39 @@ pub struct StatusAnswer {
     /// How many more there are than are listed.
     pub left_off: u64,
 }
+
+/// How old the lists of one verifier were.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AgesOfBody {
+    /// Its name.
+    pub verifier: String,
+    /// The tools whose calls it decides, by the policy in force.
+    pub tools: Vec<String>,
+    /// How old its list may be for the strictest of their calls, in seconds, by the policy in force; absent where they only
+    /// read, for which the window is the verifier's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<u64>,
+    /// The largest age among its instances in each minute of `at`, in seconds, 999,999 at most; null where none reported.
+    /// Empty where none did in all that time.
+    pub ages: Vec<Option<u32>>,
+}
+
+/// `GET /api/v1/verifiers/ages`: how old the lists of verifiers were.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AgesAnswer {
+    /// The broker's clock, in seconds since the epoch.
+    pub now: u64,
+    /// Since when anything is known, in seconds since the epoch: since the broker started, or its clock was set back; for
+    /// a day at most.
+    pub since: u64,
+    /// How long a sample is, in seconds.
+    pub every: u64,
+    /// Where each sample begins, in seconds since the epoch; the last one still goes on.
+    pub at: Vec<u64>,
+    /// Every verifier of the policy, and those that reported in that time, by name.
+    pub verifiers: Vec<AgesOfBody>,
+    /// How many more report and are not followed, for want of room.
+    pub left_off: u64,
+}

@@ -8,7 +8,7 @@ use axum::extract::{Extension, Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
-use shortbread_protocol::admin::{Problem, StatusAnswer};
+use shortbread_protocol::admin::{AgesAnswer, Problem, StatusAnswer};
 use shortbread_protocol::reason::Reason;
 
 use super::super::App;
@@ -48,6 +48,21 @@ pub(in crate::http) async fn status(
         }
         let question = Question { seq: asked.seq, wait, listed: asked.limit.unwrap_or(LISTED) };
         verifiers::status(&app.broker, &question).await.map_err(|error| malformed(error.to_string()))
+    };
+    answer(done.await, &context)
+}
+
+/// How old the lists of verifiers were, minute by minute, for a day at most; known since the broker started.
+#[utoipa::path(get, path = "/api/v1/verifiers/ages", tag = "admin", security(("operator" = ["status.read"])),
+    responses((status = 200, body = AgesAnswer), (status = 401, body = Problem), (status = 403, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
+pub(in crate::http) async fn ages(
+    State(app): State<App>,
+    Extension(context): Extension<Context>,
+    sent: Sent,
+) -> Response {
+    let done = async {
+        admit(&app.broker, &context, &sent, "status.read").await?;
+        Ok::<_, Failure>(verifiers::ages(&app.broker))
     };
     answer(done.await, &context)
 }

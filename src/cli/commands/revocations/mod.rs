@@ -1,5 +1,6 @@
 //! `shortbread revocations`: what is revoked, how fresh the list is, who enforces it, and a copy of it for others to serve.
 
+mod ages;
 mod list;
 mod publish;
 mod status;
@@ -39,6 +40,12 @@ enum RevocationsCommand {
         after_help = "Examples:\n  shortbread revocations status\n  shortbread revocations status --watch\n  shortbread revocations status --check --json"
     )]
     Status(status::StatusArgs),
+    /// How old the lists of verifiers were, minute by minute, since the broker started and for a day at most.
+    #[command(after_help = "Examples:\n  shortbread revocations ages\n  shortbread revocations ages --json")]
+    Ages {
+        #[command(flatten)]
+        connection: Connection,
+    },
     Publish(publish::PublishArgs),
     /// Wait no more for an instance of a verifier that is silent or gone. Should it come back, it is known again.
     #[command(after_help = "Examples:\n  shortbread revocations forget Zk3vQ1aB")]
@@ -60,6 +67,7 @@ pub(crate) async fn run(args: &RevocationsArgs, context: &Context) -> Result<(),
     match &args.command {
         RevocationsCommand::List { connection } => list::list(context, connection).await,
         RevocationsCommand::Status(args) => status::run(args, context).await,
+        RevocationsCommand::Ages { connection } => ages::run(context, connection).await,
         RevocationsCommand::Publish(args) => publish::run(args, context).await,
         RevocationsCommand::Forget { instance, connection } => forget(context, connection, instance).await,
     }
