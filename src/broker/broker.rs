@@ -29,6 +29,7 @@ use crate::otel::{Otel, OtelError};
 use crate::proofs::Proofs;
 use crate::publish::{PERIOD, PublishError, Published, Publisher};
 use crate::sessions::{Links, Sessions};
+use crate::signals::Signals;
 use crate::store::{PolicyAction, Store, StoreError, Target};
 use crate::tripwire::{Publish, Switch, Tripwires};
 use crate::watch::{Breached, Outcomes};
@@ -130,6 +131,8 @@ pub struct Broker {
     pub uploads: Semaphore,
     /// Turns for reports.
     pub reports: Semaphore,
+    /// Figures at hand for pages.
+    pub signals: Signals,
     /// Turns for the gate.
     pub gates: Semaphore,
     /// Request limits.
@@ -210,6 +213,7 @@ impl Broker {
             ages: Ages::new(clock.now()),
             uploads: Semaphore::new(UPLOADS),
             reports: Semaphore::new(REPORTS),
+            signals: Signals::default(),
             gates: Semaphore::new(GATES),
             policy,
             identities,

@@ -40,6 +40,7 @@ pub mod rollout;
 pub mod rotation;
 pub mod sessions;
 pub mod setup;
+pub mod signals;
 pub mod signer;
 pub mod store;
 pub mod story;

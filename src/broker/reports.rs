@@ -1,5 +1,6 @@
 //! A report, from the audit log as it is now: read in pages, away from the threads that answer, two at a time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use shortbread_protocol::admin::{CasesBody, FiguresAnswer, NextBody, OpenCaseBody};
@@ -11,7 +12,8 @@ use crate::broker::Broker;
 use crate::cases::check::check;
 use crate::cases::labelled_by;
 use crate::policy::Policy;
-use crate::report::{Ask, AskError, Figures};
+use crate::report::{Ask, AskError, Figures, Question};
+use crate::signals::Looked;
 use crate::store::StoreError;
 
 /// The most entries that a report looks at.
@@ -104,6 +106,26 @@ pub async fn make(broker: &Broker, ask: Ask) -> Result<FiguresAnswer, ReportErro
         }
     }
     Ok(answer)
+}
+
+/// What there is for a question, at once; where that is too old, or nothing, it is made in the background. Must be called
+/// within the runtime.
+#[must_use]
+pub fn look(broker: &Arc<Broker>, question: &Question) -> Looked {
+    let (looked, turn) = broker.signals.look(question, broker.clock.monotonic());
+    if let Some(turn) = turn {
+        let broker = Arc::clone(broker);
+        tokio::spawn(async move {
+            // The present second belongs to the period too.
+            let ask = turn.question().ask(broker.clock.now().seconds() + 1);
+            let made = match make(&broker, ask).await {
+                Err(ReportError::Busy) => return turn.put_off(),
+                made => made.map_err(|error| error.to_string()),
+            };
+            turn.done(made, broker.clock.now(), broker.clock.monotonic());
+        });
+    }
+    looked
 }
 
 /// How the labelled cases of a policy come out under it.

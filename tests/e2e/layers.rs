@@ -21,7 +21,7 @@ const NOT_EMBEDDED: [&str; 9] =
 
 /// Which modules of the broker a module may import, from the bottom up. `http` is at the top: nobody's but that of
 /// `telemetry`, which serves metrics with the same listener.
-const MODULES: [(&str, &[&str]); 49] = [
+const MODULES: [(&str, &[&str]); 50] = [
     ("config", &[]),
     ("delimited", &[]),
     ("interval", &[]),
@@ -32,6 +32,7 @@ const MODULES: [(&str, &[&str]); 49] = [
     ("plot", &["interval", "text"]),
     ("policy", &["delimited"]),
     ("report", &["interval"]),
+    ("signals", &["report"]),
     ("signer", &[]),
     ("store", &[]),
     ("proof", &[]),
@@ -75,6 +76,7 @@ const MODULES: [(&str, &[&str]); 49] = [
             "proofs",
             "publish",
             "sessions",
+            "signals",
             "store",
             "tripwire",
             "watch",
@@ -121,7 +123,7 @@ const MODULES: [(&str, &[&str]); 49] = [
             "verifiers",
         ],
     ),
-    ("reports", &["broker", "cases", "policy", "report", "store"]),
+    ("reports", &["broker", "cases", "policy", "report", "signals", "store"]),
     ("introspect", &["broker", "exchange", "policy", "revoke", "store"]),
     (
         "verifiers",

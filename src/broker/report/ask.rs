@@ -17,7 +17,7 @@ const LONGEST: u64 = 400 * 86_400;
 const MAX_VALUE: usize = 512;
 
 /// Which report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// Volumes, refusals, results, times and cost by segment.
     Segments,
@@ -81,6 +81,15 @@ pub struct Ask {
     pub(super) until: u64,
 }
 
+/// What is asked for again and again: the same of a period of this length, whenever it ends.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Question {
+    kind: Kind,
+    by: Vec<By>,
+    only: BTreeMap<By, String>,
+    long: u64,
+}
+
 impl Kind {
     /// The word for it.
     #[must_use]
@@ -142,6 +151,27 @@ impl FromStr for By {
 impl fmt::Display for By {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+impl Question {
+    /// As [`Ask::new`] and [`Ask::only`] take them; the period has this many seconds.
+    ///
+    /// # Errors
+    /// When a word is not known, or the period is too short or too long.
+    pub fn new(kind: &str, long: u64, by: Option<&str>, only: Option<&str>) -> Result<Self, AskError> {
+        let Ask { kind, by, only, .. } =
+            Ask::new(kind, LONGEST, LONGEST.saturating_add(long), by)?.only(only)?;
+        Ok(Self { kind, by, only, long })
+    }
+
+    /// What is asked for of the period that ends at this second.
+    #[must_use]
+    pub fn ask(&self, until: u64) -> Ask {
+        let (by, only) = (self.by.clone(), self.only.clone());
+        // There is no moment so early that the period before it would lie before the epoch.
+        let until = until.max(self.long.saturating_mul(2));
+        Ask { kind: self.kind, by, only, since: until - self.long, until }
     }
 }
 

@@ -25,7 +25,7 @@ use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::reason::Reason;
 
 use self::approvals::Approvals;
-pub use self::ask::{Ask, AskError, By, Kind};
+pub use self::ask::{Ask, AskError, By, Kind, Question};
 use self::cell::{Cell, Counts, STEPS};
 use self::course::Course;
 use self::entry::Entry;

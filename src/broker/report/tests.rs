@@ -80,6 +80,20 @@ fn only_parts_with_values_restrict_a_question() {
     }
 }
 
+#[test]
+fn a_question_is_the_same_whenever_it_is_asked() {
+    let of = |by, only| Question::new("segments", 86_400, Some(by), Some(only)).unwrap();
+    assert_eq!(of("tool,workflow", "tool=a,workflow=b"), of("workflow,tool", "workflow=b,tool=a"));
+    assert_ne!(of("tool", "tool=a"), of("tool", "tool=b"));
+    assert!(
+        Question::new("segments", 27, None, None).is_err()
+            && Question::new("segments", u64::MAX, None, None).is_err()
+    );
+    let ask = of("tool", "").ask(UNTIL);
+    assert_eq!((ask.since, ask.until, ask.begins().seconds()), (SINCE, UNTIL, SINCE - 86_400));
+    assert_eq!(of("tool", "").ask(5).begins().seconds(), 0);
+}
+
 fn counted_only(only: &str, entries: &[Vec<u8>]) -> FiguresAnswer {
     let ask = Ask::new("review", SINCE, UNTIL, Some("workflow,release")).unwrap().only(Some(only)).unwrap();
     let mut figures = Figures::new(ask);
