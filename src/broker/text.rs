@@ -94,6 +94,33 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
+/// A count in a few letters: `950`, `12k`, `1.3M`.
+#[must_use]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts are whole and positive")]
+pub fn short(value: f64) -> String {
+    if value >= 1_000_000.0 {
+        format!("{:.1}M", value / 1_000_000.0)
+    } else if value >= 10_000.0 {
+        format!("{:.0}k", value / 1000.0)
+    } else if value.fract() == 0.0 {
+        grouped(value.max(0.0) as u64)
+    } else {
+        format!("{value:.1}")
+    }
+}
+
+/// A time that is kept in microseconds, in the unit that suits it: `412 µs`, `1.3 ms`, `2.0 s`.
+#[must_use]
+pub fn micros(us: f64) -> String {
+    if us < 1000.0 {
+        format!("{us:.0} \u{b5}s")
+    } else if us < 1_000_000.0 {
+        format!("{:.1} ms", us / 1000.0)
+    } else {
+        format!("{:.1} s", us / 1_000_000.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -21,7 +21,7 @@ const NOT_EMBEDDED: [&str; 9] =
 
 /// Which modules of the broker a module may import, from the bottom up. `http` is at the top: nobody's but that of
 /// `telemetry`, which serves metrics with the same listener.
-const MODULES: [(&str, &[&str]); 50] = [
+const MODULES: [(&str, &[&str]); 51] = [
     ("config", &[]),
     ("delimited", &[]),
     ("interval", &[]),
@@ -155,6 +155,7 @@ const MODULES: [(&str, &[&str]); 50] = [
             "health",
             "limits",
             "oidc",
+            "plot",
             "policy",
             "publish",
             "report",
@@ -162,6 +163,7 @@ const MODULES: [(&str, &[&str]); 50] = [
             "revoke",
             "rollout",
             "sessions",
+            "signals",
             "store",
             "story",
             "text",

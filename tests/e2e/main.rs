@@ -20,6 +20,7 @@ mod break_glass;
 mod budgets;
 mod console_lists;
 mod console_oidc;
+mod console_signals;
 mod descent;
 mod dpop;
 mod durable;

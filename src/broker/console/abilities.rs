@@ -30,6 +30,11 @@ pub const ABILITIES: &[Ability] = &[
     ("GET /console/workflows", &["GET /api/v1/workflows"], &["workflows list"]),
     ("GET /console/workflows/{name}", &["GET /api/v1/workflows/{name}"], &["workflows show"]),
     ("GET /console/health", &["GET /api/v1/health"], &["health"]),
+    (
+        "GET /console/signals",
+        &["GET /api/v1/report", "GET /api/v1/verifiers/ages"],
+        &["report segments", "report approvals", "report latency", "revocations ages"],
+    ),
 ];
 
 /// What only pages need: the way in and out, and what pages are made of.

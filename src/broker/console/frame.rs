@@ -8,12 +8,13 @@ use crate::policy::builtin;
 /// A place in the console: its path, its name, and the verbs of which one opens it.
 struct Place(&'static str, &'static str, &'static [&'static str]);
 
-const PLACES: [Place; 6] = [
+const PLACES: [Place; 7] = [
     Place("/console/approvals", "Approvals", &["approvals.read", builtin::DECIDE]),
     Place("/console/switch", "Switch", &["revocations.read"]),
     Place("/console/activity", "Activity", &["audit.read"]),
     Place("/console/workflows", "Workflows", &["policy.read"]),
     Place("/console/policy", "Policy", &["policy.read"]),
+    Place("/console/signals", "Signals", &["audit.read"]),
     Place("/console/health", "Health", &["status.read"]),
 ];
 

@@ -24,7 +24,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use self::entry::{link, oidc, out, sign_in};
-use self::pages::{activity, approvals, health, policy, switch, workflows};
+use self::pages::{activity, approvals, health, policy, signals, switch, workflows};
 use crate::broker::Broker;
 
 /// All pages and what they are made of.
@@ -66,6 +66,7 @@ pub(crate) fn documented() -> OpenApiRouter<Arc<Broker>> {
         .routes(routes!(workflows::list::page))
         .routes(routes!(workflows::detail::page))
         .routes(routes!(health::page))
+        .routes(routes!(signals::page::page))
 }
 
 // Nothing inline, nothing from elsewhere, in nobody's frame.

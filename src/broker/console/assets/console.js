@@ -30,18 +30,21 @@
       until.textContent = span(Number(until.dataset.until) - now());
     }
   };
-  const busy = (part) => part.contains(document.activeElement) && document.activeElement.matches("input, select, textarea, summary, button");
+  const busy = (part) => part.contains(document.activeElement) && document.activeElement.matches("input, select, textarea, summary, button, .scroll");
   const swap = (fresh) => {
     for (const part of document.querySelectorAll("[data-live]")) {
       const next = part.id && fresh.getElementById(part.id);
       if (!next || busy(part)) continue;
       const open = [...part.querySelectorAll("details")].map((one) => one.open);
+      const tops = [...part.querySelectorAll(".scroll")].map((one) => one.scrollTop);
       part.replaceChildren(...next.childNodes);
       [...part.querySelectorAll("details")].forEach((one, n) => { one.open = open[n] || one.open; });
+      [...part.querySelectorAll(".scroll")].forEach((one, n) => { one.scrollTop = tops[n] || 0; });
       local(part);
     }
     tick();
   };
+  let every = Number(document.body.dataset.liveEvery || 0);
   const offline = document.getElementById("offline");
   const look = async () => {
     if (document.hidden) return;
@@ -49,15 +52,20 @@
       const answer = await fetch(location.href, { credentials: "same-origin", cache: "no-store", headers: { accept: "text/html" } });
       if (answer.redirected || answer.status === 401) { location.reload(); return; }
       if (offline) offline.hidden = answer.ok || answer.status === 429;
-      if (answer.ok) swap(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      if (answer.ok) {
+        const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+        every = Number(fresh.body.dataset.liveEvery) || every;
+        swap(fresh);
+      }
     } catch { if (offline) offline.hidden = false; }
   };
   local(document);
   tick();
   setInterval(tick, 1000);
-  const every = Number(document.body.dataset.liveEvery || 0);
+  // How often a page is looked at may change with what it shows.
+  const again = () => setTimeout(async () => { await look(); again(); }, every * 1000);
   if (every > 0) {
-    setInterval(look, every * 1000);
+    again();
     document.addEventListener("visibilitychange", () => { if (!document.hidden) look(); });
   }
   for (const field of document.querySelectorAll("input[data-confirm]")) {

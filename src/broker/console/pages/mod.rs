@@ -5,6 +5,7 @@ pub(super) mod approvals;
 pub(super) mod policy;
 pub(super) mod sessions;
 pub(super) mod health;
+pub(super) mod signals;
 pub(super) mod switch;
 pub(super) mod workflows;
 

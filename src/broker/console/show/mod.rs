@@ -3,7 +3,7 @@
 mod time;
 mod value;
 
-pub(super) use self::time::{Until, When};
+pub(super) use self::time::{At, Until, When};
 pub(super) use self::value::{Value, value};
 
 use askama::Template;

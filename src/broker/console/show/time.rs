@@ -6,6 +6,19 @@ use shortbread_protocol::clock::Timestamp;
 
 use crate::text::span;
 
+/// A moment by the clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::console) struct At(pub(in crate::console) u64);
+
+/// As HTML. It is made of numbers alone, so that nothing in it needs escaping.
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = Timestamp::from_seconds(self.0).to_string();
+        let words = text.trim_end_matches('Z').replace('T', " ");
+        write!(f, "<time datetime=\"{text}\">{words} UTC</time>")
+    }
+}
+
 /// A moment that was, or will be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::console) struct When {
@@ -23,13 +36,7 @@ impl When {
 /// As HTML. It is made of numbers alone, so that nothing in it needs escaping.
 impl fmt::Display for When {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = Timestamp::from_seconds(self.at).to_string();
-        let words = text.trim_end_matches('Z').replace('T', " ");
-        write!(
-            f,
-            "<time datetime=\"{text}\">{words} UTC</time> <span class=\"rel\" data-at=\"{}\">(",
-            self.at
-        )?;
+        write!(f, "{} <span class=\"rel\" data-at=\"{}\">(", At(self.at), self.at)?;
         if self.at <= self.now {
             write!(f, "{} ago)</span>", span(self.now - self.at))
         } else {

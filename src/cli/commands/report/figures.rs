@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use shortbread_broker::report::value;
+pub(super) use shortbread_broker::text::micros;
 use shortbread_protocol::admin::{FiguresBody, QuantileBody, ShareBody, TimesBody};
 
 /// What stands where there is nothing to say.
@@ -19,17 +20,6 @@ pub(super) fn share(share: Option<&ShareBody>) -> String {
         || NOTHING.to_owned(),
         |one| format!("{} [{:.1}, {:.1}]", percent(value(one)), one.low * 100.0, one.high * 100.0),
     )
-}
-
-/// A time that is kept in microseconds, in the unit that suits it: `412 µs`, `1.3 ms`, `2.0 s`.
-pub(super) fn micros(us: f64) -> String {
-    if us < 1000.0 {
-        format!("{us:.0} \u{b5}s")
-    } else if us < 1_000_000.0 {
-        format!("{:.1} ms", us / 1000.0)
-    } else {
-        format!("{:.1} s", us / 1_000_000.0)
-    }
 }
 
 /// What alone was counted, as it was asked for: `workflow=release-notes,tool=github`; none for everything.

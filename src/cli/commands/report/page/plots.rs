@@ -1,6 +1,7 @@
 //! Which plots a page has: volumes, shares, and latency beside cost.
 
 use shortbread_broker::plot::{self, Drawn};
+use shortbread_broker::text::short;
 use shortbread_protocol::admin::{FiguresAnswer, StepBody};
 use shortbread_protocol::clock::Timestamp;
 
@@ -161,18 +162,6 @@ fn count(value: f64) -> u64 {
 
 fn whole(value: f64) -> String {
     grouped(count(value))
-}
-
-fn short(value: f64) -> String {
-    if value >= 1_000_000.0 {
-        format!("{:.1}M", value / 1_000_000.0)
-    } else if value >= 10_000.0 {
-        format!("{:.0}k", value / 1000.0)
-    } else if value.fract() == 0.0 {
-        whole(value)
-    } else {
-        format!("{value:.1}")
-    }
 }
 
 fn percent_short(value: f64) -> String {
