@@ -21,7 +21,7 @@ const NOT_EMBEDDED: [&str; 9] =
 
 /// Which modules of the broker a module may import, from the bottom up. `http` is at the top: nobody's but that of
 /// `telemetry`, which serves metrics with the same listener.
-const MODULES: [(&str, &[&str]); 51] = [
+const MODULES: [(&str, &[&str]); 52] = [
     ("config", &[]),
     ("delimited", &[]),
     ("interval", &[]),

@@ -2,9 +2,9 @@
 
 pub(super) mod activity;
 pub(super) mod approvals;
+pub(super) mod health;
 pub(super) mod policy;
 pub(super) mod sessions;
-pub(super) mod health;
 pub(super) mod signals;
 pub(super) mod switch;
 pub(super) mod workflows;
