@@ -1,12 +1,9 @@
 //! A broker whose refunds wait for a person: whoever asks and whoever decides, each with a key of their own.
 
 use serde_json::{Value, json};
-use shortbread_protocol::call::Args;
-use shortbread_protocol::clock::Clock as _;
-use shortbread_protocol::dpop::{ProofKey, Statement, token_hash};
+use shortbread_protocol::dpop::ProofKey;
 use shortbread_protocol::keys::PrivateKey;
 use shortbread_protocol::oauth::{CLIENT_ASSERTION, CLIENT_CREDENTIALS, DEFERRED};
-use shortbread_protocol::random::SystemRandom;
 
 use crate::client::Answer;
 use crate::world::{World, WorldBuilder};
@@ -148,14 +145,9 @@ impl Desk {
     }
 
     /// A proof by a key for a form that is posted to this path.
-    ///
-    /// # Panics
-    /// When there is no randomness.
     #[must_use]
     pub fn proof(&self, key: &ProofKey, path: &str) -> String {
-        let url = format!("{}{path}", self.world.issuer);
-        let statement = Statement { method: "POST", url: &url, ..Statement::default() };
-        key.prove(&statement, self.world.clock.now(), &SystemRandom).expect("randomness")
+        self.world.proof_by(key, path)
     }
 
     /// Asks as a workflow, which waits, with the key of this name.
@@ -250,43 +242,12 @@ impl Desk {
     /// When there is no answer.
     pub async fn call_with(
         &self,
-        (name, key): (&str, &str),
-        (method, path): (&str, &str),
+        who: (&str, &str),
+        what: (&str, &str),
         verb: &str,
         body: Option<&Value>,
     ) -> Answer {
-        let file = match name {
-            "alice" => "operator",
-            "bob" => "second",
-            "carol" => "third",
-            _ => "fourth",
-        };
-        let assertion = self.world.assertion(&format!("operator:{name}"), file);
-        let key = Self::key(key);
-        let scope = format!("shortbread:{verb}");
-        let proof = self.proof(&key, "/oauth/token");
-        let token = self.world.present_with(&assertion, &[("scope", &scope)], &[&proof]).await;
-        let token = token.token();
-        let bytes = body.map(ToString::to_string).unwrap_or_default();
-        let privileged = ["policy.activate", "revocations.lift"].contains(&verb);
-        let operation = format!("shortbread/{verb}");
-        let url = format!("{}{}", self.world.issuer, path.split('?').next().unwrap_or(path));
-        let statement = Statement {
-            method,
-            url: &url,
-            token: Some(token_hash(token)),
-            operation: privileged.then_some(operation.as_str()),
-            args: privileged.then(|| Args::from_json(bytes.as_bytes()).ok()?.digest()).flatten(),
-            holder: None,
-        };
-        let proof = key.prove(&statement, self.world.clock.now(), &SystemRandom).expect("randomness");
-        let request = self
-            .world
-            .http
-            .request(method.parse().expect("a method"), format!("{}{path}", self.world.issuer));
-        let request = request.header("authorization", format!("DPoP {token}")).header("dpop", proof);
-        let request = request.header("content-type", "application/json").body(bytes);
-        self.world.send(request).await
+        self.world.call_as(who, what, verb, body).await
     }
 
     /// A request as an operator sees it.

@@ -8,17 +8,20 @@
     reason = "a test that cannot be set up has failed"
 )]
 
+mod browser;
 mod client;
 mod desk;
 mod issuer;
 mod loopback;
 pub mod merkle;
+mod operator;
 pub mod process;
 mod provider;
 mod tool;
 mod visitor;
 mod world;
 
+pub use browser::{Browser, Key, Look};
 pub use client::{Answer, assertion, holder, jws};
 pub use desk::{DESK, Desk, refund, verifier, with_verifiers};
 pub use issuer::FakeIssuer;

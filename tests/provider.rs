@@ -52,7 +52,7 @@ impl Provider {
 }
 
 /// The folder with Node.js and the provider's packages, which `tests/console/install` fills.
-fn installed() -> &'static Path {
+pub(crate) fn installed() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
         // TARGET/debug/deps/e2e-0123 -> TARGET

@@ -21,6 +21,7 @@ mod budgets;
 mod console_lists;
 mod console_oidc;
 mod console_signals;
+mod console;
 mod descent;
 mod dpop;
 mod durable;
