@@ -62,6 +62,12 @@ pub(in crate::console) fn is_ours(path: &str) -> bool {
         && path.len() <= 500
         && path.bytes().all(plain)
         && !path.contains("//")
+        && !path.split(['/', '?']).any(is_dots)
+}
+
+// Browsers climb by these, spelled either way.
+fn is_dots(part: &str) -> bool {
+    [".", ".."].contains(&part.to_ascii_lowercase().replace("%2e", ".").as_str())
 }
 
 #[cfg(test)]
@@ -80,6 +86,8 @@ mod tests {
             "/console//evil.example",
             "https://evil.example/console/",
             "/consoles",
+            "/console/../oauth/token",
+            "/console/approvals/.%2E/%2e./a",
             "/console/\\evil",
             "/console/\r\nSet-Cookie: a=b",
             "/console/\u{202e}",
