@@ -100,15 +100,16 @@ impl Browser {
 
     /// Presses the button with this text.
     pub async fn press(&self, text: &str) {
-        self.click_by(&format!("//button[normalize-space()='{text}']")).await;
+        self.press_by(&format!("//button[normalize-space()='{text}']")).await;
     }
 
     /// Follows the link with this text, or one that begins with it.
     pub async fn follow(&self, text: &str) {
-        self.click_by(&format!("//a[starts-with(normalize-space(), '{text}')]")).await;
+        self.press_by(&format!("//a[starts-with(normalize-space(), '{text}')]")).await;
     }
 
-    async fn click_by(&self, path: &str) {
+    /// Clicks the first element of an XPath.
+    pub async fn press_by(&self, path: &str) {
         let found = self.client.find(Locator::XPath(path)).await;
         let done = match found {
             Ok(found) => found.click().await,
@@ -128,8 +129,31 @@ impl Browser {
 
     /// Presses a key, wherever the focus is.
     pub async fn key(&self, key: Key) {
+        self.keys(&char::from(key).to_string()).await;
+    }
+
+    /// Types a text, wherever the focus is.
+    pub async fn keys(&self, text: &str) {
         let active = self.client.active_element().await.expect("an element with the focus");
-        active.send_keys(&char::from(key).to_string()).await.expect("a key is pressed");
+        active.send_keys(text).await.expect("keys are pressed");
+    }
+
+    /// Lets its reader wish for dark pages, or for light ones.
+    pub async fn prefer_dark(&self, dark: bool) {
+        let scheme = if dark { "dark" } else { "light" };
+        let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        self.chrome("Emulation.setEmulatedMedia", media).await;
+    }
+
+    /// All text in the first frame of this page.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn in_frame(&self) -> String {
+        self.client.enter_frame(0).await.expect("a frame");
+        let text = self.text().await;
+        self.client.enter_parent_frame().await.expect("the page");
+        text
     }
 
     /// All text that a reader sees.
