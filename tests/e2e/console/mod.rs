@@ -1,10 +1,14 @@
 //! The console as people meet it, in a real browser: nobody gets in who may not, and who may gets things done.
 
+mod accessible;
 mod approvals;
 mod forms;
 mod plain;
+mod scene;
 mod sign_in;
+mod stored;
 mod switch;
+mod tour;
 
 use serde_json::json;
 use shortbread_tests::{Answer, Browser, Desk, Loopback, refund};
