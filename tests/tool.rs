@@ -1,17 +1,22 @@
 //! A tool service: a verifier that follows a world's revocation list, and polls when it is told.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 use shortbread_protocol::call::Args;
 use shortbread_protocol::clock::Clock;
+use shortbread_protocol::keys::PrivateKey;
 use shortbread_protocol::random::SystemRandom;
-use shortbread_verifier::decision::{Call, Checker as _, Presented};
+use shortbread_verifier::decision::{Call, Checker as _, Decision, Presented};
 use shortbread_verifier::feed::{Feed, FeedConfig, FeedError, Step};
 use shortbread_verifier::list::{Pin, Trust};
+use shortbread_verifier::report::{Identity, Recorder, RecorderConfig, Reporter, ReporterConfig};
 use shortbread_verifier::{Verifier, VerifierConfig};
 
 use crate::world::World;
+
+const TICK: Duration = Duration::from_millis(10);
 
 /// A tool service of a world.
 pub struct Tool {
@@ -85,5 +90,43 @@ impl Tool {
         let args = Args::from_json(args.to_string().as_bytes()).expect("arguments");
         let call = Call { tool: &self.name, verb, args: Some(&args) };
         self.verifier.check(&Presented::bearer(token), &call).reason.map_or("allowed", |reason| reason.code())
+    }
+
+    /// Decides about calls without arguments, each in a trace of its own, and tells the broker of them as the verifier of
+    /// this tool's name, whose key this is.
+    ///
+    /// # Panics
+    /// When the broker is not told.
+    pub async fn decide(
+        &self,
+        world: &World,
+        key: PrivateKey,
+        calls: &[(&str, &str, [u8; 16])],
+    ) -> Vec<Decision> {
+        let recorder = Arc::new(Recorder::new(&RecorderConfig::default()).expect("a recorder"));
+        let config = VerifierConfig { audience: format!("https://tools.acme.example/{}", self.name) };
+        let verifier = Verifier::new(Arc::clone(&self.trust), config).expect("randomness");
+        let verifier = verifier.sink(recorder.clone());
+        let decided = calls.iter().map(|(token, verb, trace)| {
+            let presented = Presented { token: Some(token), proof: None, trace: Some(*trace) };
+            verifier.check(&presented, &Call { tool: &self.name, verb, args: None })
+        });
+        let decided: Vec<Decision> = decided.collect();
+        let mut config = ReporterConfig::new(&world.issuer);
+        (config.upload_every, config.retry) = (TICK, TICK);
+        let identity = Identity::key(self.name.parse().expect("a name"), key);
+        let clock: Arc<dyn Clock> = world.clock.clone();
+        let reporter =
+            Reporter::new(config, identity, Arc::clone(&self.trust), clock, Arc::new(SystemRandom));
+        let reporter = reporter.expect("a reporter").uploads(Arc::clone(&recorder));
+        let told = async {
+            // What was just decided may be on its way to the recorder.
+            tokio::time::sleep(10 * TICK).await;
+            while recorder.status().waiting > 0 {
+                tokio::time::sleep(TICK).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), reporter.run(told)).await.expect("the broker is told");
+        decided
     }
 }

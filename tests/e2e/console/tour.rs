@@ -1,8 +1,9 @@
 //! Every page that an operator gets to by links, one of each kind, so that a new page is looked at without being named.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
 
-use shortbread_tests::World;
+use shortbread_tests::{Answer, World};
 
 use super::plain::{Plain, text};
 
@@ -14,7 +15,7 @@ pub(super) async fn tour(world: &World, session: &Plain) -> Vec<String> {
         if path.starts_with("/console/sign-in") || !seen.insert(kind(&path)) {
             continue;
         }
-        let page = session.get(world, &path).await;
+        let page = made(world, session, &path).await;
         if page.status == 303 && seen.len() < 100 {
             next.push_back(page.header("location").to_owned());
             continue;
@@ -27,6 +28,18 @@ pub(super) async fn tour(world: &World, session: &Plain) -> Vec<String> {
         all.push(path);
     }
     all
+}
+
+// Figures are made beside, and a page says so until they are.
+async fn made(world: &World, session: &Plain, path: &str) -> Answer {
+    for _ in 0..200 {
+        let page = session.get(world, path).await;
+        if !text(&page).contains("are being made") {
+            return page;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{path} is never made");
 }
 
 async fn home(world: &World, session: &Plain) -> String {
