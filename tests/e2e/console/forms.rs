@@ -12,6 +12,9 @@ async fn waits(desk: &Desk, asked: &Answer) {
     assert_eq!(desk.show("dave", asked).await.text("/approval/state"), "pending");
 }
 
+/// Headers, or fields of a form.
+type Pairs<'p> = &'p [(&'p str, &'p str)];
+
 #[tokio::test]
 async fn a_form_of_no_page_of_this_session_is_not_taken() {
     let desk = Desk::start().await;
@@ -25,7 +28,7 @@ async fn a_form_of_no_page_of_this_session_is_not_taken() {
     let origin = ("origin", world.issuer.as_str());
     let sound = [("form_token", own.as_str()), ("digest", digest.as_str())];
     let json = json!({ "form_token": own, "digest": digest }).to_string();
-    let cases: [(&str, &[(&str, &str)], &[(&str, &str)]); 10] = [
+    let cases: [(&str, Pairs<'_>, Pairs<'_>); 10] = [
         ("no token", &[origin, FORM], &sound[1..]),
         ("an empty token", &[origin, FORM], &[("form_token", ""), sound[1]]),
         ("a token of another session", &[origin, FORM], &[("form_token", &others), sound[1]]),

@@ -9,7 +9,7 @@ const HALF_A_YEAR: u64 = 180 * 86_400;
 /// The trace that an answer belongs to.
 fn trace(answer: &Answer) -> [u8; 16] {
     let hex = answer.header("traceparent").split('-').nth(1).unwrap_or_default();
-    let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+    let byte = |at: usize| u8::from_str_radix(hex.get(at..at + 2).unwrap(), 16).unwrap();
     std::array::from_fn(|n| byte(2 * n))
 }
 
