@@ -14,7 +14,7 @@ use shortbread_broker::http::{Server, router};
 use shortbread_broker::identity::HttpFetch;
 use shortbread_broker::keyring::{Keyring, read_private, read_public};
 use shortbread_broker::setup;
-use shortbread_broker::store::{Options, Store, StoreKind};
+use shortbread_broker::store::{AuditEntry, Options, Store, StoreKind};
 use shortbread_broker::telemetry;
 use shortbread_protocol::clock::{Clock, SystemClock};
 use shortbread_protocol::keys::{PrivateKey, PublicKey};
@@ -25,6 +25,8 @@ use crate::disk::Folder;
 
 const POLICY: &str = include_str!("policy.toml");
 const KEYS: [&str; 2] = ["demo", "operator"];
+/// How many batches wait for the store while its log is filled.
+const AT_ONCE: usize = 32;
 const START: Duration = Duration::from_secs(20);
 
 /// Serves from a prepared folder until its standard input ends, as it does when the bench dies.
@@ -149,6 +151,32 @@ impl Served {
         )?;
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         Ok(runtime.block_on(store.counts())?.tokens)
+    }
+
+    /// Fills its log while it is down, and starts it again over it.
+    pub fn filled(&mut self, batches: impl Iterator<Item = Vec<AuditEntry>>) -> Outcome<()> {
+        self.kill()?;
+        let path = self.folder.path().join("shortbread.db");
+        let store = Store::open(&path, &Options { dev: true, ..Options::default() })?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let turns = Arc::new(tokio::sync::Semaphore::new(AT_ONCE));
+            let mut running = tokio::task::JoinSet::new();
+            for batch in batches {
+                let turn = Arc::clone(&turns).acquire_owned().await?;
+                let store = store.clone();
+                running.spawn(async move {
+                    let _turn = turn;
+                    store.record_calls(batch, |_| false).await
+                });
+            }
+            while let Some(done) = running.join_next().await {
+                done??;
+            }
+            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+        })?;
+        drop(store);
+        self.start_again()
     }
 
     fn log(&self) -> String {

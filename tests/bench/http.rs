@@ -31,6 +31,14 @@ impl Connection {
         Ok(Self { stream, buffer: Vec::with_capacity(16 * 1024) })
     }
 
+    /// A header of the last answer.
+    pub fn header(&self, name: &str) -> Option<String> {
+        let end = self.buffer.windows(4).position(|four| four == b"\r\n\r\n")?;
+        let head = std::str::from_utf8(self.buffer.get(..end)?).ok()?;
+        let mut pairs = head.split("\r\n").filter_map(|line| line.split_once(": "));
+        pairs.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned())
+    }
+
     /// Sends a request and waits for its whole answer: the status and the body.
     pub async fn send(&mut self, request: &[u8]) -> Outcome<(u16, &[u8])> {
         self.buffer.clear();

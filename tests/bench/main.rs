@@ -3,6 +3,7 @@
 mod approvals;
 mod audit;
 mod broker;
+mod console;
 mod disk;
 mod exchange;
 mod figure;
@@ -29,7 +30,7 @@ use shortbread_protocol::clock::{Clock as _, SystemClock};
 /// Whatever goes wrong ends the run: a figure that is not sound is not printed.
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-const USAGE: &str = "usage: scripts/bench [verify|exchange|revocation|audit|approvals]... [--json] [--rounds N]
+const USAGE: &str = "usage: scripts/bench [verify|exchange|revocation|audit|approvals|console]... [--json] [--rounds N]
        scripts/bench verify --readme
 
   verify       the check from the token's text to the decision, the mint, proofs, memory and threads, beside the
@@ -40,12 +41,13 @@ const USAGE: &str = "usage: scripts/bench [verify|exchange|revocation|audit|appr
   audit        durable entries with their log, proofs out of ten million entries, the offline check, replay, one decision
                under 10,000 grants
   approvals    from a request to its token by way of a vote, at 100 a second; the queue with 10,000 requests
+  console      each page over a log of 1,000,000 entries, from the request to its last byte
 
-Without a group all five are measured. --rounds says how often (exchange, audit and approvals: 5, revocation: 200).
+Without a group all six are measured. --rounds says how often (exchange, audit, approvals and console: 5, revocation: 200).
 guard is not measured yet.
 ";
 
-const GROUPS: [&str; 5] = ["verify", "exchange", "revocation", "audit", "approvals"];
+const GROUPS: [&str; 6] = ["verify", "exchange", "revocation", "audit", "approvals", "console"];
 const LATER: [&str; 1] = ["guard"];
 
 struct Options {
@@ -116,6 +118,7 @@ fn run(options: &Options) -> Outcome<()> {
             "exchange" => exchange::measure(options.rounds.unwrap_or(5))?,
             "audit" => audit::measure(options.rounds.unwrap_or(5))?,
             "approvals" => approvals::measure(options.rounds.unwrap_or(5))?,
+            "console" => console::measure(options.rounds.unwrap_or(5))?,
             _ => revocation::measure(options.rounds.unwrap_or(200))?,
         });
     }

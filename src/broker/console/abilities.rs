@@ -28,7 +28,11 @@ pub const ABILITIES: &[Ability] = &[
     ("GET /console/sessions", &["GET /api/v1/console/sessions"], &["console sessions"]),
     ("POST /console/sessions/{id}/end", &["DELETE /api/v1/console/sessions/{id}"], &["console sign-out"]),
     ("GET /console/workflows", &["GET /api/v1/workflows"], &["workflows list"]),
-    ("GET /console/workflows/{name}", &["GET /api/v1/workflows/{name}"], &["workflows show"]),
+    (
+        "GET /console/workflows/{name}",
+        &["GET /api/v1/workflows/{name}", "GET /api/v1/report"],
+        &["workflows show", "report rights"],
+    ),
     ("GET /console/health", &["GET /api/v1/health"], &["health"]),
     (
         "GET /console/signals",

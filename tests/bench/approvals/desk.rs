@@ -88,6 +88,12 @@ impl Desk {
         Ok((show, sent(connection, &vote, 200).await?.1))
     }
 
+    /// A link that signs in to the console.
+    pub async fn link(&self, connection: &mut Connection) -> Outcome<Value> {
+        let asked = self.admin("POST", "/api/v1/console/links", "{}")?;
+        Ok(sent(connection, &asked, 200).await?.0)
+    }
+
     /// The first page of what waits; how long it took.
     pub async fn list(&self, connection: &mut Connection) -> Outcome<(Value, f64)> {
         sent(connection, &self.admin("GET", "/api/v1/approvals", "")?, 200).await

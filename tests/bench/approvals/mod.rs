@@ -1,7 +1,7 @@
 //! From a request to its token, by way of an approver who decides at once: what is measured is the broker's own part. And the
 //! queue when it is long.
 
-mod desk;
+pub mod desk;
 
 use std::cell::Cell;
 use std::rc::Rc;

@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::response::Response;
 use shortbread_protocol::admin::{BreakerBody, FindingBody, HealthAnswer, HealthState, KeyHealthBody};
+use shortbread_protocol::clock::FOREVER;
 
 use crate::console::frame::Frame;
 use crate::console::show::{When, html};
@@ -27,7 +28,8 @@ struct Key {
     state: String,
     age: String,
     left: String,
-    ends: When,
+    /// None: it never does.
+    ends: Option<When>,
 }
 
 struct Breaker {
@@ -111,14 +113,15 @@ fn key(body: &KeyHealthBody, now: u64) -> Key {
         "revoked" | "no private half here" => "bad",
         _ => "dim",
     };
+    let ends = body.key.not_after < FOREVER;
     Key {
         purpose: body.key.purpose.clone(),
         name: body.key.name.clone(),
         tone,
         state: body.key.state.clone(),
         age: span(body.age),
-        left: count(body.days_left, "day"),
-        ends: When::new(body.key.not_after, now),
+        left: if ends { count(body.days_left, "day") } else { String::new() },
+        ends: ends.then(|| When::new(body.key.not_after, now)),
     }
 }
 

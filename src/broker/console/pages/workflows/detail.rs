@@ -7,6 +7,7 @@ use axum::response::Response;
 use shortbread_protocol::admin::{GrantBody, IdentityBody, StoppedBody, WorkflowAnswer};
 use shortbread_protocol::clock::FOREVER;
 
+use super::used::{Used, used};
 use super::{LOOK, standing, tokens};
 use crate::console::frame::Frame;
 use crate::console::show::{When, html};
@@ -58,6 +59,8 @@ struct Detail {
     identities: Vec<IdentityBody>,
     stops: Vec<Stop>,
     grants: Vec<Grant>,
+    /// For whoever may read the log.
+    used: Option<Used>,
     revokes: bool,
     lifts: bool,
 }
@@ -88,6 +91,7 @@ async fn made(visit: &Visit, name: &str) -> Result<Response, Trouble> {
     let (tone, state) = standing(&workflow);
     let page = Detail {
         frame: Frame::of(visit, format!("Workflow {name}"), "Workflows").await.live(10),
+        used: visit.may("audit.read").then(|| used(visit, &name)),
         name: name.to_string(),
         tone,
         state,

@@ -2,6 +2,7 @@
 
 pub(in crate::console) mod detail;
 pub(in crate::console) mod list;
+mod used;
 
 use axum::http::StatusCode;
 use shortbread_protocol::admin::{LivingBody, WorkflowBody};
