@@ -28,7 +28,7 @@ struct Key {
     state: String,
     age: String,
     left: String,
-    /// None: it never does.
+    /// Absent of one that has no end, as `dev` makes them.
     ends: Option<When>,
 }
 
@@ -113,15 +113,15 @@ fn key(body: &KeyHealthBody, now: u64) -> Key {
         "revoked" | "no private half here" => "bad",
         _ => "dim",
     };
-    let ends = body.key.not_after < FOREVER;
+    let endless = body.key.not_after >= FOREVER;
     Key {
         purpose: body.key.purpose.clone(),
         name: body.key.name.clone(),
         tone,
         state: body.key.state.clone(),
         age: span(body.age),
-        left: if ends { count(body.days_left, "day") } else { String::new() },
-        ends: ends.then(|| When::new(body.key.not_after, now)),
+        left: if endless { "no end".to_owned() } else { count(body.days_left, "day") },
+        ends: (!endless).then(|| When::new(body.key.not_after, now)),
     }
 }
 
