@@ -65,6 +65,16 @@ impl Answer {
         self.header("shortbread-decision-id")
     }
 
+    /// The W3C trace id that the answer belongs to.
+    ///
+    /// # Panics
+    /// When it names none.
+    #[must_use]
+    pub fn trace(&self) -> [u8; 16] {
+        let hex = self.header("traceparent").split('-').nth(1).expect("a trace");
+        u128::from_str_radix(hex, 16).expect("a trace").to_be_bytes()
+    }
+
     /// Status, OAuth error code and reason code: all that a refused client can act on.
     #[must_use]
     pub fn refusal(&self) -> (u16, &str, &str) {

@@ -93,7 +93,7 @@ impl Tool {
     }
 
     /// Decides about calls without arguments, each in a trace of its own, and tells the broker of them as the verifier of
-    /// this tool's name, whose key this is.
+    /// this tool's name, whose key this is. A tool does so once.
     ///
     /// # Panics
     /// When the broker is not told.

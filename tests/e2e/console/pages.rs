@@ -6,13 +6,6 @@ use shortbread_tests::{Answer, Browser, Desk, refund, verifier};
 
 const HALF_A_YEAR: u64 = 180 * 86_400;
 
-/// The trace that an answer belongs to.
-fn trace(answer: &Answer) -> [u8; 16] {
-    let hex = answer.header("traceparent").split('-').nth(1).unwrap_or_default();
-    let byte = |at: usize| u8::from_str_radix(hex.get(at..at + 2).unwrap(), 16).unwrap();
-    std::array::from_fn(|n| byte(2 * n))
-}
-
 /// A workflow's token, and the answer that it came with.
 async fn token(desk: &Desk) -> Answer {
     let more = [("scope", "payments:refunds.read"), ("intent", "triage"), ("task", "T-1")];
@@ -35,7 +28,7 @@ async fn a_story_is_followed_from_the_request_to_the_call() {
     assert_eq!(desk.ask_scope("payments:refunds.steal").await.status, 400);
     let mut tool = world.tool("payments");
     tool.poll().await;
-    let call = (asked.token(), "refunds.read", trace(&asked));
+    let call = (asked.token(), "refunds.read", asked.trace());
     let decided = tool.decide(world, verifier("payments"), &[call]).await;
     assert!(decided[0].reason.is_none(), "{decided:?}");
     let browser = alice(&desk).await;
