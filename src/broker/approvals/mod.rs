@@ -9,7 +9,7 @@ mod vote;
 
 pub use clock::{chores, tend};
 pub use list::{ListError, Page, list};
-pub use seat::marks;
+pub use seat::{marks, proved};
 pub use show::find;
 pub use vote::{approve, deny};
 

@@ -12,7 +12,7 @@ use super::{DecideError, load};
 use crate::approval::{TOKEN_MARK, Tally, Wait, marks_of, standing_votes, tally};
 use crate::broker::Broker;
 use crate::cases::decide::Weighed;
-use crate::policy::model::{Principal, Proof};
+use crate::policy::model::Principal;
 use crate::policy::{Demand, Policy};
 use crate::revoke::Caller;
 use crate::store::{Revocations, StoredVote};
@@ -25,6 +25,8 @@ pub(super) struct Seat {
     pub(super) principal: Principal,
     pub(super) demands: Vec<Demand>,
     pub(super) operator: OperatorName,
+    /// The session of the console that they act in.
+    pub(super) session: Option<String>,
     /// What tells the operator from others, whatever their name.
     pub(super) marks: Vec<String>,
     pub(super) list: Arc<Revocations>,
@@ -54,7 +56,8 @@ impl Seat {
         let operator = caller.operator.clone();
         let marks = marks_under(broker, &policy, caller).await?;
         let (demands, list) = (waits.demands, broker.store.mirror());
-        let seat = Self { wait, policy, principal, demands, operator, marks, list };
+        let session = caller.session.clone();
+        let seat = Self { wait, policy, principal, demands, operator, session, marks, list };
         seat.is_free(now)?;
         Ok(seat)
     }
@@ -153,7 +156,11 @@ pub async fn marks(broker: &Broker, caller: &Caller) -> Result<Vec<String>, Deci
     marks_under(broker, &policy, caller).await
 }
 
-async fn marks_under(broker: &Broker, policy: &Policy, caller: &Caller) -> Result<Vec<String>, DecideError> {
+/// What the token that a caller shows was proved with: marks of a key or of an identity.
+///
+/// # Errors
+/// When the store fails.
+pub async fn proved(broker: &Broker, caller: &Caller) -> Result<BTreeSet<String>, DecideError> {
     #[derive(Default, Deserialize)]
     struct Body {
         #[serde(default)]
@@ -164,22 +171,13 @@ async fn marks_under(broker: &Broker, policy: &Policy, caller: &Caller) -> Resul
         None => None,
     };
     let body: Body = record.and_then(|record| serde_json::from_slice(&record.body).ok()).unwrap_or_default();
-    let own = Principal::Operator(caller.operator.clone());
-    let registered = policy.identities().iter().filter(|entry| entry.principals.contains(&own));
-    let registered = registered.filter_map(|entry| match &entry.proof {
-        Proof::Key(key) => Some(key.thumbprint()),
-        Proof::Oidc(_) | Proof::Spiffe(_) => None,
-    });
+    Ok(body.marks)
+}
+
+async fn marks_under(broker: &Broker, policy: &Policy, caller: &Caller) -> Result<Vec<String>, DecideError> {
+    let registered = policy.proofs_of(&caller.operator).into_iter().filter_map(|proof| proof.key);
     let keys = marks_of(registered.chain(caller.holder.clone()), None);
     let token = caller.token.iter().map(|token| format!("{TOKEN_MARK}{token}"));
-    let known = caller.marks.iter().cloned();
-    Ok(body
-        .marks
-        .into_iter()
-        .chain(known)
-        .chain(keys)
-        .chain(token)
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .collect())
+    let known = caller.marks.iter().cloned().chain(proved(broker, caller).await?);
+    Ok(known.chain(keys).chain(token).collect::<BTreeSet<_>>().into_iter().collect())
 }

@@ -92,7 +92,7 @@ fn ballot(
         _ => (EventType::ApprovalVoted, "pending"),
     };
     let own = json!({
-        "outcome": outcome, "by": operator, "note": vote.note, "narrowed": body.narrow,
+        "outcome": outcome, "by": operator, "session": seat.session, "note": vote.note, "narrowed": body.narrow,
         "digest": narrowed.as_ref().map_or(&wait.record.digest, |(digest, _)| digest),
         "charges": (!totals.is_empty()).then(|| told(&totals)),
         "votes": votes.iter().map(|vote| &vote.operator).collect::<Vec<_>>(),
@@ -130,7 +130,7 @@ pub async fn deny(
     let reason = words(&body.reason, "reason")?;
     let now = broker.clock.now();
     let (wait, tally) = refuser(broker, id, caller, now).await?;
-    let own = json!({ "outcome": "denied", "by": caller.operator, "reason": reason, "digest": body.digest });
+    let own = json!({ "outcome": "denied", "by": caller.operator, "session": caller.session, "reason": reason, "digest": body.digest });
     let audit = entry(broker, EventType::ApprovalDecided, &wait, &tally, own, decision);
     let outcome = json!({ "by": caller.operator, "reason": reason }).to_string().into_bytes();
     let close = CloseApproval {

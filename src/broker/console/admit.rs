@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use shortbread_protocol::access::Access;
+use shortbread_protocol::clock::FOREVER;
 use shortbread_protocol::event::EventType;
 use shortbread_protocol::names::{Intent, Operation, ToolName};
 use shortbread_protocol::reason::Reason;
@@ -12,7 +13,7 @@ use crate::exchange::{Bearer, Context, revoked, standing};
 use crate::policy::model::Principal;
 use crate::policy::{Policy, builtin};
 use crate::revoke::Caller;
-use crate::sessions::{Means, SignIn};
+use crate::sessions::{Means, Session, SignIn};
 use crate::store::StoreError;
 
 /// Whether what a sign-in rests on still stands, whatever its holder may do.
@@ -23,15 +24,17 @@ pub(super) fn stands(broker: &Broker, who: &SignIn) -> Result<(), Reason> {
     // As for the switch, which nobody can lock operators out of: so they come as far as a page that says what is revoked.
     reached(broker, who, &operation("revocations.read")?)?;
     let policy = ruling(broker).ok_or(Reason::PolicyMissing)?;
-    let known = policy.operators().contains(&who.operator);
+    // A stop of what was issued so far locks nobody out: whoever it reaches signs in anew.
+    let everything = broker.store.mirror().everything();
+    if everything < FOREVER && who.at.seconds() < everything {
+        return Err(Reason::RevokedAll);
+    }
+    // Whoever's key or group was taken out of the policy is out, whatever else proves them.
+    let entries = policy.proofs_of(&who.operator);
+    let proved = entries.iter().any(|entry| who.proofs.contains(&entry.line));
     // Of a policy that cannot be used no entry of a provider is left, and the switch has to be.
-    let proved = match (who.means, broker.policy.in_force(), &broker.oidc) {
-        (Means::Oidc, Some(policy), party) => {
-            party.as_ref().is_some_and(|party| party.knows(policy.identities(), &who.operator))
-        }
-        _ => true,
-    };
-    if known && proved { Ok(()) } else { Err(Reason::NotPermitted) }
+    let left = who.means == Means::Oidc && broker.policy.in_force().is_none() && !entries.is_empty();
+    if proved || left { Ok(()) } else { Err(Reason::NotPermitted) }
 }
 
 /// Whether an operator may use a verb of the built-in tool in this moment.
@@ -83,9 +86,9 @@ fn access(verb: &str) -> Access {
 }
 
 /// Who acts, as the flows want it.
-pub(super) fn caller(who: &SignIn) -> Caller {
-    let SignIn { operator, token, holder, marks, .. } = who.clone();
-    Caller { operator, token, holder, marks }
+pub(super) fn caller(session: &Session) -> Caller {
+    let SignIn { operator, token, holder, marks, .. } = session.who.clone();
+    Caller { operator, token, holder, marks, session: Some(session.id.clone()) }
 }
 
 /// Records that an operator was refused, as often as the admin API records it.

@@ -74,7 +74,7 @@ impl Frame {
             fresh: visit.is_fresh(),
             fresh_minutes: FRESH_MINUTES,
             again: format!("/console/sign-in?{again}"),
-            host: host.split_once("://").map_or(host, |(_, host)| host).to_owned(),
+            host: host.split_once("://").map_or(host.as_str(), |(_, host)| host).to_owned(),
         }
     }
 

@@ -16,11 +16,13 @@ pub(super) fn is_led(headers: &HeaderMap) -> bool {
     matches!(text(headers, "sec-fetch-site"), Some("cross-site" | "same-site"))
 }
 
-/// The origin of a URL: scheme, host and port.
-pub(super) fn of(url: &str) -> &str {
-    let host = url.find("://").map_or(0, |at| at + 3);
-    let end = url.get(host..).and_then(|rest| rest.find('/')).map_or(url.len(), |at| host + at);
-    url.get(..end).unwrap_or(url)
+/// The origin of a URL as browsers write it (RFC 6454): scheme, host and port in small letters, without a usual port.
+pub(super) fn of(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
+    let scheme = scheme.to_ascii_lowercase();
+    let host = rest.split('/').next().unwrap_or_default().to_ascii_lowercase();
+    let usual = if scheme == "https" { ":443" } else { ":80" };
+    format!("{scheme}://{}", host.strip_suffix(usual).unwrap_or(&host))
 }
 
 fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
@@ -65,5 +67,7 @@ mod tests {
         assert_eq!(of("http://127.0.0.1:8700/"), "http://127.0.0.1:8700");
         assert_eq!(of("http://127.0.0.1:8700"), "http://127.0.0.1:8700");
         assert_eq!(of(US), "https://broker.acme.example");
+        assert_eq!(of("https://Broker.acme.example:443"), "https://broker.acme.example");
+        assert_eq!(of("http://b.example:443/"), "http://b.example:443");
     }
 }

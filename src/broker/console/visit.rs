@@ -9,13 +9,15 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use shortbread_protocol::clock::Timestamp;
+use shortbread_protocol::event::EventType;
 use shortbread_protocol::reason::Reason;
 
-use super::entry::{bounce, cookie, sign_in};
+use super::entry::{bounce, cookie, enter, sign_in};
 use super::trouble::Trouble;
 use super::{admit, origin};
 use crate::broker::Broker;
 use crate::exchange::Context;
+use crate::limits::Limited;
 use crate::sessions::{Secret, Session};
 
 /// Within how many minutes before it somebody must have signed in who approves, lifts or activates.
@@ -27,33 +29,45 @@ pub(super) async fn attach(State(broker): State<Arc<Broker>>, mut request: Reque
     let Some(context) = request.extensions().get::<Context>().cloned() else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
-    let found = match cookie::read(request.headers(), &broker.issuer) {
-        Some(shown) => broker.sessions.find(shown, broker.clock.now(), &*broker.random),
-        None => Ok(None),
-    };
-    let Ok(found) = found else { return Trouble::plain(Reason::Internal).answer(&broker, &context) };
-    if let Err(limited) = broker.limits.admin(context.address) {
-        let own = found.as_ref().map(|(session, _)| broker.limits.operator(session.who.operator.as_str()));
-        if own.is_none_or(|let_in| let_in.is_err()) {
-            return Trouble::plain(Reason::RateLimited).after(limited.0).answer(&broker, &context);
-        }
-    }
+    let shown = cookie::read(request.headers(), &broker.issuer);
+    let found = shown.and_then(|shown| broker.sessions.find(shown, broker.clock.now()));
     let (session, next_cookie) = found.map_or((None, None), |(session, cookie)| (Some(session), cookie));
-    let ended = match &session {
-        Some(session) => {
-            admit::stands(&broker, &session.who).err().map(|reason| (session.id.clone(), reason))
-        }
-        None => None,
-    };
-    if let Some((id, reason)) = ended {
-        let _ = broker.sessions.end(&id);
-        let answer = Trouble::signed_out(reason).answer(&broker, &context);
-        return cookie::clear(answer, &broker.issuer);
+    if let Err(limited) = crowd(&broker, &context, request.uri().path(), session.as_ref()) {
+        return Trouble::plain(Reason::RateLimited).after(limited.0).answer(&broker, &context);
+    }
+    if let Some(session) = &session
+        && let Err(reason) = admit::stands(&broker, &session.who)
+    {
+        return thrown_out(&broker, &context, session, reason).await;
     }
     let left = session.as_ref().map(Session::ends);
     request.extensions_mut().insert(Found(session));
     let response = next.run(request).await;
     renewed(response, &broker, next_cookie.as_ref(), left)
+}
+
+// Style and script cost nothing and are asked for by whoever signs in. From an address that asks too often only those are
+// let in who are signed in, or have a link that does.
+fn crowd(broker: &Broker, context: &Context, path: &str, session: Option<&Session>) -> Result<(), Limited> {
+    if path.starts_with("/console/assets/") {
+        return Ok(());
+    }
+    let Err(limited) = broker.limits.admin(context.address) else { return Ok(()) };
+    let code = path.strip_prefix("/console/link/");
+    let by_link = code.and_then(|code| broker.links.look(code, broker.clock.now()));
+    let who = session.map(|session| &session.who).or(by_link.as_ref());
+    let operator = who.map(|who| broker.limits.operator(who.operator.as_str()));
+    if operator.is_some_and(|let_in| let_in.is_ok()) { Ok(()) } else { Err(limited) }
+}
+
+async fn thrown_out(broker: &Broker, context: &Context, session: &Session, reason: Reason) -> Response {
+    let _ = broker.sessions.end(&session.id);
+    let (kind, cause) = (EventType::ConsoleSignedOut, Some(reason.code()));
+    // It is over whether or not that can be written down.
+    if let Err(error) = enter::record(broker, context, session, kind, cause).await {
+        tracing::error!(error = %error, "the end of a session could not be recorded");
+    }
+    cookie::clear(Trouble::signed_out(reason).answer(broker, context), &broker.issuer)
 }
 
 fn renewed(
@@ -113,7 +127,12 @@ impl Visit {
     /// When the verb is not theirs or the sign-in is too old.
     pub(super) async fn must_fresh(&self, verb: &str) -> Result<(), Trouble> {
         self.must(&[verb]).await?;
-        if self.is_fresh() { Ok(()) } else { Err(Trouble::stale(&self.here)) }
+        if self.is_fresh() {
+            return Ok(());
+        }
+        let who = &self.session.who;
+        admit::record(&self.broker, &self.context, who, verb, Reason::SignInStale).await?;
+        Err(Trouble::stale(&self.here))
     }
 
     /// Whether they signed in within the last quarter of an hour.
@@ -172,8 +191,16 @@ impl FromRequest<Arc<Broker>> for Posted {
             && form.as_ref().is_some_and(|form| visit.session.form.is(form.text("form_token")));
         match form {
             Some(form) if ours => Ok(Self { visit, form }),
-            _ => Err(Trouble::foreign_form(origin::of(&broker.issuer)).answer(broker, &visit.context)),
+            _ => Err(foreign(&visit).await),
         }
+    }
+}
+
+async fn foreign(visit: &Visit) -> Response {
+    let (broker, context) = (&visit.broker, &visit.context);
+    match admit::record(broker, context, &visit.session.who, "console", Reason::ForeignForm).await {
+        Ok(()) => Trouble::foreign_form(&origin::of(&broker.issuer)).answer(broker, context),
+        Err(error) => Trouble::from(error).answer(broker, context),
     }
 }
 

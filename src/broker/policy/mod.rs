@@ -42,7 +42,7 @@ pub use decide::{
 pub use pattern::Pattern;
 pub use problem::Problem;
 pub use rescue::operators_alone;
-pub use surface::AdminSurface;
+pub use surface::{AdminSurface, OperatorProof};
 
 use model::{Approvers, Catalogue, Forbid, Gate, Grant, Identity, Principal, Rollback, Tripwire};
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use shortbread_protocol::names::{Intent, Operation};
+use shortbread_protocol::names::{Intent, Operation, OperatorName};
 
 use super::Policy;
 use super::model::{Identity, KeySource, Membership, Principal, Proof};
@@ -51,6 +51,38 @@ impl AdminSurface {
             })
         });
         Self { operators: operators.collect(), approvers: approvers.collect(), grants: grants.collect() }
+    }
+}
+
+/// One way in which an operator proves who they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperatorProof {
+    /// The RFC 7638 thumbprint of a registered key; none where an issuer vouches.
+    pub key: Option<String>,
+    /// Everything that must be proved, in a line that can be compared.
+    pub line: String,
+}
+
+impl Policy {
+    /// What must be proved for the entry of this label, in a line as [`Policy::proofs_of`] has it.
+    #[must_use]
+    pub fn proof_of(&self, entry: &str) -> Option<String> {
+        self.identities().iter().find(|identity| identity.entry == entry).map(proof)
+    }
+
+    /// How this operator proves who they are, entry by entry.
+    #[must_use]
+    pub fn proofs_of(&self, operator: &OperatorName) -> Vec<OperatorProof> {
+        let own = Principal::Operator(operator.clone());
+        let entries = self.identities().iter().filter(|identity| identity.principals.contains(&own));
+        let told = entries.map(|identity| OperatorProof {
+            key: match &identity.proof {
+                Proof::Key(key) => Some(key.thumbprint()),
+                Proof::Oidc(_) | Proof::Spiffe(_) => None,
+            },
+            line: proof(identity),
+        });
+        told.collect()
     }
 }
 

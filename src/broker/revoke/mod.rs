@@ -77,6 +77,8 @@ pub struct Caller {
     pub holder: Option<String>,
     /// What else tells the person from others, as approvals compare it; none where the token's record says it.
     pub marks: Vec<String>,
+    /// The session of the console that they act in.
+    pub session: Option<String>,
 }
 
 /// Revokes for an operator. When this returns, the head that is served carries the change.
@@ -114,7 +116,7 @@ pub async fn revoke(
     };
     let revokes = targets.iter().map(revoke).collect();
     let operator = &caller.operator;
-    let audit = audited(broker, EventType::RevocationSet, operator, decision, reason, &touched);
+    let audit = audited(broker, EventType::RevocationSet, caller, decision, reason, &touched);
     let changed = broker.store.revoke(revokes, operator.to_string(), decision.at, audit).await?;
     broker.notices.tell(&Notice::Revoked {
         what: targets.iter().map(ToString::to_string).collect(),
@@ -165,7 +167,7 @@ pub async fn lift(
     let lifting = |target: Target| Lift { until: (target != Target::All).then_some(dated), target, mode };
     let lifts = targets.into_iter().map(lifting).collect();
     let operator = &caller.operator;
-    let audit = audited(broker, EventType::RevocationLifted, operator, decision, reason, &touched);
+    let audit = audited(broker, EventType::RevocationLifted, caller, decision, reason, &touched);
     let lifted = broker.store.lift(lifts, decision.at, audit).await?;
     broker.notices.tell(&Notice::Lifted {
         what,
@@ -234,14 +236,15 @@ fn listed_until(target: &Target, mode: RevokeMode, now: u64, ends: &HashMap<Stri
 fn audited(
     broker: &Broker,
     kind: EventType,
-    operator: &OperatorName,
+    caller: &Caller,
     decision: &Decision,
     reason: String,
     touched: &Touched,
 ) -> impl FnMut(&Changed) -> AuditEntry + Send + 'static {
+    let Caller { operator, session, .. } = caller.clone();
     let (scribe, decision, subject) =
         (broker.scribe.clone(), decision.clone(), format!("operator/{operator}"));
-    let (operator, touched) = (operator.clone(), touched.clone());
+    let touched = touched.clone();
     let verb = if kind == EventType::RevocationLifted { builtin::LIFT } else { builtin::REVOKE };
     move |changed: &Changed| {
         let entry = |entry: &crate::store::ChangedEntry| json!({ "what": entry.target.to_string(), "before": dated(entry.before), "was": dated(entry.was) });
@@ -249,7 +252,7 @@ fn audited(
         let entries: Vec<_> = changed.entries.iter().take(MOST_NAMED).map(entry).collect();
         let unnamed = changed.entries.len() - entries.len();
         let data = json!({
-            "outcome": "done", "operator": operator, "reason": reason, "revocation_seq": changed.seq,
+            "outcome": "done", "operator": operator, "session": session, "reason": reason, "revocation_seq": changed.seq,
             "segment": builtin::segment(operator.as_str(), verb), "entries": entries, "unnamed": unnamed, "touched": touched, "stage": "record", "error_class": null,
         });
         scribe.entry(kind, &decision, subject.clone(), data)

@@ -65,6 +65,8 @@ pub struct Wish {
     pub watch: Option<Duration>,
     /// Changed decisions that are meant, by the ids that a replay gives them.
     pub accept: BTreeSet<String>,
+    /// The version that it was held against by whoever wishes it, and that has to be in force still; `None`: any may be.
+    pub against: Option<u64>,
 }
 
 impl Wish {
@@ -83,7 +85,8 @@ impl Wish {
             return Err(format!("`watch` is none of 1 to {most} seconds (seven days)"));
         }
         let workflows = Some(workflows).filter(|some| !some.is_empty());
-        Ok(Self { version: asked.version, workflows, watch, accept: asked.accept.into_iter().collect() })
+        let accept = asked.accept.into_iter().collect();
+        Ok(Self { version: asked.version, workflows, watch, accept, against: None })
     }
 }
 
@@ -103,7 +106,10 @@ pub async fn activate(
         None => broker.policy.take_in(&broker.config.policy, "file", decision).await?.n,
     };
     let next = broker.policy.compiled(version).await?;
-    let base = broker.policy.version();
+    let base = wish.against.unwrap_or_else(|| broker.policy.version());
+    if base != broker.policy.version() {
+        return Err(ActivationError::Moved(base).into());
+    }
     let gate::Passed(found) =
         gate::pass(broker, &next, wish.workflows.as_ref(), &wish.accept, decision.at).await?;
     let found = Found::from_iter([("gate".to_owned(), found)]);
@@ -167,6 +173,25 @@ pub async fn roll_back(
     follow(broker).await;
     broker.policy_changed(actor, PolicyAction::Rollback, decision);
     Ok(version)
+}
+
+/// Takes this very trial on some workflows back, and nothing else: the version that was tried since this second. Gives the
+/// version that is in force then.
+///
+/// # Errors
+/// When it is over, or the store fails.
+pub async fn end_trial(
+    broker: &Broker,
+    (version, since): (u64, u64),
+    actor: &Actor,
+    decision: &Decision,
+) -> Result<u64, RolloutError> {
+    let open = broker.policy.on_trial().filter(|open| {
+        let trial = &open.trial;
+        trial.workflows.is_some() && (trial.version, trial.at.seconds()) == (version, since)
+    });
+    let open = open.ok_or(ActivationError::Over(version))?;
+    take_off(broker, &open.trial, actor, decision).await
 }
 
 // What is in force for all stays, so no policy is told to have come into force.

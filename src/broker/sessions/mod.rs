@@ -49,6 +49,9 @@ pub struct SignIn {
     pub holder: Option<String>,
     /// The name of the broker's key that signed it.
     pub key: Option<String>,
+    /// The identity entries of the policy that it may rest on, as [`crate::policy::Policy::proofs_of`] tells them: one of them
+    /// has to be there still.
+    pub proofs: Vec<String>,
     /// What tells the person from others, whatever their name, as approvals compare it.
     pub marks: Vec<String>,
 }

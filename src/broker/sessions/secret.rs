@@ -23,6 +23,13 @@ impl Secret {
         Ok(Self(Zeroizing::new(URL_SAFE_NO_PAD.encode(*bytes))))
     }
 
+    /// The one that follows another, which nobody can tell who does not have this too.
+    #[must_use]
+    pub fn derive(&self, other: &str) -> Self {
+        let digest = Sha256::new().chain_update(hash(&self.0)).chain_update(hash(other)).finalize();
+        Self(Zeroizing::new(URL_SAFE_NO_PAD.encode(digest)))
+    }
+
     /// What is handed out.
     #[must_use]
     pub fn reveal(&self) -> &str {

@@ -14,7 +14,7 @@ use super::secret::{Secret, hash};
 pub const HOLD: Duration = Duration::from_secs(8 * 3600);
 /// After how long the cookie is another one.
 const ROTATE: Duration = Duration::from_secs(15 * 60);
-/// How long the cookie before is still good: requests that are under way bear it.
+/// How long the cookie before is still good once the next one was shown: requests that are under way bear it.
 const GRACE: Duration = Duration::from_secs(60);
 /// How many sessions an operator has at a time; the oldest ends.
 const MOST_OF_ONE: usize = 16;
@@ -60,15 +60,39 @@ pub struct Begun {
 #[derive(Debug)]
 struct Held {
     session: Session,
+    // What the next cookie is made with, so that an answer that was lost can be given again.
+    seed: Secret,
     cookie: [u8; 32],
     since: Timestamp,
+    next: Option<[u8; 32]>,
     former: Option<([u8; 32], Timestamp)>,
 }
 
+/// What a cookie is to a session.
+enum Shown {
+    Current,
+    Next,
+    Former,
+    /// A former one whose time is over: somebody else has it.
+    Stolen,
+}
+
 impl Held {
-    fn is(&self, cookie: &[u8; 32], now: Timestamp) -> bool {
-        let former = self.former.as_ref().filter(|(_, until)| now < *until);
-        self.cookie == *cookie || former.is_some_and(|(former, _)| former == cookie)
+    fn shown(&self, cookie: &[u8; 32], now: Timestamp) -> Option<Shown> {
+        match &self.former {
+            _ if self.cookie == *cookie => Some(Shown::Current),
+            _ if self.next.as_ref() == Some(cookie) => Some(Shown::Next),
+            Some((former, until)) if former == cookie => {
+                Some(if now < *until { Shown::Former } else { Shown::Stolen })
+            }
+            _ => None,
+        }
+    }
+
+    // It takes the place of the one before when it is shown, not when it is given: an answer may be lost.
+    fn promote(&mut self, cookie: [u8; 32], now: Timestamp) {
+        self.former = Some((self.cookie, now.plus(GRACE)));
+        (self.cookie, self.since, self.next) = (cookie, now, None);
     }
 }
 
@@ -88,7 +112,7 @@ impl Sessions {
         now: Timestamp,
         random: &dyn Random,
     ) -> Result<Begun, RandomError> {
-        let (cookie, form) = (Secret::new(random)?, Secret::new(random)?);
+        let (cookie, form, seed) = (Secret::new(random)?, Secret::new(random)?, Secret::new(random)?);
         let session = Session { id: id("ses_", now, random)?, who, form, begun: now, used: now };
         let mut held = self.locked();
         held.retain(|_, held| now < held.session.ends());
@@ -101,36 +125,41 @@ impl Sessions {
         for (_, id) in own.iter().take((own.len() + 1).saturating_sub(MOST_OF_ONE)) {
             held.remove(id);
         }
-        let new = Held { session: session.clone(), cookie: cookie.hash(), since: now, former: None };
+        let cookie_hash = cookie.hash();
+        let new = Held {
+            session: session.clone(),
+            seed,
+            cookie: cookie_hash,
+            since: now,
+            next: None,
+            former: None,
+        };
         held.insert(session.id.clone(), new);
         Ok(Begun { session, cookie })
     }
 
-    /// The session of a cookie, with another cookie where it is time for one.
-    ///
-    /// # Errors
-    /// When it is time for another cookie and there is no randomness.
-    pub fn find(
-        &self,
-        cookie: &str,
-        now: Timestamp,
-        random: &dyn Random,
-    ) -> Result<Option<(Session, Option<Secret>)>, RandomError> {
-        let cookie = hash(cookie);
+    /// The session of a cookie, with another cookie where it is time for one. A cookie that another one took the place of
+    /// ends the session when it comes again: two have it.
+    #[must_use]
+    pub fn find(&self, cookie: &str, now: Timestamp) -> Option<(Session, Option<Secret>)> {
+        let hash = hash(cookie);
         let mut all = self.locked();
-        let Some(held) = all.values_mut().find(|held| held.is(&cookie, now)) else { return Ok(None) };
-        if held.session.ends() <= now {
-            return Ok(None);
+        let (id, shown) = all.iter().find_map(|(id, held)| Some((id.clone(), held.shown(&hash, now)?)))?;
+        if matches!(shown, Shown::Stolen) {
+            all.remove(&id);
+            return None;
         }
+        let held = all.get_mut(&id).filter(|held| now < held.session.ends())?;
         held.session.used = now;
-        let mut next = None;
-        if held.cookie == cookie && held.since.plus(ROTATE) <= now {
-            let fresh = Secret::new(random)?;
-            held.former = Some((cookie, now.plus(GRACE)));
-            (held.cookie, held.since) = (fresh.hash(), now);
-            next = Some(fresh);
+        if matches!(shown, Shown::Next) {
+            held.promote(hash, now);
         }
-        Ok(Some((held.session.clone(), next)))
+        let due = matches!(shown, Shown::Current) && held.since.plus(ROTATE) <= now;
+        let next = due.then(|| held.seed.derive(cookie));
+        if let Some(next) = &next {
+            held.next = Some(next.hash());
+        }
+        Some((held.session.clone(), next))
     }
 
     /// Ends a session by its id; `None` where there is none.
@@ -172,6 +201,7 @@ pub(super) mod tests {
             token: None,
             holder: None,
             key: None,
+            proofs: Vec::new(),
             marks: Vec::new(),
         }
     }
@@ -184,7 +214,7 @@ pub(super) mod tests {
         }
 
         fn find(&self, cookie: &Secret, second: u64) -> Option<(Session, Option<Secret>)> {
-            self.0.find(cookie.reveal(), at(second), &self.1).unwrap()
+            self.0.find(cookie.reveal(), at(second))
         }
     }
 
@@ -212,9 +242,21 @@ pub(super) mod tests {
         assert!(world.find(&cookie, 1000 + 899).unwrap().1.is_none());
         let next = world.find(&cookie, 1000 + 900).unwrap().1.unwrap();
         assert_ne!(next.reveal(), cookie.reveal());
-        assert!(world.find(&cookie, 1000 + 959).unwrap().1.is_none(), "those under way are let in");
-        assert!(world.find(&cookie, 1000 + 960).is_none());
-        assert!(world.find(&next, 1000 + 960).is_some());
+        let again = world.find(&cookie, 1000 + 2000).unwrap().1.unwrap();
+        assert!(again == next, "an answer that was lost is given again");
+        assert!(world.find(&next, 1000 + 2001).unwrap().1.is_none());
+        assert!(world.find(&cookie, 1000 + 2060).unwrap().1.is_none(), "those under way are let in");
+        assert!(world.find(&next, 1000 + 2061).is_some());
+    }
+
+    #[test]
+    fn a_cookie_that_comes_after_its_time_ends_the_session() {
+        let world = world();
+        let Begun { cookie, .. } = world.begin(1000);
+        let next = world.find(&cookie, 1900).unwrap().1.unwrap();
+        assert!(world.find(&next, 1901).is_some());
+        assert!(world.find(&cookie, 1961).is_none(), "two have it");
+        assert!(world.find(&next, 1962).is_none());
     }
 
     #[test]

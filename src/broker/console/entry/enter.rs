@@ -31,10 +31,12 @@ pub(in crate::console) async fn enter(
         return Err(Trouble::signed_out(reason));
     }
     let now = broker.clock.now();
-    let before = before.filter(|before| before.who.operator == who.operator);
     let begun = broker.sessions.begin(who, before, now, &*broker.random);
     let begun = begun.map_err(|_| Trouble::plain(Reason::Internal))?;
-    if let Err(error) = record(broker, context, &begun.session, EventType::ConsoleSignedIn).await {
+    if let Some(before) = before {
+        record(broker, context, before, EventType::ConsoleSignedOut, Some("signed in again")).await?;
+    }
+    if let Err(error) = record(broker, context, &begun.session, EventType::ConsoleSignedIn, None).await {
         let _ = broker.sessions.end(&begun.session.id);
         return Err(error.into());
     }
@@ -52,10 +54,11 @@ pub(in crate::console) async fn record(
     context: &Context,
     session: &Session,
     kind: EventType,
+    cause: Option<&str>,
 ) -> Result<(), StoreError> {
     let who = &session.who;
     let data = json!({
-        "outcome": "done", "operator": who.operator, "session": session.id, "means": who.means.as_str(),
+        "outcome": "done", "operator": who.operator, "cause": cause, "session": session.id, "means": who.means.as_str(),
         "token": who.token, "holder": who.holder, "identity": who.marks, "stage": "console", "error_class": null,
     });
     let entry = broker.scribe.entry(kind, &context.decision, format!("operator/{}", who.operator), data);

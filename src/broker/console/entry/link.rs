@@ -75,7 +75,7 @@ pub(in crate::console) async fn spend(
 ) -> Response {
     let done = async {
         if !origin::is_ours(&headers, &broker.issuer) {
-            return Err(Trouble::foreign_form(origin::of(&broker.issuer)));
+            return Err(Trouble::foreign_form(&origin::of(&broker.issuer)));
         }
         let code = code.map(|Path(code)| code).unwrap_or_default();
         let who = broker.links.spend(&code, broker.clock.now());

@@ -114,7 +114,9 @@ async fn signed_in(
     };
     use_up(broker, context, &found).await?;
     let then = landing(found.then);
-    let caller = Caller { operator: found.operator, token: None, holder: None, marks: found.marks };
+    let caller =
+        Caller { operator: found.operator, token: None, holder: None, marks: found.marks, session: None };
+    let proofs = policy.proof_of(&found.entry).into_iter().collect();
     let marks = approvals::marks(broker, &caller).await?;
     let before = found.replaces.and_then(|id| session(broker, &id));
     let who = SignIn {
@@ -124,6 +126,7 @@ async fn signed_in(
         token: None,
         holder: None,
         key: None,
+        proofs,
         marks,
     };
     enter(broker, context, who, before.as_ref(), bounce::to(&then)).await

@@ -14,7 +14,7 @@ pub(in crate::console) async fn sign_out(posted: Posted) -> Response {
     let (broker, context) = (&visit.broker, &visit.context);
     // It ends whether or not that can be written down.
     let _ = broker.sessions.end(&visit.session.id);
-    let recorded = enter::record(broker, context, &visit.session, EventType::ConsoleSignedOut).await;
+    let recorded = enter::record(broker, context, &visit.session, EventType::ConsoleSignedOut, None).await;
     let answer = match recorded {
         Ok(()) => Redirect::to("/console/sign-in").into_response(),
         Err(error) => Trouble::from(error).answer(broker, context),

@@ -40,6 +40,6 @@ pub(crate) async fn end(
     let own = own.filter(|session| session.who.operator == *operator).any(|session| session.id == id);
     let ended = if own { broker.sessions.end(id) } else { None };
     let Some(session) = ended else { return Ok(false) };
-    enter::record(broker, context, &session, EventType::ConsoleSignedOut).await?;
+    enter::record(broker, context, &session, EventType::ConsoleSignedOut, None).await?;
     Ok(true)
 }

@@ -40,10 +40,22 @@ pub(in crate::console) async fn page(
 ) -> Response {
     let to = then.map(|Query(then)| then.to).unwrap_or_default();
     let to = if is_ours(&to) { to.as_str() } else { HOME };
-    let page = to.strip_prefix("/console/").filter(|page| !page.is_empty()).unwrap_or_default();
-    let approval = page.strip_prefix("approvals/").unwrap_or_default();
+    let page = in_a_command(to);
+    let approval = page.strip_prefix("approvals/").filter(|id| id.starts_with("apr_")).unwrap_or_default();
     let provider = broker.oidc.as_ref().map(|party| (party.label(), oidc::path(to)));
     html(&Page { css: assets::css(), issuer: &broker.issuer, page, approval, provider })
+}
+
+/// The page as a command names it: nothing that a shell would take for something else. One that has a query is begun from
+/// its place.
+fn in_a_command(to: &str) -> &str {
+    let page = to.strip_prefix("/console/").unwrap_or_default();
+    let page = match page.split_once('?') {
+        Some((path, _)) => path.split('/').next().unwrap_or_default(),
+        None => page,
+    };
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/-_.".contains(&b);
+    if page.bytes().all(plain) && !page.starts_with('-') { page } else { "" }
 }
 
 /// The page where everybody begins.
@@ -73,6 +85,20 @@ fn is_dots(part: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_holds_nothing_for_the_shell() {
+        for (to, page) in [
+            ("/console", ""),
+            ("/console/approvals/apr_1", "approvals/apr_1"),
+            ("/console/switch/lift?kind=workflow&value=demo", "switch"),
+            ("/console/approvals/apr_1&reboot", ""),
+            ("/console/approvals/apr_1%26reboot", ""),
+            ("/console/--help", ""),
+        ] {
+            assert_eq!(in_a_command(to), page, "{to}");
+        }
+    }
 
     #[test]
     fn nobody_is_led_away() {

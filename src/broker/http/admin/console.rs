@@ -10,8 +10,11 @@ use shortbread_protocol::reason::Reason;
 use super::super::App;
 use super::super::failure::Failure;
 use super::{Admitted, Sent, admit_any, answer};
+use crate::approvals;
+use crate::broker::Broker;
 use crate::console;
 use crate::exchange::Context;
+use crate::revoke::Caller;
 use crate::sessions::{Links, Means, SignIn};
 
 /// Opens a link that signs the caller in to the console, once, within a minute.
@@ -26,7 +29,8 @@ pub(in crate::http) async fn link(
         let broker = &app.broker;
         let Admitted { caller, key } = admit_any(broker, &context, &sent).await?;
         let now = broker.clock.now();
-        let marks = crate::approvals::marks(broker, &caller).await?;
+        let marks = approvals::marks(broker, &caller).await?;
+        let proofs = proofs(broker, &caller).await?;
         let operator = caller.operator.to_string();
         let who = SignIn {
             operator: caller.operator,
@@ -35,6 +39,7 @@ pub(in crate::http) async fn link(
             token: caller.token,
             holder: caller.holder,
             key,
+            proofs,
             marks,
         };
         let code = broker.links.open(who, now, &*broker.random);
@@ -82,4 +87,16 @@ pub(in crate::http) async fn end(
     };
     done.await
         .map_or_else(|failure| failure.answer(&context.decision), |()| StatusCode::NO_CONTENT.into_response())
+}
+
+// The identity entries that the caller's token was got by.
+async fn proofs(broker: &Broker, caller: &Caller) -> Result<Vec<String>, Failure> {
+    let marks = approvals::proved(broker, caller).await?;
+    let policy = broker.policy.in_force().or_else(|| broker.policy.switch_only());
+    let entries = policy.map(|policy| policy.proofs_of(&caller.operator)).unwrap_or_default();
+    let by = entries.into_iter().filter(|entry| match &entry.key {
+        Some(key) => marks.contains(&format!("key:{key}")),
+        None => marks.iter().any(|mark| mark.starts_with("identity:")),
+    });
+    Ok(by.map(|entry| entry.line).collect())
 }

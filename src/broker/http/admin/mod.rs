@@ -125,7 +125,7 @@ async fn admitted(
         Ok(operator) => {
             let id = |kind: SelectorKind| token.scope().id(kind).map(str::to_owned);
             let (token, holder) = (id(SelectorKind::Token), id(SelectorKind::Holder));
-            let caller = Caller { operator, token, holder, marks: Vec::new() };
+            let caller = Caller { operator, token, holder, marks: Vec::new(), session: None };
             Ok(Admitted { caller, key: id(SelectorKind::Key) })
         }
         Err(failure) => {

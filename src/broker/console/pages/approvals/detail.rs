@@ -104,6 +104,19 @@ impl Detail {
         self.draft.wrong.as_ref().filter(|(wrong, ..)| *wrong == field)
     }
 
+    /// Whether the form had filled in something that narrows.
+    fn narrows(&self) -> bool {
+        let form = &self.draft.form;
+        let filled = |name: &str| form.all(name).next().is_some();
+        let only = form.under("only ").any(|(_, text)| !text.is_empty());
+        filled("drop") || filled("drop_call") || only || !form.text("ttl").is_empty()
+    }
+
+    fn ticked(&self, name: &str, value: impl ToString) -> bool {
+        let value = value.to_string();
+        self.draft.form.all(name).any(|one| one == value)
+    }
+
     fn sla(seconds: &u64) -> String {
         span(*seconds)
     }
@@ -118,11 +131,7 @@ pub(in crate::console) async fn page(
     done: Result<Query<Done>, QueryRejection>,
 ) -> Response {
     let id = id.map(|Path(id)| id).unwrap_or_default();
-    let done = match done.ok().and_then(|Query(done)| done.done).as_deref() {
-        Some("approved") => "Your vote counts.",
-        Some("denied") => "You denied this request.",
-        _ => "",
-    };
+    let done = done.ok().and_then(|Query(done)| done.done).is_some();
     let made = made(&visit, &id, done, Draft::default()).await;
     made.unwrap_or_else(|trouble| trouble.answer(&visit.broker, &visit.context))
 }
@@ -131,12 +140,7 @@ pub(in crate::console) async fn page(
 ///
 /// # Errors
 /// When there is no such request, or whoever asks may not look at it.
-pub(super) async fn made(
-    visit: &Visit,
-    id: &str,
-    done: &'static str,
-    draft: Draft,
-) -> Result<Response, Trouble> {
+pub(super) async fn made(visit: &Visit, id: &str, done: bool, draft: Draft) -> Result<Response, Trouble> {
     visit.must(&LOOK).await?;
     let answer = approvals::find(&visit.broker, id).await?;
     let like = like(visit, &answer).await?;
@@ -168,11 +172,24 @@ pub(super) async fn made(
         decides: visit.may(builtin::DECIDE),
         is_open: body.state.is_open(),
         is_pending,
-        done,
+        done: if done { said(visit, &answer) } else { "" },
         draft,
         answer,
     };
     Ok(html(&detail))
+}
+
+// Said where it is so: whoever writes a link must not have the page say something else.
+fn said(visit: &Visit, answer: &ApprovalAnswer) -> &'static str {
+    let own = visit.session.who.operator.as_str();
+    let denied = answer.approval.state == ApprovalState::Denied;
+    if denied && answer.closed.as_ref().and_then(|closed| closed.by.as_deref()) == Some(own) {
+        return "You denied this request.";
+    }
+    match answer.votes.iter().find(|vote| vote.operator == own) {
+        Some(vote) if vote.counts => "Your vote counts.",
+        _ => "",
+    }
 }
 
 fn facts(answer: &ApprovalAnswer) -> Vec<(&'static str, String)> {

@@ -39,7 +39,7 @@ async fn agree(visit: &Visit, id: &str, form: &Form) -> Result<ApprovalAnswer, W
     let note = Some(form.text("note").trim().to_owned()).filter(|note| !note.is_empty());
     let body = ApproveBody { digest: form.text("digest").to_owned(), narrow, note };
     let (broker, decision) = (Arc::clone(&visit.broker), visit.context.decision.clone());
-    let (id, caller) = (id.to_owned(), caller(&visit.session.who));
+    let (id, caller) = (id.to_owned(), caller(&visit.session));
     let vote = async move { approvals::approve(&broker, &id, &body, &caller, &decision).await };
     to_the_end(vote, "approve", "note").await
 }
@@ -62,7 +62,7 @@ pub(in crate::console) async fn deny(id: Result<Path<String>, PathRejection>, po
 async fn refuse(visit: &Visit, id: &str, form: &Form) -> Result<ApprovalAnswer, Wrong> {
     let body = DenyBody { digest: form.text("digest").to_owned(), reason: form.text("reason").to_owned() };
     let (broker, decision) = (Arc::clone(&visit.broker), visit.context.decision.clone());
-    let (id, caller) = (id.to_owned(), caller(&visit.session.who));
+    let (id, caller) = (id.to_owned(), caller(&visit.session));
     let vote = async move { approvals::deny(&broker, &id, &body, &caller, &decision).await };
     to_the_end(vote, "deny", "reason").await
 }
@@ -104,7 +104,7 @@ async fn settle(
         Err(wrong) => wrong,
     };
     let wrong = Some((field, trouble.detail().to_owned(), trouble.code()));
-    match detail::made(visit, id, "", Draft { form, wrong }).await {
+    match detail::made(visit, id, false, Draft { form, wrong }).await {
         Ok(mut page) => {
             *page.status_mut() = trouble.status();
             page

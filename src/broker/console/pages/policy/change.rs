@@ -31,7 +31,10 @@ pub(in crate::console) async fn activate(
     };
     visit.here = format!("/console/policy/{number}");
     let (field, trouble) = match activated(&visit, number, &form).await {
-        Ok(done) => return Redirect::to(&format!("/console/policy?done={done}")).into_response(),
+        Ok(done) => {
+            let to = format!("/console/policy?done={done}&version={number}");
+            return Redirect::to(&to).into_response();
+        }
         Err(wrong) => wrong,
     };
     if field.is_empty() {
@@ -56,6 +59,10 @@ async fn activated(visit: &Visit, number: u64, form: &Form) -> Result<&'static s
     let done = if workflows.is_empty() { "activated" } else { "tried" };
     let asked = ActivateBody { version: Some(number), workflows, watch, accept: words(form.text("accept")) };
     let wish = Wish::of(asked).map_err(|detail| ("workflows", malformed(detail)))?;
+    // Who gains or loses what was looked at against this one.
+    let against =
+        form.text("against").parse().map_err(|_| ("change", malformed("look at the version anew")))?;
+    let wish = Wish { against: Some(against), ..wish };
     let actor = Actor::Operator(visit.session.who.operator.clone());
     let (broker, decision) = (Arc::clone(&visit.broker), visit.context.decision.clone());
     to_the_end(async move { rollout::activate(&broker, wish, &actor, &decision).await }).await?;
@@ -69,36 +76,41 @@ pub(in crate::console) async fn rollback(posted: Posted) -> Response {
     let Posted { mut visit, form } = posted;
     visit.here = "/console/policy".to_owned();
     let (field, trouble) = match rolled_back(&visit, &form).await {
-        Ok(()) => return Redirect::to("/console/policy?done=back").into_response(),
+        Ok(done) => return Redirect::to(&format!("/console/policy?done={done}")).into_response(),
         Err(wrong) => wrong,
     };
     if field.is_empty() {
         return trouble.answer(&visit.broker, &visit.context);
     }
     let wrong = Some((field, trouble.detail().to_owned(), trouble.code()));
-    let page = list::made(&visit, "", form, wrong).await;
+    let page = list::made(&visit, list::Done::default(), form, wrong).await;
     with_status(&visit, page, &trouble)
 }
 
-async fn rolled_back(visit: &Visit, form: &Form) -> Result<(), Wrong> {
+async fn rolled_back(visit: &Visit, form: &Form) -> Result<String, Wrong> {
     visit.must_fresh("policy.rollback").await.map_err(|trouble| ("", trouble))?;
     confirmed(form, "roll back")?;
-    // What was looked at: another version may be in force by now.
-    let seen = form.text("in_force").parse().ok();
-    if seen != Some(visit.broker.policy.version()) {
-        let detail = "something else was activated meanwhile; look at what is in force now";
-        return Err(("change", Trouble::new(StatusCode::CONFLICT, Reason::Conflict, detail)));
-    }
-    let version = match form.text("version") {
-        "" => None,
-        text => Some(text.parse().map_err(|_| ("change", malformed("a version is named by its number")))?),
-    };
-    let accept = form.text("accept").split_whitespace().map(str::to_owned).collect();
+    let number = |name: &str| form.text(name).parse::<u64>().ok();
     let actor = Actor::Operator(visit.session.who.operator.clone());
     let (broker, decision) = (Arc::clone(&visit.broker), visit.context.decision.clone());
-    to_the_end(async move { rollout::roll_back(&broker, version, &accept, &actor, &decision).await })
-        .await
-        .map(drop)
+    // What was looked at, and nothing else: a trial, or the version before the one in force.
+    match (number("trial"), number("since"), number("version"), number("in_force")) {
+        (Some(trial), Some(since), ..) => {
+            let end = async move { rollout::end_trial(&broker, (trial, since), &actor, &decision).await };
+            to_the_end(end).await.map(|_| format!("ended&version={trial}"))
+        }
+        (.., Some(version), seen) => {
+            if seen != Some(broker.policy.version()) {
+                let detail = "something else was activated meanwhile; look at what is in force now";
+                return Err(("change", Trouble::new(StatusCode::CONFLICT, Reason::Conflict, detail)));
+            }
+            let accept = form.text("accept").split_whitespace().map(str::to_owned).collect();
+            let back =
+                async move { rollout::roll_back(&broker, Some(version), &accept, &actor, &decision).await };
+            to_the_end(back).await.map(|version| format!("back&version={version}"))
+        }
+        _ => Err(("change", malformed("look at the page anew: it does not say what is taken back"))),
+    }
 }
 
 fn confirmed(form: &Form, name: &str) -> Result<(), Wrong> {

@@ -17,8 +17,23 @@ use crate::text::escape;
 /// What was done just now.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 pub(in crate::console) struct Done {
-    /// `activated`, `tried` or `back`.
+    /// `activated`, `tried`, `back` or `ended`.
     done: Option<String>,
+    /// Which version.
+    version: Option<u64>,
+}
+
+impl Done {
+    // Said where it is so: whoever writes a link must not have the page say something else.
+    fn words(&self, in_force: u64, tried: Option<u64>) -> String {
+        let Some(version) = self.version else { return String::new() };
+        match self.done.as_deref() {
+            Some("activated" | "back") if version == in_force => format!("Version {version} is in force."),
+            Some("tried") if tried == Some(version) => format!("Version {version} is on trial."),
+            Some("ended") if tried != Some(version) => format!("Version {version} is not on trial any more."),
+            _ => String::new(),
+        }
+    }
 }
 
 struct Row {
@@ -40,7 +55,7 @@ struct List {
     frame: Frame,
     rows: Vec<Row>,
     trial: Option<Trial>,
-    done: &'static str,
+    done: String,
     rolls_back: bool,
     /// The version that a rollback goes to.
     earlier: Option<u64>,
@@ -59,12 +74,7 @@ impl List {
 #[utoipa::path(get, path = "/console/policy", tag = "console", params(Done),
     responses((status = 200, body = String, content_type = "text/html"), (status = 303), (status = 403, body = String, content_type = "text/html"), (status = 503, body = String, content_type = "text/html")))]
 pub(in crate::console) async fn page(visit: Visit, done: Result<Query<Done>, QueryRejection>) -> Response {
-    let done = match done.ok().and_then(|Query(done)| done.done).as_deref() {
-        Some("activated") => "The version is in force.",
-        Some("tried") => "The version is on trial.",
-        Some("back") => "Rolled back.",
-        _ => "",
-    };
+    let done = done.map(|Query(done)| done).unwrap_or_default();
     let made = made(&visit, done, Form::default(), None).await;
     made.unwrap_or_else(|trouble| trouble.answer(&visit.broker, &visit.context))
 }
@@ -75,7 +85,7 @@ pub(in crate::console) async fn page(visit: Visit, done: Result<Query<Done>, Que
 /// When whoever asks may not look at it, or the store fails.
 pub(super) async fn made(
     visit: &Visit,
-    done: &'static str,
+    done: Done,
     form: Form,
     wrong: Option<(&'static str, String, &'static str)>,
 ) -> Result<Response, Trouble> {
@@ -101,7 +111,7 @@ pub(super) async fn made(
         rows: answer.versions.into_iter().map(row).collect(),
         earlier: if on_part { None } else { broker.policy.earlier(None).await.ok() },
         trial,
-        done,
+        done: done.words(broker.policy.version(), tried),
         rolls_back: visit.may("policy.rollback"),
         in_force: broker.policy.version(),
         form,

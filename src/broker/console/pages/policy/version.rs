@@ -32,6 +32,7 @@ struct Version {
     /// What it is held against: the version in force, or for that one the one before.
     against: Option<u64>,
     in_force: bool,
+    active: u64,
     effects: Vec<Effect>,
     widens: usize,
     narrows: usize,
@@ -96,6 +97,7 @@ pub(super) async fn made(
         at: When::new(text.at, broker.clock.now().seconds()),
         against,
         in_force,
+        active,
         widens: count(Class::Widens),
         narrows: count(Class::Narrows),
         effects: diff.iter().flat_map(|diff| &diff.effects).map(effect).collect(),

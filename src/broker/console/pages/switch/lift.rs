@@ -67,7 +67,7 @@ async fn made(
 ) -> Result<Response, Trouble> {
     visit.must(&[builtin::LIFT]).await?;
     let what = named.check().map_err(malformed)?;
-    let who = caller(&visit.session.who);
+    let who = caller(&visit.session);
     let dry = body(&what, &form, true);
     let answer = revoke::lift(&visit.broker, &dry, &who, &visit.context.decision).await?;
     let frame = Frame::of(visit, format!("Lift {}", what.words), "Switch").await;
@@ -114,7 +114,7 @@ async fn lifted(visit: &Visit, named: &Named, form: &Form) -> Result<ChangeAnswe
     }
     let body = body(&what, form, false);
     let (broker, decision) = (Arc::clone(&visit.broker), visit.context.decision.clone());
-    let who = caller(&visit.session.who);
+    let who = caller(&visit.session);
     let lift = tokio::spawn(async move { revoke::lift(&broker, &body, &who, &decision).await });
     match lift.await {
         Ok(Ok(answer)) => Ok(answer),

@@ -82,7 +82,7 @@ async fn made(
         reason: "preview".to_owned(),
         dry_run: true,
     };
-    let who = caller(&visit.session.who);
+    let who = caller(&visit.session);
     let hits = revoke::revoke(&visit.broker, &body, &who, &visit.context.decision).await?;
     let frame = Frame::of(visit, format!("Revoke {}", what.words), "Switch").await;
     Ok(html(&Preview { frame, named, what, hits, causes: CAUSES, form, wrong }))
@@ -133,7 +133,7 @@ async fn pulled(visit: &Visit, named: &Named, form: &Form) -> Result<ChangeAnswe
         dry_run: false,
     };
     let (broker, decision) = (Arc::clone(&visit.broker), visit.context.decision.clone());
-    let who = caller(&visit.session.who);
+    let who = caller(&visit.session);
     // Whoever hangs up does not take half of it back.
     let pull = tokio::spawn(async move { revoke::revoke(&broker, &body, &who, &decision).await });
     match pull.await {
