@@ -55,6 +55,12 @@ need_modules() {
     cp "$1/package-lock.json" "$2/installed.json"
 }
 
+# Chromium and its driver, which the console's tests drive; Chrome is as good where it is.
+need_browser() {
+    command -v google-chrome >/dev/null 2>&1 || need_packages chromium=chromium
+    need_packages chromedriver=chromium-driver
+}
+
 need_rust() {
     command -v cargo >/dev/null 2>&1 || stop "a Rust toolchain, 1.95 or newer" https://rustup.rs
     need_packages cc=gcc
