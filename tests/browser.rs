@@ -226,14 +226,28 @@ impl Browser {
     /// # Panics
     /// When axe-core is not installed or does not run.
     pub async fn barriers(&self) -> Vec<String> {
+        self.found_by_axe(json!({})).await
+    }
+
+    /// The same of how well texts stand out from what is behind them, which alone depends on the scheme.
+    ///
+    /// # Panics
+    /// As [`Browser::barriers`].
+    pub async fn faint(&self) -> Vec<String> {
+        self.found_by_axe(json!({ "runOnly": ["color-contrast"] })).await
+    }
+
+    async fn found_by_axe(&self, options: Value) -> Vec<String> {
         let path = installed().join("node_modules/axe-core/axe.min.js");
         let axe = std::fs::read_to_string(&path);
         let axe = axe.unwrap_or_else(|error| panic!("{}: {error}; tests/console/install", path.display()));
-        self.script(&axe, &[]).await;
-        let run = "return axe.run(document, { resultTypes: ['violations'] }).then((found) => found.violations
+        // Once a page.
+        self.script(&format!("if (!window.axe) {{ {axe} }}"), &[]).await;
+        let run = "return axe.run(document, { resultTypes: ['violations'], ...arguments[0] }).then((found) => found.violations
             .filter((one) => ['serious', 'critical'].includes(one.impact))
             .map((one) => `${one.impact} ${one.id}: ` + one.nodes.map((node) => `${node.html} ${node.failureSummary}`).join('; ')))";
-        serde_json::from_value(self.script(run, &[]).await).expect("what axe-core found")
+        let found = self.script(run, &[options]).await;
+        serde_json::from_value(found).expect("what axe-core found")
     }
 
     /// A picture of what is seen, as PNG.

@@ -5,7 +5,7 @@ use shortbread_tests::{Browser, Key, Look};
 use super::plain::Plain;
 use super::scene::Scene;
 use super::tour::tour;
-use super::{at, page_of};
+use super::{at, foreign, page_of};
 
 /// What stands out to the right of the page, where that makes it scroll.
 const TOO_WIDE: &str = "const page = document.documentElement;
@@ -29,17 +29,33 @@ async fn good_for_all(look: Look) {
         browser.open(world, &path).await;
         // What is folded has to be good too.
         browser.script("for (const one of document.querySelectorAll('details')) one.open = true", &[]).await;
-        for dark in [false, true] {
-            browser.prefer_dark(dark).await;
-            let found = browser.barriers().await;
-            wrong.extend(found.into_iter().map(|found| format!("{path}, dark {dark}: {found}")));
-        }
+        browser.prefer_dark(false).await;
+        let mut found = browser.barriers().await;
+        browser.prefer_dark(true).await;
+        found.extend(browser.faint().await.into_iter().map(|found| format!("in the dark, {found}")));
+        wrong.extend(found.into_iter().map(|found| format!("{path}: {found}")));
         let wide = browser.script(TOO_WIDE, &[]).await;
         if wide != serde_json::json!([]) {
             wrong.push(format!("{path} has to be moved sideways: {wide}"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn what_would_be_wrong_is_found() {
+    let bad =
+        "<meta name=viewport content='width=device-width'><p style='color:#aaa;background:#999'>faint</p>
+        <img src=x><input><div style='width:2000px'>wide</div>";
+    let site = foreign(bad.to_owned()).await;
+    let browser = Browser::with(Look::phone(360)).await;
+    browser.go(&site.url()).await;
+    let found = browser.barriers().await.join("\n");
+    for rule in ["color-contrast", "image-alt", "label", "html-has-lang"] {
+        assert!(found.contains(&format!(" {rule}: ")), "{rule} in {found}");
+    }
+    assert_eq!(browser.faint().await.len(), 1);
+    assert_ne!(browser.script(TOO_WIDE, &[]).await, serde_json::json!([]));
 }
 
 #[tokio::test]

@@ -33,7 +33,7 @@ async fn what_others_wrote_is_shown_and_never_runs() {
     let browser = Browser::start().await;
     browser.sign_in(world, "alice").await;
     let mut paths = tour(world, &session).await;
-    assert!(paths.len() > 8, "{paths:?}");
+    assert!(paths.len() > 15, "{paths:#?}");
     paths.extend(asked_for());
     browser.complaints().await;
     for path in paths {
