@@ -218,7 +218,7 @@ async fn a_code_with_another_verifier_nonce_or_none_is_refused_in_the_console() 
     url.push_str(asked.headers()["location"].to_str().unwrap());
     assert!(url.contains("code_challenge_method=S256") && url.contains("max_age=900"), "{url}");
     let kept = asked.headers()["set-cookie"].to_str().unwrap();
-    assert!(kept.ends_with("; Path=/console/oidc; Max-Age=600; HttpOnly; SameSite=Lax"), "{kept}");
+    assert!(kept.ends_with("; Path=/; Max-Age=600; HttpOnly; SameSite=Lax"), "{kept}");
 }
 
 #[tokio::test]

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use askama::Template;
+use axum::extract::Query;
+use axum::extract::rejection::QueryRejection;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use shortbread_protocol::reason::Reason;
@@ -15,6 +17,17 @@ use crate::broker::Broker;
 use crate::exchange::Context;
 use crate::store::StoreError;
 use crate::text::sentence;
+
+/// What a query says; one that is not understood is not taken for another.
+///
+/// # Errors
+/// When it is not.
+pub(super) fn query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Trouble> {
+    let wrong = |rejection: QueryRejection| {
+        Trouble::new(StatusCode::BAD_REQUEST, Reason::RequestMalformed, rejection.body_text())
+    };
+    query.map(|Query(read)| read).map_err(wrong)
+}
 
 /// Why a page is not what was asked for.
 #[derive(Debug)]

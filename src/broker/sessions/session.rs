@@ -202,6 +202,7 @@ pub(super) mod tests {
             holder: None,
             key: None,
             proofs: Vec::new(),
+            proofs: Vec::new(),
             marks: Vec::new(),
         }
     }

@@ -77,7 +77,11 @@ async fn everything_is_stopped_only_by_typing_it() {
     browser.fill("#reason", "over").await;
     browser.fill("#confirm", "everything").await;
     browser.press("Lift everything").await;
-    browser.wait_for("h1", "everything, what was issued before").await;
+    // What was issued before stays dead, her own sign-in with it.
+    browser.wait_for("h1", "Not signed in").await;
     world.clock.advance(std::time::Duration::from_secs(1));
+    browser.sign_in(world, "alice").await;
+    browser.open(world, "/console/switch").await;
+    browser.wait_for("#revoked", "what was issued before").await;
     assert_eq!(desk.ask_scope("payments:refunds.read").await.status, 200);
 }

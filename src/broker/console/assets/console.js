@@ -30,16 +30,21 @@
       until.textContent = span(Number(until.dataset.until) - now());
     }
   };
-  const busy = (part) => part.contains(document.activeElement) && document.activeElement.matches("input, select, textarea, summary, button, .scroll");
+  // What is being filled in is left alone; everything else stays live, whatever has the focus.
+  const busy = (part) => part.contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
+  const places = "a, button, summary, pre[tabindex], .scroll";
   const swap = (fresh) => {
     for (const part of document.querySelectorAll("[data-live]")) {
       const next = part.id && fresh.getElementById(part.id);
       if (!next || busy(part)) continue;
+      const focused = [...part.querySelectorAll(places)].indexOf(document.activeElement);
       const open = [...part.querySelectorAll("details")].map((one) => one.open);
       const tops = [...part.querySelectorAll(".scroll")].map((one) => one.scrollTop);
       part.replaceChildren(...next.childNodes);
       [...part.querySelectorAll("details")].forEach((one, n) => { one.open = open[n] || one.open; });
       [...part.querySelectorAll(".scroll")].forEach((one, n) => { one.scrollTop = tops[n] || 0; });
+      const again = part.querySelectorAll(places)[focused];
+      if (again) again.focus({ preventScroll: true });
       local(part);
     }
     tick();
@@ -50,7 +55,7 @@
     if (document.hidden) return;
     try {
       const answer = await fetch(location.href, { credentials: "same-origin", cache: "no-store", headers: { accept: "text/html" } });
-      if (answer.redirected || answer.status === 401) { location.reload(); return; }
+      if (answer.redirected || answer.status === 401 || answer.status === 403) { location.reload(); return; }
       if (offline) offline.hidden = answer.ok || answer.status === 429;
       if (answer.ok) {
         const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");

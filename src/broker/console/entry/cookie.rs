@@ -7,8 +7,8 @@ use axum::response::Response;
 
 use crate::sessions::Secret;
 
-/// While somebody is at their identity provider: kept for its two paths alone, and sent when that leads back.
-const SECURE_AWAY: &str = "__Secure-shortbread-oidc";
+/// While somebody is at their identity provider: sent when that leads back.
+const SECURE_AWAY: &str = "__Host-shortbread-oidc";
 const PLAIN_AWAY: &str = "shortbread_oidc";
 
 /// Over TLS the prefix has the browser see to it that no other host or path set it (RFC 6265bis).
@@ -77,8 +77,7 @@ pub(in crate::console) fn set_away(
 ) -> Response {
     let (name, secure) = if is_secure(issuer) { (SECURE_AWAY, "; Secure") } else { (PLAIN_AWAY, "") };
     let seconds = life.as_secs();
-    let text =
-        format!("{name}={value}; Path=/console/oidc; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
+    let text = format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
     if let Ok(mut value) = HeaderValue::try_from(text) {
         value.set_sensitive(true);
         response.headers_mut().append(header::SET_COOKIE, value);
@@ -120,8 +119,8 @@ mod tests {
             assert!(!is_set(&response, issuer));
             response.headers()[header::SET_COOKIE].to_str().unwrap().to_owned()
         };
-        let attributes = "=x; Path=/console/oidc; Max-Age=600; HttpOnly; SameSite=Lax";
-        assert_eq!(kept("https://b.example"), format!("__Secure-shortbread-oidc{attributes}; Secure"));
+        let attributes = "=x; Path=/; Max-Age=600; HttpOnly; SameSite=Lax";
+        assert_eq!(kept("https://b.example"), format!("__Host-shortbread-oidc{attributes}; Secure"));
         assert_eq!(kept("http://127.0.0.1:1"), format!("shortbread_oidc{attributes}"));
         let cleared = clear(Response::default(), "https://b.example");
         assert!(is_set(&cleared, "https://b.example") && !is_set(&cleared, "http://127.0.0.1:1"));

@@ -118,7 +118,9 @@ async fn signed_in(
         Caller { operator: found.operator, token: None, holder: None, marks: found.marks, session: None };
     let proofs = policy.proof_of(&found.entry).into_iter().collect();
     let marks = approvals::marks(broker, &caller).await?;
+    // What the browser kept is its word alone: nobody ends another's session by it.
     let before = found.replaces.and_then(|id| session(broker, &id));
+    let before = before.filter(|before| before.who.operator == caller.operator);
     let who = SignIn {
         operator: caller.operator,
         means: Means::Oidc,

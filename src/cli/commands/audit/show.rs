@@ -48,7 +48,7 @@ pub(super) async fn run(args: &ShowArgs, context: &Context) -> Result<(), Failur
     let mut session = Session::open(context, &args.connection, "audit.read")?;
     let named = match issued {
         Some(issued) => minted(&mut session, id, issued).await?,
-        None => session.get::<AuditAnswer>(&format!("/api/v1/audit/{id}")).await?.entries,
+        None => session.document::<AuditAnswer>(&format!("/api/v1/audit/{id}")).await?.entries,
     };
     if named.is_empty() {
         return Err(Failure::new(
@@ -62,7 +62,7 @@ pub(super) async fn run(args: &ShowArgs, context: &Context) -> Result<(), Failur
     }
     let trace = named.iter().find_map(|entry| trace(&entry.event)).filter(|trace| trace != id);
     let entries = match trace {
-        Some(trace) => session.get::<AuditAnswer>(&format!("/api/v1/audit/{trace}")).await?.entries,
+        Some(trace) => session.document::<AuditAnswer>(&format!("/api/v1/audit/{trace}")).await?.entries,
         None => named,
     };
     for told in story::tell(&entries, id) {

@@ -14,7 +14,7 @@ use super::find::{Found, find};
 use super::tone;
 use crate::console::frame::Frame;
 use crate::console::show::{When, html};
-use crate::console::trouble::Trouble;
+use crate::console::trouble::{Trouble, query};
 use crate::console::visit::Visit;
 use crate::story::{Filter, decider, kind, outcome, reasons, what};
 use crate::text::escape;
@@ -117,8 +117,10 @@ pub(in crate::console) async fn page(
     visit: Visit,
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Response {
-    let wanted = wanted.map(|Query(wanted)| wanted).unwrap_or_default();
-    let made = made(&visit, wanted).await;
+    let made = match query(wanted) {
+        Ok(wanted) => made(&visit, wanted).await,
+        Err(trouble) => Err(trouble),
+    };
     made.unwrap_or_else(|trouble| trouble.answer(&visit.broker, &visit.context))
 }
 

@@ -8,11 +8,13 @@ use serde_json::Value;
 use shortbread_protocol::admin::AuditEntryBody;
 
 use super::tone;
+use super::window::{Window, window};
 use crate::console::frame::Frame;
 use crate::console::show::{When, html};
 use crate::console::trouble::Trouble;
 use crate::console::visit::Visit;
 use crate::policy::builtin;
+use crate::store::StoredEntry;
 use crate::story::{self, Told};
 use crate::text::{escape, escape_json};
 
@@ -42,6 +44,8 @@ struct Story {
     trace: String,
     begins: Option<When>,
     steps: Vec<Step>,
+    /// How many more entries there are.
+    hidden: usize,
     revokes: bool,
 }
 
@@ -64,16 +68,21 @@ pub(in crate::console) async fn page(visit: Visit, id: Result<Path<String>, Path
 async fn made(visit: &Visit, id: &str) -> Result<Response, Trouble> {
     visit.must(&["audit.read"]).await?;
     let named = entries(visit, id).await?;
-    let first = named.first().and_then(|entry| story::trace(&entry.event));
+    let first = named.first().map(body).and_then(|entry| story::trace(&entry.event));
     // An approval's story is its own: its votes are traces of their own.
     let whole = first.clone().filter(|trace| trace != id && !id.starts_with("apr_"));
-    let entries = match whole {
-        Some(trace) => entries(visit, &trace).await?,
-        None => named,
+    let trace = match &whole {
+        Some(trace) => entries(visit, trace).await?,
+        None => Vec::new(),
     };
+    let Window { entries, hidden } = window(trace, named);
+    let entries: Vec<AuditEntryBody> = entries.iter().map(body).collect();
+    let frame = Frame::of(visit, "A decision's story", "Activity").await;
     let now = visit.broker.clock.now().seconds();
     let page = Story {
-        frame: Frame::of(visit, "A decision's story", "Activity").await.live(3),
+        // A long one is not looked at again and again.
+        frame: if hidden == 0 { frame.live(3) } else { frame },
+        hidden,
         trace: if id.starts_with("apr_") { id.to_owned() } else { first.unwrap_or_default() },
         begins: story::begins(&entries).map(|at| When::new(at.seconds(), now)),
         steps: story::tell(&entries, id).iter().map(step).collect(),
@@ -82,7 +91,7 @@ async fn made(visit: &Visit, id: &str) -> Result<Response, Trouble> {
     Ok(html(&page))
 }
 
-async fn entries(visit: &Visit, id: &str) -> Result<Vec<AuditEntryBody>, Trouble> {
+async fn entries(visit: &Visit, id: &str) -> Result<Vec<StoredEntry>, Trouble> {
     let store = &visit.broker.store;
     let trace = hex::decode(id).ok().and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
     let entries = match trace {
@@ -93,11 +102,11 @@ async fn entries(visit: &Visit, id: &str) -> Result<Vec<AuditEntryBody>, Trouble
         let detail = "no entry of the log has this decision id, approval id or trace id";
         return Err(Trouble::absent(detail).next("/console/activity", "Look at all of them"));
     }
-    let body = |entry: crate::store::StoredEntry| AuditEntryBody {
-        index: entry.idx,
-        event: serde_json::from_slice(&entry.body).unwrap_or(Value::Null),
-    };
-    Ok(entries.into_iter().map(body).collect())
+    Ok(entries)
+}
+
+fn body(entry: &StoredEntry) -> AuditEntryBody {
+    AuditEntryBody { index: entry.idx, event: serde_json::from_slice(&entry.body).unwrap_or(Value::Null) }
 }
 
 fn step(told: &Told<'_>) -> Step {

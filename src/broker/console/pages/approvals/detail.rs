@@ -10,8 +10,9 @@ use shortbread_protocol::approval::{ShownCall, ShownRight};
 use shortbread_protocol::constraint::Constraint;
 use shortbread_protocol::names::ArgName;
 
+use super::like::{AMONG, Like, like};
 use super::{LOOK, Next, next, tone, who};
-use crate::approvals::{self, DecideError, Page};
+use crate::approvals;
 use crate::console::frame::Frame;
 use crate::console::show::{Value, When, html, value};
 use crate::console::trouble::Trouble;
@@ -19,11 +20,6 @@ use crate::console::visit::{Form, Visit};
 use crate::policy::builtin;
 use crate::text::{escape, span};
 use crate::words;
-
-/// How many requests like it are named.
-const LIKE: usize = 5;
-/// Among how many of the newest that are closed they are looked for.
-const AMONG: usize = 200;
 
 /// What was done just now.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
@@ -59,14 +55,6 @@ struct Vote {
     counts: bool,
 }
 
-struct Like {
-    id: String,
-    state: &'static str,
-    tone: &'static str,
-    at: When,
-    task: String,
-}
-
 /// What went wrong with a vote, and what had been filled in.
 #[derive(Default)]
 pub(super) struct Draft {
@@ -92,6 +80,7 @@ struct Detail {
     rights: Vec<Right>,
     votes: Vec<Vote>,
     like: Vec<Like>,
+    among: usize,
     decides: bool,
     is_open: bool,
     is_pending: bool,
@@ -169,6 +158,7 @@ pub(super) async fn made(visit: &Visit, id: &str, done: bool, draft: Draft) -> R
         rights: shown.rights.iter().map(right).collect(),
         votes: votes.collect(),
         like,
+        among: AMONG,
         decides: visit.may(builtin::DECIDE),
         is_open: body.state.is_open(),
         is_pending,
@@ -221,29 +211,4 @@ fn right(right: &ShownRight) -> Right {
         rules.iter().map(rule).collect()
     });
     Right { operation, access: right.access.as_str(), rules }
-}
-
-// What the same principal was approved, or denied, of the same verbs.
-async fn like(visit: &Visit, answer: &ApprovalAnswer) -> Result<Vec<Like>, Trouble> {
-    let page = Page {
-        state: Some("closed".to_owned()),
-        principal: Some(answer.approval.principal.clone()),
-        after: None,
-        limit: Some(AMONG),
-    };
-    let closed = approvals::list(&visit.broker, &page).await.map_err(|error| match error {
-        approvals::ListError::Malformed(detail) => DecideError::Malformed(detail),
-        approvals::ListError::Decide(error) => error,
-    })?;
-    let same = closed.approvals.into_iter().filter(|other| {
-        other.verbs == answer.approval.verbs && other.approval_id != answer.approval.approval_id
-    });
-    let like = same.take(LIKE).map(|other| Like {
-        state: other.state.as_str(),
-        tone: tone(other.state),
-        at: When::new(other.asked, closed.now),
-        task: other.task,
-        id: other.approval_id,
-    });
-    Ok(like.collect())
 }

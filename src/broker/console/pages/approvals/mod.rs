@@ -1,6 +1,7 @@
 //! Approvals: what waits for a person, the first that is due first.
 
 pub(in crate::console) mod detail;
+mod like;
 pub(in crate::console) mod list;
 mod narrow;
 pub(in crate::console) mod vote;

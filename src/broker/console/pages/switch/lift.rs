@@ -13,7 +13,7 @@ use super::{Named, What, malformed};
 use crate::console::admit::caller;
 use crate::console::frame::Frame;
 use crate::console::show::html;
-use crate::console::trouble::Trouble;
+use crate::console::trouble::{Trouble, query};
 use crate::console::visit::{Form, Posted, Visit};
 use crate::policy::builtin;
 use crate::revoke;
@@ -44,8 +44,10 @@ pub(in crate::console) async fn preview(
     visit: Visit,
     named: Result<Query<Named>, QueryRejection>,
 ) -> Response {
-    let named = named.map(|Query(named)| named).unwrap_or_default();
-    let made = made(&visit, named, Form::default(), None).await;
+    let made = match query(named) {
+        Ok(named) => made(&visit, named, Form::default(), None).await,
+        Err(trouble) => Err(trouble),
+    };
     made.unwrap_or_else(|trouble| trouble.answer(&visit.broker, &visit.context))
 }
 

@@ -11,7 +11,7 @@ use shortbread_protocol::revocations::SelectorKind;
 use super::{Named, Reached};
 use crate::console::frame::Frame;
 use crate::console::show::{When, html};
-use crate::console::trouble::Trouble;
+use crate::console::trouble::{Trouble, query};
 use crate::console::visit::Visit;
 use crate::policy::builtin;
 use crate::policy::model::Principal;
@@ -53,8 +53,10 @@ struct List {
 #[utoipa::path(get, path = "/console/switch", tag = "console", params(Named),
     responses((status = 200, body = String, content_type = "text/html"), (status = 303), (status = 403, body = String, content_type = "text/html"), (status = 503, body = String, content_type = "text/html")))]
 pub(in crate::console) async fn page(visit: Visit, named: Result<Query<Named>, QueryRejection>) -> Response {
-    let named = named.map(|Query(named)| named).unwrap_or_default();
-    let made = made(&visit, named, String::new()).await;
+    let made = match query(named) {
+        Ok(named) => made(&visit, named, String::new()).await,
+        Err(trouble) => Err(trouble),
+    };
     made.unwrap_or_else(|trouble| trouble.answer(&visit.broker, &visit.context))
 }
 

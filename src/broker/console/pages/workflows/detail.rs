@@ -89,6 +89,8 @@ async fn made(visit: &Visit, name: &str) -> Result<Response, Trouble> {
     let name = name.parse().map_err(|_| WorkflowsError::Unknown)?;
     let WorkflowAnswer { now, workflow, granted } = workflows::show(&visit.broker, &name).await?;
     let (tone, state) = standing(&workflow);
+    // Why is for the log, and for whoever may look at the switch.
+    let reads = visit.may("revocations.read");
     let page = Detail {
         frame: Frame::of(visit, format!("Workflow {name}"), "Workflows").await.live(10),
         used: visit.may("audit.read").then(|| used(visit, &name)),
@@ -101,7 +103,7 @@ async fn made(visit: &Visit, name: &str) -> Result<Response, Trouble> {
         on_trial: workflow.on_trial,
         owners: workflow.owners.join(", "),
         identities: workflow.identities,
-        stops: workflow.stopped.iter().map(|body| stop(body, now)).collect(),
+        stops: workflow.stopped.iter().map(|body| stop(body, now, reads)).collect(),
         grants: granted.into_iter().map(grant).collect(),
         revokes: visit.may(builtin::REVOKE),
         lifts: visit.may(builtin::LIFT),
@@ -109,7 +111,7 @@ async fn made(visit: &Visit, name: &str) -> Result<Response, Trouble> {
     Ok(html(&page))
 }
 
-fn stop(body: &StoppedBody, now: u64) -> Stop {
+fn stop(body: &StoppedBody, now: u64, reads: bool) -> Stop {
     let mut lift = form_urlencoded::Serializer::new(String::new());
     let (kind, value) = body.what.split_once('/').unwrap_or((&body.what, ""));
     let until_lifted = body.before == FOREVER;
@@ -118,7 +120,7 @@ fn stop(body: &StoppedBody, now: u64) -> Stop {
         how: if until_lifted { "until it is lifted" } else { "for what was issued before" },
         by: escape(&body.operator).into_owned(),
         at: When::new(body.at, now),
-        reason: escape(&body.reason).into_owned(),
+        reason: if reads { escape(&body.reason).into_owned() } else { String::new() },
         lift: lift.append_pair("kind", kind).append_pair("value", value).finish(),
         holds: body.holds,
     }
