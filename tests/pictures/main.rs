@@ -31,7 +31,7 @@ async fn main() {
     desk.sign_in(&scene.world, "alice").await;
     for (name, path) in scene.pages() {
         desk.open(&scene.world, &path).await;
-        let made = "return !document.body.innerText.includes('are being made')";
+        let made = "return !/being (made|counted)/.test(document.body.innerText)";
         desk.wait_until(made, &[]).await;
         keep(&folder, name, &desk.picture().await);
     }

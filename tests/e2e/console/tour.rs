@@ -34,7 +34,7 @@ pub(super) async fn tour(world: &World, session: &Plain) -> Vec<String> {
 async fn made(world: &World, session: &Plain, path: &str) -> Answer {
     for _ in 0..200 {
         let page = session.get(world, path).await;
-        if !text(&page).contains("are being made") {
+        if !["being made", "being counted"].iter().any(|words| text(&page).contains(words)) {
             return page;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
