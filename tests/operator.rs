@@ -46,7 +46,7 @@ impl World {
         let token = self.present_with(&assertion, &[("scope", &scope)], &[&proof]).await;
         let token = token.token();
         let bytes = body.map(ToString::to_string).unwrap_or_default();
-        let privileged = ["policy.activate", "revocations.lift"].contains(&verb);
+        let privileged = ["policy.activate", "policy.rollback", "revocations.lift"].contains(&verb);
         let operation = format!("shortbread/{verb}");
         let url = format!("{}{}", self.issuer, path.split('?').next().unwrap_or(path));
         let statement = Statement {

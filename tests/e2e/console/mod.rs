@@ -3,6 +3,7 @@
 mod accessible;
 mod approvals;
 mod forms;
+mod held;
 mod pages;
 mod plain;
 mod scene;

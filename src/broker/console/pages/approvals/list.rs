@@ -13,7 +13,7 @@ use super::{LOOK, Next, next, tone, who};
 use crate::approvals::{self, ListError, Page};
 use crate::console::frame::Frame;
 use crate::console::show::{When, html};
-use crate::console::trouble::Trouble;
+use crate::console::trouble::{Trouble, query};
 use crate::console::visit::Visit;
 
 /// How many stand on a page.
@@ -53,8 +53,11 @@ pub(in crate::console) async fn page(
     visit: Visit,
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Response {
-    let wanted = wanted.map(|Query(wanted)| wanted).unwrap_or_default();
-    made(&visit, wanted).await.unwrap_or_else(|trouble| trouble.answer(&visit.broker, &visit.context))
+    let made = match query(wanted) {
+        Ok(wanted) => made(&visit, wanted).await,
+        Err(trouble) => Err(trouble),
+    };
+    made.unwrap_or_else(|trouble| trouble.answer(&visit.broker, &visit.context))
 }
 
 async fn made(visit: &Visit, wanted: Wanted) -> Result<Response, Trouble> {

@@ -12,7 +12,7 @@ use super::filter::{Filters, Wanted};
 use super::model::{self, Mark, NOTHING, Plot, float};
 use crate::console::frame::Frame;
 use crate::console::show::{At, When, html};
-use crate::console::trouble::Trouble;
+use crate::console::trouble::{Trouble, query};
 use crate::console::visit::Visit;
 use crate::report::value;
 use crate::reports;
@@ -63,8 +63,11 @@ pub(in crate::console) async fn page(
     visit: Visit,
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Response {
-    let wanted = wanted.map(|Query(wanted)| wanted).unwrap_or_default();
-    made(&visit, wanted).await.unwrap_or_else(|trouble| trouble.answer(&visit.broker, &visit.context))
+    let made = match query(wanted) {
+        Ok(wanted) => made(&visit, wanted).await,
+        Err(trouble) => Err(trouble),
+    };
+    made.unwrap_or_else(|trouble| trouble.answer(&visit.broker, &visit.context))
 }
 
 async fn made(visit: &Visit, wanted: Wanted) -> Result<Response, Trouble> {
