@@ -202,7 +202,6 @@ pub(super) mod tests {
             holder: None,
             key: None,
             proofs: Vec::new(),
-            proofs: Vec::new(),
             marks: Vec::new(),
         }
     }
