@@ -159,22 +159,7 @@ impl Served {
         let path = self.folder.path().join("shortbread.db");
         let store = Store::open(&path, &Options { dev: true, ..Options::default() })?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async {
-            let turns = Arc::new(tokio::sync::Semaphore::new(AT_ONCE));
-            let mut running = tokio::task::JoinSet::new();
-            for batch in batches {
-                let turn = Arc::clone(&turns).acquire_owned().await?;
-                let store = store.clone();
-                running.spawn(async move {
-                    let _turn = turn;
-                    store.record_calls(batch, |_| false).await
-                });
-            }
-            while let Some(done) = running.join_next().await {
-                done??;
-            }
-            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
-        })?;
+        runtime.block_on(recorded(&store, batches))?;
         drop(store);
         self.start_again()
     }
@@ -182,6 +167,24 @@ impl Served {
     fn log(&self) -> String {
         read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
+}
+
+/// Writes batches of entries into a store as uploads of call decisions go, so many at once.
+pub async fn recorded(store: &Store, batches: impl Iterator<Item = Vec<AuditEntry>>) -> Outcome<()> {
+    let turns = Arc::new(tokio::sync::Semaphore::new(AT_ONCE));
+    let mut running = tokio::task::JoinSet::new();
+    for batch in batches {
+        let turn = Arc::clone(&turns).acquire_owned().await?;
+        let store = store.clone();
+        running.spawn(async move {
+            let _turn = turn;
+            store.record_calls(batch, |_| false).await
+        });
+    }
+    while let Some(done) = running.join_next().await {
+        done??;
+    }
+    Ok(())
 }
 
 impl Drop for Served {

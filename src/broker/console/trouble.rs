@@ -12,6 +12,7 @@ use shortbread_protocol::reason::Reason;
 
 use super::assets;
 use super::show::html;
+use super::visit::Visit;
 use crate::approvals::DecideError;
 use crate::broker::Broker;
 use crate::exchange::Context;
@@ -27,6 +28,35 @@ pub(super) fn query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Tro
         Trouble::new(StatusCode::BAD_REQUEST, Reason::RequestMalformed, rejection.body_text())
     };
     query.map(|Query(read)| read).map_err(wrong)
+}
+
+/// What is wrong with a form: the field, what is said beside it, and the code.
+pub(super) type Wrong = (&'static str, String, &'static str);
+
+/// What is wrong with a form, while it is not known where it is said: the field, none for what is said on a page of its own.
+pub(super) type Refused = (&'static str, Trouble);
+
+/// What stands beside a field, and the status that the form's page has then.
+///
+/// # Errors
+/// What is said on a page of its own.
+pub(super) fn beside((field, trouble): Refused) -> Result<(Wrong, StatusCode), Trouble> {
+    if field.is_empty() {
+        return Err(trouble);
+    }
+    let code = trouble.reason.code();
+    Ok(((field, trouble.detail, code), trouble.status))
+}
+
+/// The page of a form once more, with another status than it has by itself.
+pub(super) fn once_more(visit: &Visit, page: Result<Response, Trouble>, status: StatusCode) -> Response {
+    match page {
+        Ok(mut page) => {
+            *page.status_mut() = status;
+            page
+        }
+        Err(trouble) => trouble.answer(&visit.broker, &visit.context),
+    }
 }
 
 /// Why a page is not what was asked for.
@@ -126,21 +156,6 @@ impl Trouble {
     /// With a time to wait.
     pub(super) fn after(self, wait: Duration) -> Self {
         Self { retry_after: Some(wait), ..self }
-    }
-
-    /// What is said beside a field.
-    pub(super) fn detail(&self) -> &str {
-        &self.detail
-    }
-
-    /// The stable code.
-    pub(super) fn code(&self) -> &'static str {
-        self.reason.code()
-    }
-
-    /// The status.
-    pub(super) fn status(&self) -> StatusCode {
-        self.status
     }
 
     /// The page.

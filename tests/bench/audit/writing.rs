@@ -1,13 +1,12 @@
 //! Entries that are durable, in groups, and what of that is the tree's.
 
-use std::sync::Arc;
-
 use sha2::{Digest as _, Sha256};
 use shortbread_broker::store::{AuditEntry, Meta, Options, Store, StoreKind};
 use shortbread_protocol::clock::{Clock as _, SystemClock, Timestamp};
 use zeroize::Zeroizing;
 
 use super::entry;
+use crate::broker::recorded;
 use crate::disk::Folder;
 use crate::figure::{Figure, Target};
 use crate::{Outcome, progress};
@@ -15,7 +14,6 @@ use crate::{Outcome, progress};
 const ENTRIES: u64 = 200_000;
 /// As many as a verifier sends in one message.
 const BATCH: u64 = 64;
-const AT_ONCE: usize = 32;
 /// Hashes of a tile.
 const TILE: usize = 256;
 
@@ -50,22 +48,7 @@ fn written() -> Outcome<f64> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let clock = SystemClock::start();
     let begun = clock.monotonic();
-    runtime.block_on(async {
-        let turns = Arc::new(tokio::sync::Semaphore::new(AT_ONCE));
-        let mut running = tokio::task::JoinSet::new();
-        for batch in batches {
-            let turn = Arc::clone(&turns).acquire_owned().await?;
-            let store = store.clone();
-            running.spawn(async move {
-                let _turn = turn;
-                store.record_calls(batch, |_| false).await
-            });
-        }
-        while let Some(done) = running.join_next().await {
-            done??;
-        }
-        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
-    })?;
+    runtime.block_on(recorded(&store, batches.into_iter()))?;
     let took = (clock.monotonic() - begun).as_secs_f64();
     if store.audit_size() != ENTRIES {
         return Err(format!("{} of {ENTRIES} entries were recorded", store.audit_size()).into());

@@ -15,7 +15,7 @@ use super::{LOOK, Next, next, tone, who};
 use crate::approvals;
 use crate::console::frame::Frame;
 use crate::console::show::{Value, When, html, value};
-use crate::console::trouble::Trouble;
+use crate::console::trouble::{Trouble, Wrong};
 use crate::console::visit::{Form, Visit};
 use crate::policy::builtin;
 use crate::text::{escape, span};
@@ -60,7 +60,7 @@ struct Vote {
 pub(super) struct Draft {
     pub(super) form: Form,
     /// The field, what is wrong, and the code.
-    pub(super) wrong: Option<(&'static str, String, &'static str)>,
+    pub(super) wrong: Option<Wrong>,
 }
 
 #[derive(Template)]
@@ -89,7 +89,7 @@ struct Detail {
 }
 
 impl Detail {
-    fn wrong(&self, field: &str) -> Option<&(&'static str, String, &'static str)> {
+    fn wrong(&self, field: &str) -> Option<&Wrong> {
         self.draft.wrong.as_ref().filter(|(wrong, ..)| *wrong == field)
     }
 

@@ -13,11 +13,9 @@ use super::detail::{self, Draft};
 use super::narrow;
 use crate::approvals::{self, DecideError};
 use crate::console::admit::caller;
-use crate::console::trouble::Trouble;
+use crate::console::trouble::{Refused, Trouble, beside, once_more};
 use crate::console::visit::{Form, Posted, Visit};
 use crate::policy::builtin;
-
-type Wrong = (&'static str, Trouble);
 
 /// Approves what is shown, or less of it.
 #[utoipa::path(post, path = "/console/approvals/{id}/approve", tag = "console", params(("id" = String, Path)),
@@ -33,7 +31,7 @@ pub(in crate::console) async fn approve(id: Result<Path<String>, PathRejection>,
     settle(&visit, &id, "approved", done, form).await
 }
 
-async fn agree(visit: &Visit, id: &str, form: &Form) -> Result<ApprovalAnswer, Wrong> {
+async fn agree(visit: &Visit, id: &str, form: &Form) -> Result<ApprovalAnswer, Refused> {
     let shown = approvals::find(&visit.broker, id).await.map_err(|error| ("approve", error.into()))?.shown;
     let narrow = narrow::body(form, &shown).map_err(|(field, detail)| (field, malformed(detail)))?;
     let note = Some(form.text("note").trim().to_owned()).filter(|note| !note.is_empty());
@@ -59,7 +57,7 @@ pub(in crate::console) async fn deny(id: Result<Path<String>, PathRejection>, po
     settle(&visit, &id, "denied", done, form).await
 }
 
-async fn refuse(visit: &Visit, id: &str, form: &Form) -> Result<ApprovalAnswer, Wrong> {
+async fn refuse(visit: &Visit, id: &str, form: &Form) -> Result<ApprovalAnswer, Refused> {
     let body = DenyBody { digest: form.text("digest").to_owned(), reason: form.text("reason").to_owned() };
     let (broker, decision) = (Arc::clone(&visit.broker), visit.context.decision.clone());
     let (id, caller) = (id.to_owned(), caller(&visit.session));
@@ -72,7 +70,7 @@ async fn to_the_end(
     vote: impl Future<Output = Result<ApprovalAnswer, DecideError>> + Send + 'static,
     whole: &'static str,
     words: &'static str,
-) -> Result<ApprovalAnswer, Wrong> {
+) -> Result<ApprovalAnswer, Refused> {
     match tokio::spawn(vote).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => {
@@ -95,20 +93,17 @@ async fn settle(
     visit: &Visit,
     id: &str,
     done: &'static str,
-    result: Result<ApprovalAnswer, Wrong>,
+    result: Result<ApprovalAnswer, Refused>,
     form: Form,
 ) -> Response {
-    let (broker, context) = (&visit.broker, &visit.context);
-    let (field, trouble) = match result {
-        Ok(_) => return Redirect::to(&format!("/console/approvals/{id}?done={done}")).into_response(),
-        Err(wrong) => wrong,
-    };
-    let wrong = Some((field, trouble.detail().to_owned(), trouble.code()));
-    match detail::made(visit, id, false, Draft { form, wrong }).await {
-        Ok(mut page) => {
-            *page.status_mut() = trouble.status();
-            page
-        }
-        Err(trouble) => trouble.answer(broker, context),
+    match result {
+        Ok(_) => Redirect::to(&format!("/console/approvals/{id}?done={done}")).into_response(),
+        Err(refused) => match beside(refused) {
+            Ok((wrong, status)) => {
+                let draft = Draft { form, wrong: Some(wrong) };
+                once_more(visit, detail::made(visit, id, false, draft).await, status)
+            }
+            Err(trouble) => trouble.answer(&visit.broker, &visit.context),
+        },
     }
 }

@@ -11,12 +11,10 @@ use shortbread_protocol::reason::Reason;
 
 use super::{list, version};
 use crate::activation::Actor;
-use crate::console::trouble::Trouble;
+use crate::console::trouble::{Refused, Trouble, beside, once_more};
 use crate::console::visit::{Form, Posted, Visit};
 use crate::policy::builtin;
 use crate::rollout::{self, RolloutError, Wish};
-
-type Wrong = (&'static str, Trouble);
 
 /// Puts a version in force, for everyone or on trial.
 #[utoipa::path(post, path = "/console/policy/{n}/activate", tag = "console", params(("n" = u64, Path, description = "The version's number")),
@@ -30,22 +28,18 @@ pub(in crate::console) async fn activate(
         return Trouble::absent("a version is named by its number").answer(&visit.broker, &visit.context);
     };
     visit.here = format!("/console/policy/{number}");
-    let (field, trouble) = match activated(&visit, number, &form).await {
-        Ok(done) => {
-            let to = format!("/console/policy?done={done}&version={number}");
-            return Redirect::to(&to).into_response();
-        }
-        Err(wrong) => wrong,
-    };
-    if field.is_empty() {
-        return trouble.answer(&visit.broker, &visit.context);
+    match activated(&visit, number, &form).await {
+        Ok(done) => Redirect::to(&format!("/console/policy?done={done}&version={number}")).into_response(),
+        Err(refused) => match beside(refused) {
+            Ok((wrong, status)) => {
+                once_more(&visit, version::made(&visit, number, form, Some(wrong)).await, status)
+            }
+            Err(trouble) => trouble.answer(&visit.broker, &visit.context),
+        },
     }
-    let wrong = Some((field, trouble.detail().to_owned(), trouble.code()));
-    let page = version::made(&visit, number, form, wrong).await;
-    with_status(&visit, page, &trouble)
 }
 
-async fn activated(visit: &Visit, number: u64, form: &Form) -> Result<&'static str, Wrong> {
+async fn activated(visit: &Visit, number: u64, form: &Form) -> Result<&'static str, Refused> {
     visit.must_fresh(builtin::ACTIVATE).await.map_err(|trouble| ("", trouble))?;
     confirmed(form, &format!("version {number}"))?;
     let words = |text: &str| {
@@ -75,19 +69,19 @@ async fn activated(visit: &Visit, number: u64, form: &Form) -> Result<&'static s
 pub(in crate::console) async fn rollback(posted: Posted) -> Response {
     let Posted { mut visit, form } = posted;
     visit.here = "/console/policy".to_owned();
-    let (field, trouble) = match rolled_back(&visit, &form).await {
-        Ok(done) => return Redirect::to(&format!("/console/policy?done={done}")).into_response(),
-        Err(wrong) => wrong,
-    };
-    if field.is_empty() {
-        return trouble.answer(&visit.broker, &visit.context);
+    match rolled_back(&visit, &form).await {
+        Ok(done) => Redirect::to(&format!("/console/policy?done={done}")).into_response(),
+        Err(refused) => match beside(refused) {
+            Ok((wrong, status)) => {
+                let page = list::made(&visit, list::Done::default(), form, Some(wrong)).await;
+                once_more(&visit, page, status)
+            }
+            Err(trouble) => trouble.answer(&visit.broker, &visit.context),
+        },
     }
-    let wrong = Some((field, trouble.detail().to_owned(), trouble.code()));
-    let page = list::made(&visit, list::Done::default(), form, wrong).await;
-    with_status(&visit, page, &trouble)
 }
 
-async fn rolled_back(visit: &Visit, form: &Form) -> Result<String, Wrong> {
+async fn rolled_back(visit: &Visit, form: &Form) -> Result<String, Refused> {
     visit.must_fresh("policy.rollback").await.map_err(|trouble| ("", trouble))?;
     confirmed(form, "roll back")?;
     let number = |name: &str| form.text(name).parse::<u64>().ok();
@@ -113,7 +107,7 @@ async fn rolled_back(visit: &Visit, form: &Form) -> Result<String, Wrong> {
     }
 }
 
-fn confirmed(form: &Form, name: &str) -> Result<(), Wrong> {
+fn confirmed(form: &Form, name: &str) -> Result<(), Refused> {
     if form.text("confirm").trim() == name {
         return Ok(());
     }
@@ -122,7 +116,7 @@ fn confirmed(form: &Form, name: &str) -> Result<(), Wrong> {
 
 async fn to_the_end(
     change: impl Future<Output = Result<u64, RolloutError>> + Send + 'static,
-) -> Result<u64, Wrong> {
+) -> Result<u64, Refused> {
     match tokio::spawn(change).await {
         Ok(Ok(version)) => Ok(version),
         Ok(Err(error)) => Err(("change", error.into())),
@@ -132,14 +126,4 @@ async fn to_the_end(
 
 fn malformed(detail: impl Into<String>) -> Trouble {
     Trouble::new(StatusCode::BAD_REQUEST, Reason::RequestMalformed, detail)
-}
-
-fn with_status(visit: &Visit, page: Result<Response, Trouble>, trouble: &Trouble) -> Response {
-    match page {
-        Ok(mut page) => {
-            *page.status_mut() = trouble.status();
-            page
-        }
-        Err(other) => other.answer(&visit.broker, &visit.context),
-    }
 }

@@ -9,7 +9,7 @@ use shortbread_protocol::admin::{PolicyVersionBody, TrialBody};
 
 use crate::console::frame::Frame;
 use crate::console::show::{When, html};
-use crate::console::trouble::Trouble;
+use crate::console::trouble::{Trouble, Wrong};
 use crate::console::visit::{Form, Visit};
 use crate::rollout;
 use crate::text::escape;
@@ -61,11 +61,11 @@ struct List {
     earlier: Option<u64>,
     in_force: u64,
     form: Form,
-    wrong: Option<(&'static str, String, &'static str)>,
+    wrong: Option<Wrong>,
 }
 
 impl List {
-    fn wrong(&self, field: &str) -> Option<&(&'static str, String, &'static str)> {
+    fn wrong(&self, field: &str) -> Option<&Wrong> {
         self.wrong.as_ref().filter(|(wrong, ..)| *wrong == field)
     }
 }
@@ -87,7 +87,7 @@ pub(super) async fn made(
     visit: &Visit,
     done: Done,
     form: Form,
-    wrong: Option<(&'static str, String, &'static str)>,
+    wrong: Option<Wrong>,
 ) -> Result<Response, Trouble> {
     visit.must(&["policy.read"]).await?;
     let broker = &visit.broker;

@@ -8,7 +8,7 @@ use shortbread_protocol::admin::PolicyText;
 
 use crate::console::frame::Frame;
 use crate::console::show::{When, html};
-use crate::console::trouble::Trouble;
+use crate::console::trouble::{Trouble, Wrong};
 use crate::console::visit::{Form, Visit};
 use crate::policy::builtin;
 use crate::policy::diff::{Class, Diff, diff};
@@ -38,11 +38,11 @@ struct Version {
     narrows: usize,
     activates: bool,
     form: Form,
-    wrong: Option<(&'static str, String, &'static str)>,
+    wrong: Option<Wrong>,
 }
 
 impl Version {
-    fn wrong(&self, field: &str) -> Option<&(&'static str, String, &'static str)> {
+    fn wrong(&self, field: &str) -> Option<&Wrong> {
         self.wrong.as_ref().filter(|(wrong, ..)| *wrong == field)
     }
 
@@ -70,7 +70,7 @@ pub(super) async fn made(
     visit: &Visit,
     number: u64,
     form: Form,
-    wrong: Option<(&'static str, String, &'static str)>,
+    wrong: Option<Wrong>,
 ) -> Result<Response, Trouble> {
     visit.must(&["policy.read"]).await?;
     let broker = &visit.broker;

@@ -13,7 +13,7 @@ use super::{Named, What, malformed};
 use crate::console::admit::caller;
 use crate::console::frame::Frame;
 use crate::console::show::html;
-use crate::console::trouble::{Trouble, query};
+use crate::console::trouble::{Refused, Trouble, Wrong, beside, once_more, query};
 use crate::console::visit::{Form, Posted, Visit};
 use crate::policy::builtin;
 use crate::revoke;
@@ -28,11 +28,11 @@ struct Preview {
     keep: Option<u64>,
     revive: u64,
     form: Form,
-    wrong: Option<(&'static str, String, &'static str)>,
+    wrong: Option<Wrong>,
 }
 
 impl Preview {
-    fn wrong(&self, field: &str) -> Option<&(&'static str, String, &'static str)> {
+    fn wrong(&self, field: &str) -> Option<&Wrong> {
         self.wrong.as_ref().filter(|(wrong, ..)| *wrong == field)
     }
 }
@@ -61,12 +61,7 @@ fn body(what: &What, form: &Form, dry_run: bool) -> LiftBody {
     }
 }
 
-async fn made(
-    visit: &Visit,
-    named: Named,
-    form: Form,
-    wrong: Option<(&'static str, String, &'static str)>,
-) -> Result<Response, Trouble> {
+async fn made(visit: &Visit, named: Named, form: Form, wrong: Option<Wrong>) -> Result<Response, Trouble> {
     visit.must(&[builtin::LIFT]).await?;
     let what = named.check().map_err(malformed)?;
     let who = caller(&visit.session);
@@ -85,27 +80,19 @@ pub(in crate::console) async fn lift(posted: Posted) -> Response {
     let named = Named { kind: form.text("kind").to_owned(), value: form.text("value").to_owned() };
     visit.here = "/console/switch".to_owned();
     let done = lifted(&visit, &named, &form).await;
-    let (field, trouble) = match done {
+    match done {
         Ok(answer) => {
             let seq = answer.seq.unwrap_or_default();
-            return Redirect::to(&format!("/console/switch/changes/{seq}")).into_response();
+            Redirect::to(&format!("/console/switch/changes/{seq}")).into_response()
         }
-        Err(wrong) => wrong,
-    };
-    if field.is_empty() {
-        return trouble.answer(&visit.broker, &visit.context);
-    }
-    let wrong = Some((field, trouble.detail().to_owned(), trouble.code()));
-    match made(&visit, named, form, wrong).await {
-        Ok(mut page) => {
-            *page.status_mut() = trouble.status();
-            page
-        }
-        Err(trouble) => trouble.answer(&visit.broker, &visit.context),
+        Err(refused) => match beside(refused) {
+            Ok((wrong, status)) => once_more(&visit, made(&visit, named, form, Some(wrong)).await, status),
+            Err(trouble) => trouble.answer(&visit.broker, &visit.context),
+        },
     }
 }
 
-async fn lifted(visit: &Visit, named: &Named, form: &Form) -> Result<ChangeAnswer, (&'static str, Trouble)> {
+async fn lifted(visit: &Visit, named: &Named, form: &Form) -> Result<ChangeAnswer, Refused> {
     visit.must_fresh(builtin::LIFT).await.map_err(|trouble| ("", trouble))?;
     let what = named.check().map_err(|detail| ("", malformed(detail)))?;
     if form.text("confirm").trim() != what.name {

@@ -15,7 +15,7 @@ use super::{Named, What, list, malformed};
 use crate::console::admit::caller;
 use crate::console::frame::Frame;
 use crate::console::show::html;
-use crate::console::trouble::{Trouble, query};
+use crate::console::trouble::{Refused, Trouble, Wrong, beside, once_more, query};
 use crate::console::visit::{Form, Posted, Visit};
 use crate::policy::builtin;
 use crate::revoke;
@@ -38,11 +38,11 @@ struct Preview {
     causes: [(&'static str, Cause, &'static str); 4],
     form: Form,
     /// The field and what is wrong with it, and the code.
-    wrong: Option<(&'static str, String, &'static str)>,
+    wrong: Option<Wrong>,
 }
 
 impl Preview {
-    fn wrong(&self, field: &str) -> Option<&(&'static str, String, &'static str)> {
+    fn wrong(&self, field: &str) -> Option<&Wrong> {
         self.wrong.as_ref().filter(|(wrong, ..)| *wrong == field)
     }
 }
@@ -61,12 +61,7 @@ pub(in crate::console) async fn preview(
     made.unwrap_or_else(|trouble| trouble.answer(&visit.broker, &visit.context))
 }
 
-async fn made(
-    visit: &Visit,
-    named: Named,
-    form: Form,
-    wrong: Option<(&'static str, String, &'static str)>,
-) -> Result<Response, Trouble> {
+async fn made(visit: &Visit, named: Named, form: Form, wrong: Option<Wrong>) -> Result<Response, Trouble> {
     visit.must(&[builtin::REVOKE]).await?;
     let what = match named.check() {
         Ok(what) => what,
@@ -98,27 +93,19 @@ pub(in crate::console) async fn pull(posted: Posted) -> Response {
     let named = Named { kind: form.text("kind").to_owned(), value: form.text("value").to_owned() };
     visit.here = "/console/switch".to_owned();
     let done = pulled(&visit, &named, &form).await;
-    let (field, trouble) = match done {
+    match done {
         Ok(answer) => {
             let seq = answer.seq.unwrap_or_default();
-            return Redirect::to(&format!("/console/switch/changes/{seq}")).into_response();
+            Redirect::to(&format!("/console/switch/changes/{seq}")).into_response()
         }
-        Err(wrong) => wrong,
-    };
-    if field.is_empty() {
-        return trouble.answer(&visit.broker, &visit.context);
-    }
-    let wrong = Some((field, trouble.detail().to_owned(), trouble.code()));
-    match made(&visit, named, form, wrong).await {
-        Ok(mut page) => {
-            *page.status_mut() = trouble.status();
-            page
-        }
-        Err(trouble) => trouble.answer(&visit.broker, &visit.context),
+        Err(refused) => match beside(refused) {
+            Ok((wrong, status)) => once_more(&visit, made(&visit, named, form, Some(wrong)).await, status),
+            Err(trouble) => trouble.answer(&visit.broker, &visit.context),
+        },
     }
 }
 
-async fn pulled(visit: &Visit, named: &Named, form: &Form) -> Result<ChangeAnswer, (&'static str, Trouble)> {
+async fn pulled(visit: &Visit, named: &Named, form: &Form) -> Result<ChangeAnswer, Refused> {
     visit.must(&[builtin::REVOKE]).await.map_err(|trouble| ("", trouble))?;
     let what = named.check().map_err(|detail| ("value", malformed(detail)))?;
     if form.text("confirm").trim() != what.name {
