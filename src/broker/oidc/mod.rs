@@ -104,13 +104,6 @@ impl RelyingParty {
         self.provider.label()
     }
 
-    /// Whether a policy with these entries still has this operator among those of the provider.
-    #[must_use]
-    pub fn knows(&self, entries: &[Identity], operator: &OperatorName) -> bool {
-        let is = |one: &Principal| matches!(one, Principal::Operator(name) if name == operator);
-        entries.iter().any(|entry| self.demand(entry).is_some() && entry.principals.iter().any(is))
-    }
-
     /// Begins a sign-in, under the identity entries of the policy in force. Waits for the provider only where what it says
     /// of itself is not known: one request of at most 3 s, for all who wait.
     ///
