@@ -14,7 +14,6 @@ use super::assets;
 use super::show::html;
 use super::visit::Visit;
 use crate::approvals::DecideError;
-use crate::broker::Broker;
 use crate::exchange::Context;
 use crate::store::StoreError;
 use crate::text::sentence;
@@ -24,10 +23,7 @@ use crate::text::sentence;
 /// # Errors
 /// When it is not.
 pub(super) fn query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Trouble> {
-    let wrong = |rejection: QueryRejection| {
-        Trouble::new(StatusCode::BAD_REQUEST, Reason::RequestMalformed, rejection.body_text())
-    };
-    query.map(|Query(read)| read).map_err(wrong)
+    query.map(|Query(read)| read).map_err(|rejection| Trouble::malformed(rejection.body_text()))
 }
 
 /// What is wrong with a form: the field, what is said beside it, and the code.
@@ -55,7 +51,7 @@ pub(super) fn once_more(visit: &Visit, page: Result<Response, Trouble>, status: 
             *page.status_mut() = status;
             page
         }
-        Err(trouble) => trouble.answer(&visit.broker, &visit.context),
+        Err(trouble) => trouble.answer(&visit.context),
     }
 }
 
@@ -103,6 +99,11 @@ impl Trouble {
             _ => StatusCode::FORBIDDEN,
         };
         Self::new(status, reason, reason.meaning())
+    }
+
+    /// What was sent is not understood.
+    pub(super) fn malformed(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, Reason::RequestMalformed, detail)
     }
 
     /// There is no such thing.
@@ -159,7 +160,7 @@ impl Trouble {
     }
 
     /// The page.
-    pub(super) fn answer(&self, _: &Broker, context: &Context) -> Response {
+    pub(super) fn answer(&self, context: &Context) -> Response {
         let page = Page {
             css: assets::css(),
             title: self.title(),

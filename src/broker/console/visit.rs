@@ -33,7 +33,7 @@ pub(super) async fn attach(State(broker): State<Arc<Broker>>, mut request: Reque
     let found = shown.and_then(|shown| broker.sessions.find(shown, broker.clock.now()));
     let (session, next_cookie) = found.map_or((None, None), |(session, cookie)| (Some(session), cookie));
     if let Err(limited) = crowd(&broker, &context, request.uri().path(), session.as_ref()) {
-        return Trouble::plain(Reason::RateLimited).after(limited.0).answer(&broker, &context);
+        return Trouble::plain(Reason::RateLimited).after(limited.0).answer(&context);
     }
     if let Some(session) = &session
         && let Err(reason) = admit::stands(&broker, &session.who)
@@ -67,7 +67,7 @@ async fn thrown_out(broker: &Broker, context: &Context, session: &Session, reaso
     if let Err(error) = enter::record(broker, context, session, kind, cause).await {
         tracing::error!(error = %error, "the end of a session could not be recorded");
     }
-    cookie::clear(Trouble::signed_out(reason).answer(broker, context), &broker.issuer)
+    cookie::clear(Trouble::signed_out(reason).answer(context), &broker.issuer)
 }
 
 fn renewed(
@@ -98,6 +98,11 @@ pub(super) struct Visit {
 }
 
 impl Visit {
+    /// The page, or what went wrong with it.
+    pub(super) fn shown(&self, made: Result<Response, Trouble>) -> Response {
+        made.unwrap_or_else(|trouble| trouble.answer(&self.context))
+    }
+
     /// Whether they may use a verb now.
     pub(super) fn may(&self, verb: &str) -> bool {
         admit::may(&self.broker, &self.session.who, verb).is_ok()
@@ -159,7 +164,7 @@ impl FromRequestParts<Arc<Broker>> for Visit {
 
 fn stranger(broker: &Broker, context: &Context, parts: &Parts, here: &str) -> Response {
     if parts.method != Method::GET {
-        return Trouble::signed_out(Reason::Unauthenticated).answer(broker, context);
+        return Trouble::signed_out(Reason::Unauthenticated).answer(context);
     }
     // A link from another site: the browser keeps the cookie back. From a page of ours it sends it.
     if origin::is_led(&parts.headers) && cookie::read(&parts.headers, &broker.issuer).is_none() {
@@ -199,8 +204,8 @@ impl FromRequest<Arc<Broker>> for Posted {
 async fn foreign(visit: &Visit) -> Response {
     let (broker, context) = (&visit.broker, &visit.context);
     match admit::record(broker, context, &visit.session.who, "console", Reason::ForeignForm).await {
-        Ok(()) => Trouble::foreign_form(&origin::of(&broker.issuer)).answer(broker, context),
-        Err(error) => Trouble::from(error).answer(broker, context),
+        Ok(()) => Trouble::foreign_form(&origin::of(&broker.issuer)).answer(context),
+        Err(error) => Trouble::from(error).answer(context),
     }
 }
 

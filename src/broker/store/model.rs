@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+use shortbread_protocol::admin::AuditEntryBody;
 use shortbread_protocol::clock::Timestamp;
 use shortbread_protocol::names::ToolName;
 use shortbread_protocol::revocations::SelectorKind;
@@ -137,6 +138,13 @@ pub struct StoredEntry {
     pub body: Vec<u8>,
     /// SHA-256 of a zero byte and the body (RFC 6962, section 2.1).
     pub leaf: [u8; 32],
+}
+
+/// As operators read it; bytes that are no JSON are `null`.
+impl From<&StoredEntry> for AuditEntryBody {
+    fn from(entry: &StoredEntry) -> Self {
+        Self { index: entry.idx, event: serde_json::from_slice(&entry.body).unwrap_or_default() }
+    }
 }
 
 /// An assertion that may be used once, or again and again by the key that used it first.

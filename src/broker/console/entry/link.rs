@@ -49,7 +49,7 @@ pub(in crate::console) async fn look(
 ) -> Response {
     let code = code.map(|Path(code)| code).unwrap_or_default();
     let Some(who) = broker.links.look(&code, broker.clock.now()) else {
-        return spent(&broker, &context).answer(&broker, &context);
+        return spent(&broker, &context).answer(&context);
     };
     let to = then.ok().map(|Query(then)| then.to).filter(|to| sign_in::is_ours(to));
     let to = to.map(|to| form_urlencoded::Serializer::new(String::new()).append_pair("to", &to).finish());
@@ -84,7 +84,7 @@ pub(in crate::console) async fn spend(
         let to = Redirect::to(to.as_deref().unwrap_or(sign_in::HOME)).into_response();
         enter(&broker, &context, who, before.as_ref(), to).await
     };
-    done.await.unwrap_or_else(|trouble| trouble.answer(&broker, &context))
+    done.await.unwrap_or_else(|trouble| trouble.answer(&context))
 }
 
 // Guessing is counted like failed sign-ins.

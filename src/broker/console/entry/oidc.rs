@@ -65,7 +65,7 @@ pub(in crate::console) async fn begin(
         Ok(cookie::set_away(Redirect::to(&url).into_response(), &broker.issuer, &pending.to_cookie(), LIFE))
     };
     let done: Result<Response, Trouble> = done.await;
-    done.unwrap_or_else(|trouble| trouble.answer(&broker, &context))
+    done.unwrap_or_else(|trouble| trouble.answer(&context))
 }
 
 /// What the identity provider sends a browser back with.
@@ -94,7 +94,7 @@ pub(in crate::console) async fn finish(
 ) -> Response {
     let pending = cookie::read_away(&headers, &broker.issuer).and_then(Pending::from_cookie);
     let done = signed_in(&broker, &context, pending, query.unwrap_or_default()).await;
-    let answer = done.unwrap_or_else(|trouble| trouble.answer(&broker, &context));
+    let answer = done.unwrap_or_else(|trouble| trouble.answer(&context));
     // One answer, whatever it is.
     cookie::set_away(answer, &broker.issuer, "", Duration::ZERO)
 }

@@ -17,7 +17,7 @@ pub(in crate::console) async fn sign_out(posted: Posted) -> Response {
     let recorded = enter::record(broker, context, &visit.session, EventType::ConsoleSignedOut, None).await;
     let answer = match recorded {
         Ok(()) => Redirect::to("/console/sign-in").into_response(),
-        Err(error) => Trouble::from(error).answer(broker, context),
+        Err(error) => Trouble::from(error).answer(context),
     };
     cookie::clear(answer, &broker.issuer)
 }

@@ -68,7 +68,7 @@ impl Page {
 #[utoipa::path(get, path = "/console/health", tag = "console",
     responses((status = 200, body = String, content_type = "text/html"), (status = 303), (status = 403, body = String, content_type = "text/html")))]
 pub(in crate::console) async fn page(visit: Visit) -> Response {
-    made(&visit).await.unwrap_or_else(|trouble| trouble.answer(&visit.broker, &visit.context))
+    made(&visit).await.unwrap_or_else(|trouble| trouble.answer(&visit.context))
 }
 
 async fn made(visit: &Visit) -> Result<Response, Trouble> {

@@ -21,7 +21,7 @@ use super::visit::Visit;
 #[utoipa::path(get, path = "/console/{*path}", tag = "console", params(("path" = String, Path)), responses((status = 303), (status = 404, body = String, content_type = "text/html")))]
 pub(super) async fn lost(visit: Visit) -> Response {
     let trouble = Trouble::absent("there is no page at this address").next("/console", "To the console");
-    trouble.answer(&visit.broker, &visit.context)
+    trouble.answer(&visit.context)
 }
 
 /// To the first page that whoever asks may look at.
@@ -32,7 +32,7 @@ pub(super) async fn home(visit: Visit) -> Response {
         None => {
             let detail = "the policy grants you nothing that the console shows";
             let trouble = Trouble::new(StatusCode::FORBIDDEN, Reason::NotPermitted, detail);
-            trouble.answer(&visit.broker, &visit.context)
+            trouble.answer(&visit.context)
         }
     }
 }

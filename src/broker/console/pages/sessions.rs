@@ -55,7 +55,7 @@ pub(in crate::console) async fn end(id: Result<Path<String>, PathRejection>, pos
             cookie::clear(Redirect::to("/console/sign-in").into_response(), &broker.issuer)
         }
         Ok(true) => Redirect::to("/console/sessions").into_response(),
-        Ok(false) => Trouble::absent("you have no session of this id").answer(broker, context),
-        Err(error) => Trouble::from(error).answer(broker, context),
+        Ok(false) => Trouble::absent("you have no session of this id").answer(context),
+        Err(error) => Trouble::from(error).answer(context),
     }
 }

@@ -4,7 +4,6 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, Query, State};
 use axum::response::Response;
 use serde::Deserialize;
-use serde_json::Value;
 use shortbread_protocol::admin::{AuditAnswer, AuditEntryBody, Problem};
 use shortbread_protocol::reason::Reason;
 
@@ -12,7 +11,6 @@ use super::super::App;
 use super::super::failure::Failure;
 use super::{Sent, admit, answer};
 use crate::exchange::Context;
-use crate::store::StoredEntry;
 
 const MAX_ENTRIES: usize = 500;
 
@@ -42,7 +40,7 @@ pub(in crate::http) async fn tail(
         let newest = app.broker.store.audit_size().saturating_sub(limit as u64);
         let entries = app.broker.store.audit_tail(page.after.unwrap_or(newest), limit).await?;
         let next = entries.last().map(|entry| entry.idx + 1).or(page.after);
-        Ok::<_, Failure>(AuditAnswer { entries: entries.iter().map(body).collect(), next })
+        Ok::<_, Failure>(AuditAnswer { entries: entries.iter().map(AuditEntryBody::from).collect(), next })
     };
     answer(done.await, &context)
 }
@@ -59,20 +57,12 @@ pub(in crate::http) async fn show(
     let done = async {
         admit(&app.broker, &context, &sent, "audit.read").await?;
         let id = id.map(|Path(id)| id).unwrap_or_default();
-        let trace = hex::decode(&id).ok().and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
-        let entries = match trace {
-            Some(trace) => app.broker.store.audit_by_trace(trace).await?,
-            None => app.broker.store.audit_by_decision(&id).await?,
-        };
+        let entries = app.broker.store.audit_about(&id).await?;
         if entries.is_empty() {
             let detail = "no entry has this decision id, approval id or trace id; refusals of strangers are counted, not all written";
             return Err(Failure::new(Reason::NotFound, detail));
         }
-        Ok(AuditAnswer { entries: entries.iter().map(body).collect(), next: None })
+        Ok(AuditAnswer { entries: entries.iter().map(AuditEntryBody::from).collect(), next: None })
     };
     answer(done.await, &context)
-}
-
-fn body(entry: &StoredEntry) -> AuditEntryBody {
-    AuditEntryBody { index: entry.idx, event: serde_json::from_slice(&entry.body).unwrap_or(Value::Null) }
 }

@@ -37,6 +37,17 @@ impl Store {
         }
     }
 
+    /// The audit entries that an id finds: of a decision (`dec_…`), of an approval (`apr_…`) or of a trace (32 hex digits).
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn audit_about(&self, id: &str) -> Result<Vec<StoredEntry>, StoreError> {
+        match hex::decode(id).ok().and_then(|bytes| <[u8; 16]>::try_from(bytes).ok()) {
+            Some(trace) => self.audit_by_trace(trace).await,
+            None => self.audit_by_decision(id).await,
+        }
+    }
+
     /// The audit entries of one decision.
     ///
     /// # Errors

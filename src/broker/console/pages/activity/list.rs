@@ -3,12 +3,10 @@
 use askama::Template;
 use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
-use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::Value;
 use shortbread_protocol::clock::Timestamp;
-use shortbread_protocol::reason::Reason;
 
 use super::find::{Found, find};
 use super::tone;
@@ -117,11 +115,8 @@ pub(in crate::console) async fn page(
     visit: Visit,
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Response {
-    let made = match query(wanted) {
-        Ok(wanted) => made(&visit, wanted).await,
-        Err(trouble) => Err(trouble),
-    };
-    made.unwrap_or_else(|trouble| trouble.answer(&visit.broker, &visit.context))
+    let made = async { made(&visit, query(wanted)?).await };
+    visit.shown(made.await)
 }
 
 async fn made(visit: &Visit, wanted: Wanted) -> Result<Response, Trouble> {
@@ -130,7 +125,7 @@ async fn made(visit: &Visit, wanted: Wanted) -> Result<Response, Trouble> {
         "" => None,
         text => Some(text.parse().map_err(|_| {
             let detail = "before: a place in the log, as the page before named it";
-            Trouble::new(StatusCode::BAD_REQUEST, Reason::RequestMalformed, detail)
+            Trouble::malformed(detail)
         })?),
     };
     let filter = wanted.filter(visit.session.who.operator.as_str());

@@ -62,13 +62,13 @@ impl Step {
 pub(in crate::console) async fn page(visit: Visit, id: Result<Path<String>, PathRejection>) -> Response {
     let id = id.map(|Path(id)| id).unwrap_or_default();
     let made = made(&visit, &id).await;
-    made.unwrap_or_else(|trouble| trouble.answer(&visit.broker, &visit.context))
+    visit.shown(made)
 }
 
 async fn made(visit: &Visit, id: &str) -> Result<Response, Trouble> {
     visit.must(&["audit.read"]).await?;
     let named = entries(visit, id).await?;
-    let first = named.first().map(body).and_then(|entry| story::trace(&entry.event));
+    let first = named.first().map(AuditEntryBody::from).and_then(|entry| story::trace(&entry.event));
     // An approval's story is its own: its votes are traces of their own.
     let whole = first.clone().filter(|trace| trace != id && !id.starts_with("apr_"));
     let trace = match &whole {
@@ -76,7 +76,7 @@ async fn made(visit: &Visit, id: &str) -> Result<Response, Trouble> {
         None => Vec::new(),
     };
     let Window { entries, hidden } = window(trace, named);
-    let entries: Vec<AuditEntryBody> = entries.iter().map(body).collect();
+    let entries: Vec<AuditEntryBody> = entries.iter().map(AuditEntryBody::from).collect();
     let frame = Frame::of(visit, "A decision's story", "Activity").await;
     let now = visit.broker.clock.now().seconds();
     let page = Story {
@@ -92,21 +92,12 @@ async fn made(visit: &Visit, id: &str) -> Result<Response, Trouble> {
 }
 
 async fn entries(visit: &Visit, id: &str) -> Result<Vec<StoredEntry>, Trouble> {
-    let store = &visit.broker.store;
-    let trace = hex::decode(id).ok().and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
-    let entries = match trace {
-        Some(trace) => store.audit_by_trace(trace).await?,
-        None => store.audit_by_decision(id).await?,
-    };
+    let entries = visit.broker.store.audit_about(id).await?;
     if entries.is_empty() {
         let detail = "no entry of the log has this decision id, approval id or trace id";
         return Err(Trouble::absent(detail).next("/console/activity", "Look at all of them"));
     }
     Ok(entries)
-}
-
-fn body(entry: &StoredEntry) -> AuditEntryBody {
-    AuditEntryBody { index: entry.idx, event: serde_json::from_slice(&entry.body).unwrap_or(Value::Null) }
 }
 
 fn step(told: &Told<'_>) -> Step {

@@ -122,7 +122,7 @@ pub(in crate::console) async fn page(
     let id = id.map(|Path(id)| id).unwrap_or_default();
     let done = done.ok().and_then(|Query(done)| done.done).is_some();
     let made = made(&visit, &id, done, Draft::default()).await;
-    made.unwrap_or_else(|trouble| trouble.answer(&visit.broker, &visit.context))
+    visit.shown(made)
 }
 
 /// The page, with what is wrong with a vote where something is.

@@ -3,11 +3,9 @@
 use askama::Template;
 use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
-use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 use shortbread_protocol::admin::ApprovalBody;
-use shortbread_protocol::reason::Reason;
 
 use super::{LOOK, Next, next, tone, who};
 use crate::approvals::{self, ListError, Page};
@@ -53,11 +51,8 @@ pub(in crate::console) async fn page(
     visit: Visit,
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Response {
-    let made = match query(wanted) {
-        Ok(wanted) => made(&visit, wanted).await,
-        Err(trouble) => Err(trouble),
-    };
-    made.unwrap_or_else(|trouble| trouble.answer(&visit.broker, &visit.context))
+    let made = async { made(&visit, query(wanted)?).await };
+    visit.shown(made.await)
 }
 
 async fn made(visit: &Visit, wanted: Wanted) -> Result<Response, Trouble> {
@@ -66,9 +61,7 @@ async fn made(visit: &Visit, wanted: Wanted) -> Result<Response, Trouble> {
     let closed = state.as_deref().is_some_and(|state| !["open", "pending", "approved"].contains(&state));
     let page = Page { state: state.clone(), principal: None, after: wanted.after, limit: Some(LIMIT) };
     let answer = approvals::list(&visit.broker, &page).await.map_err(|error| match error {
-        ListError::Malformed(detail) => {
-            Trouble::new(StatusCode::BAD_REQUEST, Reason::RequestMalformed, detail)
-        }
+        ListError::Malformed(detail) => Trouble::malformed(detail),
         ListError::Decide(error) => error.into(),
     })?;
     let now = answer.now;

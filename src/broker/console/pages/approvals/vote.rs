@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use shortbread_protocol::admin::{ApprovalAnswer, ApproveBody, DenyBody};
 use shortbread_protocol::reason::Reason;
@@ -25,7 +24,7 @@ pub(in crate::console) async fn approve(id: Result<Path<String>, PathRejection>,
     let id = id.map(|Path(id)| id).unwrap_or_default();
     visit.here = format!("/console/approvals/{id}");
     if let Err(trouble) = visit.must_fresh(builtin::DECIDE).await {
-        return trouble.answer(&visit.broker, &visit.context);
+        return trouble.answer(&visit.context);
     }
     let done = agree(&visit, &id, &form).await;
     settle(&visit, &id, "approved", done, form).await
@@ -33,7 +32,7 @@ pub(in crate::console) async fn approve(id: Result<Path<String>, PathRejection>,
 
 async fn agree(visit: &Visit, id: &str, form: &Form) -> Result<ApprovalAnswer, Refused> {
     let shown = approvals::find(&visit.broker, id).await.map_err(|error| ("approve", error.into()))?.shown;
-    let narrow = narrow::body(form, &shown).map_err(|(field, detail)| (field, malformed(detail)))?;
+    let narrow = narrow::body(form, &shown).map_err(|(field, detail)| (field, Trouble::malformed(detail)))?;
     let note = Some(form.text("note").trim().to_owned()).filter(|note| !note.is_empty());
     let body = ApproveBody { digest: form.text("digest").to_owned(), narrow, note };
     let (broker, decision) = (Arc::clone(&visit.broker), visit.context.decision.clone());
@@ -51,7 +50,7 @@ pub(in crate::console) async fn deny(id: Result<Path<String>, PathRejection>, po
     visit.here = format!("/console/approvals/{id}");
     // To deny is always safe, so that an old sign-in is good enough.
     if let Err(trouble) = visit.must(&[builtin::DECIDE]).await {
-        return trouble.answer(&visit.broker, &visit.context);
+        return trouble.answer(&visit.context);
     }
     let done = refuse(&visit, &id, &form).await;
     settle(&visit, &id, "denied", done, form).await
@@ -85,10 +84,6 @@ async fn to_the_end(
     }
 }
 
-fn malformed(detail: String) -> Trouble {
-    Trouble::new(StatusCode::BAD_REQUEST, Reason::RequestMalformed, detail)
-}
-
 async fn settle(
     visit: &Visit,
     id: &str,
@@ -103,7 +98,7 @@ async fn settle(
                 let draft = Draft { form, wrong: Some(wrong) };
                 once_more(visit, detail::made(visit, id, false, draft).await, status)
             }
-            Err(trouble) => trouble.answer(&visit.broker, &visit.context),
+            Err(trouble) => trouble.answer(&visit.context),
         },
     }
 }

@@ -25,7 +25,7 @@ pub(in crate::console) async fn activate(
 ) -> Response {
     let Posted { mut visit, form } = posted;
     let Ok(Path(number)) = number else {
-        return Trouble::absent("a version is named by its number").answer(&visit.broker, &visit.context);
+        return Trouble::absent("a version is named by its number").answer(&visit.context);
     };
     visit.here = format!("/console/policy/{number}");
     match activated(&visit, number, &form).await {
@@ -34,7 +34,7 @@ pub(in crate::console) async fn activate(
             Ok((wrong, status)) => {
                 once_more(&visit, version::made(&visit, number, form, Some(wrong)).await, status)
             }
-            Err(trouble) => trouble.answer(&visit.broker, &visit.context),
+            Err(trouble) => trouble.answer(&visit.context),
         },
     }
 }
@@ -47,15 +47,19 @@ async fn activated(visit: &Visit, number: u64, form: &Form) -> Result<&'static s
     };
     let watch = match form.text("watch") {
         "" => None,
-        text => Some(text.parse().map_err(|_| ("watch", malformed("choose how long it is watched")))?),
+        text => {
+            Some(text.parse().map_err(|_| ("watch", Trouble::malformed("choose how long it is watched")))?)
+        }
     };
     let workflows: Vec<String> = words(form.text("workflows"));
     let done = if workflows.is_empty() { "activated" } else { "tried" };
     let asked = ActivateBody { version: Some(number), workflows, watch, accept: words(form.text("accept")) };
-    let wish = Wish::of(asked).map_err(|detail| ("workflows", malformed(detail)))?;
+    let wish = Wish::of(asked).map_err(|detail| ("workflows", Trouble::malformed(detail)))?;
     // Who gains or loses what was looked at against this one.
-    let against =
-        form.text("against").parse().map_err(|_| ("change", malformed("look at the version anew")))?;
+    let against = form
+        .text("against")
+        .parse()
+        .map_err(|_| ("change", Trouble::malformed("look at the version anew")))?;
     let wish = Wish { against: Some(against), ..wish };
     let actor = Actor::Operator(visit.session.who.operator.clone());
     let (broker, decision) = (Arc::clone(&visit.broker), visit.context.decision.clone());
@@ -76,7 +80,7 @@ pub(in crate::console) async fn rollback(posted: Posted) -> Response {
                 let page = list::made(&visit, list::Done::default(), form, Some(wrong)).await;
                 once_more(&visit, page, status)
             }
-            Err(trouble) => trouble.answer(&visit.broker, &visit.context),
+            Err(trouble) => trouble.answer(&visit.context),
         },
     }
 }
@@ -103,7 +107,7 @@ async fn rolled_back(visit: &Visit, form: &Form) -> Result<String, Refused> {
                 async move { rollout::roll_back(&broker, Some(version), &accept, &actor, &decision).await };
             to_the_end(back).await.map(|version| format!("back&version={version}"))
         }
-        _ => Err(("change", malformed("look at the page anew: it does not say what is taken back"))),
+        _ => Err(("change", Trouble::malformed("look at the page anew: it does not say what is taken back"))),
     }
 }
 
@@ -111,7 +115,7 @@ fn confirmed(form: &Form, name: &str) -> Result<(), Refused> {
     if form.text("confirm").trim() == name {
         return Ok(());
     }
-    Err(("confirm", malformed(format!("type {name:?} to confirm"))))
+    Err(("confirm", Trouble::malformed(format!("type {name:?} to confirm"))))
 }
 
 async fn to_the_end(
@@ -122,8 +126,4 @@ async fn to_the_end(
         Ok(Err(error)) => Err(("change", error.into())),
         Err(_) => Err(("change", Trouble::plain(Reason::Internal))),
     }
-}
-
-fn malformed(detail: impl Into<String>) -> Trouble {
-    Trouble::new(StatusCode::BAD_REQUEST, Reason::RequestMalformed, detail)
 }

@@ -76,7 +76,7 @@ impl List {
 pub(in crate::console) async fn page(visit: Visit, done: Result<Query<Done>, QueryRejection>) -> Response {
     let done = done.map(|Query(done)| done).unwrap_or_default();
     let made = made(&visit, done, Form::default(), None).await;
-    made.unwrap_or_else(|trouble| trouble.answer(&visit.broker, &visit.context))
+    visit.shown(made)
 }
 
 /// The page, with what is wrong with a rollback where something is.

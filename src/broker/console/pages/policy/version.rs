@@ -59,7 +59,7 @@ pub(in crate::console) async fn page(visit: Visit, number: Result<Path<u64>, Pat
         Ok(Path(number)) => made(&visit, number, Form::default(), None).await,
         Err(_) => Err(Trouble::absent("a version is named by its number")),
     };
-    made.unwrap_or_else(|trouble| trouble.answer(&visit.broker, &visit.context))
+    visit.shown(made)
 }
 
 /// The page, with what is wrong with an activation where something is.

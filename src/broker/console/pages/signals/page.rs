@@ -63,11 +63,8 @@ pub(in crate::console) async fn page(
     visit: Visit,
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Response {
-    let made = match query(wanted) {
-        Ok(wanted) => made(&visit, wanted).await,
-        Err(trouble) => Err(trouble),
-    };
-    made.unwrap_or_else(|trouble| trouble.answer(&visit.broker, &visit.context))
+    let made = async { made(&visit, query(wanted)?).await };
+    visit.shown(made.await)
 }
 
 async fn made(visit: &Visit, wanted: Wanted) -> Result<Response, Trouble> {

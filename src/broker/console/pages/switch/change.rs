@@ -8,7 +8,7 @@ use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
 use axum::response::Response;
 
-use super::{Reached, malformed};
+use super::Reached;
 use crate::console::frame::Frame;
 use crate::console::show::{Until, When, html};
 use crate::console::trouble::Trouble;
@@ -33,12 +33,12 @@ struct Change {
     responses((status = 200, body = String, content_type = "text/html"), (status = 303), (status = 400, body = String, content_type = "text/html"), (status = 403, body = String, content_type = "text/html"), (status = 404, body = String, content_type = "text/html")))]
 pub(in crate::console) async fn page(visit: Visit, seq: Result<Path<u64>, PathRejection>) -> Response {
     let made = made(&visit, seq).await;
-    made.unwrap_or_else(|trouble| trouble.answer(&visit.broker, &visit.context))
+    visit.shown(made)
 }
 
 async fn made(visit: &Visit, seq: Result<Path<u64>, PathRejection>) -> Result<Response, Trouble> {
     visit.must(&["revocations.read"]).await?;
-    let Path(seq) = seq.map_err(|_| malformed("a change is named by its number"))?;
+    let Path(seq) = seq.map_err(|_| Trouble::malformed("a change is named by its number"))?;
     let question = Question { seq: Some(seq), wait: Duration::ZERO, listed: LISTED };
     let status = verifiers::status(&visit.broker, &question).await;
     let status = status.map_err(|error| Trouble::absent(error.to_string()))?;

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use shortbread_protocol::admin::{ChangeAnswer, LiftBody};
 use shortbread_protocol::reason::Reason;
 
-use super::{Named, What, malformed};
+use super::{Named, What};
 use crate::console::admit::caller;
 use crate::console::frame::Frame;
 use crate::console::show::html;
@@ -44,11 +44,8 @@ pub(in crate::console) async fn preview(
     visit: Visit,
     named: Result<Query<Named>, QueryRejection>,
 ) -> Response {
-    let made = match query(named) {
-        Ok(named) => made(&visit, named, Form::default(), None).await,
-        Err(trouble) => Err(trouble),
-    };
-    made.unwrap_or_else(|trouble| trouble.answer(&visit.broker, &visit.context))
+    let made = async { made(&visit, query(named)?, Form::default(), None).await };
+    visit.shown(made.await)
 }
 
 fn body(what: &What, form: &Form, dry_run: bool) -> LiftBody {
@@ -63,7 +60,7 @@ fn body(what: &What, form: &Form, dry_run: bool) -> LiftBody {
 
 async fn made(visit: &Visit, named: Named, form: Form, wrong: Option<Wrong>) -> Result<Response, Trouble> {
     visit.must(&[builtin::LIFT]).await?;
-    let what = named.check().map_err(malformed)?;
+    let what = named.check().map_err(Trouble::malformed)?;
     let who = caller(&visit.session);
     let dry = body(&what, &form, true);
     let answer = revoke::lift(&visit.broker, &dry, &who, &visit.context.decision).await?;
@@ -87,19 +84,22 @@ pub(in crate::console) async fn lift(posted: Posted) -> Response {
         }
         Err(refused) => match beside(refused) {
             Ok((wrong, status)) => once_more(&visit, made(&visit, named, form, Some(wrong)).await, status),
-            Err(trouble) => trouble.answer(&visit.broker, &visit.context),
+            Err(trouble) => trouble.answer(&visit.context),
         },
     }
 }
 
 async fn lifted(visit: &Visit, named: &Named, form: &Form) -> Result<ChangeAnswer, Refused> {
     visit.must_fresh(builtin::LIFT).await.map_err(|trouble| ("", trouble))?;
-    let what = named.check().map_err(|detail| ("", malformed(detail)))?;
+    let what = named.check().map_err(|detail| ("", Trouble::malformed(detail)))?;
     if form.text("confirm").trim() != what.name {
-        return Err(("confirm", malformed(format!("type {:?} to confirm", what.name))));
+        return Err(("confirm", Trouble::malformed(format!("type {:?} to confirm", what.name))));
     }
     if !["keep", "revive"].contains(&form.text("mode")) {
-        return Err(("mode", malformed("choose what becomes of the tokens that were issued before")));
+        return Err((
+            "mode",
+            Trouble::malformed("choose what becomes of the tokens that were issued before"),
+        ));
     }
     let body = body(&what, form, false);
     let (broker, decision) = (Arc::clone(&visit.broker), visit.context.decision.clone());

@@ -53,11 +53,8 @@ struct List {
 #[utoipa::path(get, path = "/console/switch", tag = "console", params(Named),
     responses((status = 200, body = String, content_type = "text/html"), (status = 303), (status = 403, body = String, content_type = "text/html"), (status = 503, body = String, content_type = "text/html")))]
 pub(in crate::console) async fn page(visit: Visit, named: Result<Query<Named>, QueryRejection>) -> Response {
-    let made = match query(named) {
-        Ok(named) => made(&visit, named, String::new()).await,
-        Err(trouble) => Err(trouble),
-    };
-    made.unwrap_or_else(|trouble| trouble.answer(&visit.broker, &visit.context))
+    let made = async { made(&visit, query(named)?, String::new()).await };
+    visit.shown(made.await)
 }
 
 /// The page, with what is wrong with what was named.

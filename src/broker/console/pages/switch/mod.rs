@@ -113,14 +113,10 @@ impl Reached {
     }
 }
 
-fn malformed(detail: impl Into<String>) -> Trouble {
-    Trouble::new(StatusCode::BAD_REQUEST, Reason::RequestMalformed, detail)
-}
-
 impl From<RevokeError> for Trouble {
     fn from(error: RevokeError) -> Self {
         match error {
-            RevokeError::Malformed(detail) => malformed(detail),
+            RevokeError::Malformed(detail) => Trouble::malformed(detail),
             RevokeError::Conflict(detail) => Self::new(StatusCode::CONFLICT, Reason::Conflict, detail),
             RevokeError::Store(error) => error.into(),
             RevokeError::Publish(error) => {

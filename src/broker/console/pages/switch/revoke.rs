@@ -11,7 +11,7 @@ use shortbread_protocol::admin::{ChangeAnswer, RevokeBody};
 use shortbread_protocol::reason::Reason;
 use shortbread_protocol::revocations::Cause;
 
-use super::{Named, What, list, malformed};
+use super::{Named, What, list};
 use crate::console::admit::caller;
 use crate::console::frame::Frame;
 use crate::console::show::html;
@@ -54,11 +54,8 @@ pub(in crate::console) async fn preview(
     visit: Visit,
     named: Result<Query<Named>, QueryRejection>,
 ) -> Response {
-    let made = match query(named) {
-        Ok(named) => made(&visit, named, Form::default(), None).await,
-        Err(trouble) => Err(trouble),
-    };
-    made.unwrap_or_else(|trouble| trouble.answer(&visit.broker, &visit.context))
+    let made = async { made(&visit, query(named)?, Form::default(), None).await };
+    visit.shown(made.await)
 }
 
 async fn made(visit: &Visit, named: Named, form: Form, wrong: Option<Wrong>) -> Result<Response, Trouble> {
@@ -100,19 +97,19 @@ pub(in crate::console) async fn pull(posted: Posted) -> Response {
         }
         Err(refused) => match beside(refused) {
             Ok((wrong, status)) => once_more(&visit, made(&visit, named, form, Some(wrong)).await, status),
-            Err(trouble) => trouble.answer(&visit.broker, &visit.context),
+            Err(trouble) => trouble.answer(&visit.context),
         },
     }
 }
 
 async fn pulled(visit: &Visit, named: &Named, form: &Form) -> Result<ChangeAnswer, Refused> {
     visit.must(&[builtin::REVOKE]).await.map_err(|trouble| ("", trouble))?;
-    let what = named.check().map_err(|detail| ("value", malformed(detail)))?;
+    let what = named.check().map_err(|detail| ("value", Trouble::malformed(detail)))?;
     if form.text("confirm").trim() != what.name {
-        return Err(("confirm", malformed(format!("type {:?} to confirm", what.name))));
+        return Err(("confirm", Trouble::malformed(format!("type {:?} to confirm", what.name))));
     }
     let cause = CAUSES.into_iter().find(|(word, ..)| *word == form.text("cause"));
-    let (_, cause, _) = cause.ok_or_else(|| ("cause", malformed("choose a cause")))?;
+    let (_, cause, _) = cause.ok_or_else(|| ("cause", Trouble::malformed("choose a cause")))?;
     let body = RevokeBody {
         selectors: what.selectors,
         all: what.all,

@@ -81,7 +81,7 @@ impl Detail {
     responses((status = 200, body = String, content_type = "text/html"), (status = 303), (status = 403, body = String, content_type = "text/html"), (status = 404, body = String, content_type = "text/html"), (status = 503, body = String, content_type = "text/html")))]
 pub(in crate::console) async fn page(visit: Visit, name: Result<Path<String>, PathRejection>) -> Response {
     let name = name.map(|Path(name)| name).unwrap_or_default();
-    made(&visit, &name).await.unwrap_or_else(|trouble| trouble.answer(&visit.broker, &visit.context))
+    visit.shown(made(&visit, &name).await)
 }
 
 async fn made(visit: &Visit, name: &str) -> Result<Response, Trouble> {
